@@ -1,0 +1,265 @@
+//! The journal record and the classify object: the one JSON shape that `classify --json`, `GET
+//! /v1/events`, the journal and `explain` share (INTERFACE sections 2 and 5).
+//!
+//! An [`Analysis`] is what a message said and what it means. An [`Event`] is an analysis (or an
+//! act by hand, or an in-band result) with its place in the journal and the decisions that it led
+//! to: complete enough to be judged again without the message.
+
+use serde::{Deserialize, Serialize};
+
+use crate::classify::{Advice, Category, Class, Reason};
+use crate::mail::{EnhancedStatus, ReplyCode, Timestamp};
+use crate::report::{Action, Attribution, Kind, Original, StatusSource};
+
+/// The classify object, without `source`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Analysis {
+    /// What the message is.
+    pub kind: Kind,
+    /// Which recogniser read it.
+    pub format: String,
+    /// Size of the message in octets, as received.
+    pub bytes: u64,
+    /// What the envelope recipient tells, when it is a VERP address.
+    pub verp: Option<VerpInfo>,
+    /// Who reports.
+    pub reporting_mta: Option<String>,
+    /// When the reporting MTA got the message.
+    pub arrival_date: Option<Timestamp>,
+    /// One entry for each recipient that the message speaks of.
+    pub recipients: Vec<RecipientVerdict>,
+    /// What was returned of our mail.
+    pub original: Original,
+    /// ARF feedback type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feedback_type: Option<String>,
+    /// Day of return of a vacation reply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away_until: Option<Timestamp>,
+    /// New address of an address-change notice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_address: Option<String>,
+    /// The clues that decided the kind.
+    pub evidence: Vec<String>,
+    /// What was wrong with the message itself.
+    pub defects: Vec<String>,
+}
+
+/// What an envelope recipient says about the mailing that it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerpInfo {
+    /// The address we mailed; None for a short token whose recipient is not known.
+    pub recipient: Option<String>,
+    /// `plain`, `signed-full` or `signed-short`.
+    pub scheme: String,
+    /// Signature right, wrong, or no signature (None).
+    pub authentic: Option<bool>,
+    /// Scope or campaign that a signed token carries.
+    pub tag: Option<String>,
+}
+
+/// One recipient with its verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecipientVerdict {
+    /// The address that we mailed, as well as it is known.
+    pub address: Option<String>,
+    /// `Original-Recipient`.
+    pub original_recipient: Option<String>,
+    /// `Final-Recipient`.
+    pub final_recipient: Option<String>,
+    /// What happened.
+    pub action: Option<Action>,
+    /// Enhanced status code in force.
+    pub status: Option<EnhancedStatus>,
+    /// Where it came from.
+    pub status_source: Option<StatusSource>,
+    /// SMTP reply code.
+    pub reply_code: Option<ReplyCode>,
+    /// The words, bounded, control characters gone.
+    pub diagnostic: Option<String>,
+    /// Who refused.
+    pub remote_mta: Option<String>,
+    /// Provider of the closed table.
+    pub provider: Option<String>,
+    /// Why; only failures and delays have one.
+    pub reason: Option<Reason>,
+    /// Class.
+    pub class: Option<Class>,
+    /// Its number.
+    pub class_code: Option<u16>,
+    /// Category; only failures have one.
+    pub category: Option<Category>,
+    /// Advice.
+    pub advice: Option<Advice>,
+    /// The rule that decided.
+    pub rule: Option<String>,
+    /// `file:line` of that rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule_at: Option<String>,
+    /// What the rule matched.
+    pub matched: Option<String>,
+}
+
+/// SMTP envelope.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Envelope {
+    /// Reverse-path; empty for `<>`.
+    pub from: String,
+    /// Accepted forward-paths.
+    pub to: Vec<String>,
+}
+
+/// What a record is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventType {
+    /// A message that was accepted.
+    Message,
+    /// Something a person or the program itself did: suppress, release, undo, import, policy.
+    Act,
+    /// An in-band result from the sending MTA.
+    Result,
+}
+
+/// One journal record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Position in the journal, from 1, without gaps. 0 until committed.
+    pub seq: u64,
+    /// Stands in the SMTP reply; letters, digits and `-` only.
+    pub id: String,
+    /// What the record is about.
+    #[serde(rename = "type")]
+    pub event_type: EventType,
+    /// When it was accepted.
+    pub received_at: Timestamp,
+    /// Address of the client, without its port; `local` for the command line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+    /// SMTP envelope of a message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub envelope: Option<Envelope>,
+    /// How the report was tied to a mailing of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attribution: Option<Attribution>,
+    /// Scope (list, stream, tenant) that a signed token, an act or a result names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// Campaign, when known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<String>,
+    /// Key for recognising the same message delivered again (POLICY section 1), hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// What the message said and means.
+    #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
+    pub analysis: Option<Analysis>,
+    /// An act by hand or by the program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<Act>,
+    /// An in-band result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<SendResult>,
+    /// What the record changed.
+    #[serde(default)]
+    pub decisions: Vec<Decision>,
+}
+
+/// Something done by hand or by the program itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+pub enum Act {
+    /// Suppress an address by hand or by import.
+    Suppress {
+        /// Address as given.
+        address: String,
+        /// Scope; `*` for all.
+        scope: String,
+        /// Why, in a person's words.
+        reason: String,
+        /// End; None is without end.
+        until: Option<Timestamp>,
+    },
+    /// Release an address by hand.
+    Release {
+        /// Address as given.
+        address: String,
+        /// Scope; `*` for all.
+        scope: String,
+        /// Why, in a person's words.
+        reason: String,
+    },
+    /// The policy in force changed; what follows is folded with this one.
+    Policy {
+        /// The whole policy, as its canonical JSON.
+        policy: serde_json::Value,
+    },
+    /// Take decisions back: records that match all given conditions count as never made.
+    Undo {
+        /// Rule id.
+        rule: Option<String>,
+        /// Provider.
+        provider: Option<String>,
+        /// Client address.
+        peer: Option<String>,
+        /// First moment.
+        after: Option<Timestamp>,
+        /// Last moment.
+        before: Option<Timestamp>,
+        /// Why, in a person's words.
+        reason: String,
+    },
+    /// Release what a guard holds for a provider or a scope.
+    ReleaseHeld {
+        /// Provider, or None for the blast-radius guard of `scope`.
+        provider: Option<String>,
+        /// Scope of the blast-radius guard.
+        scope: Option<String>,
+        /// Why.
+        reason: String,
+    },
+    /// Forget a person, keep the block as a keyed hash.
+    Erase {
+        /// Address as given; replaced by its hash when the journal is rewritten.
+        address: String,
+    },
+    /// The verdicts of earlier records are replaced (`bounced replay --apply`).
+    Rejudge {
+        /// `seq` of the record and its new verdicts.
+        verdicts: Vec<(u64, Vec<RecipientVerdict>)>,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// An in-band result from the sending MTA.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SendResult {
+    /// `sent`, `delivered`, `deferred` or `failed`.
+    pub outcome: String,
+    /// Address that was mailed.
+    pub address: String,
+    /// Message-ID of our mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+    /// Judgement on the reply text of `deferred` and `failed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<RecipientVerdict>,
+}
+
+/// One change of state that a record made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Address, in its key form.
+    pub address: String,
+    /// Scope; `*` for all.
+    pub scope: String,
+    /// State before: `clear`, `watched`, `suppressed`, `probation`, `held`.
+    pub from: String,
+    /// State after.
+    pub to: String,
+    /// Clause of the policy that says so.
+    pub clause: String,
+    /// End of the new state; None is without end.
+    pub until: Option<Timestamp>,
+}

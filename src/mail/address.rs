@@ -1,0 +1,137 @@
+//! Mail addresses as envelopes and reports carry them.
+//!
+//! Promises: the domain is lower-cased, there are no angle brackets, and whatever is inside can
+//! be written into JSON and logs (no control characters). Deliberately lenient otherwise: real
+//! bounces name `a..b@example.com` and local parts over 64 octets (FACTS, smtp-proto).
+
+use serde::{Deserialize, Serialize};
+
+/// Longest address kept, in octets. RFC 5321 section 4.5.3.1.3 allows 256; VERP local parts in
+/// the wild are longer.
+const MAX_OCTETS: usize = 512;
+
+/// `local@domain`, domain lower-cased.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Address(String);
+
+impl Address {
+    /// Reads one address: surrounding white space, angle brackets, a source route
+    /// (`@relay:user@host`, RFC 5321 appendix C) and a trailing dot of the domain are dropped.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut text = text.trim();
+        if let Some(inner) = text.strip_prefix('<') {
+            text = inner.strip_suffix('>').unwrap_or(inner);
+        }
+        if text.starts_with('@') {
+            text = text.split_once(':')?.1;
+        }
+        let at = text.rfind('@')?;
+        let (local, domain) = (text.get(..at)?, text.get(at + 1..)?);
+        let domain = domain.trim_end_matches('.');
+        if text.len() > MAX_OCTETS || !is_local_part(local) || !is_domain(domain) {
+            return None;
+        }
+        Some(Self(format!("{local}@{}", domain.to_lowercase())))
+    }
+
+    /// The whole address.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What stands before the last `@`.
+    pub fn local(&self) -> &str {
+        self.0.rsplit_once('@').map_or("", |(local, _)| local)
+    }
+
+    /// What stands behind the last `@`, lower case.
+    pub fn domain(&self) -> &str {
+        self.0.rsplit_once('@').map_or("", |(_, domain)| domain)
+    }
+
+    /// The form in which two addresses are the same mailbox for policy (POLICY section 3): local
+    /// part lower-cased, domain lower-cased and in its A-label form (RFC 5890).
+    pub fn key(&self) -> String {
+        let domain = self.domain();
+        let ascii = if domain.is_ascii() {
+            domain.to_string()
+        } else {
+            idna::domain_to_ascii(domain).unwrap_or_else(|_| domain.to_string())
+        };
+        format!("{}@{ascii}", self.local().to_lowercase())
+    }
+}
+
+/// A local part: not empty, no control characters, and white space or brackets only in quotes.
+fn is_local_part(local: &str) -> bool {
+    let quoted = local.len() > 2 && local.starts_with('"') && local.ends_with('"');
+    !local.is_empty()
+        && local.chars().all(|c| !c.is_control())
+        && (quoted
+            || !local.contains([' ', '<', '>', '(', ')', ',', ';', ':', '"', '\t', '[', ']', '\\']))
+}
+
+/// A domain: letters, digits, hyphens, dots and non-ASCII letters; or an address literal.
+fn is_domain(domain: &str) -> bool {
+    if let Some(literal) = domain.strip_prefix('[').and_then(|d| d.strip_suffix(']')) {
+        return !literal.is_empty()
+            && literal
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b':' | b'-'));
+    }
+    !domain.is_empty()
+        && domain.len() <= 255
+        && !domain.starts_with(['.', '-'])
+        && !domain.contains("..")
+        && domain.chars().all(|c| {
+            c.is_ascii_alphanumeric()
+                || matches!(c, '.' | '-' | '_')
+                || (!c.is_ascii() && c.is_alphanumeric())
+        })
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parse_accepts_what_reports_carry() {
+        for (text, expected) in [
+            ("User@Example.COM", Some("User@example.com")),
+            (" <user@example.com> ", Some("user@example.com")),
+            // An unclosed bracket: folded lines lose the other one.
+            ("<user@example.com", Some("user@example.com")),
+            ("@relay.example:user@example.com", Some("user@example.com")),
+            ("user@example.com.", Some("user@example.com")),
+            ("\"two words\"@example.com", Some("\"two words\"@example.com")),
+            ("a..b@example.com", Some("a..b@example.com")),
+            ("a@b@example.com", Some("a@b@example.com")),
+            ("user@[192.0.2.1]", Some("user@[192.0.2.1]")),
+            ("grå@exämple.se", Some("grå@exämple.se")),
+            ("user", None),
+            ("@example.com", None),
+            ("user@", None),
+            ("two words@example.com", None),
+            ("user@exa mple.com", None),
+            ("user@..", None),
+            ("us\u{7}er@example.com", None),
+        ] {
+            assert_eq!(Address::parse(text).as_ref().map(Address::as_str), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn key_folds_case_and_idna() {
+        assert_eq!(
+            Address::parse("User@Exämple.SE").map(|a| a.key()).as_deref(),
+            Some("user@xn--exmple-cua.se")
+        );
+    }
+}

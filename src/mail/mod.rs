@@ -1,0 +1,13 @@
+//! Floor 0: the words of mail that every room uses: addresses, codes, times.
+//!
+//! Nothing here knows messages, reports, policy or sockets; nothing here reads a clock.
+
+mod address;
+mod reply_code;
+mod status;
+mod time;
+
+pub use address::Address;
+pub use reply_code::ReplyCode;
+pub use status::EnhancedStatus;
+pub use time::Timestamp;

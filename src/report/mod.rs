@@ -1,0 +1,5 @@
+//! Floor 2: what a message says. Recognition never judges: reasons are `classify`'s.
+
+mod types;
+
+pub use types::{Action, Attribution, Kind, Original, Recipient, Report, StatusSource};

@@ -1,0 +1,161 @@
+//! The values that recognition produces: a report, its recipients, the returned original.
+
+use serde::{Deserialize, Serialize};
+
+use crate::classify::words;
+use crate::mail::{Address, EnhancedStatus, ReplyCode, Timestamp};
+
+words! {
+    /// What a message is (TAXONOMY section 1). Decided before any class; only `Failure` is ever
+    /// judged.
+    Kind {
+        /// A recipient failed for good.
+        Failure = "failure",
+        /// Still trying.
+        Delay = "delay",
+        /// Delivered, relayed or expanded.
+        Success = "success",
+        /// ARF (RFC 5965).
+        Complaint = "complaint",
+        /// MDN (RFC 8098).
+        Receipt = "receipt",
+        /// Vacation and other automatic answers (RFC 3834).
+        AutoReply = "auto-reply",
+        /// "Confirm that you are human."
+        ChallengeResponse = "challenge-response",
+        /// Asks out.
+        Unsubscribe = "unsubscribe",
+        /// Asks in.
+        Subscribe = "subscribe",
+        /// Anything else: a person's reply, spam, unreadable.
+        Other = "other",
+    }
+}
+
+words! {
+    /// `Action` of RFC 3464 section 2.3.3.
+    Action {
+        /// Failed for good.
+        Failed = "failed",
+        /// Still trying.
+        Delayed = "delayed",
+        /// In the mailbox.
+        Delivered = "delivered",
+        /// Handed to a system that sends no reports.
+        Relayed = "relayed",
+        /// Delivered to a list or alias.
+        Expanded = "expanded",
+    }
+}
+
+words! {
+    /// Where a status code came from.
+    StatusSource {
+        /// A Status field.
+        Field = "field",
+        /// Found in the diagnostic.
+        Text = "text",
+        /// Chosen by us from the reply code or the wording.
+        Derived = "derived",
+    }
+}
+
+words! {
+    /// How a report was tied to a mailing of ours (POLICY section 2), best first.
+    Attribution {
+        /// The envelope recipient carries a valid signed VERP.
+        Signed = "signed",
+        /// An unsigned VERP.
+        Plain = "plain",
+        /// The returned original carries an id that a `sent` event named.
+        MessageId = "message-id",
+        /// Only the report's own fields or words name the recipient.
+        Report = "report",
+        /// Nothing names one.
+        None = "none",
+    }
+}
+
+/// What one message says, before anyone judges it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// What the message is.
+    pub kind: Kind,
+    /// Which recogniser read it: `rfc3464`, `arf`, `qmail`, ...
+    pub format: String,
+    /// One entry for each recipient that the message speaks of.
+    pub recipients: Vec<Recipient>,
+    /// Who speaks (`Reporting-MTA`, or what a format tells).
+    pub reporting_mta: Option<String>,
+    /// When the reporting MTA got the message.
+    pub arrival_date: Option<Timestamp>,
+    /// The mail that this report is about.
+    pub original: Original,
+    /// ARF feedback type: `abuse`, `fraud`, `virus`, `opt-out`, `not-spam`, ...
+    pub feedback_type: Option<String>,
+    /// Vacation: the day of return, when the text names it unambiguously.
+    pub away_until: Option<Timestamp>,
+    /// Address-change notice: the new address.
+    pub new_address: Option<Address>,
+    /// The clues that led here, as people would name them.
+    pub evidence: Vec<String>,
+}
+
+impl Report {
+    /// A report of a kind, read by a format, that names no one yet.
+    pub fn new(kind: Kind, format: impl Into<String>) -> Self {
+        Self {
+            kind,
+            format: format.into(),
+            recipients: Vec::new(),
+            reporting_mta: None,
+            arrival_date: None,
+            original: Original::default(),
+            feedback_type: None,
+            away_until: None,
+            new_address: None,
+            evidence: Vec::new(),
+        }
+    }
+}
+
+/// One recipient as the report tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recipient {
+    /// The failed address; None when the report names none that can be read.
+    pub address: Option<Address>,
+    /// `Original-Recipient`, without its type.
+    pub original_recipient: Option<String>,
+    /// `Final-Recipient`, without its type.
+    pub final_recipient: Option<String>,
+    /// What happened.
+    pub action: Option<Action>,
+    /// The `Status` field, or what a format found in its text.
+    pub status: Option<EnhancedStatus>,
+    /// Where `status` came from.
+    pub status_source: Option<StatusSource>,
+    /// A reply code that stands apart from the diagnostic.
+    pub reply_code: Option<ReplyCode>,
+    /// `Diagnostic-Code` without its type, unfolded; or the words that a format found.
+    pub diagnostic: String,
+    /// Human-part text that explains when the diagnostic does not.
+    pub remarks: String,
+    /// `Remote-MTA`, or the host that a format says refused.
+    pub remote_mta: Option<String>,
+}
+
+/// What is known of the mail that the report is about, from what was returned of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Original {
+    /// `Message-ID`, with its angle brackets.
+    pub message_id: Option<String>,
+    /// `Subject`, decoded.
+    pub subject: Option<String>,
+    /// `To` addresses.
+    #[serde(default)]
+    pub to: Vec<String>,
+    /// `List-Id`.
+    pub list_id: Option<String>,
+    /// `Feedback-ID`, `X-Campaign` or the like.
+    pub feedback_id: Option<String>,
+}
