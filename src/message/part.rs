@@ -1,0 +1,238 @@
+//! One part: its fields, its media type and its text, decoded when first asked for.
+
+use std::borrow::Cow;
+use std::cell::{Cell, OnceCell};
+
+use mail_parser::HeaderValue;
+use mail_parser::decoders::base64::base64_decode;
+use mail_parser::decoders::charsets::map::charset_decoder;
+use mail_parser::decoders::html::html_to_text;
+use mail_parser::decoders::quoted_printable::quoted_printable_decode;
+use mail_parser::parsers::MessageStream;
+
+use super::headers::{self, Headers};
+use super::limits;
+
+/// Content-Transfer-Encoding (RFC 2045 section 6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransferEncoding {
+    /// 7bit, 8bit, binary, or something unknown.
+    Identity,
+    /// base64
+    Base64,
+    /// quoted-printable
+    QuotedPrintable,
+}
+
+/// One part of a message.
+#[derive(Debug)]
+pub struct Part<'x> {
+    /// Its fields; of the message itself, the message's.
+    pub headers: Headers<'x>,
+    /// `type/subtype`, lower case; `text/plain` when there is no Content-Type.
+    pub media_type: Cow<'static, str>,
+    /// Boundary of a multipart.
+    pub boundary: Option<String>,
+    /// `report-type` of a multipart/report, lower case.
+    pub report_type: Option<String>,
+    /// Raw body.
+    pub body: &'x [u8],
+    /// How the body is encoded.
+    pub encoding: TransferEncoding,
+    /// Nesting, 0 for the message itself.
+    pub depth: usize,
+    /// Inside a returned or forwarded message.
+    pub inside_message: bool,
+    charset: Option<String>,
+    text: OnceCell<Cow<'x, str>>,
+}
+
+impl<'x> Part<'x> {
+    pub(super) fn new(headers: Headers<'x>, body: &'x [u8], depth: usize, inside: bool) -> Self {
+        let ContentTypeValue { media_type, charset, boundary, report_type } =
+            headers.field("content-type").map(|f| content_type(f.value)).unwrap_or_default();
+        let encoding =
+            match headers.field("content-transfer-encoding").map(|f| f.value.trim_ascii()) {
+                Some(v) if v.eq_ignore_ascii_case(b"base64") => TransferEncoding::Base64,
+                Some(v) if v.eq_ignore_ascii_case(b"quoted-printable") => {
+                    TransferEncoding::QuotedPrintable
+                }
+                _ => TransferEncoding::Identity,
+            };
+        Self {
+            headers,
+            media_type,
+            boundary,
+            report_type,
+            body,
+            encoding,
+            depth,
+            inside_message: inside,
+            charset,
+            text: OnceCell::new(),
+        }
+    }
+
+    /// Whether the media type is this one (lower case).
+    pub fn is(&self, media_type: &str) -> bool {
+        self.media_type == media_type
+    }
+
+    /// multipart/*
+    pub fn is_multipart(&self) -> bool {
+        self.media_type.starts_with("multipart/")
+    }
+
+    /// Text that is meant for people.
+    pub fn is_human_text(&self) -> bool {
+        self.is("text/plain")
+            || self.is("text/html")
+            || self.is("text/enriched")
+            || self.is("message/notification")
+    }
+
+    /// A message/rfc822 or message/global that is not encoded, so that its parts follow.
+    pub fn is_open_message(&self) -> bool {
+        (self.is("message/rfc822") || self.is("message/global"))
+            && self.encoding == TransferEncoding::Identity
+    }
+
+    /// Decoded text; lines end in LF or CRLF as they did. Empty for binary parts.
+    pub(super) fn text(&self, budget: &Cell<usize>) -> &str {
+        self.text.get_or_init(|| {
+            let left = budget.get().min(limits::TEXT_OCTETS);
+            let text = self.decode(headers::cut(self.body, left));
+            budget.set(budget.get().saturating_sub(text.len()));
+            text
+        })
+    }
+
+    fn decode(&self, body: &'x [u8]) -> Cow<'x, str> {
+        let binary =
+            !(self.media_type.starts_with("text/") || self.media_type.starts_with("message/"));
+        if binary && !self.is_multipart() {
+            return Cow::Borrowed("");
+        }
+        let octets: Cow<'x, [u8]> = match self.encoding {
+            TransferEncoding::Identity => Cow::Borrowed(body),
+            // Lines that are no base64 (a footer that a list added) end the decoding.
+            TransferEncoding::Base64 => match base64_decode(base64_run(body)) {
+                Some(decoded) => Cow::Owned(decoded),
+                None => Cow::Borrowed(body),
+            },
+            TransferEncoding::QuotedPrintable => match quoted_printable_decode(body) {
+                Some(decoded) => Cow::Owned(decoded),
+                None => Cow::Borrowed(body),
+            },
+        };
+        let decoder = self
+            .charset
+            .as_deref()
+            .filter(|c| !is_utf8_or_ascii(c))
+            .and_then(|c| charset_decoder(c.as_bytes()));
+        let text = match (octets, decoder) {
+            (octets, Some(decoder)) => Cow::Owned(decoder(&octets)),
+            (Cow::Borrowed(octets), None) => headers::decode_8bit(octets),
+            (Cow::Owned(octets), None) => Cow::Owned(headers::decode_8bit(&octets).into_owned()),
+        };
+        if self.is("text/html") { Cow::Owned(html_to_text(&text)) } else { text }
+    }
+}
+
+fn is_utf8_or_ascii(charset: &str) -> bool {
+    ["utf-8", "utf8", "us-ascii", "ascii"].iter().any(|c| charset.eq_ignore_ascii_case(c))
+}
+
+/// What is kept of a Content-Type field.
+struct ContentTypeValue {
+    media_type: Cow<'static, str>,
+    charset: Option<String>,
+    boundary: Option<String>,
+    report_type: Option<String>,
+}
+
+impl Default for ContentTypeValue {
+    /// RFC 2045 section 5.2.
+    fn default() -> Self {
+        Self {
+            media_type: Cow::Borrowed("text/plain"),
+            charset: None,
+            boundary: None,
+            report_type: None,
+        }
+    }
+}
+
+/// Reads a Content-Type value (RFC 2045 section 5, RFC 2231) within the field budget.
+fn content_type(value: &[u8]) -> ContentTypeValue {
+    let mut octets = headers::cut(value, limits::FIELD_OCTETS).to_vec();
+    // RFC 2231 continuations cost more than linear time in mail-parser (RELIABILITY A-09).
+    if memchr::memchr_iter(b';', &octets).count() > 64 {
+        octets.truncate(memchr::memchr(b';', &octets).unwrap_or(0));
+    }
+    octets.extend_from_slice(b"\r\n");
+    let mut kept = ContentTypeValue::default();
+    let HeaderValue::ContentType(parsed) = MessageStream::new(&octets).parse_content_type() else {
+        return kept;
+    };
+    kept.media_type = known_media_type(&parsed.c_type, parsed.c_subtype.as_deref());
+    for attribute in parsed.attributes.iter().flatten() {
+        let slot = match &*attribute.name {
+            "charset" => &mut kept.charset,
+            "boundary" => &mut kept.boundary,
+            "report-type" => &mut kept.report_type,
+            _ => continue,
+        };
+        // The first one counts, as everywhere in MIME.
+        slot.get_or_insert_with(|| attribute.value.to_string());
+    }
+    if let Some(report_type) = &mut kept.report_type {
+        report_type.make_ascii_lowercase();
+    }
+    kept
+}
+
+/// Media types that occur in bounces, without an allocation.
+fn known_media_type(main: &str, sub: Option<&str>) -> Cow<'static, str> {
+    let Some(sub) = sub else {
+        return if main.eq_ignore_ascii_case("text") {
+            Cow::Borrowed("text/plain")
+        } else {
+            Cow::Owned(main.to_ascii_lowercase())
+        };
+    };
+    for known in [
+        "text/plain",
+        "text/html",
+        "multipart/report",
+        "multipart/mixed",
+        "multipart/alternative",
+        "message/delivery-status",
+        "message/rfc822",
+        "text/rfc822-headers",
+    ] {
+        if known.len() == main.len() + 1 + sub.len()
+            && known.get(..main.len()).is_some_and(|k| k.eq_ignore_ascii_case(main))
+            && known.get(main.len() + 1..).is_some_and(|k| k.eq_ignore_ascii_case(sub))
+        {
+            return Cow::Borrowed(known);
+        }
+    }
+    Cow::Owned(format!("{main}/{sub}").to_ascii_lowercase())
+}
+
+/// The leading lines that can be base64.
+fn base64_run(body: &[u8]) -> &[u8] {
+    let mut end = 0;
+    for line in body.split_inclusive(|b| *b == b'\n') {
+        let fits = line.iter().all(|b| {
+            b.is_ascii_alphanumeric()
+                || matches!(b, b'+' | b'/' | b'=' | b'\r' | b'\n' | b' ' | b'\t')
+        });
+        if !fits {
+            break;
+        }
+        end += line.len();
+    }
+    body.get(..end).unwrap_or_default()
+}
