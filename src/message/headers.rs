@@ -264,7 +264,7 @@ mod tests {
             ),
             ("Subject: =?utf-8?Q?Gr=C3=BC=C3=9Fe?=\n\n", vec![("Subject", "Grüße")], 38),
             // Undeclared 8 bit, and control characters.
-            ("Subject: a\u{1b}[31m\u{202e}b\n\n", vec![("Subject", "a[31mb")], 19),
+            ("Subject: a\u{1b}[31m\u{202e}b\n\n", vec![("Subject", "a[31mb")], 21),
             ("", vec![], 0),
         ] {
             let (fields, at) = read(text);
