@@ -1,5 +1,224 @@
 //! Floor 2: what a message says. Recognition never judges: reasons are `classify`'s.
+//!
+//! Structure first: RFC 5965, RFC 8098, RFC 3464 parts, also where they are mislabelled or inside
+//! a forwarded message; then answers (auto-replies, challenges, requests); then notices in words,
+//! by format; a last resort mines text and says so. The order is the code of [`recognise`].
 
+pub mod addresses;
+mod arf;
+pub mod dsn;
+pub mod formats;
+mod mdn;
+pub mod original;
 mod types;
 
 pub use types::{Action, Attribution, Kind, Original, Recipient, Report, StatusSource};
+
+use crate::message::{Message, is_unprintable};
+use formats::Notice;
+
+/// What a message says. A message that nobody recognises is a [`Kind::Other`].
+pub fn recognise(message: &Message<'_>) -> Report {
+    if let Some(report) = arf::recognise(message).or_else(|| mdn::recognise(message)) {
+        return report;
+    }
+    let human = message.human_text();
+    let text = own_words(&human);
+    if let Some(report) = delivery_status(message, text) {
+        return report;
+    }
+    let lower = text.to_ascii_lowercase();
+    let from = message.headers().lower("from");
+    let subject = message.headers().lower("subject");
+    let signs = signs(message, &from, &subject);
+    let notice =
+        Notice { message, text, lower: &lower, from: &from, subject: &subject, signs: &signs };
+    if let Some(mut report) = formats::recognise(&notice) {
+        report.original = original::find(message, &human);
+        complete(&mut report, &notice);
+        return report;
+    }
+    let mut report = Report::new(Kind::Other, "none");
+    report.evidence.push("no recogniser claims it".into());
+    report
+}
+
+/// The clues that a message is a delivery notice.
+fn signs(message: &Message<'_>, from: &str, subject: &str) -> Vec<&'static str> {
+    let mut signs = Vec::new();
+    if [
+        "mailer-daemon",
+        "mailerdaemon",
+        "postmaster",
+        "post_master",
+        "mail delivery",
+        "mail.delivery",
+        "mailsystem",
+        "mail system",
+        "maildelivery",
+    ]
+    .iter()
+    .any(|w| from.contains(w))
+    {
+        signs.push("sender is a mail system");
+    }
+    if [
+        "undeliver",
+        "returned mail",
+        "failure notice",
+        "delivery status",
+        "delivery failure",
+        "delivery fail",
+        "mail delivery",
+        "could not be delivered",
+        "non remis",
+        "unzustellbar",
+        "mail system error",
+        "fail",
+    ]
+    .iter()
+    .any(|w| subject.contains(w))
+    {
+        signs.push("subject of a delivery notice");
+    }
+    if message.headers().has("x-failed-recipients") {
+        signs.push("X-Failed-Recipients");
+    }
+    if message.parts()[0].report_type.as_deref() == Some("delivery-status") {
+        signs.push("multipart/report");
+    }
+    signs
+}
+
+/// A text up to where the returned message begins.
+fn own_words(human: &str) -> &str {
+    let cut = original::start_in_text(human).unwrap_or(human.len());
+    human.get(..cut).unwrap_or(human)
+}
+
+/// RFC 3464 fields, in their own part or wherever a sender put them.
+fn delivery_status(message: &Message<'_>, human: &str) -> Option<Report> {
+    let labelled = |p: &&crate::message::Part<'_>| {
+        p.is("message/delivery-status") || p.is("message/global-delivery-status")
+    };
+    let mut forwarded = false;
+    let mut fields = None;
+    if let Some(part) = message.own_parts().find(labelled) {
+        fields = Some(dsn::read(message.text(part)));
+    }
+    if fields.as_ref().is_none_or(|f| f.recipients.is_empty()) {
+        let loose = message
+            .own_parts()
+            .find(|p| !p.is_multipart() && !labelled(p) && dsn::looks_like_fields(message.text(p)));
+        if let Some(part) = loose {
+            fields = Some(dsn::read(message.text(part)));
+        } else if fields.is_none() {
+            let inner = message.parts().iter().find(|p| p.inside_message && labelled(p))?;
+            fields = Some(dsn::read(message.text(inner)));
+            forwarded = true;
+        }
+    }
+    let fields = fields?;
+    if fields.recipients.is_empty() {
+        return None;
+    }
+    let mut report = Report::new(Kind::Failure, "rfc3464");
+    let top = message.parts().first()?;
+    report.evidence.push(match top.report_type.as_deref() {
+        Some(kind) => format!("{}; report-type={kind}", top.media_type),
+        None => "delivery-status fields".into(),
+    });
+    if forwarded {
+        report.evidence.push("inside a forwarded message".into());
+    }
+    report.reporting_mta = fields.reporting_mta;
+    report.arrival_date = fields.arrival_date;
+    report.recipients = fields.recipients;
+    settle_actions(&mut report, message, human);
+    report.original = original::find(message, human);
+    for recipient in &mut report.recipients {
+        let said = paragraph_about(human, recipient.address.as_ref().map(|a| a.as_str()));
+        recipient.remarks = bounded_words(&format!("{} {said}", recipient.remarks));
+    }
+    Some(report)
+}
+
+/// Fills in actions that are missing and derives the kind of the whole report: one failed
+/// recipient makes it a failure.
+fn settle_actions(report: &mut Report, message: &Message<'_>, human: &str) {
+    let subject = message.headers().lower("subject");
+    let delayed_words = subject.contains("delay")
+        || subject.contains("warning")
+        || formats::says_delayed(&human.to_ascii_lowercase());
+    for recipient in &mut report.recipients {
+        let action = recipient.action.unwrap_or(match recipient.status {
+            Some(s) if s.class == 2 => Action::Delivered,
+            Some(s) if s.class == 4 && delayed_words => Action::Delayed,
+            _ => Action::Failed,
+        });
+        recipient.action = Some(action);
+    }
+    let has = |action| report.recipients.iter().any(|r| r.action == Some(action));
+    report.kind = if has(Action::Failed) {
+        Kind::Failure
+    } else if has(Action::Delayed) {
+        Kind::Delay
+    } else {
+        Kind::Success
+    };
+}
+
+/// The part of the human text that is about an address; all of it when the address is not there.
+fn paragraph_about<'t>(text: &'t str, address: Option<&str>) -> &'t str {
+    let Some(address) = address else { return text };
+    let Some(at) = text.find(address) else { return text };
+    let tail = text.get(at..).unwrap_or_default();
+    // Up to the next recipient: a line that begins with another address.
+    let mut offset = 0;
+    for line in tail.split_inclusive('\n') {
+        if offset > 0 {
+            let named = formats_first(line);
+            if named.is_some_and(|a| !a.eq_ignore_ascii_case(address)) {
+                break;
+            }
+        }
+        offset += line.len();
+    }
+    tail.get(..offset).unwrap_or(tail)
+}
+
+fn formats_first(line: &str) -> Option<String> {
+    let trimmed = line.trim_start();
+    if !trimmed.starts_with('<') {
+        return None;
+    }
+    addresses::all_in(trimmed).next().filter(|(_, at)| *at == 1).map(|(a, _)| a.to_string())
+}
+
+/// What a textual notice leaves open: recipients from `X-Failed-Recipients`.
+fn complete(report: &mut Report, notice: &Notice<'_, '_>) {
+    if report.recipients.is_empty() {
+        let action = if report.kind == Kind::Delay { Action::Delayed } else { Action::Failed };
+        report.recipients = formats::failed_header(notice, action);
+    }
+    for recipient in &mut report.recipients {
+        if recipient.remarks.is_empty() {
+            recipient.remarks = bounded_words(notice.text);
+        }
+    }
+}
+
+/// Words for a record: white space folded, unprintable characters gone, 2,000 characters at most.
+pub fn bounded_words(text: &str) -> String {
+    let mut out = String::with_capacity(text.len().min(2_000));
+    for word in text.split_whitespace() {
+        if out.len() + word.len() > 2_000 {
+            break;
+        }
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        out.extend(word.chars().filter(|c| !is_unprintable(*c)));
+    }
+    out
+}

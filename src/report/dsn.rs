@@ -1,0 +1,334 @@
+//! Delivery status notifications: RFC 3464, with RFC 6533 (internationalised) and RFC 3886.
+//!
+//! Reads the fields of message/delivery-status as sloppy as they come: in a text/plain part,
+//! without blank lines between groups or with too many, folded, with comments, in the wrong
+//! order. Several recipients give several entries. Does not judge.
+
+use super::types::{Action, Recipient, StatusSource};
+use super::{addresses, bounded_words};
+use crate::mail::{EnhancedStatus, Timestamp};
+
+/// What the fields of one report say.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Fields {
+    /// `Reporting-MTA` without its type.
+    pub reporting_mta: Option<String>,
+    /// `Arrival-Date`.
+    pub arrival_date: Option<Timestamp>,
+    /// One entry a recipient group.
+    pub recipients: Vec<Recipient>,
+}
+
+/// Most recipients of one report that are kept.
+const MAX_RECIPIENTS: usize = 1_000;
+
+/// Whether a text holds delivery-status fields: a recipient field and an action or status, each
+/// at the start of a line. Cheap: looks at few lines.
+pub fn looks_like_fields(text: &str) -> bool {
+    let has = |name: &str| starts_a_line(text, name);
+    has("Final-Recipient") && (has("Action") || has("Status"))
+        || has("Original-Recipient") && has("Action") && has("Status")
+        || has("Reporting-MTA") && has("Status") && has("Action")
+}
+
+/// Octet offset of a line that begins with `name` and a colon, any case.
+fn starts_a_line(text: &str, name: &str) -> bool {
+    let first = name.as_bytes().first().copied().unwrap_or_default();
+    let bytes = text.as_bytes();
+    memchr::memchr2_iter(first, first.to_ascii_lowercase(), bytes).any(|at| {
+        (at == 0 || bytes.get(at - 1) == Some(&b'\n'))
+            && bytes
+                .get(at..at + name.len())
+                .is_some_and(|w| w.eq_ignore_ascii_case(name.as_bytes()))
+            && bytes.get(at + name.len()..).is_some_and(|r| r.trim_ascii_start().starts_with(b":"))
+    })
+}
+
+/// Reads the fields. Linear in the text.
+pub fn read(text: &str) -> Fields {
+    let mut fields = Fields::default();
+    let mut group = Group::default();
+    let mut blank_before = false;
+    for (name, value) in unfold(text) {
+        if name.is_empty() {
+            blank_before = true;
+            continue;
+        }
+        let after_blank = std::mem::take(&mut blank_before);
+        let name = name.to_ascii_lowercase();
+        if group.ends_before(&name, after_blank) {
+            group.close(&mut fields);
+        }
+        match name.as_str() {
+            "reporting-mta" => {
+                let host = addresses::without_type(&value).trim_matches(['<', '>', ' ']);
+                if fields.reporting_mta.is_none() && !host.is_empty() {
+                    fields.reporting_mta = Some(host.chars().take(255).collect());
+                }
+            }
+            "arrival-date" => {
+                fields.arrival_date = fields.arrival_date.or(Timestamp::parse_rfc5322(&value))
+            }
+            _ => group.take(&name, &value),
+        }
+    }
+    group.close(&mut fields);
+    fields
+}
+
+/// One recipient group while it is read.
+#[derive(Default)]
+struct Group {
+    recipient: Recipient,
+    x_actual: Option<String>,
+    seen: Vec<&'static str>,
+}
+
+const GROUP_FIELDS: [&str; 7] = [
+    "original-recipient",
+    "final-recipient",
+    "x-actual-recipient",
+    "action",
+    "status",
+    "diagnostic-code",
+    "remote-mta",
+];
+
+impl Group {
+    /// A new group begins with a recipient field once this group has what makes one; blank lines
+    /// alone prove nothing, for some senders put one behind each field.
+    fn ends_before(&self, name: &str, after_blank: bool) -> bool {
+        let has = |field| self.seen.contains(&field);
+        match name {
+            "final-recipient" => {
+                has("final-recipient")
+                    || (after_blank
+                        && has("original-recipient")
+                        && (has("action") || has("status")))
+            }
+            "original-recipient" => {
+                has("original-recipient")
+                    || (after_blank && has("final-recipient") && (has("action") || has("status")))
+            }
+            "action" => has("action") && after_blank,
+            _ => false,
+        }
+    }
+
+    fn take(&mut self, name: &str, value: &str) {
+        let Some(known) = GROUP_FIELDS.iter().find(|f| **f == name) else { return };
+        if self.seen.contains(known) {
+            return;
+        }
+        self.seen.push(known);
+        let value = value.trim();
+        let kept =
+            |text: &str| Some(text.chars().take(320).collect::<String>()).filter(|t| !t.is_empty());
+        match *known {
+            "original-recipient" => {
+                self.recipient.original_recipient = kept(addresses::without_type(value))
+            }
+            "final-recipient" => {
+                self.recipient.final_recipient = kept(addresses::without_type(value))
+            }
+            "x-actual-recipient" => self.x_actual = kept(addresses::without_type(value)),
+            "action" => self.recipient.action = action(value),
+            "status" => {
+                self.recipient.status = status(value);
+                self.recipient.status_source = self.recipient.status.map(|_| StatusSource::Field);
+                // `Status: 5.1.1 (user unknown)`: the words help when there is no diagnostic.
+                if let Some((_, words)) = value.split_once(['(', ' ']) {
+                    self.recipient.remarks = bounded_words(words.trim_end_matches(')'));
+                }
+            }
+            "diagnostic-code" => self.recipient.diagnostic = bounded_words(diagnostic(value)),
+            "remote-mta" => {
+                let host = addresses::without_type(value);
+                let host = host
+                    .split([' ', '('])
+                    .next()
+                    .unwrap_or(host)
+                    .trim_matches(['<', '>', '[', ']']);
+                self.recipient.remote_mta = kept(host);
+            }
+            _ => {}
+        }
+    }
+
+    fn close(&mut self, fields: &mut Fields) {
+        let group = std::mem::take(self);
+        if group.seen.is_empty() || fields.recipients.len() >= MAX_RECIPIENTS {
+            return;
+        }
+        let mut recipient = group.recipient;
+        let names = [&recipient.final_recipient, &recipient.original_recipient, &group.x_actual];
+        // The last resort: an address in the diagnostic belongs to this recipient when it is the
+        // only one there.
+        recipient.address = names.into_iter().flatten().find_map(|name| addresses::in_field(name));
+        if recipient.address.is_none() && names.iter().all(|n| n.is_none()) && group.seen.len() < 2
+        {
+            return;
+        }
+        fields.recipients.push(recipient);
+    }
+}
+
+/// Field lines with their folds undone; `("", "")` stands for a blank line.
+fn unfold(text: &str) -> Vec<(&str, String)> {
+    let mut fields: Vec<(&str, String)> = Vec::new();
+    let mut total = 0;
+    for line in text.lines() {
+        let line = line.trim_end();
+        total += 1;
+        if total > 20_000 {
+            break;
+        }
+        if line.trim_start().is_empty() {
+            fields.push(("", String::new()));
+            continue;
+        }
+        let field = (!line.starts_with([' ', '\t'])).then(|| split_field(line)).flatten();
+        match (field, fields.last_mut()) {
+            (Some((name, value)), _) => fields.push((name, value.to_string())),
+            (None, Some((name, value))) if !name.is_empty() && value.len() < 8_000 => {
+                value.push(' ');
+                value.push_str(line.trim_start());
+            }
+            // A continuation behind a blank line that does not belong there.
+            (None, _) => {
+                let last = fields.iter_mut().rev().find(|(name, _)| !name.is_empty());
+                if let Some((name, value)) = last
+                    && name.eq_ignore_ascii_case("diagnostic-code")
+                    && line.starts_with([' ', '\t'])
+                    && value.len() < 8_000
+                {
+                    value.push(' ');
+                    value.push_str(line.trim_start());
+                }
+            }
+        }
+    }
+    fields
+}
+
+/// `Name: value` with a name that a report field can have. `550: text` is no field.
+fn split_field(line: &str) -> Option<(&str, &str)> {
+    let (name, value) = line.split_once(':')?;
+    let name = name.trim_end();
+    let valid = name.len() <= 60
+        && name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        && (name.contains('-')
+            || ["action", "status"].iter().any(|n| name.eq_ignore_ascii_case(n)));
+    valid.then_some((name, value))
+}
+
+/// `Diagnostic-Code` without its type (`smtp;`, `X-Postfix;`).
+fn diagnostic(value: &str) -> &str {
+    match value.split_once(';') {
+        Some((kind, rest))
+            if kind.trim().len() <= 24
+                && kind
+                    .trim()
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+                && !kind.trim().is_empty() =>
+        {
+            rest.trim()
+        }
+        _ => value,
+    }
+}
+
+/// `Action`, with the spellings that occur.
+fn action(value: &str) -> Option<Action> {
+    let word = value.split(|c: char| !c.is_ascii_alphanumeric()).find(|w| !w.is_empty())?;
+    let word = word.to_ascii_lowercase();
+    match word.as_str() {
+        "failed" | "failure" | "fail" | "expired" | "bounced" | "rejected" | "undeliverable"
+        | "deleted" => Some(Action::Failed),
+        "delayed" | "delay" | "deferred" | "transient" => Some(Action::Delayed),
+        "delivered" | "success" => Some(Action::Delivered),
+        "relayed" => Some(Action::Relayed),
+        "expanded" => Some(Action::Expanded),
+        _ => None,
+    }
+}
+
+/// `Status`, with comments and the blanks that occur inside (`5. 1.1`, `#5.1.1`).
+fn status(value: &str) -> Option<EnhancedStatus> {
+    let compact: String =
+        value.chars().filter(|c| !c.is_whitespace() || *c == '(').take(40).collect();
+    let compact = compact.trim_start_matches('#');
+    EnhancedStatus::parse_prefix(compact.as_bytes())
+        .map(|(status, _)| status)
+        .or_else(|| EnhancedStatus::find(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(text: &str) -> Vec<String> {
+        let fields = read(text);
+        let show = |r: &Recipient| {
+            format!(
+                "{} {} {} {}",
+                r.address.as_ref().map_or("-", |a| a.as_str()),
+                r.action.map_or("-", Action::as_str),
+                r.status.map_or("-".into(), |s| s.to_string()),
+                r.diagnostic
+            )
+        };
+        fields.recipients.iter().map(show).collect()
+    }
+
+    #[test]
+    fn groups_as_sloppy_as_they_come() {
+        for (text, expected) in [
+            (
+                "Reporting-MTA: dns; mx\n\nFinal-Recipient: rfc822; a@example.com\nAction: failed\nStatus: 5.1.1\n\
+                 Diagnostic-Code: smtp; 550 5.1.1\n no\n\nFinal-Recipient: rfc822; b@example.com\nAction: delayed\nStatus: 4.2.2\n",
+                vec!["a@example.com failed 5.1.1 550 5.1.1 no", "b@example.com delayed 4.2.2 "],
+            ),
+            // No blank line anywhere.
+            (
+                "Reporting-MTA: dns; mx\nFinal-Recipient: rfc822; a@example.com\nAction: failed\nStatus: 5.0.0\nFinal-Recipient: rfc822; b@example.com\nAction: failed\nStatus: 5.0.0\n",
+                vec!["a@example.com failed 5.0.0 ", "b@example.com failed 5.0.0 "],
+            ),
+            // A blank line behind each field.
+            (
+                "Final-Recipient: rfc822; a@example.com\n\nAction: failed\n\nStatus: 5.1.1\n",
+                vec!["a@example.com failed 5.1.1 "],
+            ),
+            // Original first, and only original.
+            (
+                "Original-Recipient: rfc822; o@example.com\nFinal-Recipient: rfc822; f@example.com\nAction: failed\nStatus: 5.1.1\n\n\
+                 Original-Recipient: rfc822; p@example.com\nAction: failed\nStatus: 5.1.1\n",
+                vec!["f@example.com failed 5.1.1 ", "p@example.com failed 5.1.1 "],
+            ),
+            // Continuations of the diagnostic that look like nothing.
+            (
+                "Final-Recipient: rfc822; a@example.com\nAction: failed\nStatus: 5.1.1 (no such user)\nDiagnostic-Code: X-Postfix; host mx said: 550-one\n550 two (in reply)\n",
+                vec!["a@example.com failed 5.1.1 host mx said: 550-one 550 two (in reply)"],
+            ),
+            (
+                "Status : 5.1.1\nAction : Failed\nFinal-Recipient : a@example.com\n",
+                vec!["a@example.com failed 5.1.1 "],
+            ),
+            ("Reporting-MTA: dns; mx\n", vec![]),
+            ("", vec![]),
+        ] {
+            assert_eq!(rows(text), expected, "{text}");
+            assert_eq!(rows(&text.replace('\n', "\r\n")), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn fields_are_told_from_prose() {
+        assert!(looks_like_fields(
+            "Reporting-MTA: x\nfinal-recipient : rfc822; a\nAction: failed\n"
+        ));
+        assert!(!looks_like_fields("The Status: of your Final-Recipient: Action:\n"));
+    }
+}

@@ -1,0 +1,205 @@
+//! The recipient block that nearly all textual notices share: lines that name an address, and
+//! lines that say why, until the returned message begins.
+
+use crate::mail::Address;
+use crate::report::addresses;
+use crate::report::bounded_words;
+use crate::report::types::{Action, Recipient};
+
+/// How a line names a recipient.
+pub enum RecipientLine<'a> {
+    /// The address stands first, with at most decoration before it: `<a@b>:`, `* a@b`, `a@b [why]`.
+    First,
+    /// The address stands behind one of these words (lower case).
+    Behind(&'a [String]),
+}
+
+/// Most recipients of one notice.
+const MAX_RECIPIENTS: usize = 1_000;
+
+/// Reads the lines of a block. Words before the first recipient serve those that have none of
+/// their own.
+pub fn read(
+    block: &str,
+    how: &RecipientLine<'_>,
+    skip: &[String],
+    action: Action,
+) -> Vec<Recipient> {
+    let mut found: Vec<(Address, String)> = Vec::new();
+    let mut before = String::new();
+    for line in block.lines() {
+        let trimmed = line.trim();
+        let trimmed = trimmed.strip_prefix("> ").unwrap_or(trimmed);
+        if trimmed.is_empty() || is_rule(trimmed) {
+            continue;
+        }
+        if !skip.is_empty() {
+            let lower = trimmed.to_ascii_lowercase();
+            if skip.iter().any(|s| lower.contains(s.as_str())) {
+                continue;
+            }
+        }
+        match recipient(trimmed, how) {
+            Some((address, rest)) => match found.iter().position(|(a, _)| *a == address) {
+                Some(n) => append(&mut found[n].1, rest),
+                None if found.len() < MAX_RECIPIENTS => found.push((address, rest.to_string())),
+                None => break,
+            },
+            None => match found.last_mut() {
+                Some((_, words)) => append(words, trimmed),
+                None => append(&mut before, trimmed),
+            },
+        }
+    }
+    let last_words = found.last().map(|(_, words)| words.clone()).unwrap_or_default();
+    found
+        .into_iter()
+        .map(|(address, words)| {
+            let own =
+                if words.trim_matches([':', '.', ' ']).is_empty() { &last_words } else { &words };
+            let diagnostic = if own.trim().is_empty() { &before } else { own };
+            Recipient {
+                final_recipient: Some(address.to_string()),
+                address: Some(address),
+                action: Some(action),
+                remote_mta: host(diagnostic),
+                diagnostic: bounded_words(diagnostic),
+                remarks: bounded_words(&before),
+                ..Recipient::default()
+            }
+        })
+        .collect()
+}
+
+/// The address that a line names as a recipient and the rest of the line.
+fn recipient<'l>(line: &'l str, how: &RecipientLine<'_>) -> Option<(Address, &'l str)> {
+    match how {
+        RecipientLine::First => first(line),
+        RecipientLine::Behind(words) => {
+            let lower = line.to_ascii_lowercase();
+            let at = words.iter().find_map(|w| lower.find(w.as_str()).map(|n| n + w.len()))?;
+            let tail = line.get(at..)?;
+            let (address, offset) = addresses::all_in(tail).next()?;
+            // The address must follow at once, not somewhere in the sentence.
+            (offset <= 12)
+                .then(|| (rest_behind(tail, offset, &address), address))
+                .map(|(r, a)| (a, r))
+        }
+    }
+}
+
+/// `<a@b>: why`, `"a@b":`, `* a@b`, `-- a@b`, `a@b<mailto:a@b>`, `a@b on Mon ...`.
+pub fn first(line: &str) -> Option<(Address, &str)> {
+    let (address, offset) = addresses::all_in(line).next()?;
+    let decoration = line.get(..offset)?;
+    if decoration.len() > 12
+        || !decoration
+            .chars()
+            .all(|c| matches!(c, '<' | '"' | '\'' | '*' | '-' | '>' | ' ' | '\t' | '•' | '(' | '['))
+    {
+        return None;
+    }
+    let rest = rest_behind(line, offset, &address);
+    // `user@example.com wrote:` and a mail header are no recipients.
+    let lower = rest.to_ascii_lowercase();
+    (!lower.starts_with("wrote")).then_some((address, rest))
+}
+
+/// What follows an address on its line, without its closing marks and its repetition.
+fn rest_behind<'l>(line: &'l str, offset: usize, address: &Address) -> &'l str {
+    let end = offset
+        + line.get(offset..).and_then(|l| l.find('@')).unwrap_or(0)
+        + 1
+        + address.domain().len();
+    let mut rest = line
+        .get(end..)
+        .unwrap_or_default()
+        .trim_start_matches(['>', '"', '\'', ':', ' ', ']', ')', '.', ',', ';']);
+    for _ in 0..2 {
+        let Some((again, at)) = addresses::all_in(rest).next() else { break };
+        let lead = rest.get(..at).unwrap_or_default();
+        if !again.as_str().eq_ignore_ascii_case(address.as_str())
+            || !matches!(lead, "<" | "(" | "<mailto:" | "")
+        {
+            break;
+        }
+        rest = rest_behind(rest, at, &again);
+    }
+    rest
+}
+
+/// The host that a diagnostic names as the one that refused: `host mx.example.net [192.0.2.1]`.
+fn host(words: &str) -> Option<String> {
+    let lower = words.to_ascii_lowercase();
+    ["host: ", "host ", "by the server for the recipient domain "].iter().find_map(|mark| {
+        let at = lower.find(mark)? + mark.len();
+        let tail = words.get(at..)?;
+        let tail =
+            tail.split_once(" by ").filter(|_| mark.starts_with("by")).map_or(tail, |(_, t)| t);
+        let name: String = tail
+            .chars()
+            .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+            .take(255)
+            .collect();
+        let name = name.trim_end_matches('.');
+        (name.contains('.') && name.bytes().any(|b| b.is_ascii_alphabetic()))
+            .then(|| name.to_string())
+    })
+}
+
+/// A line of dashes, stars or the like.
+fn is_rule(line: &str) -> bool {
+    line.len() > 2 && line.chars().all(|c| !c.is_alphanumeric())
+}
+
+fn append(words: &mut String, more: &str) {
+    if words.len() < 4_000 && !more.is_empty() {
+        if !words.is_empty() {
+            words.push(' ');
+        }
+        words.push_str(more);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_name_a_recipient() {
+        for (line, expected) in [
+            ("<a@example.com>:", Some(("a@example.com", ""))),
+            ("a@example.com: 550 no", Some(("a@example.com", "550 no"))),
+            ("\"a@example.com\":", Some(("a@example.com", ""))),
+            (">>> a@example.com <a@example.com>", Some(("a@example.com", ""))),
+            ("a@example.com<mailto:a@example.com>", Some(("a@example.com", ""))),
+            ("* a@example.com", Some(("a@example.com", ""))),
+            ("a@example.com [User unknown]", Some(("a@example.com", "[User unknown]"))),
+            ("550 <a@example.com>: no", None),
+            ("please write to a@example.com", None),
+            ("a@example.com wrote:", None),
+        ] {
+            let found = first(line);
+            assert_eq!(found.as_ref().map(|(a, r)| (a.as_str(), *r)), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn words_before_serve_those_without_their_own() {
+        let list = read(
+            "because of 550 no such user\n\na@example.com\nb@example.com\n",
+            &RecipientLine::First,
+            &[],
+            Action::Failed,
+        );
+        let shown: Vec<_> =
+            list.iter().map(|r| (r.final_recipient.as_deref(), r.diagnostic.as_str())).collect();
+        assert_eq!(
+            shown,
+            [
+                (Some("a@example.com"), "because of 550 no such user"),
+                (Some("b@example.com"), "because of 550 no such user")
+            ]
+        );
+    }
+}

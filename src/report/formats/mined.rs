@@ -1,0 +1,117 @@
+//! The last resort: a notice that no format knows, mined for addresses and the words beside them.
+//! Confidence is low, and the format name says so; policy may ask for better evidence.
+//!
+//! Only what has the signs of a notice is mined, and only lines that begin with an address, name
+//! one behind a word such as `Recipient:`, or carry an SMTP reply.
+
+use super::Notice;
+use super::block::{self, RecipientLine};
+use crate::mail::{EnhancedStatus, ReplyCode};
+use crate::report::types::{Action, Kind, Recipient, Report};
+use crate::report::{addresses, bounded_words};
+
+/// Reads what can be read.
+pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
+    if notice.signs.is_empty() {
+        return None;
+    }
+    let delayed = super::says_delayed(notice.lower);
+    let (kind, action) =
+        if delayed { (Kind::Delay, Action::Delayed) } else { (Kind::Failure, Action::Failed) };
+    let own: Vec<String> = notice
+        .message
+        .headers()
+        .addresses("to")
+        .iter()
+        .chain(&notice.message.headers().addresses("from"))
+        .map(|a| a.key())
+        .collect();
+    let mut recipients = failed_header(notice, action);
+    if recipients.is_empty() {
+        let words = [
+            "recipient:",
+            "recipients:",
+            "rcpt to:",
+            "to:",
+            "address:",
+            "user:",
+            "delivered to",
+            "deliver to",
+            "mailbox:",
+            "for",
+        ];
+        let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+        recipients = block::read(notice.text, &RecipientLine::First, &[], action);
+        if recipients.is_empty() {
+            recipients = block::read(
+                notice.text,
+                &RecipientLine::Behind(&words),
+                &["mail from:".into(), "from:".into()],
+                action,
+            );
+        }
+        // Never the sender of our mail, whom such texts name first (corpus trap 1).
+        recipients.retain(|r| r.address.as_ref().is_none_or(|a| !own.contains(&a.key())));
+        if recipients.is_empty() {
+            recipients = beside_replies(notice.text, action);
+            recipients.retain(|r| r.address.as_ref().is_none_or(|a| !own.contains(&a.key())));
+        }
+    }
+    let mut report = Report::new(kind, "mined-text");
+    report.evidence.push("no known format; address and words mined from the text".into());
+    report.evidence.extend(notice.signs.iter().map(|s| (*s).to_string()));
+    if recipients.is_empty() {
+        // Nobody named: still a failure when words or codes say that something failed.
+        let tells = EnhancedStatus::find(notice.text).is_some_and(|s| s.class != 2)
+            || notice.signs.len() >= 2;
+        if !tells {
+            return None;
+        }
+        return Some(report);
+    }
+    report.recipients = recipients;
+    Some(report)
+}
+
+/// `X-Failed-Recipients` (Exim, Google).
+pub(in crate::report) fn failed_header(notice: &Notice<'_, '_>, action: Action) -> Vec<Recipient> {
+    let Some(value) = notice.message.headers().text("x-failed-recipients") else {
+        return Vec::new();
+    };
+    addresses::all_in(&value)
+        .take(1_000)
+        .map(|(address, _)| Recipient {
+            final_recipient: Some(address.to_string()),
+            address: Some(address),
+            action: Some(action),
+            diagnostic: bounded_words(notice.text),
+            ..Recipient::default()
+        })
+        .collect()
+}
+
+/// Lines that hold both an address and a 4xx or 5xx reply or code.
+fn beside_replies(text: &str, action: Action) -> Vec<Recipient> {
+    let mut found: Vec<Recipient> = Vec::new();
+    for line in text.lines().take(2_000) {
+        let code = line
+            .split(|c: char| !c.is_ascii_digit())
+            .filter_map(ReplyCode::parse)
+            .any(|c| c.is_permanent() || c.is_transient());
+        if !(code || EnhancedStatus::find(line).is_some_and(|s| s.class != 2)) {
+            continue;
+        }
+        if let Some(address) = addresses::first_in(line) {
+            if !found.iter().any(|r| r.address.as_ref() == Some(&address)) {
+                found.push(Recipient {
+                    final_recipient: Some(address.to_string()),
+                    address: Some(address),
+                    action: Some(action),
+                    diagnostic: bounded_words(line),
+                    ..Recipient::default()
+                });
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,57 @@
+//! Notices that carry no delivery-status part: one row of `phrases.toml` a format, or a module
+//! where a format needs memory between lines.
+//!
+//! Order is explicit: stateful formats first, then rows in file order (specific before general);
+//! the last resort is `mined`, and says so. Each recogniser reads the human text only; none looks
+//! at the envelope.
+
+mod block;
+mod mined;
+mod rows;
+mod ses;
+mod transcript;
+
+use super::types::Report;
+use crate::message::Message;
+
+/// What the recognisers read, made once a message.
+pub struct Notice<'a, 'x> {
+    /// The message.
+    pub message: &'a Message<'x>,
+    /// Human text, up to the returned original.
+    pub text: &'a str,
+    /// `text` in lower case (ASCII only, so offsets are the same).
+    pub lower: &'a str,
+    /// `From`, lower case, decoded.
+    pub from: &'a str,
+    /// `Subject`, lower case, decoded.
+    pub subject: &'a str,
+    /// The clues that this is a notice at all; empty means that only a format of its own counts.
+    pub signs: &'a [&'static str],
+}
+
+/// The first recogniser that claims the notice.
+pub fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
+    ses::recognise(notice)
+        .or_else(|| transcript::recognise(notice))
+        .or_else(|| rows::recognise(notice))
+        .or_else(|| mined::recognise(notice))
+}
+
+/// The formats of `phrases.toml` in order, for the test that wants a sample of each.
+pub fn row_names() -> Vec<&'static str> {
+    rows::names()
+}
+
+/// Whether the words say that delivery is still tried.
+/// Recipients of `X-Failed-Recipients`.
+pub(in crate::report) fn failed_header(
+    notice: &Notice<'_, '_>,
+    action: super::types::Action,
+) -> Vec<super::types::Recipient> {
+    mined::failed_header(notice, action)
+}
+
+pub fn says_delayed(lower: &str) -> bool {
+    rows::says_delayed(lower)
+}

@@ -1,0 +1,246 @@
+//! The row engine: `phrases.toml` says how a notice is known, where its recipient block begins and
+//! ends, and how a line names a recipient.
+//!
+//! ```toml
+//! [[format]]
+//! name  = "hotpop"
+//! gate  = { from = ["mailer-daemon"], body = ["undeliverable address:"] }  # one of each must hold
+//! start = ["undeliverable address:"]      # the block begins with this line (or behind, see after)
+//! until = ["original message attached"]
+//! recipient = ["undeliverable address:"]  # absent: a line that begins with an address
+//! ```
+//! All words are lower case and compared without case. `after = true`: the block begins behind
+//! the start line. `delay`: words that make it a delay. `skip`: lines that say nothing.
+
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use serde::Deserialize;
+
+use super::Notice;
+use super::block::{self, RecipientLine};
+use crate::report::types::{Action, Kind, Report};
+
+const PHRASES: &str = include_str!("phrases.toml");
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    delay: Vec<String>,
+    gave_up: Vec<String>,
+    until: Vec<String>,
+    format: Vec<Row>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    name: String,
+    gate: Gate,
+    #[serde(default)]
+    start: Vec<String>,
+    #[serde(default)]
+    after: bool,
+    #[serde(default)]
+    until: Vec<String>,
+    #[serde(default)]
+    recipient: Vec<String>,
+    #[serde(default)]
+    skip: Vec<String>,
+    #[serde(default)]
+    delay: Vec<String>,
+    #[serde(default)]
+    always_delay: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Gate {
+    #[serde(default)]
+    from: Vec<String>,
+    #[serde(default)]
+    subject: Vec<String>,
+    #[serde(default)]
+    header: Vec<String>,
+    #[serde(default)]
+    body: Vec<String>,
+}
+
+/// The parsed rows and one automaton over all words that are looked for in bodies.
+struct Table {
+    file: File,
+    bodies: AhoCorasick,
+    /// Row of each pattern of `bodies`.
+    owner: Vec<usize>,
+    tone: AhoCorasick,
+    ends: AhoCorasick,
+}
+
+static TABLE: LazyLock<Table> = LazyLock::new(|| {
+    let file: File = toml::from_str(PHRASES).expect("phrases.toml is compiled in and tested");
+    let mut words = Vec::new();
+    let mut owner = Vec::new();
+    for (n, row) in file.format.iter().enumerate() {
+        for word in &row.gate.body {
+            words.push(word.clone());
+            owner.push(n);
+        }
+    }
+    let tone: Vec<&String> = file.delay.iter().chain(&file.gave_up).collect();
+    let build = |words: &[&str]| {
+        AhoCorasick::builder()
+            .match_kind(MatchKind::Standard)
+            .build(words)
+            .expect("literals of phrases.toml")
+    };
+    let bodies = build(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    let tone = build(&tone.iter().map(|s| s.as_str()).collect::<Vec<_>>());
+    let ends = build(&file.until.iter().map(String::as_str).collect::<Vec<_>>());
+    Table { bodies, owner, tone, ends, file }
+});
+
+/// Octets of a notice in which its marks are looked for.
+const SEEN_OCTETS: usize = 16 * 1024;
+
+pub(super) fn names() -> Vec<&'static str> {
+    TABLE.file.format.iter().map(|row| row.name.as_str()).collect()
+}
+
+/// Whether the words say that delivery is still tried and nobody gave up.
+pub(super) fn says_delayed(lower: &str) -> bool {
+    let mut delayed = false;
+    for found in TABLE.tone.find_overlapping_iter(head(lower)) {
+        if found.pattern().as_usize() >= TABLE.file.delay.len() {
+            return false;
+        }
+        delayed = true;
+    }
+    delayed
+}
+
+/// Where the returned message begins, by the usual lines that announce it.
+pub(in crate::report) fn original_announced(lower: &str) -> Option<usize> {
+    let found = TABLE.ends.find_iter(lower).next()?;
+    Some(lower.get(..found.start())?.rfind('\n').map_or(0, |n| n + 1))
+}
+
+pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
+    let mut hit = vec![false; TABLE.file.format.len()];
+    for found in TABLE.bodies.find_overlapping_iter(head(notice.lower)) {
+        hit[TABLE.owner[found.pattern().as_usize()]] = true;
+    }
+    let rows = TABLE.file.format.iter().enumerate();
+    rows.filter(|(n, row)| (row.gate.body.is_empty() || hit[*n]) && row.gate.holds(notice))
+        .find_map(|(_, row)| row.read(notice))
+}
+
+impl Gate {
+    fn holds(&self, notice: &Notice<'_, '_>) -> bool {
+        let any = |words: &[String], text: &str| {
+            words.is_empty() || words.iter().any(|w| text.contains(w.as_str()))
+        };
+        any(&self.from, notice.from)
+            && any(&self.subject, notice.subject)
+            && (self.header.is_empty()
+                || self.header.iter().any(|h| notice.message.headers().has(h)))
+    }
+}
+
+impl Row {
+    fn read(&self, notice: &Notice<'_, '_>) -> Option<Report> {
+        let block = self.block(notice);
+        let how = if self.recipient.is_empty() {
+            RecipientLine::First
+        } else {
+            RecipientLine::Behind(&self.recipient)
+        };
+        let delayed = self.always_delay
+            || self.delay.iter().any(|w| notice.lower.contains(w.as_str()))
+            || says_delayed(notice.lower);
+        let (kind, action) =
+            if delayed { (Kind::Delay, Action::Delayed) } else { (Kind::Failure, Action::Failed) };
+        let recipients = block::read(block, &how, &self.skip, action);
+        // A row whose gate has words of its own is sure of itself even when nobody is named.
+        if recipients.is_empty() && self.gate.body.is_empty() {
+            return None;
+        }
+        let mut report = Report::new(kind, self.name.as_str());
+        report.evidence.push(format!("words of {}", self.name));
+        report.recipients = recipients;
+        Some(report)
+    }
+
+    /// From the start words to the end words; from the top when the row names no start.
+    fn block<'t>(&self, notice: &Notice<'t, '_>) -> &'t str {
+        let lower = notice.lower;
+        let mut from = 0;
+        if let Some(at) = self.start.iter().filter_map(|w| lower.find(w.as_str())).min() {
+            from = if self.after {
+                lower.get(at..).and_then(|l| l.find('\n')).map_or(lower.len(), |n| at + n + 1)
+            } else {
+                lower.get(..at).and_then(|l| l.rfind('\n')).map_or(0, |n| n + 1)
+            };
+        }
+        let rest = lower.get(from..).unwrap_or_default();
+        let to = self
+            .until
+            .iter()
+            .filter_map(|w| rest.find(w.as_str()))
+            .min()
+            .map_or(lower.len(), |n| {
+                from + rest.get(..n).and_then(|l| l.rfind('\n')).map_or(0, |n| n + 1)
+            });
+        notice.text.get(from..to.max(from)).unwrap_or_default()
+    }
+}
+
+fn head(text: &str) -> &str {
+    let mut end = SEEN_OCTETS.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_lower_case_and_named_once() {
+        let table: &Table = &TABLE;
+        let mut seen = std::collections::BTreeSet::new();
+        for row in &table.file.format {
+            assert!(seen.insert(&row.name), "two rows named {}", row.name);
+            let gate = &row.gate;
+            for word in [
+                &row.start,
+                &row.until,
+                &row.recipient,
+                &row.skip,
+                &row.delay,
+                &gate.from,
+                &gate.subject,
+                &gate.body,
+            ]
+            .into_iter()
+            .flatten()
+            {
+                assert_eq!(
+                    *word,
+                    word.to_ascii_lowercase(),
+                    "in {}: words are compared in lower case",
+                    row.name
+                );
+            }
+            assert!(
+                !(gate.body.is_empty()
+                    && gate.from.is_empty()
+                    && gate.subject.is_empty()
+                    && gate.header.is_empty()),
+                "{} has no gate",
+                row.name
+            );
+        }
+    }
+}

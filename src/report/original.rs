@@ -1,0 +1,124 @@
+//! What was returned of our mail: message/rfc822, text/rfc822-headers, or fields pasted into text.
+
+use super::types::Original;
+use crate::message::{Headers, Message};
+
+/// Fields that show that a run of lines is a mail header.
+const TELLING: [&str; 10] = [
+    "message-id",
+    "received",
+    "subject",
+    "from",
+    "to",
+    "date",
+    "return-path",
+    "mime-version",
+    "content-type",
+    "dkim-signature",
+];
+
+/// The original of a message: the last embedded message or header block that belongs to it.
+/// `own_text` is searched when nothing is embedded.
+pub fn find(message: &Message<'_>, own_text: &str) -> Original {
+    let mut found = Original::default();
+    let parts = message.parts();
+    for (n, part) in parts.iter().enumerate() {
+        if part.is("text/rfc822-headers")
+            || part.is("message/rfc822-headers")
+            || part.is("message/global-headers")
+            || (part.media_type.starts_with("message/rfc822") && !part.is_open_message())
+        {
+            let text = message.text(part);
+            let (headers, _) = Headers::read(text.as_bytes(), true);
+            found = from_headers(&headers);
+        } else if part.is_open_message() {
+            if let Some(inner) = parts.get(n + 1) {
+                // Some MTAs put blank lines or a second header block first.
+                found = from_headers(&inner.headers);
+            }
+        } else {
+            continue;
+        }
+        if found.message_id.is_some() || found.subject.is_some() {
+            return found;
+        }
+    }
+    if let Some(at) = start_in_text(own_text) {
+        let (headers, _) = Headers::read(own_text.get(at..).unwrap_or_default().as_bytes(), true);
+        found = from_headers(&headers);
+    }
+    found
+}
+
+/// What is kept of a returned header.
+pub fn from_headers(headers: &Headers<'_>) -> Original {
+    let text = |name| headers.text(name).map(|v| bounded(&v)).filter(|v| !v.is_empty());
+    let mut to: Vec<String> = headers.addresses("to").iter().map(ToString::to_string).collect();
+    to.truncate(20);
+    Original {
+        message_id: text("message-id"),
+        subject: text("subject"),
+        to,
+        list_id: text("list-id"),
+        feedback_id: text("feedback-id")
+            .or_else(|| text("x-campaign"))
+            .or_else(|| text("x-campaign-id")),
+    }
+}
+
+/// Where a pasted mail header begins in a text: the first line of a run that has three telling
+/// fields within eight field lines. Linear: each line is looked at once.
+pub fn start_in_text(text: &str) -> Option<usize> {
+    let mut run: Option<usize> = None;
+    let (mut telling, mut fields) = (0, 0);
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let trimmed = line.trim_end();
+        let content = trimmed.trim_start_matches(['>', '|']).trim_start();
+        let quoted = content.len() != trimmed.len() && trimmed.starts_with(['>', '|']);
+        let name = content.split(':').next().unwrap_or_default();
+        let is_field = content.len() > name.len()
+            && !name.is_empty()
+            && name.len() < 60
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if is_field {
+            run.get_or_insert(at);
+            fields += 1;
+            if TELLING.iter().any(|t| name.eq_ignore_ascii_case(t)) {
+                telling += 1;
+            }
+            if telling >= 3 {
+                return run;
+            }
+            if fields > 8 && telling == 0 {
+                (run, telling, fields) = (None, 0, 0);
+            }
+        } else if trimmed.is_empty() || !(line.starts_with([' ', '\t']) || quoted) {
+            (run, telling, fields) = (None, 0, 0);
+        }
+        at += line.len();
+    }
+    None
+}
+
+fn bounded(text: &str) -> String {
+    text.chars().take(500).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pasted_header_is_found() {
+        let text = "Sorry: it failed.\n\nNote: x\n\n--- copy\n\nReturn-Path: <a@example.com>\n\
+                    Received: from x\n by y\nMessage-ID: <1@example.com>\nSubject: Hi\n\nbody";
+        let at = start_in_text(text).expect("there is one");
+        assert!(text[at..].starts_with("Return-Path"), "{}", &text[at..]);
+        let message = Message::parse(b"Subject: outer\n\n");
+        let original = find(&message, text);
+        assert_eq!(original.message_id.as_deref(), Some("<1@example.com>"));
+        assert_eq!(original.subject.as_deref(), Some("Hi"));
+        assert_eq!(start_in_text("To: someone\nhe said: no\n\nSubject: x\n"), None);
+    }
+}
