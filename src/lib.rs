@@ -9,3 +9,4 @@ pub mod event;
 pub mod ledger;
 pub mod mail;
 pub mod report;
+pub mod verp;
