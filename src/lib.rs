@@ -10,3 +10,4 @@ pub mod ledger;
 pub mod mail;
 pub mod message;
 pub mod report;
+pub mod verp;
