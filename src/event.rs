@@ -148,6 +148,9 @@ pub struct Event {
     /// Campaign, when known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub campaign: Option<String>,
+    /// Names the signed token, for per-token claims.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
     /// Key for recognising the same message delivered again (POLICY section 1), hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,

@@ -9,5 +9,6 @@ pub mod event;
 pub mod ledger;
 pub mod mail;
 pub mod message;
+pub mod pipeline;
 pub mod report;
 pub mod verp;

@@ -66,7 +66,9 @@ fn children<'x>(part: &mut Part<'x>, defects: &mut Vec<&'static str>) -> Vec<Ent
         }
     }
     if pieces.is_empty() {
+        // Some gateway took the boundaries away: what is left is text.
         note(defects, "multipart without parts");
+        part.media_type = "text/plain".into();
     }
     pieces.into_iter().map(|data| child(data, false, part.inside_message)).collect()
 }

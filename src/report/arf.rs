@@ -15,13 +15,8 @@ pub fn recognise(message: &Message<'_>) -> Option<Report> {
     let (fields, _) = Headers::read(text.as_bytes(), true);
     let feedback_type = fields.lower("feedback-type");
     let feedback_type = feedback_type.split_whitespace().next().unwrap_or("abuse").to_string();
-    // RFC 6591 reports an authentication result; nobody complained.
-    let kind = if feedback_type == "auth-failure" || feedback_type == "dmarc" {
-        Kind::Other
-    } else {
-        Kind::Complaint
-    };
-    let mut report = Report::new(kind, "arf");
+    // RFC 6591 auth-failure reports are complaints by format only: policy leaves them alone.
+    let mut report = Report::new(Kind::Complaint, "arf");
     report.evidence.push(format!("message/feedback-report; Feedback-Type: {feedback_type}"));
     report.reporting_mta =
         fields.text("reporting-mta").map(|v| addresses::without_type(&v).to_string());

@@ -164,7 +164,10 @@ impl Group {
         let names = [&recipient.final_recipient, &recipient.original_recipient, &group.x_actual];
         // The last resort: an address in the diagnostic belongs to this recipient when it is the
         // only one there.
-        recipient.address = names.into_iter().flatten().find_map(|name| addresses::in_field(name));
+        // An address of one label (`user@server`) is internal to the receiver: another is better.
+        let all = || names.into_iter().flatten().filter_map(|name| addresses::in_field(name));
+        recipient.address =
+            all().find(|a| a.domain().contains(['.', '['])).or_else(|| all().next());
         if recipient.address.is_none() && names.iter().all(|n| n.is_none()) && group.seen.len() < 2
         {
             return;

@@ -24,7 +24,7 @@ pub fn recognise(message: &Message<'_>) -> Report {
     }
     let human = message.human_text();
     let text = own_words(&human);
-    if let Some(report) = delivery_status(message, text) {
+    if let Some(report) = delivery_status(message, text).or_else(|| quoted(message, &human)) {
         return report;
     }
     let lower = text.to_ascii_lowercase();
@@ -90,10 +90,11 @@ fn signs(message: &Message<'_>, from: &str, subject: &str) -> Vec<&'static str> 
     signs
 }
 
-/// A text up to where the returned message begins.
+/// A text up to where the returned message begins: the line that announces it, or its fields.
 fn own_words(human: &str) -> &str {
-    let cut = original::start_in_text(human).unwrap_or(human.len());
-    human.get(..cut).unwrap_or(human)
+    let fields = original::start_in_text(human).unwrap_or(human.len());
+    let announced = formats::original_announced(human).unwrap_or(human.len());
+    human.get(..fields.min(announced)).unwrap_or(human)
 }
 
 /// RFC 3464 fields, in their own part or wherever a sender put them.
@@ -138,9 +139,40 @@ fn delivery_status(message: &Message<'_>, human: &str) -> Option<Report> {
     report.original = original::find(message, human);
     for recipient in &mut report.recipients {
         let said = paragraph_about(human, recipient.address.as_ref().map(|a| a.as_str()));
+        if recipient.diagnostic.is_empty() && crate::mail::EnhancedStatus::find(said).is_some() {
+            // OpenSMTPD says in words what its fields leave out.
+            recipient.diagnostic = bounded_words(said);
+        }
         recipient.remarks = bounded_words(&format!("{} {said}", recipient.remarks));
     }
     Some(report)
+}
+
+/// A notice that a person forwarded in quotes (`> Final-Recipient: ...`), as `Fwd:` says.
+fn quoted(message: &Message<'_>, human: &str) -> Option<Report> {
+    let subject = message.headers().lower("subject");
+    let forwarded =
+        ["fwd:", "fw:", "wg:", "tr:", "rv:", "i:", "转发"].iter().any(|p| subject.starts_with(p));
+    if !forwarded || !human.contains("\n>") {
+        return None;
+    }
+    let unquoted: String = human
+        .lines()
+        .map(|line| {
+            line.trim_start_matches('>').strip_prefix(' ').unwrap_or(line.trim_start_matches('>'))
+        })
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    if !dsn::looks_like_fields(&unquoted) {
+        return None;
+    }
+    let fields = dsn::read(&unquoted);
+    let mut report = Report::new(Kind::Failure, "rfc3464");
+    report.evidence.push("delivery-status fields in a quoted, forwarded message".into());
+    report.reporting_mta = fields.reporting_mta;
+    report.recipients = fields.recipients;
+    settle_actions(&mut report, message, &unquoted);
+    (!report.recipients.is_empty()).then_some(report)
 }
 
 /// Fills in actions that are missing and derives the kind of the whole report: one failed

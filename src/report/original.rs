@@ -72,6 +72,7 @@ pub fn start_in_text(text: &str) -> Option<usize> {
     let mut run: Option<usize> = None;
     let (mut telling, mut fields) = (0, 0);
     let mut at = 0;
+    let mut said_something = false;
     for line in text.split_inclusive('\n') {
         let trimmed = line.trim_end();
         let content = trimmed.trim_start_matches(['>', '|']).trim_start();
@@ -87,7 +88,8 @@ pub fn start_in_text(text: &str) -> Option<usize> {
             if TELLING.iter().any(|t| name.eq_ignore_ascii_case(t)) {
                 telling += 1;
             }
-            if telling >= 3 {
+            // A header before any word of the notice is the notice's own decoration.
+            if telling >= 3 && said_something {
                 return run;
             }
             if fields > 8 && telling == 0 {
@@ -95,6 +97,7 @@ pub fn start_in_text(text: &str) -> Option<usize> {
             }
         } else if trimmed.is_empty() || !(line.starts_with([' ', '\t']) || quoted) {
             (run, telling, fields) = (None, 0, 0);
+            said_something |= !is_field && !trimmed.is_empty() && !trimmed.ends_with(':');
         }
         at += line.len();
     }

@@ -77,13 +77,15 @@ fn recipient<'l>(line: &'l str, how: &RecipientLine<'_>) -> Option<(Address, &'l
         RecipientLine::First => first(line),
         RecipientLine::Behind(words) => {
             let lower = line.to_ascii_lowercase();
-            let at = words.iter().find_map(|w| lower.find(w.as_str()).map(|n| n + w.len()))?;
-            let tail = line.get(at..)?;
-            let (address, offset) = addresses::all_in(tail).next()?;
-            // The address must follow at once, not somewhere in the sentence.
-            (offset <= 12)
-                .then(|| (rest_behind(tail, offset, &address), address))
-                .map(|(r, a)| (a, r))
+            words.iter().find_map(|word| {
+                if word.is_empty() {
+                    return first(line);
+                }
+                let tail = line.get(lower.find(word.as_str())? + word.len()..)?;
+                let (address, offset) = addresses::all_in(tail).next()?;
+                // The address must follow at once, not somewhere in the sentence.
+                (offset <= 12).then(|| (address.clone(), rest_behind(tail, offset, &address)))
+            })
         }
     }
 }

@@ -38,6 +38,11 @@ pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
             "delivered to",
             "deliver to",
             "mailbox:",
+            "full:",
+            "unknown:",
+            "disabled:",
+            "failed:",
+            ": <",
             "for",
         ];
         let words: Vec<String> = words.iter().map(ToString::to_string).collect();

@@ -55,3 +55,8 @@ pub(in crate::report) fn failed_header(
 pub fn says_delayed(lower: &str) -> bool {
     rows::says_delayed(lower)
 }
+
+/// Where a text announces the returned message.
+pub(in crate::report) fn original_announced(text: &str) -> Option<usize> {
+    rows::original_announced(text)
+}

@@ -7,7 +7,7 @@
 //! gate  = { from = ["mailer-daemon"], body = ["undeliverable address:"] }  # one of each must hold
 //! start = ["undeliverable address:"]      # the block begins with this line (or behind, see after)
 //! until = ["original message attached"]
-//! recipient = ["undeliverable address:"]  # absent: a line that begins with an address
+//! recipient = ["undeliverable address:"]  # words before it; absent or "": the address begins the line
 //! ```
 //! All words are lower case and compared without case. `after = true`: the block begins behind
 //! the start line. `delay`: words that make it a delay. `skip`: lines that say nothing.
@@ -119,9 +119,9 @@ pub(super) fn says_delayed(lower: &str) -> bool {
 }
 
 /// Where the returned message begins, by the usual lines that announce it.
-pub(in crate::report) fn original_announced(lower: &str) -> Option<usize> {
-    let found = TABLE.ends.find_iter(lower).next()?;
-    Some(lower.get(..found.start())?.rfind('\n').map_or(0, |n| n + 1))
+pub(super) fn original_announced(text: &str) -> Option<usize> {
+    let found = TABLE.ends.find_iter(text).next()?;
+    Some(text.get(..found.start())?.rfind('\n').map_or(0, |n| n + 1))
 }
 
 pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {

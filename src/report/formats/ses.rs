@@ -15,6 +15,9 @@ pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
     if !(text.starts_with('{') && marked(text.get(..4096.min(text.len())).unwrap_or(text))) {
         return None;
     }
+    // Long lines are folded as `!`, line end, blank.
+    let unfolded = text.replace("!\r\n ", "").replace("!\n ", "");
+    let text = unfolded.as_str();
     // serde_json refuses nesting over 128 levels; SNS appends a footer, so one value is read.
     let mut value: Value = serde_json::Deserializer::from_str(text).into_iter().next()?.ok()?;
     if let Some(inner) =

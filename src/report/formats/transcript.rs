@@ -37,6 +37,8 @@ struct Seek {
     /// A refusal that names nobody: of MAIL, DATA, the connection.
     common: Vec<String>,
     host: Option<String>,
+    /// The last command was MAIL: an address in its reply is the sender's.
+    of_mail: bool,
     in_list: bool,
     in_transcript: bool,
     last_was_reply: bool,
@@ -63,8 +65,7 @@ pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
     } else {
         (Kind::Failure, Action::Failed)
     };
-    if seek.found.is_empty() && !notice.lower.contains("----- ") && !notice.lower.contains("out: ")
-    {
+    if seek.found.is_empty() {
         return None;
     }
     let mut report = Report::new(kind, "sendmail-transcript");
@@ -118,7 +119,10 @@ impl Seek {
         if !(lower.contains("-----") || lower.starts_with("transcript of session")) {
             return false;
         }
-        self.current = None;
+        self.of_mail = false;
+        if !lower.contains("transcript") || self.found.len() != 1 {
+            self.current = None;
+        }
         self.in_list = lower.contains("following addresses") || lower.contains("errors occurred");
         self.in_transcript = lower.contains("transcript");
         true
@@ -136,7 +140,12 @@ impl Seek {
             self.current = None;
             return;
         }
+        if self.in_list && line.starts_with(">>>") && block::first(line).is_some() {
+            self.listed(line, &lower);
+            return;
+        }
         if let Some(command) = command(line) {
+            self.of_mail = command.to_ascii_lowercase().starts_with("mail from");
             if command.to_ascii_lowercase().starts_with("rcpt to") {
                 self.current = addresses::first_in(command);
                 if let Some(address) = self.current.clone() {
@@ -149,23 +158,11 @@ impl Seek {
         }
         if let Some(reply) = reply(line) {
             self.last_was_reply = true;
-            self.take_reply(reply);
+            self.take_reply(reply, self.of_mail && line.starts_with("<<<"));
             return;
         }
         if self.in_list {
-            if let Some((address, rest)) = block::first(line) {
-                let rest = rest.to_string();
-                let lines = self.entry(&address);
-                if !rest.is_empty() {
-                    lines.push(rest);
-                }
-                self.current = Some(address);
-                return;
-            }
-            if let Some(reason) = lower.find("reason: ").and_then(|n| line.get(n + 8..)) {
-                let reason = reason.trim_end_matches(')').to_string();
-                self.say(reason);
-            }
+            self.listed(line, &lower);
             return;
         }
         // A reply that was folded.
@@ -175,13 +172,31 @@ impl Seek {
         }
     }
 
-    fn take_reply(&mut self, reply: &str) {
+    /// A line of the list of addresses: a recipient, or the reason of the last one.
+    fn listed(&mut self, line: &str, lower: &str) {
+        if let Some((address, rest)) = block::first(line) {
+            let rest = rest.to_string();
+            let lines = self.entry(&address);
+            if !rest.is_empty() {
+                lines.push(rest);
+            }
+            self.current = Some(address);
+        } else if let Some(reason) = lower.find("reason: ").and_then(|n| line.get(n + 8..)) {
+            self.say(reason.trim_end_matches(')').to_string());
+        }
+    }
+
+    fn take_reply(&mut self, reply: &str, of_mail: bool) {
         let code = reply.get(..3).and_then(ReplyCode::parse);
         if !code.is_some_and(|c| c.is_permanent() || c.is_transient()) {
             return;
         }
         // `554 <user@host>... why`: the reply names its recipient, unless RCPT just did.
-        let named = reply.find("...").and_then(|dots| reply.get(4..dots)).and_then(block::first);
+        let named = reply
+            .find("...")
+            .and_then(|dots| reply.get(4..dots))
+            .and_then(block::first)
+            .filter(|_| !of_mail);
         match named {
             Some((address, _)) => {
                 let vague = is_vague(reply);

@@ -1,0 +1,275 @@
+//! The straight line from octets to evidence. Read [`analyse`] from top to bottom: each arrow of
+//! the house is one call with one typed value.
+//!
+//! Nothing here fails: a message that nobody understands is `other`, kept and counted, and
+//! suppresses nobody. No clock, no randomness: both are arguments.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use crate::classify::{self, Advice, Class, Reason, RuleSet, Verdict};
+use crate::event::{Analysis, Envelope, Event, EventType, RecipientVerdict};
+use crate::mail::{Address, Timestamp};
+use crate::message::Message;
+use crate::report::{self, Action, Attribution, Kind, Recipient, Report};
+use crate::verp::{Attributed, Verp};
+
+/// What judging needs besides the message: swapped as a whole on reload.
+#[derive(Clone)]
+pub struct Pipeline {
+    /// Return-path addresses.
+    pub verp: Arc<Verp>,
+    /// Classification rules.
+    pub rules: Arc<RuleSet>,
+}
+
+/// A message as it was received.
+#[derive(Debug, Clone)]
+pub struct Received<'a> {
+    /// Octets behind DATA, dots unstuffed.
+    pub data: &'a [u8],
+    /// SMTP envelope.
+    pub envelope: Envelope,
+    /// Address of the client, without its port.
+    pub peer: Option<String>,
+    /// Moment of acceptance.
+    pub received_at: Timestamp,
+    /// Id of the event to be.
+    pub id: String,
+}
+
+/// The analysis and what the envelope proves.
+#[derive(Debug)]
+pub struct Analysed {
+    /// The classify object.
+    pub analysis: Analysis,
+    /// Attribution by the envelope, or what is left without it.
+    pub attribution: Attribution,
+    /// Scope of a signed token.
+    pub scope: Option<String>,
+    /// Campaign of a signed token.
+    pub campaign: Option<String>,
+    /// Names a signed token in per-token claims.
+    pub token_id: Option<String>,
+    /// Identity of the message, for recognising it when it comes again.
+    pub digest: String,
+}
+
+impl Pipeline {
+    /// message -> report -> attribution -> verdicts.
+    pub fn analyse(&self, data: &[u8], envelope_to: &[String], now: Timestamp) -> Analysed {
+        let message = Message::parse(data);
+        let mut report = report::recognise(&message);
+        let attributed = self.attribute(&message, &report, envelope_to, now);
+        settle_recipients(&mut report, &message, &attributed);
+        let verdicts = classify::judge(&report, &self.rules);
+        let digest = digest(&message, &report, envelope_to);
+        let attribution = match attributed.attribution() {
+            Attribution::None if report.recipients.iter().any(|r| r.address.is_some()) => {
+                Attribution::Report
+            }
+            rung => rung,
+        };
+        let best = attributed.best();
+        Analysed {
+            attribution,
+            scope: best.and_then(|c| c.scope.clone()),
+            campaign: best.and_then(|c| c.campaign.clone()),
+            token_id: best.and_then(|c| c.token_id.clone()),
+            digest,
+            analysis: analysis(&message, report, verdicts, &attributed),
+        }
+    }
+
+    /// The journal record of a received message, without its place and decisions.
+    pub fn evidence(&self, received: Received<'_>) -> Event {
+        let analysed = self.analyse(received.data, &received.envelope.to, received.received_at);
+        Event {
+            seq: 0,
+            id: received.id,
+            event_type: EventType::Message,
+            received_at: received.received_at,
+            peer: received.peer,
+            envelope: Some(received.envelope),
+            attribution: Some(analysed.attribution),
+            scope: analysed.scope,
+            campaign: analysed.campaign,
+            token: analysed.token_id,
+            digest: Some(analysed.digest),
+            analysis: Some(analysed.analysis),
+            act: None,
+            result: None,
+            decisions: Vec::new(),
+        }
+    }
+
+    /// Who is meant, as far as the envelope can prove it. A short token finds its recipient among
+    /// the addresses that the report and the returned mail name.
+    fn attribute(
+        &self,
+        message: &Message<'_>,
+        report: &Report,
+        envelope_to: &[String],
+        now: Timestamp,
+    ) -> Attributed {
+        if envelope_to.is_empty() {
+            return Attributed { claims: Vec::new(), unmatched_short: false };
+        }
+        let mut near: Vec<Address> = Vec::new();
+        for recipient in &report.recipients {
+            near.extend(recipient.address.clone());
+            let named = [&recipient.original_recipient, &recipient.final_recipient];
+            near.extend(named.into_iter().flatten().filter_map(|n| Address::parse(n)));
+        }
+        near.extend(report.original.to.iter().filter_map(|to| Address::parse(to)));
+        let failed = message.headers().text("x-failed-recipients").unwrap_or_default();
+        near.extend(report::addresses::all_in(&failed).map(|(a, _)| a).take(20));
+        near.extend(message.headers().addresses("from"));
+        self.verp.read(envelope_to, &mut near.iter(), now)
+    }
+}
+
+/// The address that we mailed stands in `address`: a VERP knows it better than the report, which
+/// names where the mail was forwarded to.
+fn settle_recipients(report: &mut Report, message: &Message<'_>, attributed: &Attributed) {
+    if attributed.unmatched_short {
+        report.kind = Kind::Other;
+        report
+            .evidence
+            .push("signed return path whose recipient nothing in the message names".into());
+        return;
+    }
+    let reports_delivery = matches!(report.kind, Kind::Failure | Kind::Delay | Kind::Success);
+    if reports_delivery && report.recipients.is_empty() {
+        let action = match report.kind {
+            Kind::Delay => Action::Delayed,
+            Kind::Success => Action::Delivered,
+            _ => Action::Failed,
+        };
+        let words = report::bounded_words(&message.human_text());
+        report.recipients.push(Recipient {
+            action: Some(action),
+            remarks: words,
+            ..Recipient::default()
+        });
+    }
+    let Some(mailed) = attributed.recipient() else { return };
+    let key = mailed.key();
+    let named =
+        report.recipients.iter().any(|r| r.address.as_ref().is_some_and(|a| a.key() == key));
+    if !named && (reports_delivery || report.kind == Kind::Complaint) {
+        match report.recipients.as_mut_slice() {
+            [only] => only.address = Some(mailed.clone()),
+            [] => report
+                .recipients
+                .push(Recipient { address: Some(mailed.clone()), ..Recipient::default() }),
+            // An alias that was expanded: none of these is the address we mailed.
+            _ => {}
+        }
+    }
+}
+
+/// What is written down of message, report and verdicts.
+fn analysis(
+    message: &Message<'_>,
+    report: Report,
+    verdicts: Vec<Verdict>,
+    attributed: &Attributed,
+) -> Analysis {
+    let kind = report.kind;
+    let recipients = report.recipients.into_iter().zip(verdicts);
+    let recipients = recipients.map(|(r, v)| verdict(kind, r, v)).collect();
+    Analysis {
+        kind,
+        format: report.format,
+        bytes: message.size as u64,
+        verp: attributed.info().cloned(),
+        reporting_mta: report.reporting_mta,
+        arrival_date: report.arrival_date,
+        recipients,
+        original: report.original,
+        feedback_type: report.feedback_type,
+        away_until: report.away_until,
+        new_address: report.new_address.map(|a| a.to_string()),
+        evidence: report.evidence,
+        defects: message.defects.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// One recipient's line. Only failures carry a category; answers carry their own class.
+fn verdict(kind: Kind, recipient: Recipient, verdict: Verdict) -> RecipientVerdict {
+    let failed = kind == Kind::Failure && recipient.action.is_none_or(|a| a == Action::Failed);
+    let delayed =
+        matches!(kind, Kind::Failure | Kind::Delay) && recipient.action == Some(Action::Delayed);
+    let mut reason = verdict.reason.filter(|_| failed || delayed);
+    if failed
+        && recipient.address.is_none()
+        && matches!(reason, Some(Reason::Generic | Reason::Undetermined) | None)
+    {
+        reason = Some(Reason::NoRecipient);
+    }
+    let class = match kind {
+        Kind::AutoReply => Some(Class::AutoReply),
+        Kind::ChallengeResponse => Some(Class::ChallengeResponse),
+        Kind::Unsubscribe => Some(Class::Unsubscribe),
+        Kind::Subscribe => Some(Class::Subscribe),
+        _ if delayed => Some(Class::TransientFailure),
+        _ => reason.map(Reason::class),
+    };
+    let advice = match kind {
+        Kind::Unsubscribe => Some(Advice::Remove),
+        _ if delayed => Some(Advice::None),
+        _ => reason.map(Reason::advice),
+    };
+    let judged = failed || delayed;
+    let words =
+        if recipient.diagnostic.is_empty() { recipient.remarks } else { recipient.diagnostic };
+    RecipientVerdict {
+        address: recipient.address.map(|a| a.to_string()),
+        original_recipient: recipient.original_recipient,
+        final_recipient: recipient.final_recipient,
+        action: recipient.action,
+        status: verdict.status,
+        status_source: verdict.status_source,
+        reply_code: verdict.reply_code,
+        diagnostic: Some(words).filter(|w| !w.is_empty()),
+        remote_mta: recipient.remote_mta,
+        provider: verdict.provider.map(str::to_string),
+        reason,
+        class,
+        class_code: class.map(Class::code),
+        category: reason.filter(|_| failed).map(Reason::category),
+        advice,
+        rule: judged.then_some(verdict.rule),
+        rule_at: judged.then_some(verdict.rule_at),
+        matched: judged.then_some(verdict.matched),
+    }
+}
+
+/// The same message delivered again after a lost 250 (RFC 1047) has the same digest; two notices
+/// about one mail do not, for each has a Message-ID or a text of its own.
+fn digest(message: &Message<'_>, report: &Report, envelope_to: &[String]) -> String {
+    let mut hash = Sha256::new();
+    let mut add = |text: &str| {
+        hash.update(text.as_bytes());
+        hash.update([0]);
+    };
+    for to in envelope_to {
+        add(to);
+    }
+    add(report.kind.as_str());
+    for recipient in &report.recipients {
+        add(recipient.address.as_ref().map_or("", Address::as_str));
+        add(recipient.final_recipient.as_deref().unwrap_or_default());
+        add(&recipient.status.map(|s| s.to_string()).unwrap_or_default());
+    }
+    add(report.reporting_mta.as_deref().unwrap_or_default());
+    add(report.original.message_id.as_deref().unwrap_or_default());
+    match message.headers().text("message-id") {
+        Some(id) => add(&id),
+        None => hash.update(message.parts().first().map_or(&[][..], |p| p.body)),
+    }
+    let octets = hash.finalize();
+    data_encoding::HEXLOWER.encode(octets.get(..16).unwrap_or(&octets))
+}
