@@ -1,0 +1,94 @@
+//! Whole classification (parse, recognise, judge) beside mail-parser's own parse of the same
+//! bytes, in turn, on one core: `cargo bench --bench classify [-- DIR]`.
+//!
+//! Reads all messages of `../shared/corpus` (or DIR, or the repository's samples) into memory,
+//! measures rounds of A B A B and prints medians, their ratio and the slowest message.
+
+use std::fs;
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bounced::classify::RuleSet;
+use bounced::mail::Timestamp;
+use bounced::pipeline::Pipeline;
+use bounced::verp::Verp;
+
+const ROUNDS: usize = 21;
+
+fn main() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let given = std::env::args().skip(1).find(|a| !a.starts_with("--")).map(PathBuf::from);
+    let shared = root.join("../shared/corpus/set-of-emails");
+    let folder = given.unwrap_or_else(|| if shared.is_dir() { shared } else { root.join("tests/corpus") });
+    let mut messages = Vec::new();
+    collect(&folder, &mut messages);
+    messages.sort();
+    let bytes: usize = messages.iter().map(|(_, data)| data.len()).sum();
+    println!("{} messages, {} kB, from {}", messages.len(), bytes / 1000, folder.display());
+
+    let config = bounced::config::Verp {
+        signed: true,
+        plain: true,
+        keys: Vec::new(),
+        max_age: Duration::from_secs(30 * 86_400),
+    };
+    let start = Instant::now();
+    let pipeline = Pipeline {
+        verp: Arc::new(Verp::new(&config, &[]).expect("no keys, nothing to refuse")),
+        rules: Arc::new(RuleSet::load(None).expect("the shipped rules load")),
+    };
+    println!("rules loaded in {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
+
+    let parser = mail_parser::MessageParser::default();
+    let (mut parse, mut classify) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        parse.push(time(|| {
+            for (_, data) in &messages {
+                black_box(parser.parse(data.as_slice()));
+            }
+        }));
+        classify.push(time(|| {
+            for (_, data) in &messages {
+                black_box(pipeline.analyse(data, &[], Timestamp::from_millis(0)));
+            }
+        }));
+    }
+    let (parse, classify) = (median(&mut parse), median(&mut classify));
+    let rate = |t: f64| messages.len() as f64 / t;
+    println!("mail-parser alone  {:9.0} messages/s", rate(parse));
+    println!("whole classify     {:9.0} messages/s", rate(classify));
+    println!("ratio              {:9.2} times mail-parser's parse", classify / parse);
+
+    let slowest = messages.iter().map(|(path, data)| {
+        let mut times: Vec<f64> = (0..5)
+            .map(|_| time(|| drop(black_box(pipeline.analyse(data, &[], Timestamp::from_millis(0))))))
+            .collect();
+        (median(&mut times), path)
+    });
+    let (time, path) = slowest.max_by(|a, b| a.0.total_cmp(&b.0)).expect("there are messages");
+    println!("slowest message    {:9.3} ms  {}", time * 1e3, path.display());
+}
+
+fn collect(folder: &Path, into: &mut Vec<(PathBuf, Vec<u8>)>) {
+    for entry in fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(&path, into);
+        } else if path.extension().is_some_and(|e| e == "eml") {
+            into.push((path.clone(), fs::read(&path).expect("readable")));
+        }
+    }
+}
+
+fn time(run: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    run();
+    start.elapsed().as_secs_f64()
+}
+
+fn median(times: &mut [f64]) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
