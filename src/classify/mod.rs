@@ -1,6 +1,17 @@
 //! Floor 2: what a report means. Words before codes, provider before general (TAXONOMY section 3).
 
+mod judge;
+mod lint;
+mod matcher;
+mod provider;
+mod rule;
+mod shipped;
+mod text;
 mod verdict;
 
+pub use judge::{NO_WORDS, Refusal, RuleSet, UNKNOWN_WORDS, folded, judge};
+pub use lint::{Finding, FindingKind};
+pub use provider::provider_of;
+pub use rule::{Rule, RuleError, Seen, StatusPattern, When};
 pub(crate) use verdict::words;
 pub use verdict::{Advice, Category, Class, Reason, Verdict};

@@ -1,0 +1,361 @@
+//! From what a report says about one recipient to what it means (TAXONOMY section 3).
+//!
+//! Words before codes, provider before general: the order of the rules files says so, and this
+//! file only weighs the codes against each other. Promises: same input and rules, same verdict;
+//! no clock, no map order; nothing a peer wrote can make it fail.
+//!
+//! | Status field | code in the text | in force |
+//! |---|---|---|
+//! | `5.1.1` | `5.2.2` | the field |
+//! | `5.0.0`, `5.x.0`, `4.4.7` (says little) | `5.1.1` | the text: Exim writes 5.0.0 whatever happened |
+//! | none | `5.1.1` | the text |
+//! | none | none | chosen from the reason, class from the reply code |
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+use super::matcher::{Facts, Matcher, span};
+use super::provider;
+use super::rule::{Loader, Rule, RuleError};
+use super::shipped::SHIPPED;
+use super::text::{Codes, codes, fold, repaired};
+use super::verdict::{Category, Reason, Verdict};
+use crate::mail::{EnhancedStatus, ReplyCode};
+use crate::report::{Action, Report, StatusSource};
+
+/// What is known of the refusal of one recipient.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Refusal<'a> {
+    /// `Action`; None is taken for a failure.
+    pub action: Option<Action>,
+    /// `Status`.
+    pub status_field: Option<EnhancedStatus>,
+    /// A reply code that stands apart from the diagnostic.
+    pub reply_code: Option<ReplyCode>,
+    /// What the server said.
+    pub diagnostic: &'a str,
+    /// The human part of the report.
+    pub remarks: &'a str,
+    /// Who refused.
+    pub remote_mta: Option<&'a str>,
+    /// Who reports.
+    pub reporting_mta: Option<&'a str>,
+    /// Domain of the recipient.
+    pub recipient_domain: Option<&'a str>,
+}
+
+/// Rules, ready to judge.
+#[derive(Debug)]
+pub struct RuleSet {
+    rules: Vec<Rule>,
+    matcher: Matcher,
+    digest: Arc<str>,
+}
+
+/// Verdicts on the recipients of a report, in their order.
+pub fn judge(report: &Report, rules: &RuleSet) -> Vec<Verdict> {
+    let one = |recipient: &crate::report::Recipient| {
+        rules.judge(&Refusal {
+            action: recipient.action,
+            status_field: recipient.status,
+            reply_code: recipient.reply_code,
+            diagnostic: &recipient.diagnostic,
+            remarks: &recipient.remarks,
+            remote_mta: recipient.remote_mta.as_deref(),
+            reporting_mta: report.reporting_mta.as_deref(),
+            recipient_domain: recipient.address.as_ref().map(crate::mail::Address::domain),
+        })
+    };
+    report.recipients.iter().map(one).collect()
+}
+
+impl RuleSet {
+    /// The shipped rules alone, parsed once.
+    pub fn shipped() -> &'static Self {
+        static RULES: LazyLock<RuleSet> =
+            LazyLock::new(|| RuleSet::load(None).expect("the shipped rules are read by the tests"));
+        &RULES
+    }
+
+    /// The rules of an operator directory, then the shipped ones.
+    pub fn load(operator_dir: Option<&Path>) -> Result<Self, RuleError> {
+        let mut loader = Loader::new();
+        if let Some(dir) = operator_dir {
+            loader.directory(dir)?;
+        }
+        for (file, source) in SHIPPED {
+            loader.text(file, source, false)?;
+        }
+        Self::build(loader)
+    }
+
+    pub(super) fn build(loader: Loader) -> Result<Self, RuleError> {
+        let digest = loader.digest();
+        let matcher = Matcher::new(&loader.rules)?;
+        Ok(Self { rules: loader.rules, matcher, digest })
+    }
+
+    /// Twelve hex digits that name exactly these rules.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The rules in the order in which they are asked.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// The verdict on one recipient.
+    pub fn judge(&self, refusal: &Refusal<'_>) -> Verdict {
+        self.judge_as(refusal, None)
+    }
+
+    /// Like [`judge`](Self::judge), with the provider given instead of looked up.
+    pub(super) fn judge_as(
+        &self,
+        refusal: &Refusal<'_>,
+        provider: Option<&'static str>,
+    ) -> Verdict {
+        thread_local! {
+            static SCRATCH: RefCell<(String, String)> = const {
+                RefCell::new((String::new(), String::new()))
+            };
+        }
+        SCRATCH.with_borrow_mut(|(words, remarks)| self.weigh(refusal, provider, words, remarks))
+    }
+
+    fn weigh(
+        &self,
+        refusal: &Refusal<'_>,
+        provider: Option<&'static str>,
+        words: &mut String,
+        remarks: &mut String,
+    ) -> Verdict {
+        fold_repaired(refusal.diagnostic, words);
+        let mut found = codes(words);
+        remarks.clear();
+        if found == Codes::default() && refusal.status_field.is_none() && !has_words(words) {
+            fold_repaired(refusal.remarks, remarks);
+            found = codes(remarks);
+        }
+        let reply = found.reply.or(refusal.reply_code);
+        let (status, status_source) = in_force(refusal.status_field, found.status);
+        let provider = provider.or_else(|| provider_of(refusal, words));
+        let mut verdict = Verdict {
+            reason: None,
+            status,
+            status_source,
+            reply_code: reply,
+            provider,
+            rule: String::new(),
+            rule_at: String::new(),
+            matched: String::new(),
+        };
+        if refusal.action.is_some_and(is_success) {
+            return verdict;
+        }
+        let facts = Facts {
+            text: words,
+            provider,
+            remote_mta: refusal.remote_mta.map_or("", provider::host_of),
+            reporting_mta: refusal.reporting_mta.map_or("", provider::host_of),
+            domain: refusal.recipient_domain.unwrap_or_default(),
+            action: refusal.action,
+            code: reply,
+            status: status.map(|s| soften(s, reply)),
+            text_status: found.status.map(|s| soften(s, reply)),
+        };
+        let mut best = self.matcher.first(&self.rules, &facts, true, None);
+        let mut best_text: &str = words;
+        let vague = best.and_then(|i| self.rules.get(i)).is_none_or(|rule| rule.vague);
+        if vague && !refusal.remarks.is_empty() {
+            if remarks.is_empty() {
+                fold_repaired(refusal.remarks, remarks);
+            }
+            let human = Facts { text: remarks, ..facts };
+            if let Some(better) = self.matcher.first(&self.rules, &human, false, best) {
+                best = Some(better);
+                best_text = remarks;
+            }
+        }
+        let any_words = has_words(words) || has_words(remarks);
+        self.decide(best, best_text, any_words, &mut verdict);
+        derive_status(&mut verdict);
+        verdict
+    }
+
+    /// Fills in reason and rule. A code that says nothing beside words that no rule knows is not
+    /// "generic" but unknown: the ledger of unknown wordings is fed from these. Nor is a reply code
+    /// alone enough to cost an address (`553` is what many servers say to senders).
+    fn decide(&self, best: Option<usize>, text: &str, any_words: bool, verdict: &mut Verdict) {
+        let transient = verdict.reply_code.is_some_and(ReplyCode::is_transient)
+            || verdict.status.is_some_and(EnhancedStatus::is_transient);
+        let rule = best.and_then(|i| self.rules.get(i)).filter(|rule| {
+            let bare = rule.when.text.is_empty() && rule.when.any.is_empty();
+            let empty = rule.reason == Reason::Generic && !transient;
+            let rash = rule.reason.category() == Category::Hard && rule.when.status.is_empty();
+            !(bare && any_words && (empty || rash))
+        });
+        let Some(rule) = rule else {
+            let (reason, id) = if any_words {
+                (Reason::Undetermined, UNKNOWN_WORDS)
+            } else {
+                (Reason::Generic, NO_WORDS)
+            };
+            verdict.reason = Some(reason);
+            verdict.rule = id.to_string();
+            return;
+        };
+        verdict.reason = Some(rule.reason);
+        verdict.rule.clone_from(&rule.id);
+        verdict.rule_at.clone_from(&rule.at);
+        verdict.matched = matched(rule, text, verdict);
+    }
+}
+
+/// Rule id of a verdict on words that no rule knows.
+pub const UNKNOWN_WORDS: &str = "none/unknown-words";
+/// Rule id of a verdict on a failure without words and codes.
+pub const NO_WORDS: &str = "none/no-words";
+/// Longest matched text that a verdict quotes, in octets.
+const MAX_MATCHED: usize = 120;
+
+fn fold_repaired(text: &str, out: &mut String) {
+    match repaired(text) {
+        Some(text) => fold(&text, out),
+        None => fold(text, out),
+    }
+}
+
+fn provider_of(refusal: &Refusal<'_>, folded: &str) -> Option<&'static str> {
+    provider::by_host_or_domain(refusal.remote_mta, refusal.recipient_domain)
+        .or_else(|| provider::by_mark(folded))
+        .or_else(|| provider::by_reporter(refusal.remote_mta, refusal.reporting_mta))
+}
+
+const fn is_success(action: Action) -> bool {
+    matches!(action, Action::Delivered | Action::Relayed | Action::Expanded)
+}
+
+/// A 4 at the front never gives a hard category by code: a 5.1.1 behind a 450 is looked up as
+/// 4.1.1.
+fn soften(status: EnhancedStatus, reply: Option<ReplyCode>) -> EnhancedStatus {
+    match reply {
+        Some(reply) if reply.is_transient() => EnhancedStatus { class: 4, ..status },
+        _ => status,
+    }
+}
+
+/// Weighs the field against the text (table above).
+fn in_force(
+    field: Option<EnhancedStatus>,
+    text: Option<EnhancedStatus>,
+) -> (Option<EnhancedStatus>, Option<StatusSource>) {
+    match (field, text) {
+        (Some(f), Some(t)) if says(t) > says(f) => (text, Some(StatusSource::Text)),
+        (Some(_), _) => (field, Some(StatusSource::Field)),
+        (None, Some(_)) => (text, Some(StatusSource::Text)),
+        (None, None) => (None, None),
+    }
+}
+
+/// How much an enhanced code says.
+fn says(status: EnhancedStatus) -> u8 {
+    match (status.class, status.subject, status.detail) {
+        (2, ..) => 0,
+        (_, 0, _) => 1,
+        (_, _, 0) | (_, 4, 7) => 2,
+        _ => 3,
+    }
+}
+
+/// At least one word of three letters that is not part of the protocol.
+fn has_words(folded: &str) -> bool {
+    folded
+        .split(|c: char| !c.is_alphabetic())
+        .any(|word| word.chars().count() >= 3 && !matches!(word, "smtp" | "dsn" | "rfc" | "esmtp"))
+}
+
+fn matched(rule: &Rule, text: &str, verdict: &Verdict) -> String {
+    if !rule.when.text.is_empty() {
+        return match span(&rule.when.text, text) {
+            Some(found) if found.len() <= MAX_MATCHED => found.trim().to_string(),
+            _ => rule.when.text.join(" ... "),
+        };
+    }
+    if let Some(piece) = rule.when.any.iter().find(|piece| text.contains(piece.as_str())) {
+        return piece.trim().to_string();
+    }
+    match (verdict.status, verdict.reply_code) {
+        (Some(status), _) if !rule.when.status.is_empty() => status.to_string(),
+        (_, Some(code)) => code.to_string(),
+        (Some(status), None) => status.to_string(),
+        (None, None) => String::new(),
+    }
+}
+
+/// Chooses a code when the report gives none (`status_source` says `derived`): subject and detail
+/// from the reason, class from the reply code or, without one, from the category.
+fn derive_status(verdict: &mut Verdict) {
+    let (None, Some(reason)) = (verdict.status, verdict.reason) else { return };
+    let (subject, detail) = code_of(reason);
+    let class = match verdict.reply_code {
+        Some(code) if code.is_transient() => 4,
+        Some(_) => 5,
+        None if matches!(reason.category(), Category::Soft) && is_passing(reason) => 4,
+        None => 5,
+    };
+    verdict.status = Some(EnhancedStatus::new(class, subject, detail));
+    verdict.status_source = Some(StatusSource::Derived);
+}
+
+/// Soft reasons that a server gives with a 4.
+const fn is_passing(reason: Reason) -> bool {
+    use Reason as R;
+    !matches!(reason, R::MailboxFull | R::MessageTooLarge | R::ProtocolError | R::Generic)
+}
+
+/// Subject and detail of RFC 3463 that say what a reason says.
+const fn code_of(reason: Reason) -> (u16, u16) {
+    use Reason as R;
+    match reason {
+        R::UserUnknown => (1, 1),
+        R::MailboxInactive => (2, 1),
+        R::AddressMoved => (1, 6),
+        R::AddressSyntax => (1, 3),
+        R::DomainUnknown => (1, 2),
+        R::DomainNoMail => (1, 10),
+        R::MailboxFull => (2, 2),
+        R::SystemFull => (3, 1),
+        R::SystemError | R::MailerError => (3, 0),
+        R::ListExpansion => (2, 4),
+        R::NetworkError => (4, 1),
+        R::DnsFailure => (4, 3),
+        R::Expired => (4, 7),
+        R::MessageTooLarge => (3, 4),
+        R::RateLimited => (4, 5),
+        R::Greylisted => (7, 1),
+        R::Blocked | R::Reputation | R::Filtered | R::Policy | R::SpamContent => (7, 1),
+        R::SenderRejected => (1, 8),
+        R::ReverseDns => (7, 25),
+        R::AuthFailure => (7, 26),
+        R::Security => (7, 0),
+        R::ContentRejected | R::Attachment | R::Virus => (6, 0),
+        R::RelayingDenied => (7, 1),
+        R::ProviderSuppressed => (1, 0),
+        R::ProtocolError => (5, 0),
+        R::Generic | R::NoRecipient | R::Undetermined => (0, 0),
+    }
+}
+
+/// Folds a text as the rules see it; for tools that show why a rule does not match.
+pub fn folded(diagnostic: &str) -> String {
+    let mut out = String::new();
+    fold_repaired(diagnostic, &mut out);
+    out
+}
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;

@@ -1,0 +1,214 @@
+//! Who refused: a closed table of providers, known by host names, recipient domains and marks.
+//!
+//! Promises: the answer is one of a closed set of names (safe as a metrics label); the same input
+//! gives the same answer; host names decide before domains, and domains before marks in the text,
+//! because a host that refused is a fact and a mark can be quoted.
+//! Deliberately ignorant of reasons: the rules ask for a provider, the table knows no wording.
+//!
+//! The data stand in `providers.toml`; a new provider is one table there and no Rust.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+use serde::Deserialize;
+
+use super::text;
+
+/// The provider that refused, by the strongest clue there is.
+///
+/// `text` is the diagnostic as it came. A host in `remote_mta` that the table does not know stops
+/// neither domain nor marks: domains move to new hosts more often than this table is written.
+pub fn provider_of(
+    remote_mta: Option<&str>,
+    reporting_mta: Option<&str>,
+    recipient_domain: Option<&str>,
+    text: &str,
+) -> Option<&'static str> {
+    by_host_or_domain(remote_mta, recipient_domain).or_else(|| {
+        let mut folded = String::new();
+        text::fold(text, &mut folded);
+        by_mark(&folded).or_else(|| by_reporter(remote_mta, reporting_mta))
+    })
+}
+
+/// The clues that cost one hash look-up for each label.
+pub(super) fn by_host_or_domain(
+    remote_mta: Option<&str>,
+    recipient_domain: Option<&str>,
+) -> Option<&'static str> {
+    let table = &*TABLE;
+    remote_mta
+        .and_then(|host| longest(&table.hosts, host_of(host)))
+        .or_else(|| recipient_domain.and_then(|domain| longest(&table.domains, domain)))
+        .map(|index| table.name(index))
+}
+
+/// A mark in folded text.
+pub(super) fn by_mark(folded: &str) -> Option<&'static str> {
+    let table = &*TABLE;
+    let found = table.marks.find(folded)?;
+    table.mark_owner.get(found.pattern().as_usize()).map(|index| table.name(*index))
+}
+
+/// The reporter refused only when it names no one else: a provider that could not deliver to a
+/// foreign host is not the one that said no.
+pub(super) fn by_reporter(
+    remote_mta: Option<&str>,
+    reporting_mta: Option<&str>,
+) -> Option<&'static str> {
+    if remote_mta.is_some_and(|host| !host_of(host).is_empty()) {
+        return None;
+    }
+    let table = &*TABLE;
+    longest(&table.hosts, host_of(reporting_mta?)).map(|index| table.name(index))
+}
+
+/// Whether the table has this name; rules may ask for no other.
+pub(super) fn is_provider(name: &str) -> bool {
+    TABLE.names.iter().any(|known| known == name)
+}
+
+/// The given name as the table's own.
+pub(super) fn known(name: &str) -> Option<&'static str> {
+    TABLE.names.iter().find(|known| *known == name).map(String::as_str)
+}
+
+/// The host name in `dns; mx.example.com. (192.0.2.4)`.
+pub(super) fn host_of(field: &str) -> &str {
+    let field = field.rsplit(';').next().unwrap_or_default().trim();
+    let end = field
+        .find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '-' | '_'))
+        .unwrap_or(field.len());
+    field.get(..end).unwrap_or_default().trim_matches('.')
+}
+
+/// Looks up a host and then each of its parents.
+fn longest(map: &HashMap<String, usize>, host: &str) -> Option<usize> {
+    let lower;
+    let mut rest = host.trim_end_matches('.');
+    if rest.bytes().any(|b| b.is_ascii_uppercase()) {
+        lower = rest.to_ascii_lowercase();
+        rest = &lower;
+    }
+    loop {
+        if let Some(index) = map.get(rest) {
+            return Some(*index);
+        }
+        rest = rest.split_once('.')?.1;
+    }
+}
+
+static SOURCE: &str = include_str!("providers.toml");
+static TABLE: LazyLock<Table> = LazyLock::new(|| Table::read(SOURCE));
+
+struct Table {
+    names: Vec<String>,
+    hosts: HashMap<String, usize>,
+    domains: HashMap<String, usize>,
+    marks: AhoCorasick,
+    mark_owner: Vec<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    provider: Vec<Row>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    name: String,
+    #[serde(default)]
+    mx: Vec<String>,
+    #[serde(default)]
+    domains: Vec<String>,
+    #[serde(default)]
+    marks: Vec<String>,
+}
+
+impl Table {
+    fn read(source: &str) -> Self {
+        let file: File = toml::from_str(source).expect("providers.toml is read by the tests");
+        let mut table = Self {
+            names: Vec::new(),
+            hosts: HashMap::new(),
+            domains: HashMap::new(),
+            marks: AhoCorasick::new([""; 0]).expect("no pattern is not too many"),
+            mark_owner: Vec::new(),
+        };
+        let mut marks = Vec::new();
+        for (index, row) in file.provider.into_iter().enumerate() {
+            table.names.push(row.name);
+            for host in row.mx {
+                table.hosts.entry(host).or_insert(index);
+            }
+            for domain in row.domains {
+                table.domains.entry(domain).or_insert(index);
+            }
+            for mark in row.marks {
+                marks.push(text::fold_piece(&mark));
+                table.mark_owner.push(index);
+            }
+        }
+        table.marks = AhoCorasick::new(marks).expect("a few hundred marks are not too many");
+        table
+    }
+
+    fn name(&'static self, index: usize) -> &'static str {
+        self.names.get(index).map_or("", String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_strongest_clue_names_the_provider() {
+        for (remote, reporting, domain, text, expected) in [
+            (Some("dns; aspmx.l.google.com"), None, None, "", Some("google")),
+            (Some("ASPMX.L.GOOGLE.COM. (192.0.2.4)"), None, None, "", Some("google")),
+            (None, None, Some("gmail.com"), "", Some("google")),
+            (None, None, Some("example.com"), "550 5.1.1 no - gsmtp", Some("google")),
+            // The host that refused beats the domain: forwarding.
+            (Some("mta7.am0.yahoodns.net"), None, Some("gmail.com"), "", Some("yahoo")),
+            // A provider that reports about a foreign host did not refuse.
+            (Some("mx.example.net"), Some("mail-1.google.com"), Some("example.net"), "", None),
+            (None, Some("dns; mail-1.google.com"), Some("example.net"), "", Some("google")),
+            // Only whole labels count.
+            (Some("notgoogle.com"), None, None, "", None),
+            (
+                Some("example.com.mail.protection.outlook.com"),
+                None,
+                None,
+                "",
+                Some("exchange-online"),
+            ),
+            (Some(""), None, Some(""), "", None),
+        ] {
+            assert_eq!(provider_of(remote, reporting, domain, text), expected, "{remote:?} {text}");
+        }
+    }
+
+    #[test]
+    fn the_table_is_sound() {
+        let file: File = toml::from_str(SOURCE).expect("providers.toml reads");
+        let mut names = std::collections::HashSet::new();
+        let mut hosts = std::collections::HashSet::new();
+        for row in &file.provider {
+            assert!(names.insert(&row.name), "{} stands twice", row.name);
+            for host in row.mx.iter().chain(&row.domains) {
+                assert_eq!(*host, host.to_ascii_lowercase());
+                assert!(host.contains('.') && !host.starts_with('.'), "{host}");
+            }
+            for host in &row.mx {
+                assert!(hosts.insert(host), "{host} belongs to two providers");
+            }
+            assert!(row.marks.iter().all(|m| m.len() >= 4), "{}: a mark is too short", row.name);
+        }
+        assert!(file.provider.len() > 150);
+        assert!(is_provider("google") && !is_provider("") && known("yahoo") == Some("yahoo"));
+    }
+}

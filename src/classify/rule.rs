@@ -1,0 +1,524 @@
+//! What a rule is, and how rules files are read.
+//!
+//! A rule is one TOML table that carries its own proof:
+//!
+//! ```toml
+//! [[rule]]
+//! id       = "google-no-such-user"   # stable: stands in logs, metrics, answers
+//! when     = { provider = "google", code = "5", text = ["email account", "does not exist"] }
+//! reason   = "user-unknown"          # TAXONOMY section 2; class and category follow from it
+//! seen     = ["550-5.1.1 The email account that you tried to reach does not exist."]
+//! not_seen = ["452 4.2.2 The email account that you tried to reach is over quota"]
+//! source   = "support.google.com/a/answer/3726730"
+//! ```
+//!
+//! Conditions of `when`; all that stand there must hold. One value or a list of alternatives:
+//!
+//! | key | holds when |
+//! |---|---|
+//! | `provider` | the provider that refused (`providers.toml`) is this one |
+//! | `host` | remote-MTA, reporting-MTA or a host named in the diagnostic is this or below it |
+//! | `domain` | the recipient domain is this or below it |
+//! | `action` | the report says `failed` or `delayed` |
+//! | `code` | the reply code is `550`, or begins with `55` or `5`; without one, the first digit is compared with the enhanced code |
+//! | `status` | the enhanced code in force, or that in the text, is `5.1.1`; `*` stands for any number: `5.7.*` |
+//! | `text` | these literal pieces stand in the text, in this order |
+//! | `any` | at least one of these pieces stands in the text |
+//! | `not` | none of these pieces stands in the text |
+//!
+//! Pieces are compared lower-case with white space folded and typographic quotes made plain; the
+//! folded text begins and ends with a blank. There are no regular expressions: 106 of 109 public
+//! community rules were "reply code and ordered literals", and two of the others were broken.
+//!
+//! `seen` lines are judged against all rules, and the rule itself must win (`lint.rs`). An entry is
+//! a text, or a table `{ text, host, status, code, provider, domain, action }` that gives the
+//! context; a bare text is judged with the rule's own `provider`, `host`, `domain` and `action`.
+//!
+//! Operator files come first, then the shipped ones, each in name order; the first match wins.
+//! `vague = true` at the head of a file: its rules say so little that the human part of the report
+//! is asked before one of them is believed.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use toml::Spanned;
+
+use super::provider;
+use super::text::fold_piece;
+use super::verdict::Reason;
+use crate::mail::{EnhancedStatus, ReplyCode};
+use crate::report::Action;
+
+/// Largest rules file that is read, in octets.
+pub const MAX_FILE_OCTETS: u64 = 4 * 1024 * 1024;
+
+/// A rules file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{at}: {what}")]
+pub struct RuleError {
+    /// `file:line`.
+    pub at: String,
+    /// What is wrong, and what to write instead.
+    pub what: String,
+}
+
+/// One rule, checked.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// Stable name.
+    pub id: String,
+    /// Conditions.
+    pub when: When,
+    /// What it means when they hold.
+    pub reason: Reason,
+    /// Lines that this rule must win.
+    pub seen: Vec<Seen>,
+    /// Lines that it must not win.
+    pub not_seen: Vec<Seen>,
+    /// Where the wording comes from.
+    pub source: String,
+    /// `file:line`.
+    pub at: String,
+    /// Believed only after the human part was asked.
+    pub vague: bool,
+    /// Written by the operator, not shipped.
+    pub operator: bool,
+}
+
+/// The conditions of one rule; an empty list is no condition.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct When {
+    /// Names of the provider table.
+    pub provider: Vec<String>,
+    /// Host suffixes.
+    pub host: Vec<String>,
+    /// Recipient domain suffixes.
+    pub domain: Vec<String>,
+    /// Actions of the report.
+    pub action: Vec<Action>,
+    /// Reply codes or their first digits.
+    pub code: Vec<String>,
+    /// Enhanced codes.
+    pub status: Vec<StatusPattern>,
+    /// Ordered pieces.
+    pub text: Vec<String>,
+    /// Alternatives.
+    pub any: Vec<String>,
+    /// Exclusions.
+    pub not: Vec<String>,
+}
+
+/// `5.1.1`, `5.7.*`, `*.1.1`; None stands for any number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatusPattern {
+    /// First number.
+    pub class: Option<u8>,
+    /// Second number.
+    pub subject: Option<u16>,
+    /// Third number.
+    pub detail: Option<u16>,
+}
+
+impl StatusPattern {
+    /// Reads a pattern.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('.');
+        let class = part(parts.next()?)?;
+        let pattern = Self {
+            class: class.map(u8::try_from).transpose().ok()?,
+            subject: part(parts.next()?)?,
+            detail: part(parts.next()?)?,
+        };
+        let known = matches!(pattern.class, None | Some(2 | 4 | 5));
+        (known && parts.next().is_none()).then_some(pattern)
+    }
+
+    /// Whether a code is one of those meant.
+    pub fn holds(self, status: EnhancedStatus) -> bool {
+        self.class.is_none_or(|c| c == status.class)
+            && self.subject.is_none_or(|s| s == status.subject)
+            && self.detail.is_none_or(|d| d == status.detail)
+    }
+
+    /// The code, when the pattern means exactly one.
+    pub fn exact(self) -> Option<EnhancedStatus> {
+        Some(EnhancedStatus::new(self.class?, self.subject?, self.detail?))
+    }
+}
+
+/// One number or `*`.
+fn part(text: &str) -> Option<Option<u16>> {
+    if text == "*" { Some(None) } else { text.parse().ok().filter(|n| *n < 1000).map(Some) }
+}
+
+/// A sample line with its context.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The diagnostic.
+    pub text: String,
+    /// Remote-MTA.
+    pub host: Option<String>,
+    /// Status field.
+    pub status: Option<EnhancedStatus>,
+    /// Reply code that stands apart.
+    pub code: Option<ReplyCode>,
+    /// Provider, as if the table had said so.
+    pub provider: Option<String>,
+    /// Recipient domain.
+    pub domain: Option<String>,
+    /// Action of the report.
+    pub action: Option<Action>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFile {
+    #[serde(default)]
+    vague: bool,
+    #[serde(default)]
+    rule: Vec<Spanned<RawRule>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRule {
+    id: String,
+    when: RawWhen,
+    reason: String,
+    #[serde(default)]
+    seen: Vec<RawSeen>,
+    #[serde(default)]
+    not_seen: Vec<RawSeen>,
+    #[serde(default)]
+    source: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawWhen {
+    provider: OneOrMany,
+    host: OneOrMany,
+    domain: OneOrMany,
+    action: OneOrMany,
+    code: OneOrMany,
+    status: OneOrMany,
+    text: OneOrMany,
+    any: OneOrMany,
+    not: OneOrMany,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Default for OneOrMany {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
+}
+
+impl OneOrMany {
+    fn into_vec(self) -> Vec<String> {
+        match self {
+            Self::One(one) => vec![one],
+            Self::Many(many) => many,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RawSeen {
+    Text(String),
+    Table(RawContext),
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawContext {
+    text: String,
+    host: Option<String>,
+    status: Option<String>,
+    code: Option<u16>,
+    provider: Option<String>,
+    domain: Option<String>,
+    action: Option<String>,
+}
+
+/// The rules of a text in file form, and the hash input that versions them.
+pub(super) struct Loader {
+    pub(super) rules: Vec<Rule>,
+    hash: Sha256,
+}
+
+impl Loader {
+    pub(super) fn new() -> Self {
+        Self { rules: Vec::new(), hash: Sha256::new() }
+    }
+
+    /// Reads every `*.toml` of an operator directory, in name order. A directory that is not there
+    /// is an error: a mistyped path would silently drop the operator's rules.
+    pub(super) fn directory(&mut self, dir: &Path) -> Result<(), RuleError> {
+        let failed = |what: std::io::Error| RuleError {
+            at: dir.display().to_string(),
+            what: format!(
+                "cannot read the rules directory: {what}; create it or change [rules] dir"
+            ),
+        };
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(dir).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path.extension().is_some_and(|e| e == "toml") {
+                files.push(path);
+            }
+        }
+        files.sort();
+        for path in files {
+            let name = path.display().to_string();
+            let error = |what: String| RuleError { at: name.clone(), what };
+            let size = std::fs::metadata(&path).map_err(|e| error(e.to_string()))?.len();
+            if size > MAX_FILE_OCTETS {
+                return Err(error(format!(
+                    "a rules file has at most {MAX_FILE_OCTETS} octets, this one has {size}; split it"
+                )));
+            }
+            let source = std::fs::read_to_string(&path)
+                .map_err(|e| error(format!("cannot be read as UTF-8 text: {e}")))?;
+            self.text(&name, &source, true)?;
+        }
+        Ok(())
+    }
+
+    /// Reads one file.
+    pub(super) fn text(
+        &mut self,
+        file: &str,
+        source: &str,
+        operator: bool,
+    ) -> Result<(), RuleError> {
+        self.hash.update(file.rsplit('/').next().unwrap_or(file));
+        self.hash.update([0]);
+        self.hash.update(source);
+        self.hash.update([0]);
+        let raw: RawFile = toml::from_str(source).map_err(|e| RuleError {
+            at: format!("{file}:{}", e.span().map_or(1, |s| line_of(source, s.start))),
+            what: e.message().trim().replace('\n', "; "),
+        })?;
+        let (mut line, mut counted) = (1, 0);
+        for spanned in raw.rule {
+            let start = spanned.span().start;
+            line += newlines(source, counted, start);
+            counted = start;
+            let at = format!("{file}:{line}");
+            let rule = check(spanned.into_inner(), &at, raw.vague, operator)
+                .map_err(|what| RuleError { at, what })?;
+            self.rules.push(rule);
+        }
+        Ok(())
+    }
+
+    /// Twelve hex digits that name exactly these rules; records carry them.
+    pub(super) fn digest(&self) -> Arc<str> {
+        let sum = self.hash.clone().finalize();
+        data_encoding::HEXLOWER.encode(sum.get(..6).unwrap_or_default()).into()
+    }
+}
+
+fn line_of(source: &str, octet: usize) -> usize {
+    1 + newlines(source, 0, octet)
+}
+
+fn newlines(source: &str, from: usize, to: usize) -> usize {
+    source.as_bytes().get(from..to).map_or(0, |b| b.iter().filter(|b| **b == b'\n').count())
+}
+
+fn check(raw: RawRule, at: &str, vague: bool, operator: bool) -> Result<Rule, String> {
+    let id = raw.id;
+    let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-./*".contains(&b);
+    if id.is_empty() || id.len() > 64 || !id.bytes().all(good) {
+        return Err(format!("id `{id}`: write 1 to 64 of a-z, 0-9, `-`, `.`, `/`"));
+    }
+    let reason = Reason::parse(&raw.reason).ok_or_else(|| unknown_reason(&raw.reason))?;
+    let when = conditions(raw.when).map_err(|what| format!("rule {id}: {what}"))?;
+    if raw.seen.is_empty() {
+        return Err(format!("rule {id}: no `seen` line; add one real text that this rule is for"));
+    }
+    let samples = |raw: Vec<RawSeen>| -> Result<Vec<Seen>, String> {
+        raw.into_iter()
+            .map(|s| sample(s, &when).map_err(|what| format!("rule {id}: {what}")))
+            .collect()
+    };
+    let (seen, not_seen) = (samples(raw.seen)?, samples(raw.not_seen)?);
+    let at = at.to_string();
+    Ok(Rule { id, when, reason, seen, not_seen, source: raw.source, at, vague, operator })
+}
+
+fn unknown_reason(word: &str) -> String {
+    let all: Vec<&str> = Reason::ALL.iter().map(|r| r.as_str()).collect();
+    format!("reason `{word}` is not known; write one of: {}", all.join(", "))
+}
+
+fn conditions(raw: RawWhen) -> Result<When, String> {
+    let lower = |many: OneOrMany| -> Vec<String> {
+        many.into_vec().into_iter().map(|s| s.trim_matches('.').to_ascii_lowercase()).collect()
+    };
+    let pieces = |many: OneOrMany| -> Result<Vec<String>, String> {
+        many.into_vec()
+            .iter()
+            .map(|piece| {
+                let folded = fold_piece(piece);
+                if folded.trim().is_empty() {
+                    return Err("an empty piece of text would match everything".to_string());
+                }
+                Ok(folded)
+            })
+            .collect()
+    };
+    let when = When {
+        provider: lower(raw.provider),
+        host: lower(raw.host),
+        domain: lower(raw.domain),
+        action: raw.action.into_vec().iter().map(|a| action(a)).collect::<Result<_, _>>()?,
+        code: raw.code.into_vec(),
+        status: raw.status.into_vec().iter().map(|s| status(s)).collect::<Result<_, _>>()?,
+        text: pieces(raw.text)?,
+        any: pieces(raw.any)?,
+        not: pieces(raw.not)?,
+    };
+    if let Some(name) = when.provider.iter().find(|name| !provider::is_provider(name)) {
+        return Err(format!("provider `{name}` is not in providers.toml; use `host` instead"));
+    }
+    if let Some(code) = when.code.iter().find(|c| !is_code(c)) {
+        return Err(format!("code `{code}`: write `550`, or its first digits `55` or `5`"));
+    }
+    let bare = When { not: when.not.clone(), ..When::default() };
+    if when == bare {
+        return Err("`when` has no condition that can hold; add text, status or code".to_string());
+    }
+    Ok(when)
+}
+
+fn is_code(code: &str) -> bool {
+    (1..=3).contains(&code.len())
+        && code.starts_with(['4', '5'])
+        && code.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn action(word: &str) -> Result<Action, String> {
+    Action::parse(word).ok_or_else(|| format!("action `{word}`: write `failed` or `delayed`"))
+}
+
+fn status(text: &str) -> Result<StatusPattern, String> {
+    StatusPattern::parse(text)
+        .ok_or_else(|| format!("status `{text}`: write three numbers such as `5.1.1` or `5.7.*`"))
+}
+
+fn sample(raw: RawSeen, when: &When) -> Result<Seen, String> {
+    let raw = match raw {
+        RawSeen::Text(text) => {
+            return Ok(Seen {
+                text,
+                host: when.host.first().cloned(),
+                provider: when.provider.first().cloned(),
+                domain: when.domain.first().cloned(),
+                action: when.action.first().copied(),
+                ..Seen::default()
+            });
+        }
+        RawSeen::Table(context) => context,
+    };
+    let field = match raw.status {
+        None => None,
+        Some(text) => {
+            Some(EnhancedStatus::parse(&text).ok_or(format!("sample status `{text}` is no code"))?)
+        }
+    };
+    Ok(Seen {
+        text: raw.text,
+        host: raw.host,
+        status: field,
+        code: raw.code.and_then(ReplyCode::new),
+        provider: raw.provider,
+        domain: raw.domain,
+        action: raw.action.as_deref().map(action).transpose()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(source: &str) -> Result<Vec<Rule>, String> {
+        let mut loader = Loader::new();
+        loader.text("t.toml", source, false).map_err(|e| e.to_string())?;
+        Ok(loader.rules)
+    }
+
+    #[test]
+    fn errors_name_the_place_and_the_remedy() {
+        for (source, expected) in [
+            ("[[rule]]\nid='a'\nwhen={text='x'}\nreason='policy'\n", "t.toml:1: rule a: no `seen`"),
+            (
+                "\n\n[[rule]]\nid='a'\nwhen={text='x'}\nreason='bad'\nseen=['x']\n",
+                "t.toml:3: reason `bad` is not known; write one of: user-unknown",
+            ),
+            (
+                "[[rule]]\nid='A b'\nwhen={text='x'}\nreason='policy'\nseen=['x']\n",
+                "t.toml:1: id `A b`",
+            ),
+            (
+                "[[rule]]\nid='a'\nwhen={txt='x'}\nreason='policy'\nseen=['x']\n",
+                "t.toml:3: unknown field `txt`",
+            ),
+            ("[[rule]]\nid='a'\nwhen={}\nreason='policy'\nseen=['x']\n", "has no condition"),
+            ("[[rule]]\nid='a'\nwhen={text=' '}\nreason='policy'\nseen=['x']\n", "an empty piece"),
+            ("[[rule]]\nid='a'\nwhen={code='250'}\nreason='policy'\nseen=['x']\n", "code `250`"),
+            (
+                "[[rule]]\nid='a'\nwhen={status='5.1'}\nreason='policy'\nseen=['x']\n",
+                "status `5.1`",
+            ),
+            (
+                "[[rule]]\nid='a'\nwhen={provider='x'}\nreason='policy'\nseen=['x']\n",
+                "provider `x`",
+            ),
+            (
+                "[[rule]]\nid='a'\nwhen={action='gone'}\nreason='policy'\nseen=['x']\n",
+                "action `gone`",
+            ),
+            ("[[rule]\n", "t.toml:1: "),
+        ] {
+            let error = read(source).expect_err(source);
+            assert!(error.contains(expected), "{error}\nshould have: {expected}");
+        }
+    }
+
+    #[test]
+    fn every_rule_knows_its_line() {
+        let one = "[[rule]]\nid='a'\nwhen={text='x'}\nreason='policy'\nseen=['x']\n";
+        let rules = read(&format!("# head\n{one}\n{}", one.replace("'a'", "'b'"))).expect("reads");
+        let at: Vec<&str> = rules.iter().map(|r| r.at.as_str()).collect();
+        assert_eq!(at, ["t.toml:2", "t.toml:8"]);
+    }
+
+    #[test]
+    fn status_patterns() {
+        for (pattern, status, holds) in [
+            ("5.1.1", "5.1.1", true),
+            ("5.1.1", "4.1.1", false),
+            ("5.7.*", "5.7.509", true),
+            ("*.2.2", "4.2.2", true),
+            ("*.2.2", "4.2.1", false),
+        ] {
+            let pattern = StatusPattern::parse(pattern).expect("a pattern");
+            assert_eq!(pattern.holds(EnhancedStatus::parse(status).expect("a code")), holds);
+        }
+        for bad in ["", "5", "5.1", "5.1.1.1", "x.1.1", "3.1.1", "5.1.1000"] {
+            assert_eq!(StatusPattern::parse(bad), None, "{bad}");
+        }
+    }
+}
