@@ -16,11 +16,11 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use super::matcher::{Facts, Matcher, span};
+use super::provider;
 use super::rule::{Loader, Rule, RuleError};
 use super::shipped::SHIPPED;
-use super::text::{Codes, codes, fold};
+use super::text::{Codes, codes, fold, repaired};
 use super::verdict::{Category, Reason, Verdict};
-use super::{provider, text};
 use crate::mail::{EnhancedStatus, ReplyCode};
 use crate::report::{Action, Report, StatusSource};
 
@@ -132,11 +132,11 @@ impl RuleSet {
         words: &mut String,
         remarks: &mut String,
     ) -> Verdict {
-        fold(refusal.diagnostic, words);
+        fold_repaired(refusal.diagnostic, words);
         let mut found = codes(words);
         remarks.clear();
         if found == Codes::default() && refusal.status_field.is_none() && !has_words(words) {
-            fold(refusal.remarks, remarks);
+            fold_repaired(refusal.remarks, remarks);
             found = codes(remarks);
         }
         let reply = found.reply.or(refusal.reply_code);
@@ -171,7 +171,7 @@ impl RuleSet {
         let vague = best.and_then(|i| self.rules.get(i)).is_none_or(|rule| rule.vague);
         if vague && !refusal.remarks.is_empty() {
             if remarks.is_empty() {
-                fold(refusal.remarks, remarks);
+                fold_repaired(refusal.remarks, remarks);
             }
             let human = Facts { text: remarks, ..facts };
             if let Some(better) = self.matcher.first(&self.rules, &human, false, best) {
@@ -186,13 +186,16 @@ impl RuleSet {
     }
 
     /// Fills in reason and rule. A code that says nothing beside words that no rule knows is not
-    /// "generic" but unknown: the ledger of unknown wordings is fed from these.
+    /// "generic" but unknown: the ledger of unknown wordings is fed from these. Nor is a reply code
+    /// alone enough to cost an address (`553` is what many servers say to senders).
     fn decide(&self, best: Option<usize>, text: &str, any_words: bool, verdict: &mut Verdict) {
         let transient = verdict.reply_code.is_some_and(ReplyCode::is_transient)
             || verdict.status.is_some_and(EnhancedStatus::is_transient);
         let rule = best.and_then(|i| self.rules.get(i)).filter(|rule| {
             let bare = rule.when.text.is_empty() && rule.when.any.is_empty();
-            !(bare && rule.reason == Reason::Generic && any_words && !transient)
+            let empty = rule.reason == Reason::Generic && !transient;
+            let rash = rule.reason.category() == Category::Hard && rule.when.status.is_empty();
+            !(bare && any_words && (empty || rash))
         });
         let Some(rule) = rule else {
             let (reason, id) = if any_words {
@@ -217,6 +220,13 @@ pub const UNKNOWN_WORDS: &str = "none/unknown-words";
 pub const NO_WORDS: &str = "none/no-words";
 /// Longest matched text that a verdict quotes, in octets.
 const MAX_MATCHED: usize = 120;
+
+fn fold_repaired(text: &str, out: &mut String) {
+    match repaired(text) {
+        Some(text) => fold(&text, out),
+        None => fold(text, out),
+    }
+}
 
 fn provider_of(refusal: &Refusal<'_>, folded: &str) -> Option<&'static str> {
     provider::by_host_or_domain(refusal.remote_mta, refusal.recipient_domain)
@@ -342,7 +352,7 @@ const fn code_of(reason: Reason) -> (u16, u16) {
 /// Folds a text as the rules see it; for tools that show why a rule does not match.
 pub fn folded(diagnostic: &str) -> String {
     let mut out = String::new();
-    text::fold(diagnostic, &mut out);
+    fold_repaired(diagnostic, &mut out);
     out
 }
 

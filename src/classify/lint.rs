@@ -148,7 +148,7 @@ mod tests {
             (
                 good.clone() + &rule("late", "apple pie", "apple pie", ""),
                 String::new(),
-                Some("Dead op.toml:6: rule late"),
+                Some("Dead op.toml:7: rule late"),
             ),
         ] {
             let findings = check(&operator, &shipped);

@@ -12,6 +12,16 @@ use crate::mail::{EnhancedStatus, ReplyCode};
 /// How much of a diagnostic is read. Real ones are below 1 KiB; what is longer is quoted mail.
 pub const MAX_OCTETS: usize = 4096;
 
+/// Undoes UTF-8 that was read as Latin-1 (`trouvÃ©`), which reports without a charset suffer from.
+/// None when the text is not of that kind.
+pub fn repaired(text: &str) -> Option<String> {
+    if text.is_ascii() || text.len() > 2 * MAX_OCTETS {
+        return None;
+    }
+    let octets: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
+    String::from_utf8(octets?).ok()
+}
+
 /// Lower-cases, folds white space and typographic quotes, drops repeated reply codes. The result
 /// begins and ends with one blank, so that a rule can ask for a whole word with `" word "`.
 pub fn fold(text: &str, out: &mut String) {
@@ -295,6 +305,18 @@ mod tests {
             let mut out = String::new();
             fold(text, &mut out);
             assert_eq!(out, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn misread_utf8_is_repaired() {
+        for (text, expected) in [
+            ("introuvÃ©", Some("introuvé")),
+            ("introuvé", None),
+            ("not found", None),
+            ("почта Ã©", None),
+        ] {
+            assert_eq!(repaired(text).as_deref(), expected, "{text}");
         }
     }
 
