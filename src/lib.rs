@@ -6,6 +6,7 @@
 pub mod classify;
 pub mod config;
 pub mod event;
+pub mod journal;
 pub mod ledger;
 pub mod mail;
 pub mod report;
