@@ -4,9 +4,11 @@
 #![warn(missing_docs)]
 
 pub mod classify;
+pub mod committer;
 pub mod config;
 pub mod event;
 pub mod journal;
 pub mod ledger;
 pub mod mail;
 pub mod report;
+pub mod store;
