@@ -29,6 +29,8 @@ pub trait Fold: Send {
     fn fold(&mut self, rows: &mut dyn Rows, event: &mut Event) -> Result<(), LedgerError>;
     /// Addresses (key form) whose history this event belongs to.
     fn touches(&self, event: &Event) -> Vec<String>;
+    /// Forgets what it remembers beside the rows: they were rolled back or built anew.
+    fn reset(&mut self) {}
 }
 
 /// What became of one event of a batch.
@@ -89,6 +91,8 @@ pub struct LedgerStatus {
     pub store_bytes: u64,
     /// Octets free on the file system of the data directory.
     pub free_bytes: u64,
+    /// Damaged places found in the journal; each costs a record.
+    pub damaged: u64,
     /// What is wrong, in a sentence; None when commits and lookups work.
     pub trouble: Option<String>,
 }

@@ -4,11 +4,14 @@
 #![warn(missing_docs)]
 
 pub mod classify;
+pub mod committer;
 pub mod config;
 pub mod event;
+pub mod journal;
 pub mod ledger;
 pub mod mail;
 pub mod message;
 pub mod pipeline;
 pub mod report;
 pub mod verp;
+pub mod store;

@@ -1,0 +1,365 @@
+//! Floor 3, the truth: append-only records in segments of 64 MiB, made durable by one write and one
+//! fdatasync for a batch (POLICY section 1). Segments are named by their first position; a record is
+//! one line ([`record`]). Knows positions and octets, not what the JSON says.
+//!
+//! Promises: `append` returns `Ok` only after fdatasync returned 0; positions only grow; what was
+//! acknowledged is read again exactly once; damage in the middle is counted and stops nothing else.
+//!
+//! Legal states of the newest segment, and what [`Journal::open`] makes of each:
+//!
+//! | on disk                                        | means                          | then          |
+//! |------------------------------------------------|--------------------------------|---------------|
+//! | no segment                                     | new, or only checkpoints left  | made at first append |
+//! | empty segment                                  | killed between create and write| used          |
+//! | whole lines with right CRCs                    | committed, or written and killed before the answer | kept, synced before anything is served |
+//! | ... then a line without end, or with NULs      | torn write, never acknowledged | cut           |
+//! | ... then a line with end, but a wrong CRC      | acknowledged, damaged later    | kept, counted, its position stays used |
+//! | a wrong CRC with right lines behind it         | damaged later                  | the same      |
+//! | a position that goes back                      | damaged later                  | the same      |
+//!
+//! A segment is only left for the next one when every octet of it was acknowledged.
+//!
+//! States of the appending half: *sound* (file open, its length is what was acknowledged) and
+//! *doubtful* (after any failed create, write or sync: the descriptor is dropped and never used
+//! again). Out of *doubtful* leads only [`Journal::make_sound`]: open anew, cut to the acknowledged
+//! length, read the tail back, fdatasync, sync the directory. Until then nothing is appended.
+
+mod checkpoint;
+mod disk;
+mod lock;
+mod record;
+mod segment;
+#[cfg(test)]
+pub(crate) mod simulated;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
+
+pub use checkpoint::{Checkpoint, CheckpointWriter, checkpoints, keep_newest, sweep};
+pub use disk::{Disk, DiskFile, RealDisk};
+pub use lock::DirLock;
+pub use record::{MAX_RECORD, Unfit};
+pub(crate) use segment::lock;
+
+use crate::ledger::LedgerError;
+use segment::{DIR, Segment};
+
+/// Octets after which a new segment is begun.
+pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Records of one batch, framed for the file.
+#[derive(Debug, Default)]
+pub struct Batch {
+    octets: Vec<u8>,
+    /// `(seq, offset in octets)`
+    places: Vec<(u64, u64)>,
+}
+
+impl Batch {
+    /// Adds one record; nothing is added when it is unfit.
+    pub fn push(&mut self, seq: u64, json: &[u8]) -> Result<(), Unfit> {
+        let offset = self.octets.len() as u64;
+        record::push(&mut self.octets, seq, json)?;
+        self.places.push((seq, offset));
+        Ok(())
+    }
+
+    /// There is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+}
+
+/// What readers and the appending half share.
+struct Shared {
+    disk: Arc<dyn Disk>,
+    segments: RwLock<Vec<Arc<Segment>>>,
+    last_seq: AtomicU64,
+}
+
+impl Shared {
+    fn segments(&self) -> Vec<Arc<Segment>> {
+        self.segments.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<Arc<Segment>>)) {
+        change(&mut self.segments.write().unwrap_or_else(std::sync::PoisonError::into_inner));
+    }
+}
+
+/// The appending half; there is one.
+pub struct Journal {
+    shared: Arc<Shared>,
+    segment_bytes: u64,
+    /// None: doubtful, or nothing was appended yet.
+    file: Option<Box<dyn DiskFile>>,
+    /// The position that the next record gets.
+    next_seq: u64,
+}
+
+/// The reading half; clones are cheap, and reading never waits for an append.
+#[derive(Clone)]
+pub struct Reader {
+    shared: Arc<Shared>,
+}
+
+impl Journal {
+    /// Opens the journal and cuts a torn tail. `after` is a position that is in use elsewhere (the
+    /// newest checkpoint): the next record comes behind it even when the journal is gone.
+    pub fn open(disk: Arc<dyn Disk>, segment_bytes: u64, after: u64) -> io::Result<Self> {
+        disk.make_dir(DIR)?;
+        let mut firsts: Vec<u64> = Vec::new();
+        for name in disk.list(DIR)? {
+            match Segment::first_seq_of(&name) {
+                Some(first_seq) => firsts.push(first_seq),
+                None => tracing::warn!(file = name, "not a journal segment: left alone"),
+            }
+        }
+        firsts.sort_unstable();
+        let mut segments = Vec::new();
+        for first_seq in &firsts {
+            let file = disk.open(&Segment::file_name(*first_seq), false)?;
+            segments.push(Arc::new(Segment::new(*first_seq, file.length()?)));
+        }
+        let mut last_seq = 0;
+        if let Some(newest) = segments.last() {
+            let file = disk.open(&Segment::file_name(newest.first_seq), false)?;
+            let tail = newest.examine(file.as_ref())?;
+            let torn = newest.length() - tail.keep;
+            if torn > 0 {
+                tracing::warn!(octets = torn, "a torn write at the end of the journal is cut");
+            }
+            newest.set_length(tail.keep);
+            last_seq = tail.last_seq;
+        }
+        let damaged: u64 = segments.iter().map(|segment| segment.damaged()).sum();
+        if damaged > 0 {
+            tracing::error!(
+                places = damaged,
+                "the newest journal segment is damaged: restore it from a backup if there is one"
+            );
+        }
+        let shared = Shared {
+            disk,
+            segments: RwLock::new(segments),
+            last_seq: AtomicU64::new(last_seq.max(after)),
+        };
+        let next_seq = last_seq.max(after) + 1;
+        let mut journal = Self { shared: Arc::new(shared), segment_bytes, file: None, next_seq };
+        if after > last_seq && last_seq > 0 {
+            tracing::error!(last_seq, after, "the journal ends before the newest checkpoint");
+        }
+        // What was written before a kill may not be synced yet, and will now be answered as
+        // stored; a disk that cannot do it now may later.
+        if let Err(error) = journal.make_sound() {
+            tracing::error!(%error, "the journal cannot be written: commits are refused until it can");
+        }
+        Ok(journal)
+    }
+
+    /// A reading half.
+    pub fn reader(&self) -> Reader {
+        Reader { shared: Arc::clone(&self.shared) }
+    }
+
+    /// The position that the next record must have.
+    pub fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
+    /// Gets out of doubt, or says that it cannot.
+    pub fn make_sound(&mut self) -> io::Result<()> {
+        if self.file.is_some() {
+            return Ok(());
+        }
+        let Some(newest) = self.shared.segments().pop() else { return Ok(()) };
+        let disk = &self.shared.disk;
+        let mut file = disk.open(&Segment::file_name(newest.first_seq), true)?;
+        let (kept, length) = (newest.length(), file.length()?);
+        if length < kept {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!(
+                    "{} has {length} octets, {kept} were acknowledged: somebody else cut it",
+                    Segment::file_name(newest.first_seq)
+                ),
+            ));
+        }
+        if length > kept {
+            file.truncate(kept)?;
+        }
+        if newest.examine(file.as_ref())?.keep != kept {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the end of the journal reads back wrong",
+            ));
+        }
+        file.sync()?;
+        disk.sync_dir(DIR)?;
+        self.file = Some(file);
+        Ok(())
+    }
+
+    /// Makes a batch durable: one write, one fdatasync. The first record must be at `next_seq`.
+    ///
+    /// On an error the descriptor is given up and the end of the file is put right at once: then
+    /// nothing was written (`Retryable`, `Full`); only when that fails, too, it is `Ambiguous`.
+    pub fn append(&mut self, batch: &Batch) -> Result<(), LedgerError> {
+        let Some(last) = batch.places.last() else { return Ok(()) };
+        self.make_sound().map_err(|error| refused("the journal cannot be reopened", &error))?;
+        debug_assert_eq!(batch.places.first().map(|place| place.0), Some(self.next_seq));
+        match self.try_append(batch) {
+            Ok(()) => {
+                self.next_seq = last.0 + 1;
+                self.shared.last_seq.store(last.0, Ordering::Release);
+                Ok(())
+            }
+            Err(error) => {
+                self.file = None;
+                tracing::error!(%error, "a journal write failed");
+                match self.make_sound() {
+                    Ok(()) => Err(refused("the journal write failed", &error)),
+                    Err(second) => Err(LedgerError::Ambiguous(format!(
+                        "the journal write failed ({error}) and its end cannot be verified \
+                         ({second}): check the disk"
+                    ))),
+                }
+            }
+        }
+    }
+
+    fn try_append(&mut self, batch: &Batch) -> io::Result<()> {
+        let newest = match self.shared.segments().pop() {
+            Some(newest) if self.continues(&newest) => newest,
+            _ => self.begin_segment()?,
+        };
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => return Err(io::Error::other("the journal has no open segment")),
+        };
+        file.append(&batch.octets)?;
+        file.sync()?;
+        let offset = newest.length();
+        let places: Vec<_> =
+            batch.places.iter().map(|(seq, place)| (*seq, offset + place)).collect();
+        newest.extend(&places, offset + batch.octets.len() as u64);
+        Ok(())
+    }
+
+    /// The next record goes into this segment. Into an empty one only when its name fits.
+    fn continues(&self, newest: &Segment) -> bool {
+        let misnamed = newest.length() == 0 && newest.first_seq != self.next_seq;
+        newest.length() < self.segment_bytes && !misnamed
+    }
+
+    fn begin_segment(&mut self) -> io::Result<Arc<Segment>> {
+        self.file = None;
+        let disk = &self.shared.disk;
+        let mut file = disk.open(&Segment::file_name(self.next_seq), true)?;
+        if file.length()? > 0 {
+            // An attempt of ours that failed before; nothing in it was acknowledged.
+            file.truncate(0)?;
+        }
+        disk.sync_dir(DIR)?;
+        let segment = Arc::new(Segment::new(self.next_seq, 0));
+        let begun = Arc::clone(&segment);
+        self.shared.change(|segments| {
+            segments.retain(|old| old.first_seq != begun.first_seq);
+            segments.push(begun);
+        });
+        self.file = Some(file);
+        Ok(segment)
+    }
+
+    /// Removes whole old segments: those of which every record is at or before `through`. The
+    /// newest one stays.
+    pub fn remove_through(&mut self, through: u64) -> io::Result<u64> {
+        let segments = self.shared.segments();
+        let mut removed = 0;
+        for pair in segments.windows(2) {
+            let [old, next] = pair else { break };
+            if next.first_seq > through + 1 {
+                break;
+            }
+            // Readers first: who has the segment open already reads it to its end.
+            self.shared.change(|list| list.retain(|s| s.first_seq != old.first_seq));
+            self.shared.disk.remove(&Segment::file_name(old.first_seq))?;
+            removed += 1;
+        }
+        if removed > 0 {
+            self.shared.disk.sync_dir(DIR)?;
+        }
+        Ok(removed)
+    }
+}
+
+/// An I/O error before which nothing was acknowledged and after which nothing is left behind.
+pub(crate) fn refused(what: &str, error: &io::Error) -> LedgerError {
+    if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        LedgerError::Full(format!("{what}: {error}; free some space"))
+    } else {
+        LedgerError::Retryable(format!("{what}: {error}"))
+    }
+}
+
+impl Reader {
+    /// Hands records from a position on to `take`, in order, until it says false.
+    pub fn for_each(&self, from: u64, take: &mut dyn FnMut(u64, &[u8]) -> bool) -> io::Result<()> {
+        let segments = self.shared.segments();
+        let start = segments.partition_point(|segment| segment.first_seq <= from).max(1) - 1;
+        for (at, segment) in segments.iter().enumerate().skip(start) {
+            let until = segments.get(at + 1).map_or(u64::MAX, |next| next.first_seq);
+            match segment.read(self.shared.disk.as_ref(), (from, until), take) {
+                Ok(true) => {}
+                Ok(false) => break,
+                // Removed by `keep` since the list was copied.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Up to `limit` records from a position on.
+    pub fn read(&self, from: u64, limit: usize) -> io::Result<Vec<(u64, String)>> {
+        let mut records = Vec::new();
+        if limit == 0 || from > self.last_seq() {
+            return Ok(records);
+        }
+        self.for_each(from, &mut |seq, json| {
+            if let Ok(json) = std::str::from_utf8(json) {
+                records.push((seq, json.to_string()));
+            }
+            records.len() < limit
+        })?;
+        Ok(records)
+    }
+
+    /// The record at a position, when it is there and readable.
+    pub fn at(&self, seq: u64) -> io::Result<Option<String>> {
+        Ok(self.read(seq, 1)?.pop().filter(|record| record.0 == seq).map(|record| record.1))
+    }
+
+    /// Last position in use; 0 when there never was one.
+    pub fn last_seq(&self) -> u64 {
+        self.shared.last_seq.load(Ordering::Acquire)
+    }
+
+    /// First positions of the segments, in order.
+    pub fn segment_starts(&self) -> Vec<u64> {
+        self.shared.segments().iter().map(|segment| segment.first_seq).collect()
+    }
+
+    /// Octets of all segments.
+    pub fn octets(&self) -> u64 {
+        self.shared.segments().iter().map(|segment| segment.length()).sum()
+    }
+
+    /// Damaged places found so far; old segments are looked at when they are first read.
+    pub fn damaged(&self) -> u64 {
+        self.shared.segments().iter().map(|segment| segment.damaged()).sum()
+    }
+}

@@ -1,0 +1,389 @@
+//! A disk in memory that is as bad as disks are (the idea is SQLite's test6.c): it forgets what was
+//! not synced, tears and reorders it, fails at the k-th operation, and once an fsync has failed it
+//! calls the lost pages clean (PostgreSQL's fsyncgate). Seeded, so every failure can be repeated.
+//!
+//! Using a descriptor again after its write or sync failed panics: the rule of `disk.rs`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use super::disk::{Disk, DiskFile};
+use super::lock;
+
+/// What happens at the chosen operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Power goes off: this operation may have happened in part, later ones fail.
+    Crash,
+    /// EIO.
+    Broken,
+    /// ENOSPC.
+    Full,
+}
+
+/// The disk; clones are the same disk.
+#[derive(Clone)]
+pub(crate) struct SimulatedDisk {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    inodes: HashMap<u64, Inode>,
+    /// Names as the running system sees them.
+    live: BTreeMap<String, u64>,
+    /// Names as they stand on the platter, and changes not yet there, in order.
+    durable: BTreeMap<String, u64>,
+    names_pending: Vec<Vec<(String, Option<u64>)>>,
+    operations: u64,
+    /// From which operation on, how many of them, and what.
+    fault: Option<(u64, u64, Fault)>,
+    dead: bool,
+    seed: u64,
+    next_inode: u64,
+}
+
+#[derive(Default, Clone)]
+struct Inode {
+    live: Vec<u8>,
+    platter: Vec<u8>,
+    pending: Vec<Change>,
+}
+
+#[derive(Clone)]
+enum Change {
+    Write(usize, Vec<u8>),
+    Cut(usize),
+}
+
+fn apply(octets: &mut Vec<u8>, change: &Change) {
+    match change {
+        Change::Write(at, new) => {
+            let end = at + new.len();
+            octets.resize(octets.len().max(end), 0);
+            octets[*at..end].copy_from_slice(new);
+        }
+        Change::Cut(length) => octets.resize(*length, 0),
+    }
+}
+
+impl State {
+    fn random(&mut self, below: usize) -> usize {
+        self.seed ^= self.seed << 13;
+        self.seed ^= self.seed >> 7;
+        self.seed ^= self.seed << 17;
+        (self.seed % below.max(1) as u64) as usize
+    }
+
+    /// Counts an operation and says which fault it meets.
+    fn meet(&mut self) -> Result<Option<Fault>, io::Error> {
+        if self.dead {
+            return Err(io::Error::other("the power is off"));
+        }
+        self.operations += 1;
+        match self.fault {
+            Some((from, count, fault))
+                if (from..from.saturating_add(count)).contains(&self.operations) =>
+            {
+                self.dead = fault == Fault::Crash;
+                Ok(Some(fault))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn name(&mut self, change: Vec<(String, Option<u64>)>) {
+        for (name, inode) in &change {
+            match inode {
+                Some(inode) => self.live.insert(name.clone(), *inode),
+                None => self.live.remove(name),
+            };
+        }
+        self.names_pending.push(change);
+    }
+
+    fn sync_names(&mut self, count: usize) {
+        for change in self.names_pending.drain(..count) {
+            for (name, inode) in change {
+                match inode {
+                    Some(inode) => self.durable.insert(name, inode),
+                    None => self.durable.remove(&name),
+                };
+            }
+        }
+    }
+
+    /// What the platter holds when power goes off: some of what was pending.
+    fn lose_power(&mut self) {
+        let survive = self.random(self.names_pending.len() + 1);
+        self.sync_names(survive);
+        self.names_pending.clear();
+        let mut numbers: Vec<u64> = self.inodes.keys().copied().collect();
+        numbers.sort_unstable();
+        for number in numbers {
+            let pending = self.inodes.get_mut(&number).map(|i| std::mem::take(&mut i.pending));
+            for change in self.survivors(pending.unwrap_or_default()) {
+                if let Some(inode) = self.inodes.get_mut(&number) {
+                    apply(&mut inode.platter, &change);
+                }
+            }
+            if let Some(inode) = self.inodes.get_mut(&number) {
+                inode.live.clone_from(&inode.platter);
+            }
+        }
+        self.live.clone_from(&self.durable);
+    }
+
+    /// None, all, a torn prefix, or any 512-octet sectors of what was pending.
+    fn survivors(&mut self, pending: Vec<Change>) -> Vec<Change> {
+        match self.random(4) {
+            0 => Vec::new(),
+            1 => pending,
+            2 => {
+                let whole = self.random(pending.len() + 1);
+                let torn = match pending.get(whole) {
+                    Some(Change::Write(at, new)) => {
+                        let length = self.random(new.len() + 1);
+                        Some(Change::Write(*at, new[..length].to_vec()))
+                    }
+                    _ => None,
+                };
+                pending.into_iter().take(whole).chain(torn).collect()
+            }
+            _ => {
+                let mut kept = Vec::new();
+                for change in pending {
+                    match change {
+                        Change::Write(mut at, new) => {
+                            let mut rest = &new[..];
+                            while !rest.is_empty() {
+                                let sector = (512 - at % 512).min(rest.len());
+                                if self.random(2) == 0 {
+                                    kept.push(Change::Write(at, rest[..sector].to_vec()));
+                                }
+                                rest = &rest[sector..];
+                                at += sector;
+                            }
+                        }
+                        cut => kept.push(cut),
+                    }
+                }
+                kept
+            }
+        }
+    }
+}
+
+fn failure(fault: Fault) -> io::Error {
+    match fault {
+        Fault::Crash => io::Error::other("the power went off"),
+        Fault::Broken => io::Error::other("input/output error"),
+        Fault::Full => io::Error::new(io::ErrorKind::StorageFull, "no space left on device"),
+    }
+}
+
+impl SimulatedDisk {
+    pub(crate) fn new(seed: u64) -> Self {
+        let seed = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+        Self { state: Arc::new(Mutex::new(State { seed, ..State::default() })) }
+    }
+
+    /// Operations so far.
+    pub(crate) fn operations(&self) -> u64 {
+        lock(&self.state).operations
+    }
+
+    /// From the operation `from` (counted from the beginning) on, `count` operations fail.
+    pub(crate) fn fail(&self, from: u64, count: u64, fault: Fault) {
+        lock(&self.state).fault = Some((from, count, fault));
+    }
+
+    /// Power off and on again.
+    pub(crate) fn reboot(&self) {
+        let mut state = lock(&self.state);
+        state.lose_power();
+        state.dead = false;
+        state.fault = None;
+    }
+
+    /// Changes one octet of a file on the platter.
+    pub(crate) fn flip(&self, name: &str, at: usize) {
+        let mut state = lock(&self.state);
+        let number = state.live[name];
+        let inode = state.inodes.get_mut(&number).expect("a named inode");
+        inode.live[at] ^= 0x04;
+        inode.platter[at] ^= 0x04;
+    }
+
+    /// What a file holds.
+    pub(crate) fn contents(&self, name: &str) -> Vec<u8> {
+        let state = lock(&self.state);
+        state.inodes[&state.live[name]].live.clone()
+    }
+
+    fn name_operation(&self, change: Vec<(String, Option<u64>)>) -> io::Result<()> {
+        let mut state = lock(&self.state);
+        match state.meet()? {
+            Some(Fault::Crash) => {
+                state.name(change);
+                Err(failure(Fault::Crash))
+            }
+            Some(fault) => Err(failure(fault)),
+            None => {
+                state.name(change);
+                Ok(())
+            }
+        }
+    }
+
+    fn number_of(&self, name: &str) -> io::Result<u64> {
+        let state = lock(&self.state);
+        state.live.get(name).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl Disk for SimulatedDisk {
+    fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        let state = lock(&self.state);
+        let names = state.live.keys().filter_map(|name| name.strip_prefix(dir)?.strip_prefix('/'));
+        Ok(names.map(str::to_string).collect())
+    }
+
+    fn make_dir(&self, _dir: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn open(&self, name: &str, create: bool) -> io::Result<Box<dyn DiskFile>> {
+        let number = match self.number_of(name) {
+            Err(_) if create => {
+                let number = {
+                    let mut state = lock(&self.state);
+                    state.next_inode += 1;
+                    let number = state.next_inode;
+                    state.inodes.insert(number, Inode::default());
+                    number
+                };
+                self.name_operation(vec![(name.to_string(), Some(number))])?;
+                number
+            }
+            other => other?,
+        };
+        Ok(Box::new(SimulatedFile { disk: self.clone(), number, failed: false }))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let number = self.number_of(from)?;
+        self.name_operation(vec![(from.to_string(), None), (to.to_string(), Some(number))])
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.number_of(name)?;
+        self.name_operation(vec![(name.to_string(), None)])
+    }
+
+    fn sync_dir(&self, _dir: &str) -> io::Result<()> {
+        let mut state = lock(&self.state);
+        match state.meet()? {
+            Some(fault) => Err(failure(fault)),
+            None => {
+                let all = state.names_pending.len();
+                state.sync_names(all);
+                Ok(())
+            }
+        }
+    }
+
+    fn free(&self) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
+}
+
+struct SimulatedFile {
+    disk: SimulatedDisk,
+    number: u64,
+    failed: bool,
+}
+
+impl SimulatedFile {
+    /// Does something to the inode; a fault may keep `part` of it.
+    fn change(
+        &mut self,
+        whole: impl FnOnce(&Inode) -> Change,
+        part: impl FnOnce(&mut State, Change) -> Option<Change>,
+    ) -> io::Result<()> {
+        assert!(!self.failed, "a descriptor was used again after a failed write or sync");
+        let mut state = lock(&self.disk.state);
+        let met = state.meet()?;
+        let Some(inode) = state.inodes.get(&self.number) else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let mut change = Some(whole(inode));
+        if met.is_some() {
+            self.failed = true;
+            change = change.and_then(|change| part(&mut state, change));
+        }
+        if let (Some(change), Some(inode)) = (change, state.inodes.get_mut(&self.number)) {
+            apply(&mut inode.live, &change);
+            inode.pending.push(change);
+        }
+        met.map_or(Ok(()), |fault| Err(failure(fault)))
+    }
+}
+
+impl DiskFile for SimulatedFile {
+    fn append(&mut self, octets: &[u8]) -> io::Result<()> {
+        self.change(
+            |inode| Change::Write(inode.live.len(), octets.to_vec()),
+            |state, change| match change {
+                Change::Write(at, new) => {
+                    let length = state.random(new.len() + 1);
+                    Some(Change::Write(at, new[..length].to_vec()))
+                }
+                Change::Cut(_) => None,
+            },
+        )
+    }
+
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        self.change(|_| Change::Cut(length as usize), |_, _| None)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        assert!(!self.failed, "a descriptor was used again after a failed write or sync");
+        let mut state = lock(&self.disk.state);
+        let met = state.meet()?;
+        if met == Some(Fault::Crash) {
+            return Err(failure(Fault::Crash));
+        }
+        let number = self.number;
+        let pending = state.inodes.get_mut(&number).map(|i| std::mem::take(&mut i.pending));
+        let mut written = pending.unwrap_or_default();
+        if met.is_some() {
+            // The pages are clean now as far as the kernel is concerned; some never arrived.
+            self.failed = true;
+            written = state.survivors(written);
+        }
+        if let Some(inode) = state.inodes.get_mut(&number) {
+            for change in &written {
+                apply(&mut inode.platter, change);
+            }
+        }
+        met.map_or(Ok(()), |fault| Err(failure(fault)))
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        let state = lock(&self.disk.state);
+        Ok(state.inodes.get(&self.number).map_or(0, |inode| inode.live.len() as u64))
+    }
+
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        let state = lock(&self.disk.state);
+        let Some(inode) = state.inodes.get(&self.number) else { return Ok(0) };
+        let rest = inode.live.get(offset as usize..).unwrap_or_default();
+        // Short reads are legal: hand out odd pieces.
+        let n = rest.len().min(into.len()).min(4099);
+        into[..n].copy_from_slice(&rest[..n]);
+        Ok(n)
+    }
+}

@@ -1,0 +1,245 @@
+//! The journal on a disk that fails: every operation of a trace is once the last one, and once the
+//! one that fails.
+
+use std::sync::Arc;
+
+use super::simulated::{Fault, SimulatedDisk};
+use super::*;
+
+/// Small segments, so that a trace of 200 records begins several.
+const SEGMENT: u64 = 2500;
+const RECORDS: u64 = 200;
+
+fn json(seq: u64) -> String {
+    let padding = "x".repeat((seq * 37 % 120) as usize);
+    format!("{{\"seq\":{seq},\"padding\":\"{padding}\"}}")
+}
+
+/// Batches of 1 to 7 records.
+fn batch(from: u64, last: u64) -> Batch {
+    let mut batch = Batch::default();
+    for seq in from..=last.min(from + from % 7) {
+        batch.push(seq, json(seq).as_bytes()).expect("fit");
+    }
+    batch
+}
+
+/// Appends until `last`, gives the position acknowledged last and the one tried last.
+fn run(journal: &mut Journal, last: u64, tries: usize) -> (u64, u64) {
+    let (mut acknowledged, mut tried) = (journal.next_seq() - 1, 0);
+    let mut left = tries;
+    while acknowledged < last && left > 0 {
+        let batch = batch(acknowledged + 1, last);
+        tried = batch.places.last().expect("not empty").0;
+        match journal.append(&batch) {
+            Ok(()) => acknowledged = tried,
+            Err(_) => left -= 1,
+        }
+    }
+    (acknowledged, tried)
+}
+
+fn open(disk: &SimulatedDisk) -> Journal {
+    Journal::open(Arc::new(disk.clone()), SEGMENT, 0).expect("open")
+}
+
+fn all(journal: &Journal) -> Vec<(u64, String)> {
+    journal.reader().read(1, usize::MAX).expect("read")
+}
+
+fn expected(last: u64) -> Vec<(u64, String)> {
+    (1..=last).map(|seq| (seq, json(seq))).collect()
+}
+
+#[test]
+fn a_trace_is_read_back_from_any_position() {
+    let disk = SimulatedDisk::new(1);
+    let mut journal = open(&disk);
+    assert_eq!(run(&mut journal, RECORDS, 1).0, RECORDS);
+    assert!(journal.reader().segment_starts().len() > 5);
+    for reader in [journal.reader(), open(&disk).reader()] {
+        for from in 1..=RECORDS {
+            let read = reader.read(from, 3).expect("read");
+            let want: Vec<_> = (from..=RECORDS.min(from + 2)).map(|seq| (seq, json(seq))).collect();
+            assert_eq!(read, want, "from {from}");
+            assert_eq!(reader.at(from).expect("read"), Some(json(from)));
+        }
+        assert_eq!(reader.at(RECORDS + 1).expect("read"), None);
+        assert_eq!(reader.damaged(), 0);
+    }
+}
+
+#[test]
+fn power_off_at_every_operation_loses_nothing_acknowledged() {
+    let disk = SimulatedDisk::new(0);
+    run(&mut open(&disk), RECORDS, 1);
+    let operations = disk.operations();
+    assert!(operations > 100);
+    let mut kept_unacknowledged = 0;
+    for k in 1..=operations {
+        for seed in 0..4 {
+            let disk = SimulatedDisk::new(k * 4 + seed);
+            disk.fail(k, 1, Fault::Crash);
+            let (acknowledged, tried) = run(&mut open(&disk), RECORDS, 1);
+            disk.reboot();
+            let mut journal = open(&disk);
+            let found = all(&journal);
+            for (seq, text) in &found {
+                assert!(*seq <= tried.max(acknowledged), "phantom {seq} (crash at {k}/{seed})");
+                assert_eq!(*text, json(*seq), "crash at {k}/{seed}");
+            }
+            let whole: Vec<_> = found.iter().filter(|r| r.0 <= acknowledged).cloned().collect();
+            assert_eq!(whole, expected(acknowledged), "crash at {k}/{seed}");
+            kept_unacknowledged += found.len() - whole.len();
+            // And it goes on from there, without using a position twice.
+            let (last, _) = run(&mut journal, RECORDS, 1);
+            assert_eq!(last, RECORDS.max(journal.next_seq() - 1), "crash at {k}/{seed}");
+            let seqs: Vec<_> = all(&journal).iter().map(|record| record.0).collect();
+            assert!(seqs.is_sorted_by(|a, b| a < b), "crash at {k}/{seed}: {seqs:?}");
+        }
+    }
+    assert!(kept_unacknowledged > 0, "the disk never kept an unsynced write: no tearing was tried");
+}
+
+#[test]
+fn a_failure_at_every_operation_is_answered_and_healed() {
+    let disk = SimulatedDisk::new(0);
+    run(&mut open(&disk), RECORDS, 1);
+    for k in 1..=disk.operations() {
+        for (count, fault) in [(1, Fault::Broken), (1, Fault::Full), (4, Fault::Broken)] {
+            let disk = SimulatedDisk::new(k);
+            disk.fail(k, count, fault);
+            let mut journal = open(&disk);
+            let (last, _) = run(&mut journal, RECORDS, 10);
+            assert_eq!(last, RECORDS, "{fault:?} at {k}");
+            assert_eq!(all(&journal), expected(RECORDS), "{fault:?} at {k}");
+            drop(journal);
+            // What was acknowledged after the failure is on the platter, too.
+            disk.reboot();
+            assert_eq!(all(&open(&disk)), expected(RECORDS), "{fault:?} at {k}, then power off");
+        }
+    }
+}
+
+#[test]
+fn errors_say_what_the_caller_can_do() {
+    for (fault, count, want) in [
+        (Fault::Full, 1, "the disk is full"),
+        (Fault::Broken, 1, "the ledger is not ready"),
+        (Fault::Broken, 100, "the outcome of a commit is unknown"),
+    ] {
+        let disk = SimulatedDisk::new(5);
+        let mut journal = open(&disk);
+        run(&mut journal, 10, 1);
+        // The next operations are the write and the sync; let the sync fail.
+        disk.fail(disk.operations() + 2, count, fault);
+        let error = journal.append(&batch(journal.next_seq(), 20)).expect_err("it fails");
+        assert!(error.to_string().starts_with(want), "{error}");
+    }
+}
+
+#[test]
+fn a_flipped_octet_costs_one_record_and_no_position() {
+    let name = "journal/00000000000000000001.journal";
+    let disk = SimulatedDisk::new(9);
+    run(&mut open(&disk), 12, 1);
+    let length = disk.contents(name).len();
+    for at in 0..length {
+        let disk = SimulatedDisk::new(9);
+        run(&mut open(&disk), 12, 1);
+        disk.flip(name, at);
+        let mut journal = open(&disk);
+        let found = all(&journal);
+        let line_end = at + 1 == length || disk.contents(name).get(at) == Some(&(b'\n' ^ 0x04));
+        let lost = 12 - found.len();
+        assert_eq!(lost, usize::from(!line_end), "flipped {at}");
+        assert_eq!(journal.reader().damaged(), lost as u64, "flipped {at}");
+        assert!(found.iter().all(|(seq, text)| *text == json(*seq)), "flipped {at}");
+        // A line end that appeared inside a record may cost a position more, never one less.
+        assert!((13..=14).contains(&journal.next_seq()), "flipped {at}: {}", journal.next_seq());
+        let next = journal.next_seq();
+        run(&mut journal, next, 1);
+        assert_eq!(all(&open(&disk)).len(), found.len() + 1, "flipped {at}");
+    }
+}
+
+#[test]
+fn old_segments_go_and_the_position_stays() {
+    let disk = SimulatedDisk::new(3);
+    let mut journal = open(&disk);
+    run(&mut journal, RECORDS, 1);
+    let starts = journal.reader().segment_starts();
+    let third = starts[2];
+    // One short of the whole second segment: only the first may go.
+    assert_eq!(journal.remove_through(third - 2).expect("remove"), 1);
+    assert_eq!(journal.remove_through(third - 1).expect("remove"), 1);
+    assert_eq!(all(&journal), expected(RECORDS)[third as usize - 1..]);
+    assert_eq!(journal.remove_through(u64::MAX - 1).expect("remove"), starts.len() as u64 - 3);
+    drop(journal);
+    // Without any segment the newest checkpoint tells where to go on.
+    let empty = SimulatedDisk::new(4);
+    let mut journal = Journal::open(Arc::new(empty.clone()), SEGMENT, 77).expect("open");
+    assert_eq!((journal.next_seq(), journal.reader().last_seq()), (78, 77));
+    assert_eq!(run(&mut journal, 90, 1).0, 90);
+    assert_eq!(journal.reader().segment_starts().first(), Some(&78));
+}
+
+fn write_checkpoint(disk: &SimulatedDisk, position: u64, rows: u64) -> std::io::Result<()> {
+    let mut writer = CheckpointWriter::create(Arc::new(disk.clone()), position)?;
+    for row in 0..rows {
+        writer.push(format!("{position} {row:06}").as_bytes(), &[7; 90])?;
+    }
+    writer.finish()?;
+    keep_newest(disk, 2).map(drop)
+}
+
+fn count_rows(disk: &SimulatedDisk, position: u64) -> std::io::Result<u64> {
+    let mut checkpoint = Checkpoint::open(disk, position)?;
+    let mut count = 0;
+    while let Some(rows) = checkpoint.next_rows()? {
+        count += rows.len() as u64;
+    }
+    Ok(count)
+}
+
+#[test]
+fn a_checkpoint_is_whole_or_absent() {
+    const ROWS: u64 = 6000;
+    let trace = |disk: &SimulatedDisk| {
+        let done = [10, 20, 30].iter().take_while(|p| write_checkpoint(disk, **p, ROWS).is_ok());
+        done.last().copied().unwrap_or(0)
+    };
+    let disk = SimulatedDisk::new(0);
+    assert_eq!(trace(&disk), 30);
+    assert_eq!(checkpoints(&disk).expect("list"), [30, 20]);
+    for k in 1..=disk.operations() {
+        for fault in [Fault::Crash, Fault::Broken, Fault::Full] {
+            let disk = SimulatedDisk::new(k);
+            disk.fail(k, 1, fault);
+            let newest = trace(&disk);
+            disk.reboot();
+            sweep(&disk).expect("sweep");
+            let found = checkpoints(&disk).expect("list");
+            assert!(found.first().copied().unwrap_or(0) >= newest, "{fault:?} at {k}: {found:?}");
+            for position in found {
+                let rows = count_rows(&disk, position).expect("whole");
+                assert_eq!(rows, ROWS, "{fault:?} at {k}: {position}");
+            }
+            assert!(disk.list("checkpoint").expect("list").iter().all(|n| !n.contains("part")));
+        }
+    }
+}
+
+#[test]
+fn a_damaged_checkpoint_says_so() {
+    let name = "checkpoint/00000000000000000010.checkpoint";
+    let disk = SimulatedDisk::new(1);
+    write_checkpoint(&disk, 10, 50).expect("written");
+    assert_eq!(count_rows(&disk, 10).expect("whole"), 50);
+    for at in 0..disk.contents(name).len() {
+        let disk = SimulatedDisk::new(1);
+        write_checkpoint(&disk, 10, 50).expect("written");
+        disk.flip(name, at);
+        count_rows(&disk, 10).expect_err("damage is seen");
+    }
+}
