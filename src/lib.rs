@@ -8,4 +8,5 @@ pub mod config;
 pub mod event;
 pub mod ledger;
 pub mod mail;
+pub mod policy;
 pub mod report;
