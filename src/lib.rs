@@ -12,6 +12,7 @@ pub mod ledger;
 pub mod mail;
 pub mod message;
 pub mod pipeline;
+pub mod policy;
 pub mod report;
 pub mod verp;
 pub mod store;

@@ -1,0 +1,139 @@
+//! Acts: what a person, or the program itself, did. Journalled like evidence and folded like it.
+
+use super::evidence::key;
+use super::facts::{IN_FORCE_KEY, InForce, policy_key};
+use super::fold::Step;
+use super::row::{AddressRow, Item, ItemKind, address_key, erased_key, hash, life_key};
+use super::settings::{Policy, is_scope};
+use super::standing::{State, judge};
+use super::walk::walk;
+use crate::event::{Act, Event};
+use crate::ledger::LedgerError;
+use crate::mail::Timestamp;
+use crate::report::Attribution;
+
+/// Rule name under which acts by hand stand in a history, and by which `undo` finds them.
+pub const BY_HAND: &str = "by-hand";
+
+/// Addresses that an act is about.
+pub(super) fn addresses(event: &Event) -> Vec<String> {
+    match &event.act {
+        Some(
+            Act::Suppress { address, .. } | Act::Release { address, .. } | Act::Erase { address },
+        ) => key(address).into_iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Folds an act.
+pub(super) fn take(step: &mut Step<'_>, event: &Event) -> Result<(), LedgerError> {
+    match &event.act {
+        Some(Act::Suppress { address, scope, reason, until }) => {
+            by_hand(step, event, ItemKind::Suppress, (address, scope, reason), *until)
+        }
+        Some(Act::Release { address, scope, reason }) => {
+            by_hand(step, event, ItemKind::Release, (address, scope, reason), None)
+        }
+        Some(Act::Policy { policy }) => new_policy(step, policy),
+        Some(Act::Erase { address }) => erase(step, address),
+        Some(Act::Undo { .. } | Act::ReleaseHeld { .. } | Act::Rejudge { .. }) | None => Ok(()),
+    }
+}
+
+fn by_hand(
+    step: &mut Step<'_>,
+    event: &Event,
+    kind: ItemKind,
+    (address, scope, words): (&str, &str, &str),
+    until: Option<Timestamp>,
+) -> Result<(), LedgerError> {
+    let Some(address) = key(address).filter(|_| is_scope(scope)) else { return Ok(()) };
+    let stored = step.rows.get(&address_key(&address))?.and_then(|v| AddressRow::decode(&v));
+    let row = match (stored, kind) {
+        (Some(row), _) => row,
+        // Nothing to release: no row comes of it, unless a block outlived an erasure.
+        (None, ItemKind::Release) if step.rows.get(&erased_key(&address))?.is_none() => {
+            return Ok(());
+        }
+        (None, _) => step.first_row(&address)?,
+    };
+    let item = Item {
+        seq: event.seq,
+        at_ms: event.received_at.millis(),
+        kind,
+        policy: step.in_force.version,
+        rung: Attribution::Signed,
+        scope: scope.to_string(),
+        reason: None,
+        rule: Some(BY_HAND.to_string()),
+        code: None,
+        guard: None,
+        message: 0,
+        token: 0,
+        peer: event.peer.clone(),
+        words: Some(words.to_string()),
+        until_ms: until.map(Timestamp::millis),
+        undone: 0,
+    };
+    step.change(&address, row, |row| row.insert(item))
+}
+
+/// A policy that cannot be read changes nothing: start-up checks it before it journals it.
+fn new_policy(step: &mut Step<'_>, policy: &serde_json::Value) -> Result<(), LedgerError> {
+    let Ok(policy) = serde_json::from_value::<Policy>(policy.clone()) else { return Ok(()) };
+    let bytes = serde_json::to_vec(&policy).unwrap_or_default();
+    let hash = hash(&[&String::from_utf8_lossy(&bytes)]);
+    if hash == step.in_force.hash {
+        return Ok(());
+    }
+    let in_force = InForce { version: step.in_force.version.saturating_add(1), hash };
+    step.rows.put(policy_key(in_force.version), Some(bytes));
+    step.rows.put(IN_FORCE_KEY.to_vec(), serde_json::to_vec(&in_force).ok());
+    Ok(())
+}
+
+/// Forgets a person; what is suppressed stays blocked under a hash of the address.
+fn erase(step: &mut Step<'_>, address: &str) -> Result<(), LedgerError> {
+    let Some(address) = key(address) else { return Ok(()) };
+    let stored = step.rows.get(&address_key(&address))?.and_then(|v| AddressRow::decode(&v));
+    step.rows.put(life_key(&address), None);
+    let Some(row) = stored else { return Ok(()) };
+    let facts = step.facts(&row)?;
+    let scopes: Vec<String> = row.scopes().into_iter().map(str::to_string).collect();
+    let mut block = AddressRow::default();
+    let mut everywhere = false;
+    for scope in std::iter::once("*").chain(scopes.iter().map(String::as_str)) {
+        let judged = judge(&walk(&row.items, scope, &facts, step.now), step.now);
+        if judged.state != State::Suppressed || everywhere {
+            continue;
+        }
+        everywhere = scope == "*" && judged.until.is_none();
+        block.items.push(Item {
+            seq: step.seq,
+            at_ms: step.now.millis(),
+            kind: ItemKind::Suppress,
+            policy: step.in_force.version,
+            rung: Attribution::Signed,
+            scope: scope.to_string(),
+            reason: None,
+            rule: Some("erased".to_string()),
+            code: None,
+            guard: None,
+            message: 0,
+            token: 0,
+            peer: None,
+            words: Some("erased; only the block is kept".to_string()),
+            until_ms: judged.until.map(Timestamp::millis),
+            undone: 0,
+        });
+    }
+    if let Some(n) = step.progress.states.get_mut(usize::from(row.counted)) {
+        *n = n.saturating_sub(1);
+    }
+    step.rows.put(address_key(&address), None);
+    let block = (!block.items.is_empty()).then(|| block.encode());
+    if block.is_some() {
+        step.rows.put(erased_key(&address), block);
+    }
+    Ok(())
+}

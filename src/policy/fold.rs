@@ -1,0 +1,334 @@
+//! The fold: one event in, rows and decisions out (POLICY section 1). Pure and deterministic: the
+//! same rows and the same event give the same writes; the only clock is the event's own time.
+//!
+//! Folding an event a second time changes nothing: the row `m/fold` names the last one taken in.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::acts;
+use super::evidence::{self, Said};
+use super::facts::{Facts, InForce, PolicyCache};
+use super::row::{
+    AddressRow, Item, ItemKind, KEPT_ITEMS, MAX_ITEMS, address_key, erased_key, life_key,
+};
+use super::settings::Policy;
+use super::standing::{Judged, State, judge};
+use super::walk::{Note, walk, walk_with};
+use crate::event::{Decision, Event, EventType};
+use crate::ledger::{Fold, LedgerError, Rows};
+use crate::mail::Timestamp;
+
+/// The policy as a fold of the journal.
+#[derive(Debug, Default)]
+pub struct PolicyFold {
+    cache: PolicyCache,
+}
+
+impl PolicyFold {
+    /// A fold that begins with the default policy, until the journal names another.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Fold for PolicyFold {
+    fn fold(&mut self, rows: &mut dyn Rows, event: &mut Event) -> Result<(), LedgerError> {
+        let mut ledger = Progress::read(rows)?;
+        if event.seq != 0 && event.seq <= ledger.last_seq {
+            return Ok(());
+        }
+        let (in_force, policy) = self.cache.in_force(&(&*rows as &dyn Rows))?;
+        let mut step = Step {
+            rows,
+            cache: &self.cache,
+            in_force,
+            policy,
+            seq: event.seq,
+            now: event.received_at,
+            progress: &mut ledger,
+            decisions: Vec::new(),
+        };
+        match event.event_type {
+            EventType::Act => acts::take(&mut step, event)?,
+            EventType::Message | EventType::Result => {
+                for said in evidence::read(event) {
+                    step.take(said, event)?;
+                }
+            }
+        }
+        event.decisions = std::mem::take(&mut step.decisions);
+        ledger.last_seq = ledger.last_seq.max(event.seq);
+        ledger.latest_ms = ledger.latest_ms.max(event.received_at.millis());
+        ledger.write(rows);
+        Ok(())
+    }
+
+    fn touches(&self, event: &Event) -> Vec<String> {
+        let mut addresses: Vec<String> = match event.event_type {
+            EventType::Act => acts::addresses(event),
+            // Everything that names the address is history, counted or not.
+            EventType::Message => event.analysis.iter().flat_map(named).collect(),
+            EventType::Result => {
+                event.result.iter().filter_map(|r| evidence::key(&r.address)).collect()
+            }
+        };
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses.truncate(MAX_TOUCHED);
+        addresses
+    }
+}
+
+/// Addresses that one event belongs to, at most.
+const MAX_TOUCHED: usize = 1_000;
+
+fn named(analysis: &crate::event::Analysis) -> Vec<String> {
+    let verp = analysis.verp.as_ref().and_then(|v| v.recipient.as_deref());
+    let recipients = analysis.recipients.iter().filter_map(|r| r.address.as_deref());
+    verp.into_iter().chain(recipients).filter_map(evidence::key).collect()
+}
+
+/// Row `m/fold`: how far the fold is, and how many addresses stand in which decided state.
+///
+/// An address is counted under the worst state that its last event left it in. An end that came by
+/// time alone, or by a guard's calm, moves it only with its next event; `view::count_states` counts
+/// what is true at a moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Progress {
+    pub last_seq: u64,
+    pub latest_ms: i64,
+    /// By place in `State::ALL`.
+    pub states: [u64; 5],
+}
+
+pub(super) const PROGRESS_KEY: &[u8] = b"m/fold";
+
+impl Progress {
+    pub(super) fn decode(value: Option<Vec<u8>>) -> Self {
+        value.and_then(|v| serde_json::from_slice(&v).ok()).unwrap_or_default()
+    }
+
+    fn read(rows: &dyn Rows) -> Result<Self, LedgerError> {
+        Ok(Self::decode(rows.get(PROGRESS_KEY)?))
+    }
+
+    fn write(&self, rows: &mut dyn Rows) {
+        rows.put(PROGRESS_KEY.to_vec(), serde_json::to_vec(self).ok());
+    }
+
+    fn count(&mut self, from: u8, to: u8) {
+        if let Some(n) = self.states.get_mut(usize::from(from)) {
+            *n = n.saturating_sub(1);
+        }
+        if let Some(n) = self.states.get_mut(usize::from(to)) {
+            *n += 1;
+        }
+    }
+}
+
+/// One event being folded.
+pub(super) struct Step<'a> {
+    pub rows: &'a mut dyn Rows,
+    pub cache: &'a PolicyCache,
+    pub in_force: InForce,
+    pub policy: Arc<Policy>,
+    pub seq: u64,
+    pub now: Timestamp,
+    pub progress: &'a mut Progress,
+    pub decisions: Vec<Decision>,
+}
+
+/// Newest pieces of proof of life kept for an address without evidence.
+const KEPT_LIFE: usize = 4;
+const DAY_MS: i64 = 86_400_000;
+
+impl Step<'_> {
+    /// Takes in what a record says of one address.
+    pub(super) fn take(&mut self, said: Said, _event: &Event) -> Result<(), LedgerError> {
+        let Said { address, item, .. } = said;
+        let Some(mut item) = item else { return Ok(()) };
+        item.policy = self.in_force.version;
+        let never = item.kind == ItemKind::Failure
+            && item.reason.is_none_or(|r| !self.policy.ever_counts(&item.scope, r));
+        if never {
+            return Ok(());
+        }
+        let key = address_key(&address);
+        let row = self.rows.get(&key)?.and_then(|v| AddressRow::decode(&v));
+        match (row, item.kind) {
+            (None, ItemKind::Sent) => Ok(()),
+            (None, ItemKind::Life) => self.remember_life(&address, item),
+            // Mail to an address means something only as the one more try.
+            (Some(row), ItemKind::Sent) if !self.in_probation(&row)? => Ok(()),
+            (Some(row), _) => self.change(&address, row, |row| row.insert(item)),
+            (None, _) => {
+                let row = self.first_row(&address)?;
+                self.change(&address, row, |row| row.insert(item))
+            }
+        }
+    }
+
+    fn in_probation(&self, row: &AddressRow) -> Result<bool, LedgerError> {
+        let facts = self.facts(row)?;
+        let track = walk(&row.items, "*", &facts, self.now);
+        Ok(judge(&track, self.now).state == State::Probation)
+    }
+
+    /// The row of an address that had none: its proof of life and its block from before an erasure
+    /// become part of it.
+    pub(super) fn first_row(&mut self, address: &str) -> Result<AddressRow, LedgerError> {
+        let mut row = AddressRow::default();
+        for key in [erased_key(address), life_key(address)] {
+            if let Some(old) = self.rows.get(&key)?.and_then(|v| AddressRow::decode(&v)) {
+                for item in old.items {
+                    row.insert(item);
+                }
+                self.rows.put(key, None);
+            }
+        }
+        // A new address enters the counters as clear.
+        if let Some(n) = self.progress.states.first_mut() {
+            *n += 1;
+        }
+        Ok(row)
+    }
+
+    fn remember_life(&mut self, address: &str, item: Item) -> Result<(), LedgerError> {
+        let key = life_key(address);
+        let mut row = self.rows.get(&key)?.and_then(|v| AddressRow::decode(&v)).unwrap_or_default();
+        // Mass deliveries would write every address each time; one a day says as much.
+        let known = |old: &Item| {
+            old.rung == item.rung
+                && old.peer == item.peer
+                && old.undone == 0
+                && item.at_ms.saturating_sub(old.at_ms) < DAY_MS
+        };
+        if row.items.last().is_some_and(known) {
+            return Ok(());
+        }
+        row.insert(item);
+        if row.items.len() > KEPT_LIFE {
+            row.items.remove(0);
+        }
+        self.rows.put(key, Some(row.encode()));
+        Ok(())
+    }
+
+    /// Changes a row, says what that decided, and writes it.
+    pub(super) fn change(
+        &mut self,
+        address: &str,
+        mut row: AddressRow,
+        edit: impl FnOnce(&mut AddressRow),
+    ) -> Result<(), LedgerError> {
+        let before_facts = self.facts(&row)?;
+        let mut scopes = row.scopes().into_iter().map(str::to_string).collect::<Vec<_>>();
+        let before: Vec<Judged> = std::iter::once("*")
+            .chain(scopes.iter().map(String::as_str))
+            .map(|scope| judge(&walk(&row.items, scope, &before_facts, self.now), self.now))
+            .collect();
+        edit(&mut row);
+        let facts = self.facts(&row)?;
+        for scope in row.scopes() {
+            if !scopes.iter().any(|s| s == scope) {
+                scopes.push(scope.to_string());
+            }
+        }
+        let mut worst = State::Clear;
+        let mut everywhere: Option<(Judged, Judged)> = None;
+        for (i, scope) in std::iter::once("*").chain(scopes.iter().map(String::as_str)).enumerate()
+        {
+            let new = judge(&walk(&row.items, scope, &facts, self.now), self.now);
+            worst = worst.max(new.state);
+            // A scope without a history stood as the mailbox did.
+            let old = before.get(i).or(before.first()).cloned().unwrap_or_else(|| new.clone());
+            let told = |(o, n): &(Judged, Judged)| changed(o, n) && same(n, &new);
+            if changed(&old, &new) && !everywhere.as_ref().is_some_and(told) {
+                self.decide(address, scope, &old, &new);
+            }
+            if scope == "*" {
+                everywhere = Some((old, new));
+            }
+        }
+        if row.items.len() > MAX_ITEMS {
+            compact(&mut row, &scopes, &facts, self.now);
+        }
+        self.progress.count(row.counted, worst.place());
+        row.counted = worst.place();
+        self.rows.put(address_key(address), Some(row.encode()));
+        Ok(())
+    }
+
+    pub(super) fn facts(&self, row: &AddressRow) -> Result<Facts, LedgerError> {
+        let mut facts = Facts::load(&(&*self.rows as &dyn Rows), self.cache, row, self.now)?;
+        facts.set_policy(self.in_force.version, Arc::clone(&self.policy));
+        Ok(facts)
+    }
+
+    pub(super) fn decide(&mut self, address: &str, scope: &str, old: &Judged, new: &Judged) {
+        if self.decisions.len() >= MAX_DECISIONS {
+            return;
+        }
+        self.decisions.push(Decision {
+            address: address.to_string(),
+            scope: scope.to_string(),
+            from: old.state.to_string(),
+            to: new.state.to_string(),
+            clause: new.clause.clone().unwrap_or_else(|| "released".to_string()),
+            until: new.until,
+        });
+    }
+}
+
+/// Decisions that one record names; an undo may make more.
+const MAX_DECISIONS: usize = 1_000;
+
+fn changed(old: &Judged, new: &Judged) -> bool {
+    old.state != new.state || (new.state.stops() && old.clause != new.clause)
+}
+
+fn same(a: &Judged, b: &Judged) -> bool {
+    a.state == b.state && a.clause == b.clause && a.until == b.until
+}
+
+/// Shrinks a row: first what was taken back or does not count, then what changed nothing in any
+/// scope, then the oldest proof of life and strikes. What decides a state goes last of all.
+fn compact(row: &mut AddressRow, scopes: &[String], facts: &Facts, now: Timestamp) {
+    let mut useful = vec![false; row.items.len()];
+    let mut deciding = vec![false; row.items.len()];
+    for scope in std::iter::once("*").chain(scopes.iter().map(String::as_str)) {
+        let track = walk_with(&row.items, scope, facts, now, &mut |place, note| {
+            if note == Note::Counted
+                && let Some(useful) = useful.get_mut(place)
+            {
+                *useful = true;
+            }
+        });
+        let places = [&track.by_hand, &track.complaint, &track.unsubscribed, &track.held];
+        let stops = places.into_iter().filter_map(|s| s.as_ref().map(|s| s.item));
+        let mailbox = track.stopped.iter().map(|s| s.stop.item);
+        let waiting = track.pending.iter().map(|p| p.item);
+        for place in stops.chain(mailbox).chain(waiting) {
+            if let Some(deciding) = deciding.get_mut(place) {
+                *deciding = true;
+            }
+        }
+    }
+    let mut surplus = row.items.len().saturating_sub(KEPT_ITEMS);
+    let mut keep = vec![true; row.items.len()];
+    for pass in 0..2 {
+        for (i, keep) in keep.iter_mut().enumerate() {
+            let useful = useful.get(i).copied().unwrap_or(false);
+            let deciding = deciding.get(i).copied().unwrap_or(false);
+            if surplus > 0 && *keep && !deciding && (pass == 1 || !useful) {
+                *keep = false;
+                surplus -= 1;
+                row.dropped += 1;
+            }
+        }
+    }
+    let mut keep = keep.into_iter();
+    row.items.retain(|_| keep.next().unwrap_or(true));
+}

@@ -1,0 +1,36 @@
+//! Floor 2: what to do. From evidence to "stop sending" (POLICY.md).
+//!
+//! - `settings`, `term`: every number of the policy, presets, the check.
+//! - `evidence`: what a record says about which address (the attribution ladder).
+//! - `row`: what is remembered of an address; keys of rows.
+//! - `facts`, `walk`, `standing`: the pure way from items to a state at a moment.
+//! - `fold`, `acts`: one event in, rows and decisions out.
+//! - `guard`, `provider`: times in which evidence waits.
+//! - `explain`, `view`: reading it all, over any ledger.
+
+mod acts;
+mod evidence;
+mod explain;
+mod facts;
+mod fold;
+mod guard;
+pub mod provider;
+mod row;
+mod settings;
+mod standing;
+mod term;
+mod view;
+mod walk;
+
+pub use acts::BY_HAND;
+pub use facts::Facts;
+pub use fold::PolicyFold;
+pub use guard::{Interval, Intervals};
+pub use row::{AddressRow, Item, ItemKind, MAX_ITEMS, address_key, address_of, prefix};
+pub use settings::{
+    Blast, Effect, Layer, Numbers, Outage, Policy, PolicyTable, ScopeTable, Thresholds, Untried,
+    is_scope,
+};
+pub use standing::{DEFAULT_SCOPE, Standing, State, standing_of};
+pub use term::Term;
+pub use view::Reader;
