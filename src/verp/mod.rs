@@ -9,6 +9,7 @@
 //! forwarding address in the report never replaces the one that a token vouches for; time is an
 //! argument. It does not know sessions, reports or policy: the pipeline hands it addresses.
 
+mod payload;
 pub mod plain;
 pub mod signed;
 pub mod wrapped;
@@ -192,19 +193,19 @@ impl Verp {
     /// Reads all envelope recipients. `candidates` are the addresses that the report, its
     /// headers and the returned original name, likeliest first: a short token picks its own
     /// among them, and an unsigned address with several readings the one that they confirm.
-    pub fn read<'a>(
+    pub fn read(
         &self,
         envelope_to: &[String],
-        candidates: &mut dyn Iterator<Item = &'a Address>,
+        candidates: &mut dyn Iterator<Item = &Address>,
         now: Timestamp,
     ) -> Attributed {
         let candidates: Vec<&Address> = candidates.take(MAX_CANDIDATES).collect();
         let mut claims: Vec<Claim> = Vec::new();
         for forward_path in envelope_to.iter().take(MAX_RECIPIENTS) {
-            if let Some(claim) = self.claim(forward_path, &candidates, now) {
-                if !claims.contains(&claim) {
-                    claims.push(claim);
-                }
+            if let Some(claim) = self.claim(forward_path, &candidates, now)
+                && !claims.contains(&claim)
+            {
+                claims.push(claim);
             }
         }
         let unmatched_short = claims.iter().any(|c| c.token_id.is_some() && c.recipient.is_none());

@@ -81,7 +81,13 @@ pub fn readings(local: &str) -> Vec<PlainVerp> {
 
 /// Where the prefix ends (position of the delimiter), by what is known of its maker.
 fn likely_ends(left: &str) -> Option<usize> {
-    ezmlm(left).or_else(|| bounce_word(left)).or_else(|| left.find('+')).or_else(|| left.find('-'))
+    ezmlm(left)
+        .or_else(|| bounce_word(left, &['+', '-']))
+        .or_else(|| left.find('+'))
+        .or_else(|| left.find('-'))
+        // `bounces.user=example.com`, `lists=user=example.com`: rarer ways to say the same.
+        .or_else(|| bounce_word(left, &['.', '_']))
+        .or_else(|| left.find('='))
 }
 
 /// Every delimiter, first to last.
@@ -109,7 +115,7 @@ fn ezmlm(left: &str) -> Option<usize> {
 
 /// The delimiter behind the first whole bounce word; only words before the first `+` count,
 /// because behind it the user has begun (`lists+bounces-john=example.com`).
-fn bounce_word(left: &str) -> Option<usize> {
+fn bounce_word(left: &str, delimiters: &[char]) -> Option<usize> {
     let head_end = left.find('+').unwrap_or(left.len());
     let mut start = 0;
     for (at, delimiter) in left.match_indices(['+', '-', '.', '_']) {
@@ -118,7 +124,7 @@ fn bounce_word(left: &str) -> Option<usize> {
         }
         let word = left.get(start..at)?;
         let known = BOUNCE_WORDS.iter().any(|known| word.eq_ignore_ascii_case(known));
-        if known && matches!(delimiter, "+" | "-") {
+        if known && delimiter.starts_with(delimiters) {
             return Some(at);
         }
         start = at + 1;
@@ -192,6 +198,11 @@ mod tests {
             )),
         ),
         ("lists-user=dom.test", Some(("user@dom.test", "lists"))),
+        // `XVERP===`, and other marks behind a word that says it.
+        ("lists=user=dom.test", Some(("user@dom.test", "lists"))),
+        ("bounces.jane.doe=dom.test", Some(("jane.doe@dom.test", "bounces"))),
+        ("bounces_jane=dom.test", Some(("jane@dom.test", "bounces"))),
+        ("jane.doe=dom.test", Some(("jane.doe@dom.test", ""))),
         // The quotes of the user went with those of the whole.
         ("\"lists+two words=hard.test\"", Some(("\"two words\"@hard.test", "lists"))),
         // Mailman.

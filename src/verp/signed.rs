@@ -24,34 +24,23 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use data_encoding::{BASE32_NOPAD, HEXLOWER};
+use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::payload::{self, FULL_ROOM, MAC, MAX_TAG, Payload};
 use super::wrapped;
 use crate::event::VerpInfo;
 use crate::mail::{Address, Timestamp};
 
-/// Longest tag, in octets.
-pub const MAX_TAG: usize = 14;
 /// Shortest secret, in octets (128 bits).
 pub const MIN_SECRET: usize = 16;
-/// Octets of a payload: 2 + 61 characters of local part; 39 octets would make 65.
-const MAX_PAYLOAD: usize = 38;
-/// Version, mode and tag length; key hint; day.
-const HEAD: usize = 4;
-/// Octets of every MAC: 80 bits.
-const MAC: usize = 10;
-/// Tag and recipient together in full mode.
-const FULL_ROOM: usize = MAX_PAYLOAD - HEAD - MAC;
 /// Longest return path, in octets (RFC 5321 section 4.5.3.1.3, without the angle brackets).
 const MAX_RETURN_PATH: usize = 254;
 /// Clocks of senders may be a day ahead of ours.
 const MAX_DAYS_AHEAD: i64 = 1;
 const DAY_SECONDS: u64 = 86_400;
-const PREFIX: &str = "b-";
-const VERSION: u8 = 1;
 
 /// Why no token can be minted, or no ring be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -236,15 +225,13 @@ impl KeyRing {
         let readable = Address::parse(&recipient).is_some();
         let fits = readable && tag.len() + recipient.len() <= FULL_ROOM;
         let mode = if fits { Mode::Full } else { Mode::Short };
-        let mut octets = vec![first_octet(mode, tag), key.hint];
-        octets.extend(day16.to_be_bytes());
-        octets.extend(tag.as_bytes());
+        let mut octets = payload::head(mode, key.hint, day16, tag);
         match mode {
             Mode::Full => octets.extend(recipient.as_bytes()),
             Mode::Short => octets.extend(key.bind(&domain, &octets, &recipient)),
         }
         octets.extend(key.seal(&domain, &octets));
-        let path = format!("{PREFIX}{}@{domain}", BASE32_NOPAD.encode(&octets).to_lowercase());
+        let path = format!("{}@{domain}", payload::encode(&octets));
         if Address::parse(&path).is_none() || domain.contains('@') || path.len() > MAX_RETURN_PATH {
             return Err(VerpError::Domain(domain.into_owned()));
         }
@@ -371,105 +358,6 @@ pub fn claimed_mode(local: &str) -> Option<Mode> {
 /// The octets of a secret file: white space at its end belongs to the editor.
 pub fn secret_of_file(octets: &[u8]) -> &[u8] {
     octets.trim_ascii_end()
-}
-
-/// A decoded payload of consistent lengths; nothing in it is trusted before its MAC is right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Payload {
-    octets: [u8; MAX_PAYLOAD],
-    len: usize,
-}
-
-impl Payload {
-    /// Text that begins with `b-` and goes on with letters and digits alone claims to be a
-    /// token; with anything else in it, it is some other address.
-    fn decode(local: &str) -> Result<Self, Reject> {
-        let text = local
-            .get(..PREFIX.len())
-            .filter(|head| head.eq_ignore_ascii_case(PREFIX))
-            .and_then(|_| local.get(PREFIX.len()..))
-            .filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric()))
-            .ok_or(Reject::NotAToken)?;
-        let mut upper = [0; BASE32_NOPAD_MAX];
-        let upper = upper.get_mut(..text.len()).ok_or(Reject::Malformed)?;
-        upper.copy_from_slice(text.as_bytes());
-        upper.make_ascii_uppercase();
-        let len = BASE32_NOPAD.decode_len(upper.len()).map_err(|_| Reject::Malformed)?;
-        let mut octets = [0; MAX_PAYLOAD];
-        let room = octets.get_mut(..len).ok_or(Reject::Malformed)?;
-        // Refuses unused bits that are not zero, so each payload has one spelling only.
-        BASE32_NOPAD.decode_mut(upper, room).map_err(|_| Reject::Malformed)?;
-        let payload = Self { octets, len };
-        let body = len.checked_sub(HEAD + MAC + payload.tag_len()).ok_or(Reject::Malformed)?;
-        let fits = match payload.mode() {
-            Mode::Full => body > 0,
-            Mode::Short => body == MAC,
-        };
-        let known = payload.first() >> 5 == VERSION && payload.tag_len() <= MAX_TAG;
-        if fits && known { Ok(payload) } else { Err(Reject::Malformed) }
-    }
-
-    fn first(&self) -> u8 {
-        self.octets[0]
-    }
-
-    fn tag_len(&self) -> usize {
-        usize::from(self.first() & 0b1111)
-    }
-
-    fn mode(&self) -> Mode {
-        if self.first() & 0b1_0000 == 0 { Mode::Full } else { Mode::Short }
-    }
-
-    fn hint(&self) -> u8 {
-        self.octets[1]
-    }
-
-    fn day(&self) -> i64 {
-        i64::from(u16::from_be_bytes([self.octets[2], self.octets[3]]))
-    }
-
-    fn octets(&self) -> &[u8] {
-        self.range(0, self.len)
-    }
-
-    fn tag(&self) -> &[u8] {
-        self.range(HEAD, HEAD + self.tag_len())
-    }
-
-    fn head_and_tag(&self) -> &[u8] {
-        self.range(0, HEAD + self.tag_len())
-    }
-
-    /// The recipient, or its binding.
-    fn body(&self) -> &[u8] {
-        self.range(HEAD + self.tag_len(), self.len - MAC)
-    }
-
-    fn sealed(&self) -> &[u8] {
-        self.range(0, self.len - MAC)
-    }
-
-    fn mac(&self) -> &[u8] {
-        self.range(self.len - MAC, self.len)
-    }
-
-    /// `decode` checked the lengths, so the range always is inside.
-    fn range(&self, from: usize, to: usize) -> &[u8] {
-        self.octets.get(from..to).unwrap_or_default()
-    }
-}
-
-/// Characters of base32 that a payload of [`MAX_PAYLOAD`] octets has.
-const BASE32_NOPAD_MAX: usize = (MAX_PAYLOAD * 8).div_ceil(5);
-
-fn first_octet(mode: Mode, tag: &str) -> u8 {
-    let mode = match mode {
-        Mode::Full => 0,
-        Mode::Short => 0b1_0000,
-    };
-    // A tag has at most 14 octets, so four bits hold its length.
-    VERSION << 5 | mode | (tag.len() as u8 & 0b1111)
 }
 
 /// Letters, digits, `.`, `_`, `-`; empty is "no tag".

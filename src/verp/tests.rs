@@ -82,12 +82,10 @@ fn dangerous_combinations_are_refused() {
     }
 }
 
+type Read = (Attribution, Option<String>, Option<(String, Option<bool>)>);
+
 /// Runs `read` and gives (attribution, recipient, scheme, authentic).
-fn read(
-    verp: &Verp,
-    to: &[&str],
-    near: &[&str],
-) -> (Attribution, Option<String>, Option<(String, Option<bool>)>) {
+fn read(verp: &Verp, to: &[&str], near: &[&str]) -> Read {
     let to: Vec<String> = to.iter().map(|t| t.to_string()).collect();
     let near: Vec<Address> = near.iter().map(|a| address(a)).collect();
     let got = verp.read(&to, &mut near.iter(), now());

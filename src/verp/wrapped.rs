@@ -5,7 +5,7 @@
 //! `btv1==tag==local` and `msprvs1=tag=local`); SRS (`SRS0=hash=time=host=local`,
 //! `SRS1=hash=relay==hash=time=host=local`), which also changes the domain.
 //!
-//! Promises: never fails (what is not a coat is returned as it came), at most [`MAX_COATS`]
+//! Promises: never fails (what is not a coat is returned as it came), at most `MAX_COATS`
 //! coats, no check of foreign signatures: those belong to whoever made them.
 
 use std::borrow::Cow;
