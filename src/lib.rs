@@ -9,3 +9,6 @@ pub mod event;
 pub mod ledger;
 pub mod mail;
 pub mod report;
+pub mod serve;
+pub mod service;
+pub mod web;
