@@ -16,3 +16,6 @@ pub mod policy;
 pub mod report;
 pub mod verp;
 pub mod store;
+pub mod serve;
+pub mod service;
+pub mod web;

@@ -1,0 +1,207 @@
+//! What every request passes: same-origin, token, count.
+//!
+//! Promises: with a token file, everything but health and the document of the API needs a token
+//! of the right role. Without one the listeners are on loopback (the configuration sees to it),
+//! where the danger is a web page in the operator's own browser: a request that changes something
+//! must not come from another site (`Sec-Fetch-Site`, `Origin`), and a `Host` that looks like a
+//! name on the internet is refused (DNS rebinding).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::{Http, Peer, route_name};
+use crate::serve::problem::Problem;
+use crate::serve::tokens::Role;
+
+/// Paths that need no token: they tell nothing about addresses.
+const OPEN: &[&str] = &["/livez", "/readyz", "/openapi.json", "/style.css", "/icon.svg"];
+/// Changes nothing, though it is a POST: the addresses do not fit into a query.
+const ASKING: &str = "/v1/suppressions:check";
+
+/// The middleware.
+pub async fn gate(State(http): State<Arc<Http>>, request: Request, next: Next) -> Response {
+    let start = Instant::now();
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let route = route_name(path.unwrap_or_default());
+    let mut response = match admit(&http, &request, route) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    let nosniff = HeaderValue::from_static("nosniff");
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    http.metrics.http(route, response.status().as_u16(), start.elapsed());
+    response
+}
+
+fn admit(http: &Http, request: &Request, route: &str) -> Result<(), Problem> {
+    let headers = request.headers();
+    let asks = matches!(*request.method(), Method::GET | Method::HEAD) || route == ASKING;
+    if !asks {
+        same_origin(headers)?;
+    }
+    let tokens = http.tokens.load();
+    let Some(tokens) = tokens.as_deref() else {
+        return local_host(headers, &http.hostname);
+    };
+    if OPEN.contains(&route) {
+        return Ok(());
+    }
+    let needed = if asks { Role::Read } else { Role::Write };
+    let presented = presented(headers);
+    match presented.as_deref().and_then(|token| tokens.check(token)) {
+        Some((role, _)) if role >= needed => Ok(()),
+        Some((role, name)) => {
+            let (role, needed) = (role.as_str(), needed.as_str());
+            let detail = format!("the token of {name} may {role}; this needs a {needed} token");
+            Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
+        }
+        None => Err(refused(http, request, presented.is_some())),
+    }
+}
+
+/// No token, or a wrong one.
+fn refused(http: &Http, request: &Request, guessed: bool) -> Problem {
+    let client: Option<IpAddr> = request.extensions().get::<Peer>().and_then(|peer| peer.0);
+    if guessed && http.failures.count(client, Instant::now()) {
+        let detail = "too many wrong tokens from your address; wait a minute";
+        return Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-guesses", detail);
+    }
+    let detail = if guessed {
+        "the token is not one of ours; its SHA-256 must stand in tokens_file"
+    } else {
+        "a token is needed; send `Authorization: Bearer TOKEN`"
+    };
+    Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+}
+
+/// The token of a Bearer header, or the password of a Basic one, which is how browsers ask.
+fn presented(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, rest) = value.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(rest.trim().as_bytes().to_vec());
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = data_encoding::BASE64.decode(rest.trim().as_bytes()).ok()?;
+    let colon = memchr::memchr(b':', &decoded)?;
+    decoded.get(colon + 1..).map(<[u8]>::to_vec)
+}
+
+/// Whether a browser sends this on behalf of another site. Programs send neither header.
+fn same_origin(headers: &HeaderMap) -> Result<(), Problem> {
+    let word = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let foreign = match word(header::HeaderName::from_static("sec-fetch-site")) {
+        Some(site) => !matches!(site, "same-origin" | "none"),
+        None => match headers.get(header::ORIGIN) {
+            None => false,
+            Some(origin) => {
+                let origin = origin.to_str().unwrap_or_default();
+                let authority = origin.split_once("://").map(|(_, authority)| authority);
+                authority.is_none() || authority != word(header::HOST)
+            }
+        },
+    };
+    if !foreign {
+        return Ok(());
+    }
+    let detail = "this changes something, and your browser says that another site asks for it";
+    Err(Problem::new(StatusCode::FORBIDDEN, "cross-site", detail))
+}
+
+/// A name with dots that is not ours points here only when someone else's DNS says so.
+fn local_host(headers: &HeaderMap, hostname: &str) -> Result<(), Problem> {
+    let host = headers.get(header::HOST).map_or("", |host| host.to_str().unwrap_or("?."));
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|octet| octet.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let literal = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    let name = name.to_ascii_lowercase();
+    if literal.parse::<IpAddr>().is_ok()
+        || !name.contains('.')
+        || name.ends_with(".localhost")
+        || name == hostname
+    {
+        return Ok(());
+    }
+    let detail = "without tokens_file only loopback is served: ask for 127.0.0.1 or localhost";
+    Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "foreign-host", detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let pair = |&(name, value): &(&'static str, &str)| {
+            (header::HeaderName::from_static(name), value.parse().expect("a header value"))
+        };
+        pairs.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn another_site_may_not_change_anything() {
+        for (pairs, fine) in [
+            (&[][..], true),
+            (&[("host", "127.0.0.1:8525"), ("origin", "http://127.0.0.1:8525")][..], true),
+            (&[("host", "b.example"), ("origin", "https://b.example")][..], true),
+            (&[("host", "127.0.0.1:8525"), ("origin", "http://evil.example")][..], false),
+            (&[("host", "127.0.0.1:8525"), ("origin", "http://127.0.0.1:9999")][..], false),
+            // Sandboxed frames and data: URLs.
+            (&[("host", "127.0.0.1:8525"), ("origin", "null")][..], false),
+            (&[("sec-fetch-site", "same-origin"), ("origin", "https://behind.proxy")][..], true),
+            (&[("sec-fetch-site", "none")][..], true),
+            (&[("sec-fetch-site", "cross-site")][..], false),
+            (&[("sec-fetch-site", "same-site")][..], false),
+            (&[("origin", "http://b.example")][..], false),
+        ] {
+            assert_eq!(same_origin(&headers(pairs)).is_ok(), fine, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_rebound_name_is_refused() {
+        for (host, fine) in [
+            ("127.0.0.1:8525", true),
+            ("127.0.0.1", true),
+            ("[::1]:8525", true),
+            ("localhost:8525", true),
+            ("bounced", true),
+            ("x", true),
+            ("b.localhost", true),
+            ("bounce.example.com", true),
+            ("evil.example:8525", false),
+            ("127.0.0.1.evil.example", false),
+            ("bounce.example.com.evil.example", false),
+        ] {
+            let found = local_host(&headers(&[("host", host)]), "bounce.example.com");
+            assert_eq!(found.is_ok(), fine, "{host}");
+        }
+        assert!(local_host(&HeaderMap::new(), "").is_ok(), "HTTP/1.0 names no host");
+    }
+
+    #[test]
+    fn tokens_come_as_bearer_or_password() {
+        for (value, token) in [
+            ("Bearer abc", Some("abc")),
+            ("bearer  abc", Some("abc")),
+            // any:abc, :a:c
+            ("Basic YW55OmFiYw==", Some("abc")),
+            ("Basic OmE6Yw==", Some("a:c")),
+            ("Basic !!", None),
+            ("Digest abc", None),
+            ("abc", None),
+        ] {
+            let found = presented(&headers(&[("authorization", value)]));
+            assert_eq!(found.as_deref(), token.map(str::as_bytes), "{value}");
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! `POST /v1/messages`: a raw message by HTTP, handled as if it came by SMTP.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Extension, State};
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+
+use super::body::Incoming;
+use super::params::Params;
+use super::{Http, Peer, blocking};
+use crate::event::Envelope;
+use crate::serve::limits;
+use crate::serve::problem::Problem;
+use crate::service::ServiceError;
+
+/// Answers after the message is durable.
+pub async fn receive(
+    State(http): State<Arc<Http>>,
+    Extension(peer): Extension<Peer>,
+    uri: Uri,
+    body: Body,
+) -> Result<Response, Problem> {
+    let params = Params::of(&uri, &["to", "from"])?;
+    let to = params.addresses("to")?;
+    if to.len() > limits::MESSAGE_RECIPIENTS {
+        let most = limits::MESSAGE_RECIPIENTS;
+        return Err(Problem::bad_request(format!("at most {most} times `to`")));
+    }
+    let from = params.addresses("from")?.into_iter().next().unwrap_or_default();
+    // Waiting for room costs nothing: the octets stay in the client's socket.
+    let room = http.messages.acquire().await;
+    let room = room.map_err(|_| ServiceError::Busy("the service is stopping".to_string()))?;
+    let data = Incoming::new(body).whole(http.max_message).await?;
+    if data.is_empty() {
+        let detail = "the body is empty; send the message as it is, header first";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "empty", detail));
+    }
+    let envelope = Envelope { from, to };
+    let peer = Some(peer.0.map_or_else(|| "local".to_string(), |peer| peer.to_string()));
+    let analysis = blocking(&http, move |service| service.message(data, envelope, peer)).await?;
+    drop(room);
+    Ok(super::json(&analysis))
+}

@@ -1,0 +1,275 @@
+//! The HTTP API, metrics and the page (INTERFACE section 5): routes, state and connections.
+//!
+//! hyper runs the connections and axum finds the handler; what `axum::serve` cannot set is set
+//! here: a deadline for the header, a half-closed client (Exim's `${readsocket}`) that still gets
+//! its answer, a cap on connections, an end to each of them.
+//!
+//! Promises: every error is RFC 9457 problem+json (on the page: a page); everything has a limit
+//! from [`limits`]; paths, queries and bodies are never logged, because they hold addresses.
+
+mod body;
+mod events;
+mod gate;
+mod import;
+mod messages;
+mod operations;
+mod page;
+mod params;
+mod suppressions;
+mod table;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::sync::{Semaphore, watch};
+
+use crate::serve::limits;
+use crate::serve::metrics::Metrics;
+use crate::serve::problem::Problem;
+use crate::serve::socket::{Listener, Socket, stopped};
+use crate::serve::tokens::{Failures, Tokens};
+use crate::service::{Service, ServiceError};
+
+/// What all handlers share.
+pub struct Http {
+    service: Arc<dyn Service>,
+    metrics: Arc<Metrics>,
+    tokens: ArcSwapOption<Tokens>,
+    failures: Failures,
+    hostname: String,
+    max_message: u64,
+    /// Last committed position, for followers of the journal.
+    committed: watch::Sender<u64>,
+    stopping: watch::Sender<bool>,
+    messages: Semaphore,
+    followers: Arc<Semaphore>,
+}
+
+impl Http {
+    /// The API of a service. `tokens` None: loopback only, no token needed; the configuration
+    /// makes sure of the loopback.
+    pub fn new(
+        service: Arc<dyn Service>,
+        metrics: Arc<Metrics>,
+        tokens: Option<Tokens>,
+        hostname: &str,
+        max_message: u64,
+    ) -> Self {
+        Self {
+            service,
+            metrics,
+            tokens: ArcSwapOption::from_pointee(tokens),
+            failures: Failures::default(),
+            hostname: hostname.to_ascii_lowercase(),
+            max_message,
+            committed: watch::Sender::new(0),
+            stopping: watch::Sender::new(false),
+            messages: Semaphore::new(limits::HTTP_MESSAGES),
+            followers: Arc::new(Semaphore::new(limits::FOLLOWERS)),
+        }
+    }
+
+    /// Tells followers that the journal grew, so that they need not wait for their next look.
+    pub fn announce(&self, seq: u64) {
+        self.committed.send_replace(seq);
+    }
+
+    /// Takes new tokens over. From none to some, and back, only a restart leads: the listeners
+    /// were chosen for it.
+    pub fn replace_tokens(&self, tokens: Tokens) {
+        if self.tokens.load().is_some() {
+            self.tokens.store(Some(Arc::new(tokens)));
+        }
+    }
+}
+
+/// The client's address; None on a unix socket.
+#[derive(Debug, Clone, Copy)]
+struct Peer(Option<IpAddr>);
+
+/// Answers clients of a listener until `stop` becomes true; running requests then have
+/// [`limits::SHUTDOWN_GRACE`] to end.
+pub async fn serve(listener: Listener, http: Arc<Http>, mut stop: watch::Receiver<bool>) {
+    let room = Arc::new(Semaphore::new(limits::HTTP_CONNECTIONS));
+    let router = router(http.clone());
+    loop {
+        let accepted = async {
+            let permit = room.clone().acquire_owned().await;
+            (permit, listener.accept().await)
+        };
+        let (permit, socket) = tokio::select! {
+            biased;
+            () = stopped(&mut stop) => break,
+            accepted = accepted => accepted,
+        };
+        let (router, http) = (router.clone(), http.clone());
+        tokio::spawn(async move {
+            connection(socket, router, http.stopping.subscribe()).await;
+            drop(permit);
+        });
+    }
+    drop(listener);
+    http.stopping.send_replace(true);
+    let all = limits::HTTP_CONNECTIONS as u32;
+    // What is left after the grace is cut off with the process.
+    let _ = tokio::time::timeout(limits::SHUTDOWN_GRACE, room.acquire_many(all)).await;
+}
+
+/// One connection.
+async fn connection(socket: Socket, router: Router, mut stopping: watch::Receiver<bool>) {
+    let service = WithPeer { peer: Peer(socket.peer()), inner: TowerToHyperService::new(router) };
+    let mut connection = std::pin::pin!(
+        hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits::HTTP_HEADER)
+            .max_buf_size(limits::HTTP_HEADER_OCTETS)
+            .half_close(true)
+            .serve_connection(TokioIo::new(socket), service)
+    );
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopped(&mut stopping) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "an HTTP connection broke off");
+    }
+}
+
+/// Adds the client's address to each request.
+struct WithPeer {
+    peer: Peer,
+    inner: TowerToHyperService<Router>,
+}
+
+impl hyper::service::Service<hyper::Request<Incoming>> for WithPeer {
+    type Response = Response;
+    type Error = std::convert::Infallible;
+    type Future =
+        <TowerToHyperService<Router> as hyper::service::Service<hyper::Request<Incoming>>>::Future;
+
+    fn call(&self, mut request: hyper::Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.peer);
+        self.inner.call(request)
+    }
+}
+
+type Handlers = MethodRouter<Arc<Http>>;
+
+/// Every route: how axum writes it, how the world writes it, what answers. `/openapi.json`
+/// describes the same paths (test), but for those of the page, which are for people.
+fn routes() -> Vec<(&'static str, &'static str, Handlers)> {
+    let same = |path: &'static str, handlers: Handlers| (path, path, handlers);
+    vec![
+        (
+            // A wildcard, because local parts may hold slashes and curl does not encode them.
+            "/v1/suppressions/{*address}",
+            "/v1/suppressions/{address}",
+            get(suppressions::one).put(suppressions::suppress).delete(suppressions::release),
+        ),
+        ("/v1/addresses/{*address}", "/v1/addresses/{address}", get(suppressions::explain)),
+        same("/v1/suppressions", get(suppressions::list)),
+        same("/v1/suppressions:check", post(suppressions::check)),
+        same("/v1/suppressions:import", post(import::import)),
+        same("/v1/suppressions:export", get(import::export)),
+        same("/v1/events", get(events::feed)),
+        same("/v1/messages", post(messages::receive)),
+        same("/livez", get(operations::livez)),
+        same("/readyz", get(operations::readyz)),
+        same("/metrics", get(operations::metrics)),
+        same("/openapi.json", get(operations::openapi)),
+        same("/", get(page::overview)),
+        same("/address", get(page::address)),
+        same("/address/release", post(page::release)),
+        same("/suppressions", get(page::suppressions)),
+        same("/health", get(page::health)),
+        same("/style.css", get(page::style)),
+        same("/icon.svg", get(page::icon)),
+    ]
+}
+
+/// The name of a route as the world writes it, from what axum matched.
+fn route_name(matched: &str) -> &'static str {
+    const NAMES: &[(&str, &str)] = &[
+        ("/v1/suppressions/{*address}", "/v1/suppressions/{address}"),
+        ("/v1/addresses/{*address}", "/v1/addresses/{address}"),
+        ("/v1/suppressions", "/v1/suppressions"),
+        ("/v1/suppressions:check", "/v1/suppressions:check"),
+        ("/v1/suppressions:import", "/v1/suppressions:import"),
+        ("/v1/suppressions:export", "/v1/suppressions:export"),
+        ("/v1/events", "/v1/events"),
+        ("/v1/messages", "/v1/messages"),
+        ("/livez", "/livez"),
+        ("/readyz", "/readyz"),
+        ("/metrics", "/metrics"),
+        ("/openapi.json", "/openapi.json"),
+        ("/", "/"),
+        ("/address", "/address"),
+        ("/address/release", "/address/release"),
+        ("/suppressions", "/suppressions"),
+        ("/health", "/health"),
+        ("/style.css", "/style.css"),
+        ("/icon.svg", "/icon.svg"),
+    ];
+    NAMES.iter().find(|(axum, _)| *axum == matched).map_or("other", |(_, name)| name)
+}
+
+fn router(http: Arc<Http>) -> Router {
+    let mut router = Router::new();
+    for (path, _, handlers) in routes() {
+        router = router.route(path, handlers);
+    }
+    router
+        .fallback(async || {
+            let detail = "there is nothing here; /openapi.json lists what there is";
+            Problem::new(StatusCode::NOT_FOUND, "no-such-path", detail)
+        })
+        .method_not_allowed_fallback(async || {
+            let detail = "this path does not take that method; /openapi.json lists those it takes";
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "no-such-method", detail)
+        })
+        .layer(axum::middleware::from_fn_with_state(http.clone(), gate::gate))
+        .with_state(http)
+}
+
+/// Calls the house on a thread that may wait for a disk.
+async fn blocking<T: Send + 'static>(
+    http: &Http,
+    call: impl FnOnce(&dyn Service) -> Result<T, ServiceError> + Send + 'static,
+) -> Result<T, Problem> {
+    let service = http.service.clone();
+    match tokio::task::spawn_blocking(move || call(&*service)).await {
+        Ok(result) => result.map_err(Problem::from),
+        Err(_) => {
+            let detail = "the operation failed inside bounced; see its log";
+            Err(ServiceError::Internal(detail.to_string()).into())
+        }
+    }
+}
+
+/// A JSON answer on one line.
+fn json(value: &serde_json::Value) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
+}
+
+/// A limit that a query may name.
+fn limit(wanted: Option<u64>, default: usize, most: usize) -> Result<usize, Problem> {
+    match wanted.map(usize::try_from) {
+        None => Ok(default),
+        Some(Ok(limit)) if (1..=most).contains(&limit) => Ok(limit),
+        Some(_) => Err(Problem::bad_request(format!("`limit` must be from 1 to {most}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! Queries and paths as text. Unknown parameters are an error: a misspelt `scope` must not
+//! silently ask about another one.
+
+use axum::http::Uri;
+
+use crate::mail::Timestamp;
+use crate::serve::percent;
+use crate::serve::problem::Problem;
+
+/// The parameters of a query, values still encoded.
+pub struct Params<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Params<'a> {
+    /// Reads a query whose parameters must be among `known`.
+    pub fn of(uri: &'a Uri, known: &[&str]) -> Result<Self, Problem> {
+        Self::parse(uri.query().unwrap_or_default(), known)
+    }
+
+    /// Reads `a=b&c=d`.
+    pub fn parse(query: &'a str, known: &[&str]) -> Result<Self, Problem> {
+        let mut params = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if !known.contains(&name) {
+                return Err(Problem::bad_request(match known {
+                    [] => format!("there are no parameters here; leave `{name}` out"),
+                    _ => format!("unknown parameter `{name}`; known are: {}", known.join(", ")),
+                }));
+            }
+            params.push((name, value));
+        }
+        Ok(Self(params))
+    }
+
+    fn raw(&self, name: &str) -> Option<&'a str> {
+        let found = self.0.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| *value).filter(|value| !value.is_empty())
+    }
+
+    /// A value as browsers and curl's `--data-urlencode` write it; `+` is a space.
+    pub fn text(&self, name: &str) -> Result<Option<String>, Problem> {
+        self.raw(name).map(|raw| decoded(name, percent::decode_form(raw))).transpose()
+    }
+
+    /// All values of an address parameter; `+` is itself, because VERP addresses are full of it.
+    pub fn addresses(&self, name: &str) -> Result<Vec<String>, Problem> {
+        let raw = self.0.iter().filter(|(known, value)| *known == name && !value.is_empty());
+        raw.map(|(_, value)| decoded(name, percent::decode(value))).collect()
+    }
+
+    /// A number.
+    pub fn number(&self, name: &str) -> Result<Option<u64>, Problem> {
+        let parsed = |raw: &str| {
+            raw.parse().map_err(|_| Problem::bad_request(format!("`{name}` must be a number")))
+        };
+        self.raw(name).map(parsed).transpose()
+    }
+
+    /// `true`, `1`, or the bare name.
+    pub fn flag(&self, name: &str) -> Result<bool, Problem> {
+        match self.0.iter().find(|(known, _)| *known == name) {
+            None | Some((_, "false" | "0")) => Ok(false),
+            Some((_, "" | "true" | "1")) => Ok(true),
+            Some(_) => Err(Problem::bad_request(format!("`{name}` must be true or false"))),
+        }
+    }
+
+    /// A moment.
+    pub fn time(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
+        self.text(name)?.map(|text| time(name, &text)).transpose()
+    }
+}
+
+/// A moment of a parameter or a field.
+pub fn time(name: &str, text: &str) -> Result<Timestamp, Problem> {
+    // An unencoded `+01:00` arrives as a space.
+    Timestamp::parse_rfc3339(&text.replace(' ', "+")).ok_or_else(|| {
+        let example = "2026-11-22 or 2026-11-22T10:00:00Z";
+        Problem::bad_request(format!("`{name}` must be a time such as {example}"))
+    })
+}
+
+/// What stands behind a prefix of the path: an address.
+pub fn address(uri: &Uri, prefix: &str) -> Result<String, Problem> {
+    let raw = uri.path().strip_prefix(prefix).unwrap_or_default();
+    decoded("address", percent::decode(raw))
+}
+
+fn decoded(name: &str, value: Option<String>) -> Result<String, Problem> {
+    value.ok_or_else(|| {
+        Problem::bad_request(format!("`{name}` is not percent-encoded UTF-8; write % as %25"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_queries() {
+        let known = ["to", "reason", "limit", "follow", "since"];
+        let query =
+            "to=a+b=c@d.test&to=e%40f.test&reason=moved+away%21&limit=5&follow&since=2026-11-22";
+        let params = Params::parse(query, &known).expect("all known");
+        assert_eq!(params.addresses("to").expect("good"), ["a+b=c@d.test", "e@f.test"]);
+        assert_eq!(params.text("reason").expect("good").as_deref(), Some("moved away!"));
+        assert_eq!(params.number("limit").expect("good"), Some(5));
+        assert!(params.flag("follow").expect("good"));
+        let since = params.time("since").expect("good").map(|t| t.to_string());
+        assert_eq!(since.as_deref(), Some("2026-11-22T00:00:00Z"));
+        let empty = Params::parse("to=&reason=", &known).expect("all known");
+        assert!(empty.addresses("to").expect("good").is_empty());
+        assert_eq!(empty.text("reason").expect("good"), None);
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        let detail = |result: Result<String, Problem>| result.expect_err("wrong").detail;
+        let parse = |query: &'static str| Params::parse(query, &["limit", "since", "follow"]);
+        assert_eq!(
+            detail(parse("limt=5").map(|_| String::new())),
+            "unknown parameter `limt`; known are: limit, since, follow"
+        );
+        for (query, words) in [
+            ("limit=-1", "must be a number"),
+            ("since=yesterday", "must be a time such as 2026-11-22"),
+            ("since=%ff", "not percent-encoded UTF-8"),
+            ("follow=maybe", "must be true or false"),
+        ] {
+            let params = parse(query).expect("known");
+            let number = params.number("limit").map(|_| String::new());
+            let result = number
+                .and_then(|_| params.time("since"))
+                .and_then(|_| params.flag("follow"))
+                .map(|_| String::new());
+            assert!(detail(result).contains(words), "{query}");
+        }
+    }
+
+    #[test]
+    fn reads_the_address_of_a_path() {
+        for (path, expected) in [
+            ("/v1/suppressions/user+tag=x@example.com", Some("user+tag=x@example.com")),
+            ("/v1/suppressions/a%2Fb%40example.com", Some("a/b@example.com")),
+            ("/v1/suppressions/a/b@example.com", Some("a/b@example.com")),
+            ("/v1/suppressions/%ff@example.com", None),
+        ] {
+            let uri: Uri = path.parse().expect("a path");
+            assert_eq!(address(&uri, "/v1/suppressions/").ok().as_deref(), expected, "{path}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Every limit of the HTTP and lookup transports. SMTP has its own in `smtp::limits`.
+
+use std::time::Duration;
+
+/// Connections to the HTTP listeners at once; more wait in the kernel's queue.
+pub const HTTP_CONNECTIONS: usize = 2048;
+/// From the first octet of a request, or the end of the one before, to the end of its header.
+pub const HTTP_HEADER: Duration = Duration::from_secs(30);
+/// Octets of a request header.
+pub const HTTP_HEADER_OCTETS: usize = 64 * 1024;
+/// Start of a body deadline, to which each octet adds its share of [`BODY_MIN_RATE`].
+pub const BODY_GRACE: Duration = Duration::from_secs(30);
+/// Octets a second that a body must reach: Postfix's `smtpd_min_data_rate`.
+pub const BODY_MIN_RATE: u64 = 500;
+/// Octets of a JSON or form body: 10,000 addresses of 512 octets with their quotes.
+pub const JSON_OCTETS: u64 = 6 * 1024 * 1024;
+/// Octets of a form on the page.
+pub const FORM_OCTETS: u64 = 16 * 1024;
+/// Addresses in one `:check` (INTERFACE section 5).
+pub const CHECK_ADDRESSES: usize = 10_000;
+/// Messages being received by HTTP at once: each holds its octets in memory.
+pub const HTTP_MESSAGES: usize = 16;
+/// Envelope recipients of one message.
+pub const MESSAGE_RECIPIENTS: usize = 1000;
+/// Entries of a list page: default and most.
+pub const LIST_PAGE: (usize, usize) = (100, 10_000);
+/// Lines of an import that are committed together.
+pub const IMPORT_BATCH: usize = 2000;
+/// Octets of one line of an import.
+pub const IMPORT_LINE: usize = 16 * 1024;
+/// Refused lines that an import answers with; the others are counted.
+pub const IMPORT_REFUSALS: usize = 100;
+/// Journal lines or entries that are read together for a stream.
+pub const STREAM_PAGE: usize = 1000;
+/// Clients that follow the journal at once.
+pub const FOLLOWERS: usize = 64;
+/// How often a follower looks without being told, and how often it sends an empty line.
+pub const FOLLOW_LOOK: Duration = Duration::from_secs(1);
+/// An empty line keeps the connection alive, and finds out that the client is gone.
+pub const FOLLOW_HEARTBEAT: Duration = Duration::from_secs(15);
+/// A client that takes nothing for so long is cut off, on both ports.
+pub const WRITE_STALL: Duration = Duration::from_secs(30);
+/// Wrong tokens from one address in a minute; after that 429.
+pub const TOKEN_FAILURES: u32 = 10;
+/// Addresses whose wrong tokens are counted.
+pub const TOKEN_CLIENTS: usize = 4096;
+/// Time that running requests have when the service stops.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+/// Readiness checks that take longer are a failure.
+pub const READY_WITHIN: Duration = Duration::from_secs(5);
+
+/// Connections to the lookup listeners at once; a busy Postfix keeps one for each smtpd.
+pub const LOOKUP_CONNECTIONS: usize = 10_000;
+/// Octets of a query (socketmap_table(5)) and of a policy request.
+pub const LOOKUP_QUERY: usize = 10_000;
+/// Octets of a tcp_table(5) reply.
+pub const TCP_REPLY: usize = 4096;
+/// Octets of a socketmap reply.
+pub const SOCKETMAP_REPLY: usize = 100_000;
+/// Octets of the words of a refusal: they end up in an SMTP reply line.
+pub const REPLY_TEXT: usize = 400;
+/// From the first octet of a lookup to its last.
+pub const LOOKUP_REQUEST: Duration = Duration::from_secs(10);
+/// Between lookups; Postfix itself closes after 10 s (socketmap) or 300 s (policy).
+pub const LOOKUP_IDLE: Duration = Duration::from_secs(330);
+/// Replies are written out when so many octets have gathered.
+pub const LOOKUP_FLUSH: usize = 64 * 1024;
+/// Pause after accept(2) failed for want of descriptors: no spinning.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -1,0 +1,239 @@
+//! The lookup port: Postfix, Exim and Sendmail ask before they send (INTERFACE section 6).
+//!
+//! One loop for each connection around [`wire`]: read, answer every complete request in the
+//! buffer, write the answers in one go. Promises: our failure is never answered "not found"; a
+//! request must be complete within [`limits::LOOKUP_REQUEST`] of its first octet; nothing that a
+//! client sends is logged.
+//!
+//! Lookups call the house on the connection's own task: a read takes 1-2 µs, a hop to a blocking
+//! thread ten times that. `explain` reads history from the disk, so it does hop.
+
+pub mod wire;
+
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::serve::limits;
+use crate::serve::metrics::{LookupResult, Metrics, Protocol};
+use crate::serve::socket::{Listener, stopped};
+use crate::service::{Lookup, Service, ServiceError};
+use wire::{Answer, Map, Parsed, Request, Wire};
+
+/// Answers clients of a listener until `stop` becomes true; connections then end after the
+/// requests that they have sent.
+pub async fn serve(
+    listener: Listener,
+    service: Arc<dyn Service>,
+    metrics: Arc<Metrics>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let room = Arc::new(Semaphore::new(limits::LOOKUP_CONNECTIONS));
+    let house = Arc::new(House { service, metrics });
+    loop {
+        let socket = tokio::select! {
+            biased;
+            () = stopped(&mut stop) => break,
+            socket = listener.accept() => socket,
+        };
+        // A client that finds the door shut tries again later; that is what TEMP would say.
+        let Ok(permit) = room.clone().try_acquire_owned() else { continue };
+        let (house, stop) = (house.clone(), stop.clone());
+        tokio::spawn(async move {
+            house.metrics.lookup_connections().inc();
+            let _open = Open(&house.metrics);
+            // The client went away: nothing is left to say to it.
+            let _ = converse(socket, &house, stop).await;
+            drop(permit);
+        });
+    }
+}
+
+/// Counts a connection out, also when its task panics.
+struct Open<'a>(&'a Metrics);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.lookup_connections().dec();
+    }
+}
+
+/// Whom a connection asks.
+struct House {
+    service: Arc<dyn Service>,
+    metrics: Arc<Metrics>,
+}
+
+/// When the client must have sent something. The timer is moved only when it would fire too
+/// late or has fired too early: at a hundred thousand lookups a second that saves its lock.
+struct Deadline<'a> {
+    due: Instant,
+    timer: Pin<&'a mut Sleep>,
+}
+
+impl Deadline<'_> {
+    fn set(&mut self, due: Instant) {
+        self.due = due;
+        if due < self.timer.deadline() {
+            self.timer.as_mut().reset(due);
+        }
+    }
+
+    async fn passed(&mut self) {
+        loop {
+            self.timer.as_mut().await;
+            if Instant::now() >= self.due {
+                return;
+            }
+            self.timer.as_mut().reset(self.due);
+        }
+    }
+}
+
+/// One connection from its first octet to its end.
+async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+    mut socket: S,
+    house: &House,
+    mut stop: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let (mut input, mut out) = (Vec::new(), Vec::new());
+    let mut wire = None;
+    let due = Instant::now() + limits::LOOKUP_IDLE;
+    let timer = pin!(sleep_until(due));
+    let mut deadline = Deadline { due, timer };
+    let mut ending = pin!(stopped(&mut stop));
+    loop {
+        let was_empty = input.is_empty();
+        input.reserve(2048);
+        let octets = tokio::select! {
+            biased;
+            read = socket.read_buf(&mut input) => read?,
+            () = deadline.passed() => return Ok(()),
+            () = &mut ending => return Ok(()),
+        };
+        if octets == 0 {
+            // Exim closes its half after the request: the answer is out already.
+            return socket.shutdown().await;
+        }
+        let mut at = 0;
+        let open = loop {
+            let rest = input.get(at..).unwrap_or_default();
+            wire = wire.or_else(|| Wire::detect(rest));
+            let Some(wire) = wire else { break true };
+            match wire.parse(rest) {
+                Parsed::Partial => break true,
+                Parsed::Broken(words) => {
+                    house.metrics.lookup(protocol(wire), LookupResult::Error, Default::default());
+                    wire.reply(Map::Suppress, Answer::Trouble(words), &mut out);
+                    break false;
+                }
+                Parsed::Complete(request, used) => {
+                    house.answer(wire, request, &mut out).await;
+                    at += used;
+                }
+            }
+            if out.len() >= limits::LOOKUP_FLUSH {
+                socket.write_all(&out).await?;
+                out.clear();
+            }
+        };
+        input.drain(..at);
+        socket.write_all(&out).await?;
+        out.clear();
+        if !open {
+            return socket.shutdown().await;
+        }
+        if input.is_empty() {
+            deadline.set(Instant::now() + limits::LOOKUP_IDLE);
+        } else if was_empty || at > 0 {
+            deadline.set(Instant::now() + limits::LOOKUP_REQUEST);
+        }
+    }
+}
+
+impl House {
+    async fn answer(&self, wire: Wire, request: Request<'_>, out: &mut Vec<u8>) {
+        let start = std::time::Instant::now();
+        let (map, result) = match request {
+            Request::Ask(Map::Explain, key) => {
+                let words = self.explain(key.into_owned()).await;
+                let answer = match &words {
+                    Ok(words) => Answer::Words(words),
+                    Err(ServiceError::NotFound(_) | ServiceError::BadRequest(_)) => Answer::Clear,
+                    Err(error) => trouble(error),
+                };
+                wire.reply(Map::Explain, answer, out);
+                (Map::Explain, result_of(answer))
+            }
+            Request::Ask(map, key) => {
+                let found = self.service.lookup(&key, None);
+                let answer = match &found {
+                    Ok(Lookup::Clear) => Answer::Clear,
+                    Ok(Lookup::Suppressed { status, text }) => Answer::Refuse(*status, text),
+                    Ok(Lookup::Held { text }) => Answer::Wait(text),
+                    // What cannot be read as an address cannot be suppressed.
+                    Err(ServiceError::NotFound(_) | ServiceError::BadRequest(_)) => Answer::Clear,
+                    Err(error) => trouble(error),
+                };
+                wire.reply(map, answer, out);
+                (map, result_of(answer))
+            }
+            Request::NoAddress => {
+                wire.reply(Map::Suppress, Answer::Clear, out);
+                (Map::Suppress, LookupResult::Miss)
+            }
+            Request::NoSuchMap => {
+                wire.reply(Map::Suppress, Answer::NoSuchMap, out);
+                (Map::Suppress, LookupResult::Error)
+            }
+            Request::Put => {
+                wire.reply(Map::Suppress, Answer::ReadOnly, out);
+                (Map::Suppress, LookupResult::Error)
+            }
+        };
+        // Explaining is for people; it would drown the times that MTAs see.
+        if map != Map::Explain {
+            self.metrics.lookup(protocol(wire), result, start.elapsed());
+        }
+    }
+
+    async fn explain(&self, address: String) -> Result<String, ServiceError> {
+        let service = self.service.clone();
+        let explained = tokio::task::spawn_blocking(move || service.explain(&address)).await;
+        let value = explained
+            .unwrap_or_else(|_| Err(ServiceError::Internal("explaining failed".to_string())))?;
+        let summary = value.get("summary").and_then(serde_json::Value::as_str);
+        Ok(summary.map_or_else(|| value.to_string(), str::to_string))
+    }
+}
+
+/// Internal words are for the log, not for a client of a client.
+fn trouble(error: &ServiceError) -> Answer<'_> {
+    match error {
+        ServiceError::Internal(_) => Answer::Trouble("internal failure; see the log of bounced"),
+        ServiceError::Busy(words)
+        | ServiceError::Full(words)
+        | ServiceError::BadRequest(words)
+        | ServiceError::NotFound(words) => Answer::Trouble(words),
+    }
+}
+
+fn result_of(answer: Answer<'_>) -> LookupResult {
+    match answer {
+        Answer::Clear => LookupResult::Miss,
+        Answer::Refuse(..) | Answer::Words(_) => LookupResult::Hit,
+        Answer::Wait(_) => LookupResult::Held,
+        Answer::Trouble(_) | Answer::NoSuchMap | Answer::ReadOnly => LookupResult::Error,
+    }
+}
+
+fn protocol(wire: Wire) -> Protocol {
+    match wire {
+        Wire::Socketmap => Protocol::Socketmap,
+        Wire::Tcp | Wire::Bare => Protocol::Tcp,
+        Wire::Policy => Protocol::Policy,
+    }
+}

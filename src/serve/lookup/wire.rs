@@ -1,0 +1,389 @@
+//! The lookup protocols as octets: requests in, replies out; no sockets, no time, no store.
+//!
+//! The first octets of a connection choose its protocol, once:
+//!
+//! | first octets | protocol | clients |
+//! |---|---|---|
+//! | digits and `:` | netstring `name SP key` | Postfix socketmap_table(5), Sendmail `K… socket` |
+//! | `get `, `put ` | line | Postfix tcp_table(5), Exim `${readsocket}` |
+//! | `name=` | attributes up to an empty line | Postfix SMTPD_POLICY_README |
+//! | anything else | a bare address on a line, answered as tcp_table | Exim `${readsocket}` |
+//!
+//! | | socketmap | tcp_table | policy |
+//! |---|---|---|---|
+//! | suppressed | `OK 550 5.1.1 …` (transport: `error:5.1.1 …`) | `200 550%205.1.1%20…` | `action=550 5.1.1 …` |
+//! | held | `OK 450 4.2.1 …` (`retry:4.2.1 …`) | `200 450%204.2.1%20…` | `action=450 4.2.1 …` |
+//! | neither, or the key is no address | `NOTFOUND ` | `500 …` | `action=DUNNO` |
+//! | our failure | `TEMP …` | `400 …` | `action=DEFER_IF_PERMIT …` |
+//!
+//! Promises: any octets end in a request, in "more please" or in [`Parsed::Broken`]; a request
+//! never takes more than [`limits::LOOKUP_QUERY`] octets; a reply is one line (two for policy) of
+//! printable characters within the limits of the protocol, whatever the house puts into its words.
+
+use std::borrow::Cow;
+
+use crate::mail::EnhancedStatus;
+use crate::serve::{limits, percent};
+
+/// How a connection talks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wire {
+    /// Netstrings.
+    Socketmap,
+    /// `get KEY` lines.
+    Tcp,
+    /// An address on a line.
+    Bare,
+    /// Attributes.
+    Policy,
+}
+
+/// What a question is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Map {
+    /// access(5) values.
+    Suppress,
+    /// transport(5) values.
+    Transport,
+    /// Words for people.
+    Explain,
+}
+
+/// One request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request<'a> {
+    /// A question about an address.
+    Ask(Map, Cow<'a, str>),
+    /// A key that is no address (`*`, a bare domain, octets that are no text) or nothing to ask.
+    NoAddress,
+    /// A map that we do not have.
+    NoSuchMap,
+    /// tcp_table's `put`.
+    Put,
+}
+
+/// What stands at the start of the input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Parsed<'a> {
+    /// Not all of a request yet.
+    Partial,
+    /// A request and its octets.
+    Complete(Request<'a>, usize),
+    /// No request of this protocol: answer [`Answer::Trouble`] with these words and close.
+    Broken(&'static str),
+}
+
+/// What to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer<'a> {
+    /// Neither suppressed nor held.
+    Clear,
+    /// Refuse for good.
+    Refuse(EnhancedStatus, &'a str),
+    /// Pause.
+    Wait(&'a str),
+    /// Words of the explain map.
+    Words(&'a str),
+    /// We cannot tell.
+    Trouble(&'a str),
+    /// A map that we do not have.
+    NoSuchMap,
+    /// Changing is not done here.
+    ReadOnly,
+}
+
+impl Wire {
+    /// Tells the protocol by the first octets; None: more are needed.
+    pub fn detect(input: &[u8]) -> Option<Self> {
+        let first = *input.first()?;
+        if first.is_ascii_digit() {
+            let digits = input.iter().take_while(|octet| octet.is_ascii_digit()).count();
+            return match input.get(digits) {
+                Some(b':') => Some(Self::Socketmap),
+                // More digits than a length can have: let the netstring reader refuse it.
+                None => (digits > LENGTH_DIGITS).then_some(Self::Socketmap),
+                // `123@example.com`, asked bare.
+                Some(_) => Some(Self::Bare),
+            };
+        }
+        for verb in [&b"get "[..], b"put "] {
+            if input.starts_with(verb) {
+                return Some(Self::Tcp);
+            }
+            if verb.starts_with(input) {
+                return None;
+            }
+        }
+        let name = |octet: &&u8| octet.is_ascii_alphanumeric() || **octet == b'_';
+        match input.get(input.iter().take_while(name).count()) {
+            Some(b'=') => Some(Self::Policy),
+            Some(_) => Some(Self::Bare),
+            None => (input.len() > limits::LOOKUP_QUERY).then_some(Self::Bare),
+        }
+    }
+
+    /// Reads the request at the start of the input.
+    pub fn parse(self, input: &[u8]) -> Parsed<'_> {
+        match self {
+            Self::Socketmap => parse_netstring(input),
+            Self::Tcp | Self::Bare => parse_line(self, input),
+            Self::Policy => parse_attributes(input),
+        }
+    }
+
+    /// Writes the reply to a question of `map`.
+    pub fn reply(self, map: Map, answer: Answer<'_>, out: &mut Vec<u8>) {
+        match self {
+            Self::Socketmap => reply_netstring(map, answer, out),
+            Self::Tcp | Self::Bare => reply_line(answer, out),
+            Self::Policy => reply_action(answer, out),
+        }
+    }
+}
+
+/// Digits of the longest length that is allowed.
+const LENGTH_DIGITS: usize = 5;
+const TOO_LONG: &str = "the request is longer than 10000 octets";
+
+/// `[length]:[name] [key],`
+fn parse_netstring(input: &[u8]) -> Parsed<'_> {
+    let digits = input.iter().take_while(|octet| octet.is_ascii_digit()).count();
+    if digits > LENGTH_DIGITS {
+        return Parsed::Broken(TOO_LONG);
+    }
+    match input.get(digits) {
+        None => return Parsed::Partial,
+        Some(b':') if digits > 0 => {}
+        Some(_) => {
+            return Parsed::Broken("expected a netstring such as 23:suppress a@example.com,");
+        }
+    }
+    let length = input.iter().take(digits).fold(0, |n, octet| n * 10 + usize::from(octet - b'0'));
+    if length > limits::LOOKUP_QUERY {
+        return Parsed::Broken(TOO_LONG);
+    }
+    let start = digits + 1;
+    let Some(&comma) = input.get(start + length) else { return Parsed::Partial };
+    if comma != b',' {
+        return Parsed::Broken("the netstring does not end with a comma");
+    }
+    let query = input.get(start..start + length).unwrap_or_default();
+    Parsed::Complete(socketmap_request(query), start + length + 1)
+}
+
+fn socketmap_request(query: &[u8]) -> Request<'_> {
+    let (name, key) = match memchr::memchr(b' ', query) {
+        Some(space) => query.split_at(space),
+        None => (query, &b""[..]),
+    };
+    let map = match name {
+        b"suppress" => Map::Suppress,
+        b"transport" => Map::Transport,
+        b"explain" => Map::Explain,
+        _ => return Request::NoSuchMap,
+    };
+    ask(map, key.get(1..).unwrap_or_default())
+}
+
+/// `get KEY`, `put KEY VALUE`, or a bare address.
+fn parse_line(wire: Wire, input: &[u8]) -> Parsed<'_> {
+    let Some(end) = memchr::memchr(b'\n', input) else {
+        return if input.len() > limits::LOOKUP_QUERY {
+            Parsed::Broken(TOO_LONG)
+        } else {
+            Parsed::Partial
+        };
+    };
+    if end > limits::LOOKUP_QUERY {
+        return Parsed::Broken(TOO_LONG);
+    }
+    let line = input.get(..end).unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let request = match (line.strip_prefix(b"get "), wire) {
+        (Some(key), _) => tcp_request(key),
+        (None, Wire::Bare) if memchr::memchr(b'@', line).is_some() => ask(Map::Suppress, line),
+        (None, _) if line.starts_with(b"put ") => Request::Put,
+        _ => return Parsed::Broken("expected get ADDRESS"),
+    };
+    Parsed::Complete(request, end + 1)
+}
+
+fn tcp_request(key: &[u8]) -> Request<'_> {
+    if memchr::memchr(b'%', key).is_none() {
+        return ask(Map::Suppress, key);
+    }
+    // Exim sends addresses as they are: what is no encoding is meant literally.
+    let decoded = percent::decode_octets(key).unwrap_or_else(|| key.to_vec());
+    match String::from_utf8(decoded) {
+        Ok(key) if is_address(&key) => Request::Ask(Map::Suppress, Cow::Owned(key)),
+        _ => Request::NoAddress,
+    }
+}
+
+/// `name=value` lines and an empty one; unknown names are ignored, the order does not matter.
+fn parse_attributes(input: &[u8]) -> Parsed<'_> {
+    let Some(end) = memchr::memmem::find(input, b"\n\n") else {
+        return if input.len() > limits::LOOKUP_QUERY {
+            Parsed::Broken(TOO_LONG)
+        } else {
+            Parsed::Partial
+        };
+    };
+    if end > limits::LOOKUP_QUERY {
+        return Parsed::Broken(TOO_LONG);
+    }
+    let mut recipient = &b""[..];
+    let mut ours = true;
+    for line in input.get(..end).unwrap_or_default().split(|&octet| octet == b'\n') {
+        if let Some(value) = line.strip_prefix(b"recipient=") {
+            recipient = value;
+        } else if let Some(value) = line.strip_prefix(b"request=") {
+            ours = value == b"smtpd_access_policy";
+        }
+    }
+    // At DATA with several recipients Postfix names none: nothing to ask.
+    let request = if ours { ask(Map::Suppress, recipient) } else { Request::NoAddress };
+    Parsed::Complete(request, end + 2)
+}
+
+fn ask(map: Map, key: &[u8]) -> Request<'_> {
+    match std::str::from_utf8(key) {
+        Ok(key) if is_address(key) => Request::Ask(map, Cow::Borrowed(key)),
+        _ => Request::NoAddress,
+    }
+}
+
+/// Something on both sides of the last `@`. Postfix asks transport maps for `*` and domains too.
+fn is_address(key: &str) -> bool {
+    key.rfind('@').is_some_and(|at| at > 0 && at + 1 < key.len())
+}
+
+fn reply_netstring(map: Map, answer: Answer<'_>, out: &mut Vec<u8>) {
+    let mut data = Vec::with_capacity(96);
+    match answer {
+        Answer::Clear => data.extend_from_slice(b"NOTFOUND "),
+        Answer::Trouble(text) => {
+            data.extend_from_slice(b"TEMP ");
+            push_words(text, &mut data);
+        }
+        Answer::NoSuchMap => {
+            data.extend_from_slice(b"PERM there is no such map; use suppress, transport or explain")
+        }
+        Answer::ReadOnly => data.extend_from_slice(b"PERM this map is read-only"),
+        Answer::Words(text) => {
+            data.extend_from_slice(b"OK ");
+            push_free_text(text, limits::SOCKETMAP_REPLY - 3, &mut data);
+        }
+        Answer::Refuse(status, text) => {
+            let start = if map == Map::Transport { "OK error:" } else { "OK 550 " };
+            push_verdict(start, 5, status, text, &mut data);
+        }
+        Answer::Wait(text) => {
+            let start = if map == Map::Transport { "OK retry:" } else { "OK 450 " };
+            push_verdict(start, 4, HELD, text, &mut data);
+        }
+    }
+    push_number(data.len(), out);
+    out.push(b':');
+    out.extend_from_slice(&data);
+    out.push(b',');
+}
+
+fn reply_line(answer: Answer<'_>, out: &mut Vec<u8>) {
+    let start = out.len();
+    let mut value = Vec::new();
+    match answer {
+        Answer::Clear => out.extend_from_slice(b"500 not%20suppressed"),
+        Answer::NoSuchMap | Answer::ReadOnly => out.extend_from_slice(b"500 read-only"),
+        Answer::Trouble(text) => {
+            out.extend_from_slice(b"400 ");
+            push_words(text, &mut value);
+        }
+        Answer::Words(text) => {
+            out.extend_from_slice(b"200 ");
+            push_words(text, &mut value);
+        }
+        Answer::Refuse(status, text) => {
+            out.extend_from_slice(b"200 ");
+            push_verdict("550 ", 5, status, text, &mut value);
+        }
+        Answer::Wait(text) => {
+            out.extend_from_slice(b"200 ");
+            push_verdict("450 ", 4, HELD, text, &mut value);
+        }
+    }
+    percent::encode_tcp(&String::from_utf8_lossy(&value), out);
+    // Our words are short enough by far; the limit is the protocol's, not theirs.
+    out.truncate(start + limits::TCP_REPLY - 1);
+    out.push(b'\n');
+}
+
+fn reply_action(answer: Answer<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"action=");
+    match answer {
+        Answer::Clear | Answer::NoSuchMap | Answer::ReadOnly => out.extend_from_slice(b"DUNNO"),
+        Answer::Trouble(text) | Answer::Words(text) => {
+            out.extend_from_slice(b"DEFER_IF_PERMIT ");
+            push_words(text, out);
+        }
+        Answer::Refuse(status, text) => push_verdict("550 ", 5, status, text, out),
+        Answer::Wait(text) => push_verdict("450 ", 4, HELD, text, out),
+    }
+    out.extend_from_slice(b"\n\n");
+}
+
+/// The code of a pause (INTERFACE section 6).
+const HELD: EnhancedStatus = EnhancedStatus::new(4, 2, 1);
+
+/// `550 5.1.1 words`; the class of the code follows the reply code, or Postfix would rewrite it.
+fn push_verdict(start: &str, class: u8, status: EnhancedStatus, text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(start.as_bytes());
+    out.push(b'0' + class);
+    out.push(b'.');
+    push_number(usize::from(status.subject), out);
+    out.push(b'.');
+    push_number(usize::from(status.detail), out);
+    out.push(b' ');
+    push_words(text, out);
+}
+
+/// Words for an SMTP reply: printable ASCII, bounded, never empty.
+fn push_words(text: &str, out: &mut Vec<u8>) {
+    let before = out.len();
+    let printable = |c: char| if matches!(c, ' '..='~') { c as u8 } else { b'?' };
+    out.extend(text.trim().chars().take(limits::REPLY_TEXT).map(printable));
+    if out.len() == before {
+        out.extend_from_slice(b"no reason given");
+    }
+}
+
+/// Words for people: any letters, no control characters, bounded at a character.
+fn push_free_text(text: &str, limit: usize, out: &mut Vec<u8>) {
+    let before = out.len();
+    let mut buffer = [0; 4];
+    for c in text.chars() {
+        let c = if c.is_control() { ' ' } else { c };
+        let encoded = c.encode_utf8(&mut buffer).as_bytes();
+        if out.len() - before + encoded.len() > limit {
+            break;
+        }
+        out.extend_from_slice(encoded);
+    }
+}
+
+fn push_number(mut number: usize, out: &mut Vec<u8>) {
+    let start = out.len();
+    loop {
+        out.push(b'0' + (number % 10) as u8);
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    if let Some(digits) = out.get_mut(start..) {
+        digits.reverse();
+    }
+}
+
+#[cfg(test)]
+mod tests;

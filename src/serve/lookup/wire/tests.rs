@@ -1,0 +1,267 @@
+//! Octets in, octets out.
+
+use super::*;
+use proptest::prelude::*;
+
+fn asked(map: Map, key: &str) -> Request<'_> {
+    Request::Ask(map, Cow::Borrowed(key))
+}
+
+#[test]
+fn the_first_octets_choose() {
+    for (input, wire) in [
+        ("23:suppress a@b.example,", Some(Wire::Socketmap)),
+        ("0:,", Some(Wire::Socketmap)),
+        ("2", None),
+        ("99999", None),
+        // No length is that long; the reader says so.
+        ("999999", Some(Wire::Socketmap)),
+        ("get a@example.com\n", Some(Wire::Tcp)),
+        ("put a@example.com x\n", Some(Wire::Tcp)),
+        ("g", None),
+        ("get", None),
+        ("request=smtpd_access_policy\n", Some(Wire::Policy)),
+        ("recipient=a@example.com\n", Some(Wire::Policy)),
+        ("client_port=1", Some(Wire::Policy)),
+        ("requ", None),
+        ("getter=x\n", Some(Wire::Policy)),
+        ("a@example.com\n", Some(Wire::Bare)),
+        ("123@example.com\n", Some(Wire::Bare)),
+        ("get@example.com\n", Some(Wire::Bare)),
+        ("GET / HTTP/1.1\r\n", Some(Wire::Bare)),
+        ("\u{0}\n", Some(Wire::Bare)),
+        ("", None),
+    ] {
+        assert_eq!(Wire::detect(input.as_bytes()), wire, "{input:?}");
+    }
+}
+
+#[test]
+fn netstrings() {
+    let parse = |input: &'static str| Wire::Socketmap.parse(input.as_bytes());
+    for (input, request, used) in [
+        ("22:suppress a@example.com,", asked(Map::Suppress, "a@example.com"), 26),
+        ("23:transport a@example.com,9", asked(Map::Transport, "a@example.com"), 27),
+        ("21:explain a@example.com,", asked(Map::Explain, "a@example.com"), 25),
+        // Keys may hold spaces, commas and colons.
+        ("25:suppress \"a, b:\"@b.test,", asked(Map::Suppress, "\"a, b:\"@b.test"), 29),
+        ("11:transport *,", Request::NoAddress, 15),
+        ("21:transport example.com,", Request::NoAddress, 25),
+        ("22:transport @example.com,", Request::NoAddress, 26),
+        ("8:suppress,", Request::NoAddress, 11),
+        ("9:suppress ,", Request::NoAddress, 12),
+        ("19:virtual a@b.example,", Request::NoSuchMap, 23),
+        ("0:,", Request::NoSuchMap, 3),
+    ] {
+        assert_eq!(parse(input), Parsed::Complete(request, used), "{input}");
+    }
+    for partial in ["22", "22:", "22:suppress a@example.com", "10000:"] {
+        assert_eq!(parse(partial), Parsed::Partial, "{partial}");
+    }
+    for broken in ["10001:", "100000", "22:suppress a@example.com;", ":", "1x:"] {
+        assert!(matches!(parse(broken), Parsed::Broken(_)), "{broken}");
+    }
+    let no_text = Wire::Socketmap.parse(b"12:suppress \xff@b,");
+    assert_eq!(no_text, Parsed::Complete(Request::NoAddress, 16));
+}
+
+#[test]
+fn lines() {
+    for (wire, input, request) in [
+        (Wire::Tcp, "get a@example.com\n", asked(Map::Suppress, "a@example.com")),
+        (Wire::Tcp, "get a@example.com\r\n", asked(Map::Suppress, "a@example.com")),
+        (Wire::Tcp, "get per%2540%20c@x.test\n", asked(Map::Suppress, "per%40 c@x.test")),
+        // Exim does not encode: a lone percent sign is itself.
+        (Wire::Tcp, "get 100%@x.test\n", asked(Map::Suppress, "100%@x.test")),
+        (Wire::Tcp, "get a+b=c@x.test\n", asked(Map::Suppress, "a+b=c@x.test")),
+        (Wire::Tcp, "get %FF@x.test\n", Request::NoAddress),
+        (Wire::Tcp, "get *\n", Request::NoAddress),
+        (Wire::Tcp, "get example.com\n", Request::NoAddress),
+        (Wire::Tcp, "get \n", Request::NoAddress),
+        (Wire::Tcp, "put a@example.com gone\n", Request::Put),
+        (Wire::Bare, "a@example.com\n", asked(Map::Suppress, "a@example.com")),
+        (Wire::Bare, "123@example.com\r\n", asked(Map::Suppress, "123@example.com")),
+        (Wire::Bare, "get b@example.com\n", asked(Map::Suppress, "b@example.com")),
+    ] {
+        assert_eq!(
+            wire.parse(input.as_bytes()),
+            Parsed::Complete(request, input.len()),
+            "{input:?}"
+        );
+    }
+    let long = format!("get {}@example.com\n", "a".repeat(limits::LOOKUP_QUERY));
+    for (wire, broken) in [
+        (Wire::Tcp, "list\n"),
+        (Wire::Tcp, "a@example.com\n"),
+        (Wire::Bare, "GET / HTTP/1.1\r\n"),
+        (Wire::Bare, "\n"),
+        (Wire::Tcp, long.as_str()),
+        (Wire::Tcp, long.trim_end()),
+    ] {
+        assert!(matches!(wire.parse(broken.as_bytes()), Parsed::Broken(_)), "{broken:.40}");
+    }
+    assert_eq!(Wire::Tcp.parse(b"get a@exam"), Parsed::Partial);
+}
+
+#[test]
+fn attributes() {
+    let parse = |input: &str| match Wire::Policy.parse(input.as_bytes()) {
+        Parsed::Complete(Request::Ask(map, key), used) => format!("{map:?} {key} {used}"),
+        other => format!("{other:?}"),
+    };
+    for (input, found) in [
+        ("request=smtpd_access_policy\nrecipient=a@b.test\n\n", "Suppress a@b.test 48"),
+        ("sender=x@y.test\nrecipient=a@b.test\nfuture=1\n\nrequest=", "Suppress a@b.test 45"),
+        // An empty value, a value with `=`, a line that is no attribute.
+        ("helo_name=\nrecipient=a=c@b.test\nodd\n\n", "Suppress a=c@b.test 37"),
+        ("request=smtpd_access_policy\nrecipient=\n\n", "Complete(NoAddress, 40)"),
+        ("request=junk\nrecipient=a@b.test\n\n", "Complete(NoAddress, 33)"),
+        ("request=smtpd_access_policy\nrecipient=a@b.test\n", "Partial"),
+    ] {
+        assert_eq!(parse(input), found, "{input:?}");
+    }
+    let long = format!("helo_name={}", "x\n".repeat(limits::LOOKUP_QUERY));
+    assert!(matches!(Wire::Policy.parse(long.as_bytes()), Parsed::Broken(_)));
+}
+
+#[test]
+fn replies() {
+    let status = EnhancedStatus::new(5, 1, 1);
+    // A soft code that led to a suppression is still a refusal for good.
+    let soft = EnhancedStatus::new(4, 2, 2);
+    let (refuse, wait) = (Answer::Refuse(status, "hard bounce"), Answer::Wait("provider outage"));
+    let trouble = Answer::Trouble("the store is being rebuilt");
+    for (wire, map, answer, expected) in [
+        (Wire::Socketmap, Map::Suppress, refuse, "24:OK 550 5.1.1 hard bounce,"),
+        (Wire::Socketmap, Map::Transport, refuse, "26:OK error:5.1.1 hard bounce,"),
+        (Wire::Socketmap, Map::Suppress, wait, "28:OK 450 4.2.1 provider outage,"),
+        (Wire::Socketmap, Map::Transport, wait, "30:OK retry:4.2.1 provider outage,"),
+        (Wire::Socketmap, Map::Explain, Answer::Words("å: gone\r\n"), "13:OK å: gone  ,"),
+        (Wire::Socketmap, Map::Suppress, Answer::Clear, "9:NOTFOUND ,"),
+        (Wire::Socketmap, Map::Transport, Answer::Clear, "9:NOTFOUND ,"),
+        (Wire::Socketmap, Map::Suppress, trouble, "31:TEMP the store is being rebuilt,"),
+        (
+            Wire::Socketmap,
+            Map::Suppress,
+            Answer::NoSuchMap,
+            "61:PERM there is no such map; use suppress, transport or explain,",
+        ),
+        (Wire::Tcp, Map::Suppress, refuse, "200 550%205.1.1%20hard%20bounce\n"),
+        (Wire::Tcp, Map::Suppress, wait, "200 450%204.2.1%20provider%20outage\n"),
+        (Wire::Tcp, Map::Suppress, Answer::Clear, "500 not%20suppressed\n"),
+        (Wire::Tcp, Map::Suppress, Answer::ReadOnly, "500 read-only\n"),
+        (Wire::Bare, Map::Suppress, trouble, "400 the%20store%20is%20being%20rebuilt\n"),
+        (Wire::Policy, Map::Suppress, refuse, "action=550 5.1.1 hard bounce\n\n"),
+        (Wire::Policy, Map::Suppress, wait, "action=450 4.2.1 provider outage\n\n"),
+        (Wire::Policy, Map::Suppress, Answer::Clear, "action=DUNNO\n\n"),
+        (
+            Wire::Policy,
+            Map::Suppress,
+            trouble,
+            "action=DEFER_IF_PERMIT the store is being rebuilt\n\n",
+        ),
+        (Wire::Policy, Map::Suppress, Answer::Refuse(soft, "full"), "action=550 5.2.2 full\n\n"),
+        // Words from the network cannot end a reply or start another.
+        (
+            Wire::Policy,
+            Map::Suppress,
+            Answer::Refuse(status, "a\n\naction=OK\u{202e}\u{1b}[2J"),
+            "action=550 5.1.1 a??action=OK??[2J\n\n",
+        ),
+        (Wire::Policy, Map::Suppress, Answer::Wait(" "), "action=450 4.2.1 no reason given\n\n"),
+    ] {
+        let mut out = Vec::new();
+        wire.reply(map, answer, &mut out);
+        assert_eq!(String::from_utf8_lossy(&out), expected);
+    }
+}
+
+#[test]
+fn replies_stay_within_the_limits() {
+    let status = EnhancedStatus::new(5, 999, 999);
+    let text = "%å".repeat(200_000);
+    for wire in [Wire::Socketmap, Wire::Tcp, Wire::Bare, Wire::Policy] {
+        let limit =
+            if wire == Wire::Socketmap { limits::SOCKETMAP_REPLY } else { limits::TCP_REPLY };
+        for answer in [
+            Answer::Refuse(status, &text),
+            Answer::Wait(&text),
+            Answer::Words(&text),
+            Answer::Trouble(&text),
+        ] {
+            let mut out = Vec::new();
+            wire.reply(Map::Explain, answer, &mut out);
+            assert!(out.len() <= limit + "100000:,".len(), "{wire:?} {}", out.len());
+            assert!(std::str::from_utf8(&out).is_ok(), "cut inside a character");
+        }
+    }
+}
+
+/// All requests in some input that comes in pieces, as a connection would see them.
+fn requests(input: &[u8], pieces: &[usize]) -> (Vec<String>, bool) {
+    let (mut buffer, mut found, mut wire) = (Vec::new(), Vec::new(), None);
+    let mut rest = input;
+    let mut pieces = pieces.iter().cycle();
+    while !rest.is_empty() {
+        let n = pieces.next().copied().unwrap_or(1).clamp(1, rest.len());
+        let (piece, left) = rest.split_at(n);
+        rest = left;
+        buffer.extend_from_slice(piece);
+        loop {
+            let Some(wire) = wire.or_else(|| Wire::detect(&buffer)).inspect(|w| wire = Some(*w))
+            else {
+                break;
+            };
+            match wire.parse(&buffer) {
+                Parsed::Partial => break,
+                Parsed::Broken(_) => return (found, true),
+                Parsed::Complete(request, used) => {
+                    assert!(used > 0 && used <= buffer.len());
+                    found.push(format!("{request:?}"));
+                    buffer.drain(..used);
+                }
+            }
+        }
+        assert!(buffer.len() <= limits::LOOKUP_QUERY + input.len().min(64 * 1024));
+    }
+    (found, false)
+}
+
+/// Something that looks like a conversation in one of the protocols, with junk at the end.
+fn conversation() -> impl Strategy<Value = Vec<u8>> {
+    let key = "[ -~]{0,20}@?[ -~é]{0,10}";
+    let netstring = key.prop_map(|key| format!("{}:suppress {key},", key.len() + 9).into_bytes());
+    let line = key.prop_map(|key| format!("get {key}\n").into_bytes());
+    let policy = key.prop_map(|key| format!("request=x\nrecipient={key}\n\n").into_bytes());
+    let many = |one: BoxedStrategy<Vec<u8>>| prop::collection::vec(one, 0..6);
+    let junk = prop::collection::vec(any::<u8>(), 0..40);
+    (prop_oneof![many(netstring.boxed()), many(line.boxed()), many(policy.boxed())], junk)
+        .prop_map(|(requests, junk)| [requests.concat(), junk].concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// How the octets are cut into packets changes nothing.
+    #[test]
+    fn chunking_changes_nothing(input in conversation(), pieces in prop::collection::vec(1usize..9, 1..5)) {
+        let whole = requests(&input, &[input.len().max(1)]);
+        prop_assert_eq!(&requests(&input, &[1]), &whole);
+        prop_assert_eq!(&requests(&input, &pieces), &whole);
+    }
+
+    /// Any octets: no panic, and every reply is one reply.
+    #[test]
+    fn junk_is_survived(input in prop::collection::vec(any::<u8>(), 0..300), text in any::<String>()) {
+        requests(&input, &[7]);
+        for wire in [Wire::Socketmap, Wire::Tcp, Wire::Bare, Wire::Policy] {
+            let _ = wire.parse(&input);
+            let mut out = Vec::new();
+            wire.reply(Map::Suppress, Answer::Refuse(EnhancedStatus::new(5, 1, 1), &text), &mut out);
+            let lines = out.iter().filter(|&&octet| octet == b'\n').count();
+            let expected = match wire { Wire::Socketmap => 0, Wire::Tcp | Wire::Bare => 1, Wire::Policy => 2 };
+            prop_assert_eq!(lines, expected);
+            prop_assert!(out.iter().all(|octet| matches!(octet, b'\n' | b' '..=b'~')));
+        }
+    }
+}

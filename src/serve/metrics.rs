@@ -1,0 +1,712 @@
+//! Every metric of the program, declared once with its help text (INTERFACE section 7).
+//!
+//! Promises: label values come from closed sets (enums, or words of the program itself), so no
+//! input makes a new series (A-16, G-19); every series of a small set exists from the start at 0,
+//! so a rate over it is right from the first event; names pass `promtool check metrics` (test).
+//! An address, a host or a client's words are never a label.
+
+use std::time::Duration;
+
+use prometheus::core::Collector;
+use prometheus::{
+    Counter, Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::classify::{Category, Class, Reason, words};
+use crate::mail::Timestamp;
+use crate::report::Kind;
+use crate::service::Overview;
+
+words! {
+    /// Who asked.
+    Protocol {
+        /// Postfix and Sendmail socketmap.
+        Socketmap = "socketmap",
+        /// tcp_table and Exim.
+        Tcp = "tcp",
+        /// Postfix policy delegation.
+        Policy = "policy",
+        /// `GET /v1/suppressions/{address}` and `:check`.
+        Http = "http",
+    }
+}
+
+words! {
+    /// What a lookup found.
+    LookupResult {
+        /// Suppressed.
+        Hit = "hit",
+        /// Held.
+        Held = "held",
+        /// Neither.
+        Miss = "miss",
+        /// We could not tell, or the request was malformed.
+        Error = "error",
+    }
+}
+
+words! {
+    /// How an SMTP connection ended.
+    Outcome {
+        /// QUIT, or the client left between transactions.
+        Ok = "ok",
+        /// Too many connections.
+        RefusedLimit = "refused_limit",
+        /// The TLS handshake failed.
+        TlsFailed = "tls_failed",
+        /// The client was too slow.
+        Timeout = "timeout",
+        /// Too many errors, or STARTTLS injection.
+        ProtocolError = "protocol_error",
+        /// The client went away inside a transaction.
+        Dropped = "dropped",
+    }
+}
+
+words! {
+    /// Why SMTP refused something.
+    Rejection {
+        /// A signed return path whose signature is wrong.
+        VerpBadSignature = "verp_bad_signature",
+        /// A signed return path that is too old.
+        VerpExpired = "verp_expired",
+        /// A signature is required and there is none.
+        VerpUnsigned = "verp_unsigned",
+        /// RCPT domain not ours.
+        UnknownDomain = "unknown_domain",
+        /// Message over the limit.
+        TooBig = "too_big",
+        /// Too many recipients.
+        TooManyRecipients = "too_many_recipients",
+        /// Command line over the limit.
+        LineTooLong = "line_too_long",
+        /// A bare CR or LF where they are refused.
+        BareNewline = "bare_newline",
+        /// Unknown or malformed command.
+        Syntax = "syntax",
+        /// Command out of order.
+        Sequence = "sequence",
+        /// HTTP, or commands behind STARTTLS.
+        Injection = "injection",
+        /// Too many errors in a session.
+        TooManyErrors = "too_many_errors",
+        /// Too many connections.
+        TooManyConnections = "too_many_connections",
+        /// The client was too slow.
+        Timeout = "timeout",
+        /// The ledger could not commit.
+        StoreUnavailable = "store_unavailable",
+        /// The disk is nearly full.
+        DiskFull = "disk_full",
+        /// The service is stopping.
+        ShuttingDown = "shutting_down",
+        /// Anything else.
+        Other = "other",
+    }
+}
+
+words! {
+    /// SMTP commands that are counted by name; the others are `other`.
+    Verb {
+        /// EHLO
+        Ehlo = "ehlo",
+        /// HELO
+        Helo = "helo",
+        /// LHLO
+        Lhlo = "lhlo",
+        /// MAIL
+        Mail = "mail",
+        /// RCPT
+        Rcpt = "rcpt",
+        /// DATA
+        Data = "data",
+        /// RSET
+        Rset = "rset",
+        /// NOOP
+        Noop = "noop",
+        /// QUIT
+        Quit = "quit",
+        /// VRFY
+        Vrfy = "vrfy",
+        /// HELP
+        Help = "help",
+        /// STARTTLS
+        Starttls = "starttls",
+        /// Any other.
+        Other = "other",
+    }
+}
+
+words! {
+    /// What changed a suppression.
+    Change {
+        /// Clear or watched became suppressed.
+        Add = "add",
+        /// A suppression got a later end.
+        Extend = "extend",
+        /// A suppression ended by itself.
+        Lapse = "lapse",
+        /// A guard made it wait.
+        Hold = "hold",
+        /// Released by hand or by evidence.
+        Release = "release",
+    }
+}
+
+words! {
+    /// How a TLS handshake went.
+    Handshake {
+        /// TLS 1.3.
+        Tls13 = "tls1.3",
+        /// TLS 1.2.
+        Tls12 = "tls1.2",
+        /// None.
+        Failed = "failed",
+    }
+}
+
+/// Buckets in seconds around what one fdatasync takes.
+const COMMIT_BUCKETS: &[f64] =
+    &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+/// Buckets in seconds for work in memory.
+const QUICK_BUCKETS: &[f64] =
+    &[0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0];
+/// Buckets in seconds for whole sessions.
+const SESSION_BUCKETS: &[f64] = &[0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0];
+/// Buckets in octets of messages.
+const SIZE_BUCKETS: &[f64] =
+    &[1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 4_194_304.0, 16_777_216.0];
+/// Buckets in events of one commit.
+const BATCH_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+/// Clock ticks of /proc/self/stat: USER_HZ, 100 in the ABI of every Linux that we build for.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// All metrics and their registry.
+pub struct Metrics {
+    registry: Registry,
+    messages: IntCounterVec,
+    duplicates: IntCounter,
+    message_size: Histogram,
+    parse: Histogram,
+    verdicts: IntCounterVec,
+    provider_failures: IntCounterVec,
+    suppressions: IntGaugeVec,
+    changes: IntCounterVec,
+    guards: IntGauge,
+    /// Indexed by protocol, then result: the hot path only adds.
+    lookups: Vec<Vec<IntCounter>>,
+    lookup_seconds: Vec<Histogram>,
+    lookup_connections: IntGauge,
+    commit: Histogram,
+    commit_batch: Histogram,
+    commit_failures: IntCounter,
+    fsync: Histogram,
+    last_commit: Gauge,
+    smtp_connections: IntGauge,
+    smtp_connections_total: IntCounterVec,
+    smtp_session: Histogram,
+    smtp_commands: IntCounterVec,
+    smtp_rejections: IntCounterVec,
+    tls_handshakes: IntCounterVec,
+    certificate_expiry: prometheus::GaugeVec,
+    reload_success: IntGauge,
+    reload_time: Gauge,
+    http_requests: IntCounterVec,
+    http_seconds: Histogram,
+    journal_last: IntGauge,
+    journal_bytes: IntGauge,
+    store_lag: IntGauge,
+    store_bytes: IntGauge,
+    disk_free: IntGauge,
+    process: Process,
+}
+
+impl Metrics {
+    /// Registers everything. `store` is the engine in use.
+    pub fn new(store: &str) -> Self {
+        let d = Declare(Registry::new());
+        let build = d.gauges(
+            "bounced_build_info",
+            "Version, revision and store engine of the running program; always 1.",
+            &["version", "revision", "store"],
+        );
+        let revision = option_env!("BOUNCED_REVISION").unwrap_or("unknown");
+        build.with_label_values(&[env!("CARGO_PKG_VERSION"), revision, store]).set(1);
+        let lookups = d.counters(
+            "bounced_lookups_total",
+            "Questions whether an address is suppressed, by protocol and result.",
+            &["protocol", "result"],
+        );
+        let lookup_seconds = d.histograms(
+            "bounced_lookup_duration_seconds",
+            "Time from a complete lookup request to its answer.",
+            "protocol",
+            QUICK_BUCKETS,
+        );
+        let metrics = Self {
+            messages: d.counters(
+                "bounced_messages_total",
+                "Messages answered 250 after DATA, duplicates included, by kind.",
+                &["kind"],
+            ),
+            duplicates: d.counter(
+                "bounced_duplicates_total",
+                "Messages delivered again that made no second event.",
+            ),
+            message_size: d.histogram(
+                "bounced_message_size_bytes",
+                "Size of received messages.",
+                SIZE_BUCKETS,
+            ),
+            parse: d.histogram(
+                "bounced_parse_duration_seconds",
+                "Time to read and judge one message.",
+                QUICK_BUCKETS,
+            ),
+            verdicts: d.counters(
+                "bounced_verdicts_total",
+                "Verdicts on recipients, by class and category; none is no failure.",
+                &["class", "category"],
+            ),
+            provider_failures: d.counters(
+                "bounced_provider_failures_total",
+                "Failed recipients, by provider of the closed table and category.",
+                &["provider", "category"],
+            ),
+            suppressions: d.gauges(
+                "bounced_suppressions",
+                "Addresses that lookups answer with stop or pause, by state.",
+                &["state"],
+            ),
+            changes: d.counters(
+                "bounced_suppression_changes_total",
+                "Changes of suppressions, by what happened.",
+                &["op"],
+            ),
+            guards: d.gauge(
+                "bounced_guards_tripped",
+                "Guards that hold new suppressions back at the moment.",
+            ),
+            lookups: grid(&lookups),
+            lookup_seconds: Protocol::ALL
+                .iter()
+                .map(|protocol| lookup_seconds.with_label_values(&[protocol.as_str()]))
+                .collect(),
+            lookup_connections: d.gauge("bounced_lookup_connections", "Open lookup connections."),
+            commit: d.histogram(
+                "bounced_commit_seconds",
+                "Time from handing an event to the journal until it is durable.",
+                COMMIT_BUCKETS,
+            ),
+            commit_batch: d.histogram(
+                "bounced_commit_batch_size",
+                "Events made durable by one sync.",
+                BATCH_BUCKETS,
+            ),
+            commit_failures: d
+                .counter("bounced_commit_failures_total", "Commits that did not succeed."),
+            fsync: d.histogram(
+                "bounced_fsync_duration_seconds",
+                "Time of one fdatasync of the journal.",
+                COMMIT_BUCKETS,
+            ),
+            last_commit: d.real(
+                "bounced_last_commit_timestamp_seconds",
+                "When the journal last became durable.",
+            ),
+            smtp_connections: d
+                .gauge("bounced_smtp_connections", "Open SMTP and LMTP connections."),
+            smtp_connections_total: d.counters(
+                "bounced_smtp_connections_total",
+                "SMTP and LMTP connections that ended, by outcome.",
+                &["outcome"],
+            ),
+            smtp_session: d.histogram(
+                "bounced_smtp_session_duration_seconds",
+                "Length of SMTP and LMTP connections.",
+                SESSION_BUCKETS,
+            ),
+            smtp_commands: d.counters(
+                "bounced_smtp_commands_total",
+                "SMTP commands, by verb and first digit of the reply.",
+                &["verb", "code"],
+            ),
+            smtp_rejections: d.counters(
+                "bounced_smtp_rejections_total",
+                "SMTP commands, messages and connections refused, by reason.",
+                &["reason"],
+            ),
+            tls_handshakes: d.counters(
+                "bounced_tls_handshakes_total",
+                "TLS handshakes, by result.",
+                &["result"],
+            ),
+            certificate_expiry: d.reals(
+                "bounced_tls_certificate_expiry_timestamp_seconds",
+                "When the certificate in use ends.",
+                &["name"],
+            ),
+            reload_success: d
+                .gauge("bounced_config_reload_success", "1 when the last reload was taken over."),
+            reload_time: d.real(
+                "bounced_config_reload_timestamp_seconds",
+                "When configuration was last taken over.",
+            ),
+            http_requests: d.counters(
+                "bounced_http_requests_total",
+                "HTTP requests, by route and first digit of the status.",
+                &["route", "code"],
+            ),
+            http_seconds: d.histogram(
+                "bounced_http_request_duration_seconds",
+                "Time from a request's header to the start of its answer.",
+                COMMIT_BUCKETS,
+            ),
+            journal_last: d.gauge("bounced_journal_last_sequence", "Position of the newest event."),
+            journal_bytes: d.gauge("bounced_journal_bytes", "Size of the journal."),
+            store_lag: d.gauge(
+                "bounced_store_lag_events",
+                "Events of the journal that the view does not hold yet.",
+            ),
+            store_bytes: d.gauge("bounced_store_bytes", "Size of the view."),
+            disk_free: d.gauge("bounced_disk_free_bytes", "Free space under the data directory."),
+            process: Process::declare(&d),
+            registry: d.0,
+        };
+        metrics.start_at_zero();
+        metrics
+    }
+
+    /// Makes the series of the small sets exist.
+    fn start_at_zero(&self) {
+        for kind in Kind::ALL {
+            self.messages.with_label_values(&[kind.as_str()]);
+        }
+        for reason in Reason::ALL {
+            let labels = [reason.class().as_str(), reason.category().as_str()];
+            self.verdicts.with_label_values(&labels);
+        }
+        for outcome in Outcome::ALL {
+            self.smtp_connections_total.with_label_values(&[outcome.as_str()]);
+        }
+        for reason in Rejection::ALL {
+            self.smtp_rejections.with_label_values(&[reason.as_str()]);
+        }
+        for change in Change::ALL {
+            self.changes.with_label_values(&[change.as_str()]);
+        }
+        for result in Handshake::ALL {
+            self.tls_handshakes.with_label_values(&[result.as_str()]);
+        }
+        for state in ["suppressed", "held"] {
+            self.suppressions.with_label_values(&[state]);
+        }
+        self.reload_success.set(1);
+    }
+
+    /// A message was answered 250 after DATA; a duplicate too.
+    pub fn message_stored(&self, kind: Kind) {
+        self.messages.with_label_values(&[kind.as_str()]).inc();
+    }
+
+    /// A message was recognised as delivered before.
+    pub fn duplicate(&self) {
+        self.duplicates.inc();
+    }
+
+    /// A message was read and judged.
+    pub fn message_read(&self, octets: u64, took: Duration) {
+        self.message_size.observe(octets as f64);
+        self.parse.observe(took.as_secs_f64());
+    }
+
+    /// One recipient was judged.
+    pub fn verdict(&self, class: Class, category: Option<Category>) {
+        let category = category.map_or("none", Category::as_str);
+        self.verdicts.with_label_values(&[class.as_str(), category]).inc();
+    }
+
+    /// One recipient failed at a provider of the closed table, or at none of it.
+    pub fn provider_failure(&self, provider: Option<&'static str>, category: Category) {
+        let provider = provider.unwrap_or("other");
+        self.provider_failures.with_label_values(&[provider, category.as_str()]).inc();
+    }
+
+    /// A suppression changed.
+    pub fn suppression_changed(&self, change: Change) {
+        self.changes.with_label_values(&[change.as_str()]).inc();
+    }
+
+    /// A batch became durable. `waited` is the time of its first event.
+    pub fn commit(&self, waited: Duration, batch: usize, now: Timestamp) {
+        self.commit.observe(waited.as_secs_f64());
+        self.commit_batch.observe(batch as f64);
+        self.last_commit.set(now.millis() as f64 / 1000.0);
+    }
+
+    /// A commit did not succeed.
+    pub fn commit_failed(&self) {
+        self.commit_failures.inc();
+    }
+
+    /// One fdatasync of the journal.
+    pub fn fsync(&self, took: Duration) {
+        self.fsync.observe(took.as_secs_f64());
+    }
+
+    /// A lookup was answered.
+    pub fn lookup(&self, protocol: Protocol, result: LookupResult, took: Duration) {
+        let counter = self.lookups.get(protocol as usize).and_then(|row| row.get(result as usize));
+        if let Some(counter) = counter {
+            counter.inc();
+        }
+        if let Some(histogram) = self.lookup_seconds.get(protocol as usize) {
+            histogram.observe(took.as_secs_f64());
+        }
+    }
+
+    /// Open connections to the lookup port.
+    pub fn lookup_connections(&self) -> &IntGauge {
+        &self.lookup_connections
+    }
+
+    /// An SMTP or LMTP connection was opened.
+    pub fn smtp_opened(&self) {
+        self.smtp_connections.inc();
+    }
+
+    /// An opened SMTP or LMTP connection ended.
+    pub fn smtp_closed(&self, outcome: Outcome, lasted: Duration) {
+        self.smtp_connections.dec();
+        self.smtp_connections_total.with_label_values(&[outcome.as_str()]).inc();
+        self.smtp_session.observe(lasted.as_secs_f64());
+    }
+
+    /// A connection was refused before it counted as open.
+    pub fn smtp_refused(&self) {
+        let outcome = Outcome::RefusedLimit.as_str();
+        self.smtp_connections_total.with_label_values(&[outcome]).inc();
+    }
+
+    /// An SMTP command was answered. `verb` may be whatever the client sent.
+    pub fn smtp_command(&self, verb: &str, reply_code: u16) {
+        let verb = Verb::ALL
+            .iter()
+            .find(|known| known.as_str().eq_ignore_ascii_case(verb))
+            .unwrap_or(&Verb::Other);
+        let code = first_digit(reply_code);
+        self.smtp_commands.with_label_values(&[verb.as_str(), code]).inc();
+    }
+
+    /// SMTP refused something.
+    pub fn rejection(&self, reason: Rejection) {
+        self.smtp_rejections.with_label_values(&[reason.as_str()]).inc();
+    }
+
+    /// A TLS handshake ended.
+    pub fn tls_handshake(&self, result: Handshake) {
+        self.tls_handshakes.with_label_values(&[result.as_str()]).inc();
+    }
+
+    /// End of the certificate of a configured name.
+    pub fn certificate_expiry(&self, name: &str, ends: Timestamp) {
+        self.certificate_expiry.with_label_values(&[name]).set(ends.millis() as f64 / 1000.0);
+    }
+
+    /// A reload was taken over, or refused and the old configuration kept.
+    pub fn reloaded(&self, success: bool, now: Timestamp) {
+        self.reload_success.set(i64::from(success));
+        if success {
+            self.reload_time.set(now.millis() as f64 / 1000.0);
+        }
+    }
+
+    /// An HTTP request was answered. `route` is a route of ours, never a path.
+    pub fn http(&self, route: &'static str, status: u16, took: Duration) {
+        self.http_requests.with_label_values(&[route, first_digit(status)]).inc();
+        self.http_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Takes counts and sizes over; called before each scrape.
+    pub fn observe(&self, overview: &Overview) {
+        for (state, count) in [("suppressed", overview.suppressed), ("held", overview.held)] {
+            self.suppressions.with_label_values(&[state]).set(whole(count));
+        }
+        self.guards.set(whole(overview.guards.len() as u64));
+        let ledger = &overview.ledger;
+        self.journal_last.set(whole(ledger.last_seq));
+        self.journal_bytes.set(whole(ledger.journal_bytes));
+        self.store_lag.set(whole(ledger.last_seq.saturating_sub(ledger.folded_seq)));
+        self.store_bytes.set(whole(ledger.store_bytes));
+        self.disk_free.set(whole(ledger.free_bytes));
+    }
+
+    /// Verdicts so far by class, the most frequent first, for the page.
+    pub fn verdicts_by_class(&self) -> Vec<(Class, u64)> {
+        let mut counts: Vec<(Class, u64)> = Vec::new();
+        for metric in self.verdicts.collect().iter().flat_map(|family| family.get_metric()) {
+            let label = metric.get_label().iter().find(|label| label.name() == "class");
+            let Some(class) = label.and_then(|label| Class::parse(label.value())) else { continue };
+            let count = metric.get_counter().get_value() as u64;
+            match counts.iter_mut().find(|(known, _)| *known == class) {
+                Some((_, sum)) => *sum += count,
+                None => counts.push((class, count)),
+            }
+        }
+        counts.retain(|&(_, count)| count > 0);
+        counts.sort_by_key(|&(class, count)| (std::cmp::Reverse(count), class));
+        counts
+    }
+
+    /// The text format of Prometheus.
+    pub fn render(&self) -> String {
+        self.process.read();
+        let mut out = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut out) {
+            tracing::error!(%error, "metrics cannot be written");
+        }
+        String::from_utf8_lossy(&out).into_owned()
+    }
+}
+
+/// Handles of every protocol and result.
+fn grid(lookups: &IntCounterVec) -> Vec<Vec<IntCounter>> {
+    let row = |protocol: &Protocol| {
+        LookupResult::ALL
+            .iter()
+            .map(|result| lookups.with_label_values(&[protocol.as_str(), result.as_str()]))
+            .collect()
+    };
+    Protocol::ALL.iter().map(row).collect()
+}
+
+/// A gauge holds 63 bits.
+fn whole(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn first_digit(code: u16) -> &'static str {
+    match code / 100 {
+        1 => "1",
+        2 => "2",
+        3 => "3",
+        4 => "4",
+        _ => "5",
+    }
+}
+
+/// What /proc/self tells, under the names that every Prometheus client uses.
+struct Process {
+    cpu: Counter,
+    resident: IntGauge,
+    virtual_size: IntGauge,
+    threads: IntGauge,
+    open_fds: IntGauge,
+    max_fds: IntGauge,
+}
+
+impl Process {
+    fn declare(d: &Declare) -> Self {
+        let start = d.real("process_start_time_seconds", "When the process started.");
+        start.set(Timestamp::now().millis() as f64 / 1000.0);
+        Self {
+            cpu: d.real_counter("process_cpu_seconds_total", "Processor time used."),
+            resident: d.gauge("process_resident_memory_bytes", "Resident memory."),
+            virtual_size: d.gauge("process_virtual_memory_bytes", "Virtual memory."),
+            threads: d.gauge("process_threads", "Threads."),
+            open_fds: d.gauge("process_open_fds", "Open file descriptors."),
+            max_fds: d.gauge("process_max_fds", "Most file descriptors that may be open."),
+        }
+    }
+
+    /// Reads /proc/self; what cannot be read keeps its value.
+    fn read(&self) {
+        let file = |name: &str| std::fs::read_to_string(name).unwrap_or_default();
+        let status = file("/proc/self/status");
+        let field = |name: &str| -> Option<i64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            line.split_whitespace().next()?.parse().ok()
+        };
+        if let Some(kib) = field("VmRSS:") {
+            self.resident.set(kib * 1024);
+        }
+        if let Some(kib) = field("VmSize:") {
+            self.virtual_size.set(kib * 1024);
+        }
+        if let Some(threads) = field("Threads:") {
+            self.threads.set(threads);
+        }
+        if let Ok(entries) = std::fs::read_dir("/proc/self/fd") {
+            // One of them is the descriptor that reads the directory.
+            self.open_fds.set(whole(entries.count().saturating_sub(1) as u64));
+        }
+        let limits = file("/proc/self/limits");
+        let open_files = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+        if let Some(max) = open_files.and_then(|l| l.split_whitespace().next()?.parse().ok()) {
+            self.max_fds.set(max);
+        }
+        // The name in parentheses may hold spaces; fields count from behind it.
+        let stat = file("/proc/self/stat");
+        let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        let ticks: f64 = fields.split(' ').skip(11).take(2).flat_map(str::parse::<f64>).sum();
+        let used = ticks / TICKS_PER_SECOND - self.cpu.get();
+        if used > 0.0 {
+            self.cpu.inc_by(used);
+        }
+    }
+}
+
+/// Declares metrics in a registry. Names and labels are literals of this file, so registering
+/// them fails only when a literal is wrong, and then every test does.
+struct Declare(Registry);
+
+impl Declare {
+    fn add<M: Collector + Clone + 'static>(&self, metric: Result<M, prometheus::Error>) -> M {
+        let metric = metric.expect("names and labels of this file are well-formed");
+        self.0.register(Box::new(metric.clone())).expect("names of this file are unique");
+        metric
+    }
+
+    fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.add(IntCounter::new(name, help))
+    }
+
+    fn real_counter(&self, name: &str, help: &str) -> Counter {
+        self.add(Counter::new(name, help))
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.add(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.add(IntGauge::new(name, help))
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.add(IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    fn real(&self, name: &str, help: &str) -> Gauge {
+        self.add(Gauge::new(name, help))
+    }
+
+    fn reals(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::GaugeVec {
+        self.add(prometheus::GaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+        self.add(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
+    }
+
+    fn histograms(&self, name: &str, help: &str, label: &str, buckets: &[f64]) -> HistogramVec {
+        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        self.add(HistogramVec::new(options, &[label]))
+    }
+}
+
+#[cfg(test)]
+mod tests;

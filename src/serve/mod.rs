@@ -1,0 +1,10 @@
+//! Floor 4: sockets. Everything that knows tokio, hyper or axum lives here and in `main.rs`.
+
+pub mod http;
+pub mod limits;
+pub mod lookup;
+pub mod metrics;
+pub(crate) mod percent;
+pub mod problem;
+pub mod socket;
+pub mod tokens;

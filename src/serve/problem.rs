@@ -1,0 +1,96 @@
+//! Errors of the HTTP API: RFC 9457 problem details, with our own `code` for programs.
+//!
+//! `type` stays `about:blank` (section 4.2.1: nothing more to know than the status); what there is
+//! to know stands in `code`, a word that does not change, and `detail`, a sentence that may.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::service::ServiceError;
+
+/// An error answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// Word for programs.
+    pub code: &'static str,
+    /// Sentence for people; says what to do.
+    pub detail: String,
+}
+
+impl Problem {
+    /// A problem from its parts.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into() }
+    }
+
+    /// The request is wrong.
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-request", detail)
+    }
+}
+
+impl From<ServiceError> for Problem {
+    fn from(error: ServiceError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ServiceError::BadRequest(_) => Self::bad_request(detail),
+            ServiceError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "not-found", detail),
+            ServiceError::Busy(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail),
+            ServiceError::Full(_) => {
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", detail)
+            }
+            ServiceError::Internal(_) => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+            }
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = serde_json::json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or("Error"),
+            "status": self.status.as_u16(),
+            "code": self.code,
+            "detail": self.detail,
+        });
+        let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
+        let mut response = (self.status, content_type, body.to_string()).into_response();
+        let (name, value) = match self.status {
+            StatusCode::SERVICE_UNAVAILABLE => (header::RETRY_AFTER, "5"),
+            StatusCode::TOO_MANY_REQUESTS => (header::RETRY_AFTER, "60"),
+            // Bearer for programs; browsers ask for a password and the token is the password.
+            StatusCode::UNAUTHORIZED => {
+                (header::WWW_AUTHENTICATE, "Bearer realm=\"bounced\", Basic realm=\"bounced\"")
+            }
+            _ => return response,
+        };
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_has_its_status() {
+        for (error, status, code) in [
+            (ServiceError::BadRequest("x".into()), 400, "bad-request"),
+            (ServiceError::NotFound("x".into()), 404, "not-found"),
+            (ServiceError::Busy("x".into()), 503, "busy"),
+            (ServiceError::Full("x".into()), 507, "disk-full"),
+            (ServiceError::Internal("x".into()), 500, "internal"),
+        ] {
+            let problem = Problem::from(error);
+            assert_eq!((problem.status.as_u16(), problem.code), (status, code));
+            let response = problem.into_response();
+            assert_eq!(response.headers()["content-type"], "application/problem+json");
+            assert_eq!(response.headers().contains_key("retry-after"), status == 503);
+        }
+    }
+}

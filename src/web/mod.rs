@@ -1,0 +1,22 @@
+//! Floor 4: the operator's page, rendered on the server, without scripts.
+//!
+//! Pure: values in, HTML out; `serve::http` fetches the values and sends the pages. Everything on
+//! a page came from the network once, so text reaches a page only through [`Html::text`], which
+//! escapes it; unescaped are nothing but literals of this program (A-20).
+
+mod html;
+mod pages;
+
+pub use html::Html;
+pub use pages::{Notice, Overview, address, error, health, overview, suppressions};
+
+/// Sent with every page: nothing is loaded but our own style and icon, nothing may frame us, forms
+/// go to us.
+pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; \
+     form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// The style sheet.
+pub const STYLE: &str = include_str!("style.css");
+
+/// The icon.
+pub const ICON: &str = include_str!("icon.svg");
