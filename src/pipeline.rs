@@ -273,3 +273,34 @@ fn digest(message: &Message<'_>, report: &Report, envelope_to: &[String]) -> Str
     let octets = hash.finalize();
     data_encoding::HEXLOWER.encode(octets.get(..16).unwrap_or(&octets))
 }
+
+/// Judges the recipients of a journalled message again, with other rules. None when nothing in it
+/// was judged.
+pub fn judge_again(event: &Event, rules: &RuleSet) -> Option<Vec<RecipientVerdict>> {
+    let analysis = event.analysis.as_ref()?;
+    if !matches!(analysis.kind, Kind::Failure | Kind::Delay) {
+        return None;
+    }
+    let again = |old: &RecipientVerdict| {
+        let address = old.address.as_deref().and_then(Address::parse);
+        let recipient = Recipient {
+            address,
+            original_recipient: old.original_recipient.clone(),
+            final_recipient: old.final_recipient.clone(),
+            action: old.action,
+            // A status that we took from the words is found there again.
+            status: old.status.filter(|_| old.status_source == Some(report::StatusSource::Field)),
+            status_source: old.status_source,
+            reply_code: old.reply_code,
+            diagnostic: old.diagnostic.clone().unwrap_or_default(),
+            remarks: String::new(),
+            remote_mta: old.remote_mta.clone(),
+        };
+        let mut report = Report::new(analysis.kind, analysis.format.as_str());
+        report.reporting_mta = analysis.reporting_mta.clone();
+        report.recipients.push(recipient.clone());
+        let new = classify::judge(&report, rules).pop()?;
+        Some(verdict(analysis.kind, recipient, new))
+    };
+    analysis.recipients.iter().map(again).collect()
+}

@@ -1,0 +1,566 @@
+//! The house behind its doors: takes messages in, answers questions, does what people ask. SMTP,
+//! HTTP, lookups and the command line all end here.
+//!
+//! A message goes: analyse (in memory, on the caller's thread) -> committer (one thread, group
+//! commit) -> ledger (journal fsynced, policy folded) -> answer. No tokio, no sockets; the clock
+//! and randomness are read here and nowhere below.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use serde_json::{Value, json};
+
+use crate::classify::Class;
+use crate::committer::Committer;
+use crate::event::{Act, Analysis, Envelope, Event, EventType};
+use crate::ledger::{Committed, Ledger, LedgerError};
+use crate::mail::{Address, EnhancedStatus, Timestamp};
+use crate::pipeline::{Pipeline, Received};
+use crate::policy::{self, Reader, Standing, State};
+use crate::report::{Attribution, Kind, Original};
+use crate::service::{
+    ImportEntry, ImportOutcome, ListPage, ListQuery, Lookup, Overview, Service, ServiceError,
+};
+
+/// Events that an explanation shows.
+const EXPLAINED_EVENTS: usize = 100;
+/// Rows that one page of the list looks at, whatever the filter leaves of them.
+const LISTED_ROWS: usize = 20_000;
+/// How long an operation waits for its commit.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is told to metrics about each message.
+pub trait HouseObserver: Send + Sync {
+    /// A message was answered 250.
+    fn stored(&self, analysis: &Analysis, committed: &Committed);
+}
+
+/// Everything behind the doors.
+pub struct House {
+    pipeline: ArcSwap<Pipeline>,
+    ledger: Arc<dyn Ledger>,
+    committer: Committer,
+    reader: Reader,
+    observer: Arc<dyn HouseObserver>,
+}
+
+impl House {
+    /// Joins the parts.
+    pub fn new(
+        pipeline: Pipeline,
+        ledger: Arc<dyn Ledger>,
+        committer: Committer,
+        observer: Arc<dyn HouseObserver>,
+    ) -> Self {
+        let pipeline = ArcSwap::from_pointee(pipeline);
+        Self { pipeline, ledger, committer, reader: Reader::new(), observer }
+    }
+
+    /// Takes new rules and keys over; running analyses end with the old ones.
+    pub fn replace_pipeline(&self, pipeline: Pipeline) {
+        self.pipeline.store(Arc::new(pipeline));
+    }
+
+    /// Rules and keys in force.
+    pub fn pipeline(&self) -> Arc<Pipeline> {
+        self.pipeline.load_full()
+    }
+
+    /// Journals the policy as the one in force, unless it is so already.
+    pub fn put_policy_in_force(&self, wanted: &policy::Policy) -> Result<(), ServiceError> {
+        let current = self.reader.policy(&*self.ledger).map_err(trouble)?;
+        if current.is_none_or(|c| c.act() != wanted.act()) {
+            self.commit(act_event(wanted.act()))?;
+        }
+        Ok(())
+    }
+
+    /// The straight line for one message; `reply` is called once, with what became of it. It is
+    /// called on the committer's thread and must not block. On `Err` it is not called.
+    pub fn take_in(
+        &self,
+        data: &[u8],
+        envelope: Envelope,
+        peer: Option<String>,
+        reply: impl FnOnce(Result<Committed, LedgerError>) + Send + 'static,
+    ) -> Result<(), LedgerError> {
+        let event = self.evidence(data, envelope, peer);
+        let analysis = event.analysis.clone();
+        let observer = Arc::clone(&self.observer);
+        self.committer.submit(
+            event,
+            Box::new(move |outcome| {
+                if let (Ok(committed), Some(analysis)) = (&outcome, &analysis) {
+                    observer.stored(analysis, committed);
+                }
+                reply(outcome);
+            }),
+        )
+    }
+
+    /// Commits what waits and writes a checkpoint. The last thing before the process ends.
+    pub fn shut_down(&self) -> Result<(), LedgerError> {
+        self.committer.shutdown(Timestamp::now())
+    }
+
+    /// The record of a message. A defect of ours in reading it must not make the sender come back
+    /// with it for ever (RELIABILITY A-27): it is stored as unreadable.
+    fn evidence(&self, data: &[u8], envelope: Envelope, peer: Option<String>) -> Event {
+        let pipeline = self.pipeline.load();
+        let (id, received_at) = (new_id(), Timestamp::now());
+        let received = Received {
+            data,
+            envelope: envelope.clone(),
+            peer: peer.clone(),
+            received_at,
+            id: id.clone(),
+        };
+        catch_unwind(AssertUnwindSafe(|| pipeline.evidence(received))).unwrap_or_else(|_| {
+            tracing::error!(id, "reading a message panicked; it is stored as unreadable");
+            Event {
+                id,
+                received_at,
+                peer,
+                envelope: Some(envelope),
+                attribution: Some(Attribution::None),
+                analysis: Some(unreadable(data.len() as u64)),
+                ..blank(EventType::Message)
+            }
+        })
+    }
+
+    /// Commits one event and waits for it.
+    fn commit(&self, event: Event) -> Result<Committed, ServiceError> {
+        let (answer, waiting) = sync_channel(1);
+        let reply = Box::new(move |outcome| {
+            let _ = answer.send(outcome);
+        });
+        self.committer.submit(event, reply).map_err(trouble)?;
+        match waiting.recv_timeout(COMMIT_PATIENCE) {
+            Ok(outcome) => outcome.map_err(trouble),
+            Err(_) => Err(ServiceError::Busy("the commit did not end in time".to_string())),
+        }
+    }
+
+    fn standing(
+        &self,
+        address: &Address,
+        scope: Option<&str>,
+    ) -> Result<Option<Standing>, ServiceError> {
+        self.reader.standing(&*self.ledger, address, scope, Timestamp::now()).map_err(trouble)
+    }
+
+    /// The entry after an act by hand, also when it stops nothing.
+    fn entry_now(&self, address: &Address, scope: &str) -> Result<Value, ServiceError> {
+        Ok(match self.standing(address, Some(scope))? {
+            Some(standing) => entry(&standing),
+            None => json!({"address": address.key(), "scope": scope, "state": "clear"}),
+        })
+    }
+}
+
+impl Service for House {
+    fn lookup(&self, address: &str, scope: Option<&str>) -> Result<Lookup, ServiceError> {
+        let Some(address) = Address::parse(address) else { return Ok(Lookup::Clear) };
+        let Some(standing) = self.standing(&address, scope)? else { return Ok(Lookup::Clear) };
+        let reason = standing.reason.as_deref().unwrap_or("suppressed");
+        let since = standing.since.map(|t| t.to_string()).unwrap_or_default();
+        let day = since.get(..10).unwrap_or_default();
+        Ok(match standing.state {
+            State::Suppressed => Lookup::Suppressed {
+                status: refusal(&standing),
+                text: format!("recipient suppressed since {day}: {reason}"),
+            },
+            State::Held => Lookup::Held { text: format!("recipient held since {day}: {reason}") },
+            _ => Lookup::Clear,
+        })
+    }
+
+    fn suppression(
+        &self,
+        address: &str,
+        scope: Option<&str>,
+    ) -> Result<Option<Value>, ServiceError> {
+        let standing = self.standing(&parsed(address)?, scope)?;
+        Ok(standing.filter(|s| s.state.stops()).map(|s| entry(&s)))
+    }
+
+    fn suppress(
+        &self,
+        address: &str,
+        scope: &str,
+        reason: &str,
+        until: Option<Timestamp>,
+    ) -> Result<Value, ServiceError> {
+        let address = parsed(address)?;
+        checked_scope(scope)?;
+        let present = self.standing(&address, Some(scope))?;
+        let same = present.is_some_and(|s| {
+            s.state == State::Suppressed && s.clause.as_deref() == Some(policy::BY_HAND) && s.until == until
+        });
+        if !same {
+            self.commit(act_event(Act::Suppress {
+                address: address.key(),
+                scope: scope.to_string(),
+                reason: bounded(reason)?,
+                until,
+            }))?;
+        }
+        self.entry_now(&address, scope)
+    }
+
+    fn release(&self, address: &str, scope: &str, reason: &str) -> Result<Value, ServiceError> {
+        let address = parsed(address)?;
+        checked_scope(scope)?;
+        // Strikes and pending evidence count as something to release.
+        if self.standing(&address, Some(scope))?.is_some_and(|s| s.state != State::Clear) {
+            self.commit(act_event(Act::Release {
+                address: address.key(),
+                scope: scope.to_string(),
+                reason: bounded(reason)?,
+            }))?;
+        }
+        self.entry_now(&address, scope)
+    }
+
+    fn list(&self, query: &ListQuery) -> Result<ListPage, ServiceError> {
+        let prefix = policy::prefix(query.domain.as_deref().map(str::to_ascii_lowercase).as_deref());
+        let mut cursor = match &query.cursor {
+            None => None,
+            Some(text) => Some(data_encoding::BASE64URL_NOPAD.decode(text.as_bytes()).map_err(
+                |_| ServiceError::BadRequest("cursor: hand back the `next` of the page before".into()),
+            )?),
+        };
+        let limit = query.limit.clamp(1, 10_000);
+        let (mut page, mut looked_at, now) = (ListPage::default(), 0, Timestamp::now());
+        loop {
+            let room = (limit - page.entries.len()).min(1_000);
+            let rows = self.ledger.list(&prefix, cursor.as_deref(), room).map_err(trouble)?;
+            looked_at += rows.rows.len();
+            for (key, value) in &rows.rows {
+                let standings =
+                    self.reader.entries(&*self.ledger, key, value, now).map_err(trouble)?;
+                page.entries.extend(standings.iter().filter(|s| fits(s, query)).map(entry));
+            }
+            cursor = rows.next;
+            if cursor.is_none() || page.entries.len() >= limit || looked_at >= LISTED_ROWS {
+                break;
+            }
+        }
+        page.next = cursor.map(|c| data_encoding::BASE64URL_NOPAD.encode(&c));
+        Ok(page)
+    }
+
+    fn check(&self, addresses: &[String], scope: Option<&str>) -> Result<Vec<Value>, ServiceError> {
+        let known: Vec<Address> = addresses.iter().filter_map(|a| Address::parse(a)).collect();
+        let standings = self
+            .reader
+            .standings(&*self.ledger, &known, scope, Timestamp::now())
+            .map_err(trouble)?;
+        Ok(standings.iter().flatten().filter(|s| s.state.stops()).map(entry).collect())
+    }
+
+    fn import(&self, entries: Vec<ImportEntry>) -> Result<ImportOutcome, ServiceError> {
+        let mut outcome = ImportOutcome::default();
+        let mut waiting = Vec::new();
+        let now = Timestamp::now();
+        for (place, imported) in entries.into_iter().enumerate() {
+            let address = parsed(&imported.address)
+                .and_then(|a| checked_scope(&imported.scope).map(|()| a))
+                .and_then(|a| bounded(&imported.reason).map(|reason| (a, reason)));
+            let (address, reason) = match address {
+                Ok(fit) => fit,
+                Err(error) => {
+                    outcome.refused.push((place, error.to_string()));
+                    continue;
+                }
+            };
+            let present = self
+                .reader
+                .standing(&*self.ledger, &address, Some(&imported.scope), now)
+                .map_err(trouble)?;
+            if present.is_some_and(|s| s.state == State::Suppressed && s.until == imported.until) {
+                outcome.unchanged += 1;
+                continue;
+            }
+            let event = act_event(Act::Suppress {
+                address: address.key(),
+                scope: imported.scope,
+                reason,
+                until: imported.until,
+            });
+            let (answer, receipt) = sync_channel(1);
+            let reply = Box::new(move |committed| {
+                let _ = answer.send(committed);
+            });
+            self.committer.submit(event, reply).map_err(trouble)?;
+            waiting.push(receipt);
+            // The queue of the committer is shared with SMTP: an import takes a part of it.
+            if waiting.len() >= 1_000 {
+                outcome.suppressed += drain(&mut waiting)?;
+            }
+        }
+        outcome.suppressed += drain(&mut waiting)?;
+        Ok(outcome)
+    }
+
+    fn explain(&self, address: &str) -> Result<Value, ServiceError> {
+        let address = parsed(address)?;
+        let standing = self.standing(&address, None)?;
+        let events = self.ledger.history(&address.key(), EXPLAINED_EVENTS).map_err(trouble)?;
+        let mut scopes: Vec<&str> = events.iter().filter_map(|e| e.scope.as_deref()).collect();
+        scopes.sort_unstable();
+        scopes.dedup();
+        let mut entries: Vec<Value> = Vec::new();
+        for scope in [None].into_iter().chain(scopes.into_iter().map(Some)) {
+            if let Some(found) = self.standing(&address, scope)?.filter(|s| s.state != State::Clear) {
+                let mut shown = entry(&found);
+                merge(&mut shown, &found);
+                if !entries.contains(&shown) {
+                    entries.push(shown);
+                }
+            }
+        }
+        let state = standing.as_ref().map_or(State::Clear, |s| s.state);
+        Ok(json!({
+            "address": address.key(),
+            "state": state,
+            "summary": summary(&address, standing.as_ref(), events.len()),
+            "outlook": standing.map(|s| s.outlook).unwrap_or_default(),
+            "entries": entries,
+            "events": events,
+        }))
+    }
+
+    fn events(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, ServiceError> {
+        self.ledger.journal(from, limit).map_err(trouble)
+    }
+
+    fn message(
+        &self,
+        data: Vec<u8>,
+        envelope: Envelope,
+        peer: Option<String>,
+    ) -> Result<Value, ServiceError> {
+        let (answer, waiting) = sync_channel(1);
+        let reply = move |outcome| {
+            let _ = answer.send(outcome);
+        };
+        self.take_in(&data, envelope, peer, reply).map_err(trouble)?;
+        let committed = waiting
+            .recv_timeout(COMMIT_PATIENCE)
+            .map_err(|_| ServiceError::Busy("the commit did not end in time".to_string()))?
+            .map_err(trouble)?;
+        let line = self.ledger.journal(committed.seq, 1).map_err(trouble)?.into_iter().next();
+        match line.filter(|(seq, _)| *seq == committed.seq) {
+            Some((_, line)) => serde_json::from_str(&line)
+                .map_err(|e| ServiceError::Internal(format!("a journal line is no JSON: {e}"))),
+            None => Ok(json!({"seq": committed.seq, "id": committed.id})),
+        }
+    }
+
+    fn act(&self, act: Act, dry_run: bool) -> Result<Value, ServiceError> {
+        if dry_run {
+            return Err(ServiceError::BadRequest("this act has no dry run".to_string()));
+        }
+        let committed = self.commit(act_event(act))?;
+        Ok(json!({"seq": committed.seq, "id": committed.id, "decisions": committed.decisions}))
+    }
+
+    fn ready(&self) -> Vec<(String, Result<String, String>)> {
+        let status = self.ledger.status();
+        let ledger = match status.trouble {
+            Some(trouble) => Err(trouble),
+            None => Ok(format!("{} events, all folded", status.last_seq)),
+        };
+        vec![
+            ("ledger".to_string(), ledger),
+            ("disk".to_string(), Ok(format!("{} MiB free", status.free_bytes >> 20))),
+        ]
+    }
+
+    fn overview(&self) -> Result<Overview, ServiceError> {
+        let states = self.reader.decided_states(&*self.ledger).map_err(trouble)?;
+        let count = |state| states.iter().find(|(s, _)| *s == state).map_or(0, |(_, n)| *n);
+        Ok(Overview {
+            suppressed: count(State::Suppressed),
+            held: count(State::Held),
+            ledger: self.ledger.status(),
+            guards: Vec::new(),
+        })
+    }
+}
+
+/// Waits for commits of an import; gives how many there were.
+fn drain(
+    waiting: &mut Vec<std::sync::mpsc::Receiver<Result<Committed, LedgerError>>>,
+) -> Result<u64, ServiceError> {
+    let mut done = 0;
+    for receipt in waiting.drain(..) {
+        let committed = receipt.recv_timeout(COMMIT_PATIENCE);
+        committed
+            .map_err(|_| ServiceError::Busy("the commit did not end in time".to_string()))?
+            .map_err(trouble)?;
+        done += 1;
+    }
+    Ok(done)
+}
+
+/// The entry of INTERFACE section 5.
+fn entry(standing: &Standing) -> Value {
+    json!({
+        "address": standing.address,
+        "scope": standing.scope,
+        "state": standing.state,
+        "class": standing.class,
+        "reason": standing.reason,
+        "category": standing.category,
+        "since": standing.since,
+        "until": standing.until,
+        "events": standing.events,
+        "rule": standing.rule,
+    })
+}
+
+/// What `explain` shows beyond the entry.
+fn merge(shown: &mut Value, standing: &Standing) {
+    shown["clause"] = json!(standing.clause);
+    shown["attribution"] = json!(standing.attribution);
+    shown["seq"] = json!(standing.seq);
+    shown["outlook"] = json!(standing.outlook);
+}
+
+/// One sentence for support staff.
+fn summary(address: &Address, standing: Option<&Standing>, events: usize) -> String {
+    let Some(standing) = standing.filter(|s| s.state != State::Clear) else {
+        return format!("{} may be mailed; {events} events are known of it", address.key());
+    };
+    let mut text = format!("{} is {}", address.key(), standing.state);
+    if let Some(reason) = &standing.reason {
+        text.push_str(&format!(" for {reason}"));
+    }
+    if let Some(since) = standing.since {
+        text.push_str(&format!(" since {since}"));
+    }
+    text.push_str(&match standing.until {
+        Some(until) => format!(", until {until}"),
+        None if standing.state == State::Suppressed => ", without end".to_string(),
+        None => String::new(),
+    });
+    if let Some(clause) = &standing.clause {
+        text.push_str(&format!("; the policy clause is {clause}"));
+    }
+    if let Some(rule) = &standing.rule {
+        text.push_str(&format!(", the rule {rule}"));
+    }
+    text
+}
+
+/// The enhanced code of a refusal: 5.1.1 for a dead mailbox, 5.7.1 where somebody asked out.
+fn refusal(standing: &Standing) -> EnhancedStatus {
+    match standing.class {
+        Some(Class::InvalidRecipient) => EnhancedStatus::new(5, 1, 1),
+        Some(Class::MailboxFull) => EnhancedStatus::new(5, 2, 2),
+        Some(_) => EnhancedStatus::new(5, 1, 1),
+        None => EnhancedStatus::new(5, 7, 1),
+    }
+}
+
+fn fits(standing: &Standing, query: &ListQuery) -> bool {
+    query.class.is_none_or(|class| standing.class == Some(class))
+        && query.since.is_none_or(|since| standing.since.is_some_and(|s| s >= since))
+        && query.scope.as_ref().is_none_or(|scope| standing.scope == *scope)
+}
+
+fn parsed(address: &str) -> Result<Address, ServiceError> {
+    Address::parse(address).ok_or_else(|| {
+        ServiceError::BadRequest("that is no address; write one such as user@example.com".to_string())
+    })
+}
+
+fn checked_scope(scope: &str) -> Result<(), ServiceError> {
+    if scope == "*" || policy::is_scope(scope) {
+        return Ok(());
+    }
+    Err(ServiceError::BadRequest(
+        "scope: `*` for all, or a name of letters, digits, `-`, `_` and `.`".to_string(),
+    ))
+}
+
+fn bounded(reason: &str) -> Result<String, ServiceError> {
+    let reason = crate::report::bounded_words(reason);
+    if reason.is_empty() {
+        return Err(ServiceError::BadRequest("reason: say why, in a few words".to_string()));
+    }
+    Ok(reason)
+}
+
+fn act_event(act: Act) -> Event {
+    let peer = Some("local".to_string());
+    Event { peer, act: Some(act), ..blank(EventType::Act) }
+}
+
+fn blank(event_type: EventType) -> Event {
+    Event {
+        seq: 0,
+        id: new_id(),
+        event_type,
+        received_at: Timestamp::now(),
+        peer: None,
+        envelope: None,
+        attribution: None,
+        scope: None,
+        campaign: None,
+        token: None,
+        digest: None,
+        analysis: None,
+        act: None,
+        result: None,
+        decisions: Vec::new(),
+    }
+}
+
+fn unreadable(bytes: u64) -> Analysis {
+    Analysis {
+        kind: Kind::Other,
+        format: "unreadable".to_string(),
+        bytes,
+        verp: None,
+        reporting_mta: None,
+        arrival_date: None,
+        recipients: Vec::new(),
+        original: Original::default(),
+        feedback_type: None,
+        away_until: None,
+        new_address: None,
+        evidence: Vec::new(),
+        defects: vec!["reading it failed; this is a defect of bounced".to_string()],
+    }
+}
+
+/// Letters and digits: milliseconds, so that ids sort by time, then 40 random bits.
+fn new_id() -> String {
+    let mut random = [0u8; 5];
+    // Without randomness ids would repeat within a millisecond; the kernel has it always.
+    if getrandom::fill(&mut random).is_err() {
+        random = [0; 5];
+    }
+    let millis = Timestamp::now().millis().max(0) as u64;
+    format!("e{millis:011x}{}", data_encoding::HEXLOWER.encode(&random))
+}
+
+/// A ledger's trouble as the caller of an operation hears it.
+fn trouble(error: LedgerError) -> ServiceError {
+    match error {
+        LedgerError::Retryable(_) | LedgerError::Ambiguous(_) => {
+            ServiceError::Busy(error.to_string())
+        }
+        LedgerError::Full(_) => ServiceError::Full(error.to_string()),
+        LedgerError::Corrupt(_) | LedgerError::Fatal(_) => {
+            ServiceError::Internal(error.to_string())
+        }
+    }
+}
