@@ -9,3 +9,5 @@ pub mod event;
 pub mod ledger;
 pub mod mail;
 pub mod report;
+pub mod serve;
+pub mod smtp;

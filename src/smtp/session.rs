@@ -1,0 +1,711 @@
+//! The SMTP or LMTP conversation as a state machine without I/O (HOUSE section 5).
+//!
+//! The caller says what came from outside (`feed`, `eof`, `tick`, `tls_started`, `answered`,
+//! `shutdown`) and then asks `next` what to do, until it says `Read`. `tick` comes before `feed`
+//! and `answered`, for time is known from it alone. The same octets give the same replies in
+//! whatever pieces they come, but for text sent where RFC 2920 and 3207 demand silence: behind
+//! DATA and STARTTLS the session looks whether anything has arrived already, and then ends.
+//!
+//! | state | holds | what may come |
+//! |---|---|---|
+//! | `Connected` | nothing | EHLO |
+//! | `Greeted` | the name given | MAIL |
+//! | `Mail` | a transaction | RCPT, DATA |
+//! | `Data` | a transaction and its text so far | text |
+//! | `Complete` | the same, whole | `next` hands it out |
+//! | `Receiving` | how many replies are due | `answered` |
+//! | `Upgrading` | whether `next` said so yet | `tls_started` |
+//! | `Closed` | nothing | nothing |
+//!
+//! Deadlines are those of Postfix with smtpd_per_request_deadline: `request` for each command with
+//! its reply and for each message, prolonged by what arrives at `data_rate`, never beyond
+//! `request` from now (RELIABILITY A-13). They only ever move later.
+
+use std::io::Write as _;
+use std::mem;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use memchr::memchr;
+
+use super::command::{self, MailFrom};
+use super::reply::{self, Receipt, Reply};
+use super::{BodyType, Budget, Command, DataReader, Limits, NoObserver, Observer, OurDomains};
+use super::{Outcome, Progress, RecipientCheck, Rejection, Reservation, Verb};
+use crate::event::Envelope;
+
+/// Which of the two protocols is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// RFC 5321
+    Smtp,
+    /// RFC 2033: LHLO, and after DATA one reply for each recipient.
+    Lmtp,
+}
+
+impl Dialect {
+    /// The label `listener`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Smtp => "smtp",
+            Self::Lmtp => "lmtp",
+        }
+    }
+}
+
+/// What all sessions of a listener share.
+#[derive(Clone)]
+pub struct Service {
+    /// Greeting and EHLO.
+    pub hostname: String,
+    /// SMTP or LMTP.
+    pub dialect: Dialect,
+    /// Per session.
+    pub limits: Limits,
+    /// There is a certificate, so STARTTLS is offered.
+    pub tls: bool,
+    /// A bare CR or LF in DATA is refused instead of being made CRLF.
+    pub reject_bare_newline: bool,
+    /// Which recipients are taken.
+    pub recipients: Arc<dyn RecipientCheck>,
+    /// Who counts.
+    pub observer: Arc<dyn Observer>,
+    /// Memory for message texts, shared with other listeners.
+    pub budget: Budget,
+}
+
+impl Service {
+    /// A service with default limits, without TLS, that takes any recipient and counts nothing.
+    pub fn new(hostname: &str, dialect: Dialect) -> Self {
+        Self {
+            hostname: hostname.to_string(),
+            dialect,
+            limits: Limits::default(),
+            tls: false,
+            reject_bare_newline: false,
+            recipients: Arc::new(OurDomains::new(&[], None)),
+            observer: Arc::new(NoObserver),
+            budget: Budget::default(),
+        }
+    }
+}
+
+/// The one thing to do now.
+#[derive(Debug)]
+pub enum Action {
+    /// Wait for octets, the deadline or shutdown.
+    Read,
+    /// Send this.
+    Write(Vec<u8>),
+    /// Begin the TLS handshake; then call `tls_started`.
+    StartTls,
+    /// Store this message; then call `answered`.
+    Receive(Box<Delivery>),
+    /// Close the connection.
+    Close,
+}
+
+/// A message with its envelope, as accepted so far.
+#[derive(Debug)]
+pub struct Delivery {
+    /// Names the session in logs and in temporary refusals.
+    pub session: Arc<str>,
+    /// What the client calls itself: a stranger's claim.
+    pub helo: String,
+    /// Reverse-path and accepted forward-paths.
+    pub envelope: Envelope,
+    /// The message, dots unstuffed, every line end CRLF.
+    pub data: Vec<u8>,
+    /// How it came.
+    pub dialect: Dialect,
+    /// It came over TLS.
+    pub tls: bool,
+    /// BODY parameter.
+    pub body: BodyType,
+    /// SMTPUTF8 parameter.
+    pub smtputf8: bool,
+    /// A bare CR or LF was made CRLF.
+    pub normalised: bool,
+    /// What the message holds of the memory budget until the delivery is dropped.
+    pub held: Reservation,
+}
+
+/// From MAIL to the answer after DATA; RSET and a new MAIL cannot leak an old one.
+#[derive(Debug)]
+struct Transaction {
+    helo: String,
+    envelope: Envelope,
+    /// A RCPT was refused.
+    refused: bool,
+    body: BodyType,
+    smtputf8: bool,
+}
+
+/// A transaction whose text arrives.
+#[derive(Debug)]
+struct Incoming {
+    transaction: Transaction,
+    reader: DataReader,
+    held: Reservation,
+    over_budget: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    Connected,
+    Greeted { helo: String },
+    Mail(Box<Transaction>),
+    Data(Box<Incoming>),
+    Complete(Box<Incoming>),
+    Receiving { helo: String, recipients: usize },
+    Upgrading { asked: bool },
+    Closed,
+}
+
+/// One connection.
+pub struct Session {
+    service: Arc<Service>,
+    id: Arc<str>,
+    state: State,
+    tls: bool,
+    stopping: bool,
+    outcome: Outcome,
+    now: Instant,
+    deadline: Instant,
+    /// Not yet consumed from `consumed` on; at most one piece and a command line.
+    input: Vec<u8>,
+    consumed: usize,
+    /// Octets of a command line that is too long, dropped so far.
+    skipped: usize,
+    output: Vec<u8>,
+    errors: usize,
+    junk: usize,
+}
+
+impl Session {
+    /// A session that will greet. `id` stands in logs and in temporary refusals.
+    pub fn new(service: Arc<Service>, id: Arc<str>, now: Instant) -> Self {
+        let protocol = match service.dialect {
+            Dialect::Smtp => "ESMTP",
+            Dialect::Lmtp => "LMTP",
+        };
+        let output = format!("220 {} {protocol} bounced\r\n", service.hostname).into_bytes();
+        Self {
+            deadline: now + service.limits.request,
+            service,
+            id,
+            state: State::Connected,
+            tls: false,
+            stopping: false,
+            outcome: Outcome::Dropped,
+            now,
+            input: Vec::new(),
+            consumed: 0,
+            skipped: 0,
+            output,
+            errors: 0,
+            junk: 0,
+        }
+    }
+
+    /// Names the session in logs.
+    pub fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    /// What the session shares with others.
+    pub fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// How it ended; known when `next` said `Close`.
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// When to call `tick` at the latest; None while a message is being stored or a handshake
+    /// runs, for then it is not the client who keeps us waiting.
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.state {
+            State::Receiving { .. } | State::Upgrading { asked: true } => None,
+            _ => Some(self.deadline),
+        }
+    }
+
+    /// The time is `now`.
+    pub fn tick(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        let waits_for_client = matches!(
+            self.state,
+            State::Connected | State::Greeted { .. } | State::Mail(_) | State::Data(_)
+        );
+        if waits_for_client && self.now >= self.deadline {
+            self.service.observer.rejected(Rejection::Timeout);
+            self.say(Verb::Other, reply::TIMEOUT);
+            self.close(Outcome::Timeout);
+        }
+    }
+
+    /// Octets came.
+    pub fn feed(&mut self, octets: &[u8]) {
+        if matches!(self.state, State::Closed) {
+            return;
+        }
+        let limits = &self.service.limits;
+        let millis = (octets.len() as u64).saturating_mul(1000) / limits.data_rate.max(1);
+        let latest = self.now + limits.request;
+        self.deadline = (self.deadline + Duration::from_millis(millis)).min(latest);
+        let mut octets = octets;
+        if self.input.is_empty() {
+            // Message text goes where it belongs without a detour.
+            let used = self.take_text(octets);
+            octets = octets.get(used..).unwrap_or_default();
+        } else if self.consumed > 0 {
+            self.input.drain(..self.consumed);
+            self.consumed = 0;
+        }
+        self.input.extend_from_slice(octets);
+    }
+
+    /// The client sends no more.
+    pub fn eof(&mut self) {
+        let outcome = match self.state {
+            State::Closed => return,
+            State::Connected | State::Greeted { .. } if self.input.is_empty() => Outcome::Ok,
+            _ => Outcome::Dropped,
+        };
+        self.close(outcome);
+    }
+
+    /// The TLS handshake succeeded: everything said before is forgotten (RFC 3207 section 4.2).
+    pub fn tls_started(&mut self) {
+        self.tls = true;
+        self.input = Vec::new();
+        self.consumed = 0;
+        self.skipped = 0;
+        self.state = State::Connected;
+        self.renew();
+    }
+
+    /// The service stops: the running transaction is finished, then the session ends.
+    pub fn shutdown(&mut self) {
+        self.stopping = true;
+    }
+
+    /// The message that `next` handed out has been dealt with. SMTP gives the client one answer,
+    /// the worst of them; LMTP one for each recipient, where a single receipt stands for all.
+    pub fn answered(&mut self, receipts: &[Receipt]) {
+        let State::Receiving { helo, recipients } = mem::replace(&mut self.state, State::Closed)
+        else {
+            self.close(Outcome::ProtocolError);
+            return;
+        };
+        self.state = State::Greeted { helo };
+        let stored = |receipt: &&Receipt| matches!(receipt, Receipt::Stored { .. });
+        if receipts.iter().any(|receipt| stored(&receipt)) {
+            (self.errors, self.junk) = (0, 0);
+        }
+        match self.service.dialect {
+            Dialect::Smtp => {
+                let worst = receipts.iter().find(|receipt| !stored(receipt));
+                self.answer(worst.or(receipts.first()).unwrap_or(&Receipt::Unavailable));
+            }
+            Dialect::Lmtp => {
+                let one = if receipts.len() == 1 { receipts.first() } else { None };
+                for n in 0..recipients {
+                    self.answer(one.or(receipts.get(n)).unwrap_or(&Receipt::Unavailable));
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, receipt: &Receipt) {
+        if let Some(reason) = receipt.rejection() {
+            self.service.observer.rejected(reason);
+        }
+        self.say(Verb::Data, receipt.reply(&self.id));
+    }
+
+    /// The one thing to do now; call until `Read` or `Close`.
+    #[allow(clippy::should_implement_trait)] // it never ends, so it is no iterator
+    pub fn next(&mut self) -> Action {
+        while self.output.len() < self.service.limits.reply_batch && self.step() {}
+        if !self.output.is_empty() {
+            return Action::Write(mem::take(&mut self.output));
+        }
+        match mem::replace(&mut self.state, State::Closed) {
+            State::Complete(incoming) => Action::Receive(Box::new(self.hand_out(*incoming))),
+            State::Upgrading { asked: false } => {
+                self.state = State::Upgrading { asked: true };
+                Action::StartTls
+            }
+            State::Closed => Action::Close,
+            state => {
+                self.state = state;
+                Action::Read
+            }
+        }
+    }
+
+    fn hand_out(&mut self, incoming: Incoming) -> Delivery {
+        let Incoming { transaction, reader, held, .. } = incoming;
+        self.state = State::Receiving {
+            helo: transaction.helo.clone(),
+            recipients: transaction.envelope.to.len(),
+        };
+        Delivery {
+            session: self.id.clone(),
+            helo: transaction.helo,
+            envelope: transaction.envelope,
+            normalised: reader.bare_newline(),
+            data: reader.into_text(),
+            dialect: self.service.dialect,
+            tls: self.tls,
+            body: transaction.body,
+            smtputf8: transaction.smtputf8,
+            held,
+        }
+    }
+
+    /// Consumes one command or some text; false when there is nothing to do without the outside.
+    fn step(&mut self) -> bool {
+        match self.state {
+            State::Connected | State::Greeted { .. } if self.stopping => {
+                self.say(Verb::Other, reply::SHUTDOWN);
+                self.close(Outcome::Shutdown);
+                true
+            }
+            State::Connected | State::Greeted { .. } | State::Mail(_) => {
+                let input = mem::take(&mut self.input);
+                let used = self.take_line(input.get(self.consumed..).unwrap_or_default());
+                self.put_back(input, used);
+                used > 0
+            }
+            State::Data(_) => {
+                let input = mem::take(&mut self.input);
+                let used = self.take_text(input.get(self.consumed..).unwrap_or_default());
+                self.put_back(input, used);
+                used > 0
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns the input that was borrowed, `used` octets further on; its memory goes when it is
+    /// used up, so that an idle connection holds next to nothing.
+    fn put_back(&mut self, input: Vec<u8>, used: usize) {
+        const KEPT_WHEN_IDLE: usize = 512;
+        if matches!(self.state, State::Closed) {
+            return;
+        }
+        self.input = input;
+        self.consumed += used;
+        if self.consumed >= self.input.len() {
+            self.consumed = 0;
+            self.input.clear();
+            if self.input.capacity() > KEPT_WHEN_IDLE {
+                self.input = Vec::new();
+            }
+        }
+    }
+
+    /// Takes the next command line, or drops what is too long of it; how many octets.
+    fn take_line(&mut self, input: &[u8]) -> usize {
+        let limits = &self.service.limits;
+        let (command_line, absurd_line) = (limits.command_line, limits.absurd_line);
+        let end = memchr(b'\n', input);
+        let taken = end.map_or(input.len(), |at| at + 1);
+        let length = self.skipped + taken;
+        if length > absurd_line {
+            self.refuse(Verb::Other, reply::LINE_TOO_LONG, Rejection::LineTooLong);
+            self.close(Outcome::ProtocolError);
+            return taken;
+        }
+        let Some(end) = end else {
+            if length <= command_line {
+                return 0;
+            }
+            self.skipped = length;
+            return taken;
+        };
+        self.skipped = 0;
+        if length > command_line {
+            self.refuse(Verb::Other, reply::LINE_TOO_LONG, Rejection::LineTooLong);
+            return taken;
+        }
+        // As Postfix, a command may end in LF alone; the end of DATA may not.
+        let line = input.get(..end).unwrap_or_default();
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let service = Arc::clone(&self.service);
+        match command::parse(line, &service.limits) {
+            (verb, Ok(command)) => self.execute(verb, command, taken < input.len()),
+            (verb, Err(fault)) => self.refuse(verb, fault.reply, fault.reason),
+        }
+        taken
+    }
+
+    /// Carries out a command. `behind`: the client sent more than this already.
+    fn execute(&mut self, verb: Verb, command: Command<'_>, behind: bool) {
+        match command {
+            Command::Ehlo(_) | Command::Helo(_) if self.service.dialect == Dialect::Lmtp => {
+                self.refuse(verb, reply::UNKNOWN, Rejection::UnknownCommand);
+            }
+            Command::Lhlo(_) if self.service.dialect == Dialect::Smtp => {
+                self.refuse(verb, reply::UNKNOWN, Rejection::UnknownCommand);
+            }
+            Command::Ehlo(helo) | Command::Lhlo(helo) => {
+                self.greet(helo);
+                self.junk(verb, None);
+            }
+            Command::Helo(helo) => {
+                self.greet(helo);
+                self.junk(verb, Some(Reply::made(250, self.service.hostname.clone())));
+            }
+            Command::Mail(mail) => self.mail(mail),
+            Command::Rcpt(forward_path) => self.rcpt(forward_path),
+            Command::Data => self.data(behind),
+            Command::Rset => {
+                if let State::Mail(transaction) = &mut self.state {
+                    let helo = mem::take(&mut transaction.helo);
+                    self.state = State::Greeted { helo };
+                }
+                self.junk(verb, Some(reply::OK));
+            }
+            Command::Noop => self.junk(verb, Some(reply::OK)),
+            Command::Vrfy => self.junk(verb, Some(reply::VRFY)),
+            Command::Help => self.junk(verb, Some(reply::HELP)),
+            Command::StartTls => self.start_tls(behind),
+            Command::Quit => {
+                self.say(verb, reply::BYE);
+                self.close(Outcome::Ok);
+            }
+            // The chunk would be read as commands: an invitation to smuggle. So it ends here.
+            Command::Bdat => {
+                self.refuse(verb, reply::NOT_OFFERED, Rejection::UnknownCommand);
+                self.close(Outcome::ProtocolError);
+            }
+            Command::Foreign => {
+                self.refuse(verb, reply::WRONG_PROTOCOL, Rejection::WrongProtocol);
+                self.close(Outcome::ProtocolError);
+            }
+        }
+    }
+
+    fn greet(&mut self, helo: &str) {
+        self.state = State::Greeted { helo: helo.to_string() };
+    }
+
+    fn mail(&mut self, mail: MailFrom<'_>) {
+        let helo = match &mut self.state {
+            State::Greeted { helo } => helo,
+            State::Mail(_) => {
+                return self.refuse(Verb::Mail, reply::MAIL_TWICE, Rejection::BadSequence);
+            }
+            _ => return self.refuse(Verb::Mail, self.hello_first(), Rejection::BadSequence),
+        };
+        if mail.size.is_some_and(|size| size > self.service.limits.message) {
+            return self.refuse(Verb::Mail, reply::TOO_BIG, Rejection::TooBig);
+        }
+        self.state = State::Mail(Box::new(Transaction {
+            helo: mem::take(helo),
+            envelope: Envelope { from: mail.reverse_path.to_string(), to: Vec::new() },
+            refused: false,
+            body: mail.body,
+            smtputf8: mail.smtputf8,
+        }));
+        self.say(Verb::Mail, reply::SENDER_OK);
+    }
+
+    fn rcpt(&mut self, forward_path: &str) {
+        let State::Mail(transaction) = &mut self.state else {
+            return self.refuse(Verb::Rcpt, self.mail_first(), Rejection::BadSequence);
+        };
+        if transaction.envelope.to.len() >= self.service.limits.recipients {
+            let reply = reply::TOO_MANY_RECIPIENTS;
+            return self.refuse(Verb::Rcpt, reply, Rejection::TooManyRecipients);
+        }
+        // RFC 5321 section 4.5.1: whatever the check thinks.
+        let postmaster = forward_path.eq_ignore_ascii_case("postmaster");
+        match self.service.recipients.check(forward_path) {
+            Err(refusal) if !postmaster => {
+                transaction.refused = true;
+                self.refuse(Verb::Rcpt, refusal.reply(), refusal.reason);
+            }
+            _ => {
+                transaction.envelope.to.push(forward_path.to_string());
+                self.say(Verb::Rcpt, reply::RECIPIENT_OK);
+            }
+        }
+    }
+
+    fn data(&mut self, behind: bool) {
+        if behind {
+            // DATA is the last of a pipelined group (RFC 2920 section 3.1). Whoever sends more may
+            // hold text for commands or commands for text (smtpd_forbid_unauth_pipelining).
+            self.refuse(Verb::Data, reply::EARLY_TALK, Rejection::EarlyTalk);
+            return self.close(Outcome::ProtocolError);
+        }
+        match mem::replace(&mut self.state, State::Closed) {
+            State::Mail(transaction) if !transaction.envelope.to.is_empty() => {
+                self.state = State::Data(Box::new(Incoming {
+                    transaction: *transaction,
+                    reader: DataReader::new(self.service.limits.message),
+                    held: self.service.budget.reservation(),
+                    over_budget: false,
+                }));
+                self.say(Verb::Data, reply::GO_AHEAD);
+            }
+            state => {
+                let reply = match &state {
+                    State::Mail(transaction) if transaction.refused => reply::NO_RECIPIENT,
+                    State::Mail(_) => reply::RCPT_FIRST,
+                    _ => reply::MAIL_FIRST,
+                };
+                self.state = state;
+                self.refuse(Verb::Data, reply, Rejection::BadSequence);
+            }
+        }
+    }
+
+    fn start_tls(&mut self, behind: bool) {
+        if self.tls {
+            return self.refuse(Verb::StartTls, reply::TLS_TWICE, Rejection::BadSequence);
+        }
+        if !self.service.tls {
+            return self.refuse(Verb::StartTls, reply::NO_TLS, Rejection::UnknownCommand);
+        }
+        if behind {
+            // CVE-2011-0411: plaintext would be carried out as if it had come inside TLS.
+            self.refuse(Verb::StartTls, reply::INJECTION, Rejection::StarttlsInjection);
+            return self.close(Outcome::ProtocolError);
+        }
+        self.say(Verb::StartTls, reply::START_TLS);
+        self.state = State::Upgrading { asked: false };
+    }
+
+    /// Takes message text when it is awaited; how many octets.
+    fn take_text(&mut self, piece: &[u8]) -> usize {
+        let State::Data(incoming) = &mut self.state else { return 0 };
+        let limits = &self.service.limits;
+        if !incoming.over_budget && incoming.reader.octets() <= limits.message {
+            let wanted = incoming.reader.stored() + piece.len();
+            if !incoming.held.cover(wanted) {
+                incoming.over_budget = true;
+                incoming.reader.discard();
+                incoming.held = self.service.budget.reservation();
+            }
+        }
+        match incoming.reader.read(piece) {
+            Progress::End(used) => {
+                self.text_ended();
+                used
+            }
+            Progress::More => {
+                if incoming.reader.octets() > limits.absurd_message {
+                    self.refuse(Verb::Data, reply::TOO_BIG, Rejection::TooBig);
+                    self.close(Outcome::ProtocolError);
+                }
+                piece.len()
+            }
+        }
+    }
+
+    fn text_ended(&mut self) {
+        let State::Data(incoming) = mem::replace(&mut self.state, State::Closed) else { return };
+        let (reply, reason) = if incoming.reader.octets() > self.service.limits.message {
+            (reply::TOO_BIG, Rejection::TooBig)
+        } else if incoming.over_budget {
+            (reply::OUT_OF_MEMORY, Rejection::OutOfMemory)
+        } else if incoming.reader.bare_newline() && self.service.reject_bare_newline {
+            (reply::BARE_NEWLINE, Rejection::BareNewline)
+        } else {
+            self.state = State::Complete(incoming);
+            return;
+        };
+        let recipients = incoming.transaction.envelope.to.len();
+        self.state = State::Greeted { helo: incoming.transaction.helo };
+        if self.service.dialect == Dialect::Lmtp {
+            (1..recipients).for_each(|_| reply.write_to(&mut self.output));
+        }
+        self.refuse(Verb::Data, reply, reason);
+    }
+
+    fn hello_first(&self) -> Reply {
+        match self.service.dialect {
+            Dialect::Smtp => reply::HELO_FIRST,
+            Dialect::Lmtp => reply::LHLO_FIRST,
+        }
+    }
+
+    fn mail_first(&self) -> Reply {
+        match self.state {
+            State::Connected => self.hello_first(),
+            _ => reply::MAIL_FIRST,
+        }
+    }
+
+    fn refuse(&mut self, verb: Verb, reply: Reply, reason: Rejection) {
+        self.service.observer.rejected(reason);
+        self.say(verb, reply);
+    }
+
+    /// Answers a command that brings no message nearer; None is the answer to EHLO.
+    fn junk(&mut self, verb: Verb, reply: Option<Reply>) {
+        self.junk += 1;
+        if self.junk > self.service.limits.junk {
+            self.refuse(verb, reply::TOO_MANY_JUNK, Rejection::TooManyJunk);
+            return self.close(Outcome::ProtocolError);
+        }
+        match reply {
+            Some(reply) => self.say(verb, reply),
+            None => {
+                self.service.observer.command(verb, 250);
+                self.write_extensions();
+                self.renew();
+            }
+        }
+    }
+
+    fn write_extensions(&mut self) {
+        let service = &self.service;
+        let starttls = if service.tls && !self.tls { "250-STARTTLS\r\n" } else { "" };
+        // Writing into a Vec cannot fail.
+        let _ = write!(
+            self.output,
+            "250-{}\r\n250-PIPELINING\r\n250-SIZE {}\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n\
+             {starttls}250-ENHANCEDSTATUSCODES\r\n250 DSN\r\n",
+            service.hostname, service.limits.message
+        );
+    }
+
+    /// Queues the reply to a command. The last error that is allowed ends the session.
+    fn say(&mut self, verb: Verb, reply: Reply) {
+        let refused = (500..600).contains(&reply.code);
+        self.errors += usize::from(refused);
+        let last = refused && self.errors >= self.service.limits.errors;
+        let reply = if last { reply::TOO_MANY_ERRORS } else { reply };
+        self.service.observer.command(verb, reply.code);
+        reply.write_to(&mut self.output);
+        self.renew();
+        if last {
+            self.service.observer.rejected(Rejection::TooManyErrors);
+            self.close(Outcome::ProtocolError);
+        }
+    }
+
+    fn renew(&mut self) {
+        self.deadline = self.now + self.service.limits.request;
+    }
+
+    /// Nothing more is read; what is queued is still sent.
+    fn close(&mut self, outcome: Outcome) {
+        self.state = State::Closed;
+        self.outcome = outcome;
+        self.deadline = self.now + self.service.limits.farewell;
+        self.input = Vec::new();
+        self.consumed = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests;
