@@ -41,3 +41,4 @@ pub mod store;
 pub mod table;
 pub mod verp;
 pub mod web;
+pub mod smtp;

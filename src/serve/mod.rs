@@ -13,4 +13,9 @@ pub mod doors;
 pub mod driver;
 pub mod listener;
 pub mod run;
+//! Floor 4: sockets, TLS, HTTP; the only place that knows tokio.
+
+pub mod admission;
+pub mod driver;
+pub mod listener;
 pub mod tls;
