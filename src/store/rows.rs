@@ -182,11 +182,14 @@ impl Meta {
     }
 }
 
+/// Gives rows greater than a key, at most so many.
+pub(super) type Lower<'a> = &'a dyn Fn(&[u8], usize) -> Result<Vec<Row>, LedgerError>;
+
 /// Rows of `lower` (asked for chunk by chunk: greater than a key, at most so many) with the changes
 /// of `upper` on top, in key order. `upper` must begin behind `after`, too.
 pub(super) fn layered<'a>(
     upper: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
-    lower: &dyn Fn(&[u8], usize) -> Result<Vec<Row>, LedgerError>,
+    lower: Lower<'_>,
     after: &[u8],
     limit: usize,
 ) -> Result<Vec<Row>, LedgerError> {
