@@ -38,6 +38,8 @@ struct Index {
     scanned: u64,
     /// Damaged places up to there.
     damaged: u64,
+    /// Where the last of them begins.
+    last_damage: u64,
     /// Last position up to there.
     last_seq: u64,
 }
@@ -117,7 +119,9 @@ impl Segment {
         }
         let mut scanner = Scanner::new(file, index.scanned, length);
         let mut in_damage = false;
-        while let Some(found) = scanner.next()? {
+        loop {
+            let at = scanner.at;
+            let Some(found) = scanner.next()? else { break };
             match found {
                 Found::Record { seq, offset, .. } if seq > index.last_seq => {
                     index.note(seq, offset);
@@ -127,6 +131,7 @@ impl Segment {
                 _ if in_damage => {}
                 _ => {
                     index.damaged += 1;
+                    index.last_damage = at;
                     in_damage = true;
                 }
             }
@@ -156,6 +161,12 @@ impl Segment {
                 Found::Damage { whole: false } => {}
             }
         }
+        // What will be cut is no damage, and no part of the index.
+        let mut index = lock(&self.index);
+        if index.damaged > 0 && index.last_damage >= tail.keep {
+            index.damaged -= 1;
+        }
+        index.scanned = tail.keep;
         Ok(tail)
     }
 

@@ -42,6 +42,7 @@ struct State {
     dead: bool,
     seed: u64,
     next_inode: u64,
+    used: u64,
 }
 
 #[derive(Default, Clone)]
@@ -216,6 +217,11 @@ impl SimulatedDisk {
         inode.platter[at] ^= 0x04;
     }
 
+    /// Leaves so many octets free.
+    pub(crate) fn set_free(&self, octets: u64) {
+        lock(&self.state).used = u64::MAX - octets;
+    }
+
     /// What a file holds.
     pub(crate) fn contents(&self, name: &str) -> Vec<u8> {
         let state = lock(&self.state);
@@ -295,7 +301,7 @@ impl Disk for SimulatedDisk {
     }
 
     fn free(&self) -> io::Result<u64> {
-        Ok(u64::MAX)
+        Ok(u64::MAX - lock(&self.state).used)
     }
 }
 

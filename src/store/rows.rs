@@ -56,20 +56,13 @@ pub(super) fn history_seq(key: &[u8]) -> Option<u64> {
     key.last_chunk::<8>().map(|octets| u64::from_be_bytes(*octets))
 }
 
-/// Key of a digest. Hex of 32 digits or more is kept as its first 16 octets: 128 bits.
+/// Key of a digest. Hex is kept as the octets that it stands for, all of them: a digest cut short
+/// could call a new message a repeated one.
 pub(super) fn digest_key(digest: &str) -> Vec<u8> {
-    let hex = digest.get(..32).and_then(|hex| {
-        data_encoding::HEXLOWER_PERMISSIVE
-            .decode(hex.as_bytes())
-            .ok()
-            .filter(|_| digest.bytes().all(|octet| octet.is_ascii_hexdigit()))
-    });
-    match hex {
-        Some(octets) => [&[space::DIGEST, b'x'], &octets[..]].concat(),
-        None => {
-            let text = digest.as_bytes();
-            [&[space::DIGEST, b't'], text.get(..MAX_KEY).unwrap_or(text)].concat()
-        }
+    let text = digest.get(..MAX_KEY).unwrap_or(digest).as_bytes();
+    match data_encoding::HEXLOWER_PERMISSIVE.decode(text) {
+        Ok(octets) => [&[space::DIGEST, b'x'], &octets[..]].concat(),
+        Err(_) => [&[space::DIGEST, b't'], text].concat(),
     }
 }
 
@@ -189,11 +182,14 @@ impl Meta {
     }
 }
 
+/// Gives rows greater than a key, at most so many.
+pub(super) type Lower<'a> = &'a dyn Fn(&[u8], usize) -> Result<Vec<Row>, LedgerError>;
+
 /// Rows of `lower` (asked for chunk by chunk: greater than a key, at most so many) with the changes
 /// of `upper` on top, in key order. `upper` must begin behind `after`, too.
 pub(super) fn layered<'a>(
     upper: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
-    lower: &dyn Fn(&[u8], usize) -> Result<Vec<Row>, LedgerError>,
+    lower: Lower<'_>,
     after: &[u8],
     limit: usize,
 ) -> Result<Vec<Row>, LedgerError> {
@@ -235,10 +231,11 @@ mod tests {
     #[test]
     fn digests_of_one_message_meet_and_others_do_not() {
         let hex = "00112233445566778899aabbccddeeff0123";
-        assert_eq!(digest_key(hex).len(), 18);
+        assert_eq!(digest_key(hex).len(), 20);
         assert_eq!(digest_key(hex), digest_key(&hex.to_uppercase()));
-        // Not hex, too short, hex only at its beginning: kept as text.
-        for text in ["00112233445566778899aabbccddeeffx", "abc", "", "ä"] {
+        assert_ne!(digest_key(&format!("{:040x}", 1)), digest_key(&format!("{:040x}", 2)));
+        // Not hex, an odd number of digits: kept as text.
+        for text in ["00112233445566778899aabbccddeeffx", "abc", "ä"] {
             assert_eq!(digest_key(text), [b"dt", text.as_bytes()].concat(), "{text}");
         }
     }

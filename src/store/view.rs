@@ -20,8 +20,11 @@ use sled::IVec;
 use super::rows::{self, MAX_VALUE, Meta, key_in, layered, seal, space, unseal};
 use crate::ledger::{LedgerError, Page, Row};
 
-/// Rows that one event (or several) left behind: their last position and the changes.
+/// Changes of rows; None removes one.
 pub(super) type Changes = Vec<(IVec, Option<IVec>)>;
+
+/// Takes key and value of one row.
+pub(super) type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), LedgerError>;
 
 /// One generation of the view.
 pub(super) struct View {
@@ -79,10 +82,7 @@ impl View {
     }
 
     /// Walks over all rows in sled but the meta row, with CRCs checked; gives what they add up to.
-    pub(super) fn walk(
-        &self,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), LedgerError>,
-    ) -> Result<Meta, LedgerError> {
+    pub(super) fn walk(&self, visit: Visit<'_>) -> Result<Meta, LedgerError> {
         let mut found = Meta::default();
         let mut rows = self.db.iter();
         while let Some((key, sealed)) = guarded(|| rows.next().transpose())? {
