@@ -67,8 +67,8 @@ fn only_failed_recipients_of_a_failure_fail() {
 fn five_strikes_on_three_days_within_thirty_suppress() {
     let days = |days: &[i64]| {
         let book = Book::default();
-        for (n, day) in days.iter().enumerate() {
-            book.put(day * DAY + n as i64, failure(USER, Reason::MailboxFull));
+        for day in days {
+            book.put(day * DAY, failure(USER, Reason::MailboxFull));
         }
         book.state(USER, days.last().copied().unwrap_or(0) * DAY + HOUR)
     };
