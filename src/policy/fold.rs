@@ -146,6 +146,7 @@ pub(super) struct Step<'a> {
 /// Newest pieces of proof of life kept for an address without evidence.
 const KEPT_LIFE: usize = 4;
 const DAY_MS: i64 = 86_400_000;
+const HOUR_MS: i64 = 3_600_000;
 /// Proof of life so fresh among failures makes the outage guard trip sooner.
 const FRESH_LIFE_DAYS: i64 = 7;
 
@@ -201,8 +202,7 @@ impl Step<'_> {
             (None, ItemKind::Life) => {
                 return self.remember_life(address, item).map(|()| Note::Counted);
             }
-            // Mail to an address means something only as the one more try.
-            (Some(row), ItemKind::Sent) if !self.in_probation(&row)? => {
+            (Some(row), ItemKind::Sent) if !self.may_be_a_try(&row, &item) => {
                 return Ok(Note::NoChange);
             }
             (Some(row), _) => row,
@@ -265,10 +265,24 @@ impl Step<'_> {
         Ok(())
     }
 
-    fn in_probation(&self, row: &AddressRow) -> Result<bool, LedgerError> {
-        let facts = self.facts(row)?;
-        let track = walk(&row.items, "*", &facts, self.now);
-        Ok(judge(&track, self.now).state == State::Probation)
+    /// Mail to an address means something only as the one more try. Whether it is one is for the
+    /// walk to say: an undo may move the probation.
+    fn may_be_a_try(&self, row: &AddressRow, sent: &Item) -> bool {
+        let again = |i: &Item| {
+            i.kind == ItemKind::Sent
+                && i.peer == sent.peer
+                && sent.at_ms.saturating_sub(i.at_ms) < HOUR_MS
+        };
+        let probation = |i: &Item| {
+            i.kind == ItemKind::Failure
+                && i.reason.is_some_and(|reason| {
+                    ["*", sent.scope.as_str()].into_iter().any(|scope| {
+                        let numbers = self.policy.numbers(scope, reason);
+                        numbers.effect.is_hard() && numbers.probation.covers(i.at(), self.now)
+                    })
+                })
+        };
+        !row.items.last().is_some_and(again) && row.items.iter().any(probation)
     }
 
     /// The row of an address that had none: its proof of life and its block from before an erasure
@@ -358,10 +372,11 @@ impl Step<'_> {
             let old = old.or(before.everywhere()).unwrap_or(&new).clone();
             // What holds everywhere is said once.
             let told = everywhere.as_ref().is_some_and(|all| same(all, &new));
-            if changed(&old, &new) && !told {
+            let changed = changed(&old, &new);
+            if changed && !told {
                 self.decide(address, scope, &old, &new);
             }
-            if scope == "*" {
+            if scope == "*" && changed {
                 everywhere = Some(new);
             }
         }
