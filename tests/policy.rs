@@ -1,5 +1,15 @@
 //! The suppression policy from outside: journal records in, states of addresses out.
 
+#[path = "policy/outage.rs"]
+mod outage;
+#[path = "policy/probation.rs"]
+mod probation;
+#[path = "policy/properties.rs"]
+mod properties;
+#[path = "policy/seeds.rs"]
+mod seeds;
+#[path = "policy/settings.rs"]
+mod settings;
 #[path = "policy/states.rs"]
 mod states;
 #[path = "policy/support.rs"]

@@ -6,6 +6,7 @@ use super::fold::Step;
 use super::row::{AddressRow, Item, ItemKind, address_key, erased_key, hash, life_key};
 use super::settings::{Policy, is_scope};
 use super::standing::{State, judge};
+use super::undo::{self, Selection};
 use super::walk::walk;
 use crate::event::{Act, Event};
 use crate::ledger::LedgerError;
@@ -36,7 +37,15 @@ pub(super) fn take(step: &mut Step<'_>, event: &Event) -> Result<(), LedgerError
         }
         Some(Act::Policy { policy }) => new_policy(step, policy),
         Some(Act::Erase { address }) => erase(step, address),
-        Some(Act::Undo { .. } | Act::ReleaseHeld { .. } | Act::Rejudge { .. }) | None => Ok(()),
+        Some(Act::ReleaseHeld { provider, scope, .. }) => {
+            step.release_held(provider.as_deref(), scope.as_deref())
+        }
+        Some(Act::Undo { .. }) => match Selection::of_event(event) {
+            Some(selection) => undo::take_back(step, &selection),
+            None => Ok(()),
+        },
+        Some(Act::Rejudge { verdicts, .. }) => undo::judge_again(step, verdicts),
+        None => Ok(()),
     }
 }
 

@@ -18,8 +18,8 @@ use crate::report::{Action, Attribution, Kind};
 pub(super) struct Said {
     /// Address, in its key form.
     pub address: String,
-    /// Where it goes in the history; None when only health counts it.
-    pub item: Option<Item>,
+    /// What goes into the history of the address.
+    pub item: Item,
     /// What health counts.
     pub figure: Option<Figure>,
     /// Provider of the closed table, or None.
@@ -152,7 +152,7 @@ fn message(event: &Event, analysis: &Analysis) -> Vec<Said> {
         .map(|address| {
             let guard = guard_of(provider.as_deref(), &address);
             Said {
-                item: Some(Item { guard: Some(guard), ..item.clone() }),
+                item: Item { guard: Some(guard), ..item.clone() },
                 figure,
                 provider: named(provider.as_deref(), &address),
                 address,
@@ -200,7 +200,7 @@ fn outcome(recipient: &RecipientVerdict, item: &Item, address: String) -> Option
     let provider = named(recipient.provider.as_deref(), &address);
     if matches!(recipient.action, Some(Action::Delivered | Action::Relayed | Action::Expanded)) {
         let item = Item { kind: ItemKind::Life, guard, ..item.clone() };
-        return Some(Said { address, item: Some(item), figure: None, provider });
+        return Some(Said { address, item, figure: None, provider });
     }
     if !failed(recipient) {
         return None;
@@ -217,7 +217,7 @@ fn outcome(recipient: &RecipientVerdict, item: &Item, address: String) -> Option
         ..item.clone()
     };
     let figure = Some(Figure::Failed(reason.category()));
-    Some(Said { address, item: Some(item), figure, provider })
+    Some(Said { address, item, figure, provider })
 }
 
 /// An in-band result comes from our own sending side: as good as signed.
@@ -231,23 +231,18 @@ fn result(event: &Event, result: &SendResult) -> Vec<Said> {
     let provider = named(named_by, &address);
     let said = |item, figure| vec![Said { address: address.clone(), item, figure, provider }];
     match result.outcome.as_str() {
-        "sent" => said(Some(item), Some(Figure::Sent)),
+        "sent" => said(item, Some(Figure::Sent)),
         "delivered" => {
             item.kind = ItemKind::Life;
-            said(Some(item), Some(Figure::Delivered))
+            said(item, Some(Figure::Delivered))
         }
         "failed" => {
             let Some(verdict) = verdict else { return Vec::new() };
             item.kind = ItemKind::Failure;
             outcome(verdict, &item, address.clone())
                 .into_iter()
-                .filter(|s| s.item.as_ref().is_some_and(|i| i.kind == ItemKind::Failure))
-                .map(|mut s| {
-                    if let Some(item) = &mut s.item {
-                        item.words = None;
-                    }
-                    s
-                })
+                .filter(|s| s.item.kind == ItemKind::Failure)
+                .map(|s| Said { item: Item { words: None, ..s.item }, ..s })
                 .collect()
         }
         // `deferred`: still trying; evidence in the journal only.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::guard::{Intervals, blast_key, outage_key};
+use super::guard::{CAP, Intervals, OUTAGE, blast_key, outage_key};
 use super::row::{AddressRow, Item, ItemKind};
 use super::settings::Policy;
 use crate::ledger::{Ledger, LedgerError, Rows};
@@ -60,12 +60,12 @@ impl Facts {
     /// What the guards say of an item.
     pub(super) fn hold(&self, item: &Item) -> Hold {
         let outage = item.guard.as_ref().and_then(|guard| {
-            Some((format!("guard/outage {guard}"), self.guards.get(guard)?.covering(item)?))
+            Some((format!("{OUTAGE}{guard}"), self.guards.get(guard)?.covering(item)?))
         });
         let cap = self
             .caps
             .get(&item.scope)
-            .and_then(|i| Some((format!("guard/blast-radius {}", item.scope), i.covering(item)?)));
+            .and_then(|i| Some((format!("{CAP}{}", item.scope), i.covering(item)?)));
         let mut calm = false;
         for (clause, interval) in outage.into_iter().chain(cap) {
             if self.now < interval.end() {

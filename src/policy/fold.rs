@@ -8,14 +8,16 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::acts;
-use super::evidence::{self, Said};
+use super::evidence::{self, Figure, Said};
 use super::facts::{Facts, InForce, PolicyCache};
+use super::guard;
 use super::row::{
     AddressRow, Item, ItemKind, KEPT_ITEMS, MAX_ITEMS, address_key, erased_key, life_key,
 };
+use super::seen;
 use super::settings::Policy;
 use super::standing::{Judged, State, judge};
-use super::walk::{Note, walk, walk_with};
+use super::walk::{Note, counts, walk, walk_with};
 use crate::event::{Decision, Event, EventType};
 use crate::ledger::{Fold, LedgerError, Rows};
 use crate::mail::Timestamp;
@@ -53,8 +55,9 @@ impl Fold for PolicyFold {
         match event.event_type {
             EventType::Act => acts::take(&mut step, event)?,
             EventType::Message | EventType::Result => {
+                let campaign = event.campaign.clone();
                 for said in evidence::read(event) {
-                    step.take(said, event)?;
+                    step.take(said, campaign.as_deref())?;
                 }
             }
         }
@@ -143,37 +146,143 @@ pub(super) struct Step<'a> {
 /// Newest pieces of proof of life kept for an address without evidence.
 const KEPT_LIFE: usize = 4;
 const DAY_MS: i64 = 86_400_000;
+const HOUR_MS: i64 = 3_600_000;
+/// Proof of life so fresh among failures makes the outage guard trip sooner.
+const FRESH_LIFE_DAYS: i64 = 7;
 
 impl Step<'_> {
-    /// Takes in what a record says of one address.
-    pub(super) fn take(&mut self, said: Said, _event: &Event) -> Result<(), LedgerError> {
-        let Said { address, item, .. } = said;
-        let Some(mut item) = item else { return Ok(()) };
-        item.policy = self.in_force.version;
+    /// Takes in what a record says of one address: its history, the guards, the figures.
+    pub(super) fn take(&mut self, said: Said, campaign: Option<&str>) -> Result<(), LedgerError> {
+        let Said { address, item, figure, provider } = said;
+        let (scope, message) = (item.scope.clone(), item.message);
+        let counted = counts(&self.policy, item.rung);
+        let guard = item.guard.clone().unwrap_or_default();
+        if counted {
+            seen::note(self.rows, &scope, &address, self.now)?;
+        }
         let never = item.kind == ItemKind::Failure
-            && item.reason.is_none_or(|r| !self.policy.ever_counts(&item.scope, r));
-        if never {
+            && item.reason.is_none_or(|r| !self.policy.ever_counts(&scope, r));
+        let row = self.rows.get(&address_key(&address))?.and_then(|v| AddressRow::decode(&v));
+        let failed_before = row.as_ref().is_some_and(|row| {
+            row.items.iter().any(|i| i.kind == ItemKind::Failure && i.undone == 0)
+        });
+        let note = if never {
+            match counted && self.is_twin(&address, message)? {
+                true => Note::SameMail,
+                false => Note::Counted,
+            }
+        } else {
+            self.remember(&address, row, item, provider.is_some())?
+        };
+        if !counted || note == Note::SameMail {
             return Ok(());
         }
-        let key = address_key(&address);
-        let row = self.rows.get(&key)?.and_then(|v| AddressRow::decode(&v));
-        match (row, item.kind) {
-            (None, ItemKind::Sent) => Ok(()),
-            (None, ItemKind::Life) => self.remember_life(&address, item),
-            // Mail to an address means something only as the one more try.
-            (Some(row), ItemKind::Sent) if !self.in_probation(&row)? => Ok(()),
-            (Some(row), _) => self.change(&address, row, |row| row.insert(item)),
-            (None, _) => {
-                let row = self.first_row(&address)?;
-                self.change(&address, row, |row| row.insert(item))
+        if figure == Some(Figure::Sent) {
+            self.count_sent(&guard, provider.is_some())?;
+        }
+        match figure {
+            Some(figure) => {
+                self.count_health(figure, &scope, campaign, provider.as_deref(), failed_before)
             }
+            None => Ok(()),
         }
     }
 
-    fn in_probation(&self, row: &AddressRow) -> Result<bool, LedgerError> {
-        let facts = self.facts(row)?;
-        let track = walk(&row.items, "*", &facts, self.now);
-        Ok(judge(&track, self.now).state == State::Probation)
+    /// Puts an item into the history of its address; says what it did to the mailbox.
+    fn remember(
+        &mut self,
+        address: &str,
+        row: Option<AddressRow>,
+        mut item: Item,
+        named: bool,
+    ) -> Result<Note, LedgerError> {
+        item.policy = self.in_force.version;
+        let mut row = match (row, item.kind) {
+            (None, ItemKind::Sent) => return Ok(Note::NoChange),
+            (None, ItemKind::Life) => {
+                return self.remember_life(address, item).map(|()| Note::Counted);
+            }
+            (Some(row), ItemKind::Sent) if !self.may_be_a_try(&row, &item) => {
+                return Ok(Note::NoChange);
+            }
+            (Some(row), _) => row,
+            (None, _) => self.first_row(address)?,
+        };
+        let before = self.look(&row)?;
+        let new = item.clone();
+        row.insert(item);
+        let mut facts = self.facts(&row)?;
+        let mut note = Note::NoChange;
+        walk_with(&row.items, "*", &facts, self.now, &mut |place, said| {
+            if row.items.get(place).is_some_and(|i| i.seq == new.seq && i.kind == new.kind) {
+                note = said;
+            }
+        });
+        if new.kind == ItemKind::Failure && note == Note::Counted {
+            self.guard(&row, &new, named, &before, &mut facts)?;
+        }
+        self.settle(address, row, &before, &facts)?;
+        Ok(note)
+    }
+
+    /// Lets the guards look at a failure that counts.
+    fn guard(
+        &mut self,
+        row: &AddressRow,
+        new: &Item,
+        named: bool,
+        before: &Before,
+        facts: &mut Facts,
+    ) -> Result<(), LedgerError> {
+        let hard = |i: &Item| {
+            i.kind == ItemKind::Failure
+                && i.undone == 0
+                && i.reason.is_some_and(|r| self.policy.numbers("*", r).effect.is_hard())
+        };
+        let others = || row.items.iter().filter(|i| i.seq != new.seq);
+        let recent = |i: &Item, days: i64| new.at_ms.saturating_sub(i.at_ms) < days * DAY_MS;
+        let repeated = others().any(|i| hard(i) && recent(i, 1));
+        if hard(new)
+            && !repeated
+            && let Some(guard) = &new.guard
+        {
+            let alive = others()
+                .any(|i| i.kind == ItemKind::Life && i.undone == 0 && recent(i, FRESH_LIFE_DAYS));
+            if let Some(intervals) = self.count_failed(guard, named, alive)? {
+                facts.set_guard(guard, intervals);
+            }
+        }
+        // What the cap holds would have been suppressed: it counts, too.
+        let is = judge(&walk(&row.items, "*", facts, self.now), self.now);
+        let capped = is.clause.as_deref().is_some_and(|c| c.starts_with(guard::CAP));
+        let stood = before.everywhere().is_some_and(|j| j.state.stops());
+        if (is.state == State::Suppressed || capped)
+            && !stood
+            && let Some(intervals) = self.count_suppressed(&new.scope)?
+        {
+            facts.set_cap(&new.scope, intervals);
+        }
+        Ok(())
+    }
+
+    /// Mail to an address means something only as the one more try. Whether it is one is for the
+    /// walk to say: an undo may move the probation.
+    fn may_be_a_try(&self, row: &AddressRow, sent: &Item) -> bool {
+        let again = |i: &Item| {
+            i.kind == ItemKind::Sent
+                && i.peer == sent.peer
+                && sent.at_ms.saturating_sub(i.at_ms) < HOUR_MS
+        };
+        let probation = |i: &Item| {
+            i.kind == ItemKind::Failure
+                && i.reason.is_some_and(|reason| {
+                    ["*", sent.scope.as_str()].into_iter().any(|scope| {
+                        let numbers = self.policy.numbers(scope, reason);
+                        numbers.effect.is_hard() && numbers.probation.covers(i.at(), self.now)
+                    })
+                })
+        };
+        !row.items.last().is_some_and(again) && row.items.iter().any(probation)
     }
 
     /// The row of an address that had none: its proof of life and its block from before an erasure
@@ -216,44 +325,63 @@ impl Step<'_> {
         Ok(())
     }
 
-    /// Changes a row, says what that decided, and writes it.
+    /// How a row stands now, in every scope that it speaks of.
+    pub(super) fn look(&self, row: &AddressRow) -> Result<Before, LedgerError> {
+        let facts = self.facts(row)?;
+        let scopes = std::iter::once("*").chain(row.scopes());
+        let judged = scopes.map(|scope| {
+            (scope.to_string(), judge(&walk(&row.items, scope, &facts, self.now), self.now))
+        });
+        Ok(Before(judged.collect()))
+    }
+
+    /// Changes a row by an edit, says what that decided, and writes it.
     pub(super) fn change(
         &mut self,
         address: &str,
         mut row: AddressRow,
         edit: impl FnOnce(&mut AddressRow),
     ) -> Result<(), LedgerError> {
-        let before_facts = self.facts(&row)?;
-        let mut scopes = row.scopes().into_iter().map(str::to_string).collect::<Vec<_>>();
-        let before: Vec<Judged> = std::iter::once("*")
-            .chain(scopes.iter().map(String::as_str))
-            .map(|scope| judge(&walk(&row.items, scope, &before_facts, self.now), self.now))
-            .collect();
+        let before = self.look(&row)?;
         edit(&mut row);
         let facts = self.facts(&row)?;
+        self.settle(address, row, &before, &facts)
+    }
+
+    /// Says what became of an address, and writes its row.
+    fn settle(
+        &mut self,
+        address: &str,
+        mut row: AddressRow,
+        before: &Before,
+        facts: &Facts,
+    ) -> Result<(), LedgerError> {
+        let mut scopes: Vec<String> = before.0.iter().map(|(scope, _)| scope.clone()).collect();
         for scope in row.scopes() {
             if !scopes.iter().any(|s| s == scope) {
                 scopes.push(scope.to_string());
             }
         }
         let mut worst = State::Clear;
-        let mut everywhere: Option<(Judged, Judged)> = None;
-        for (i, scope) in std::iter::once("*").chain(scopes.iter().map(String::as_str)).enumerate()
-        {
-            let new = judge(&walk(&row.items, scope, &facts, self.now), self.now);
+        let mut everywhere: Option<Judged> = None;
+        for scope in &scopes {
+            let new = judge(&walk(&row.items, scope, facts, self.now), self.now);
             worst = worst.max(new.state);
             // A scope without a history stood as the mailbox did.
-            let old = before.get(i).or(before.first()).cloned().unwrap_or_else(|| new.clone());
-            let told = |(o, n): &(Judged, Judged)| changed(o, n) && same(n, &new);
-            if changed(&old, &new) && !everywhere.as_ref().is_some_and(told) {
+            let old = before.0.iter().find(|(s, _)| s == scope).map(|(_, j)| j);
+            let old = old.or(before.everywhere()).unwrap_or(&new).clone();
+            // What holds everywhere is said once.
+            let told = everywhere.as_ref().is_some_and(|all| same(all, &new));
+            let changed = changed(&old, &new);
+            if changed && !told {
                 self.decide(address, scope, &old, &new);
             }
-            if scope == "*" {
-                everywhere = Some((old, new));
+            if scope == "*" && changed {
+                everywhere = Some(new);
             }
         }
         if row.items.len() > MAX_ITEMS {
-            compact(&mut row, &scopes, &facts, self.now);
+            compact(&mut row, &scopes, facts, self.now);
         }
         self.progress.count(row.counted, worst.place());
         row.counted = worst.place();
@@ -279,6 +407,15 @@ impl Step<'_> {
             clause: new.clause.clone().unwrap_or_else(|| "released".to_string()),
             until: new.until,
         });
+    }
+}
+
+/// How an address stood before an event, by scope; `*` first.
+pub(super) struct Before(Vec<(String, Judged)>);
+
+impl Before {
+    fn everywhere(&self) -> Option<&Judged> {
+        self.0.first().map(|(_, judged)| judged)
     }
 }
 

@@ -9,23 +9,30 @@
 //! - `explain`, `view`: reading it all, over any ledger.
 
 mod acts;
+mod clock;
 mod evidence;
 mod explain;
 mod facts;
 mod fold;
 mod guard;
+mod health;
 pub mod provider;
+mod rate;
 mod row;
+mod seen;
 mod settings;
 mod standing;
 mod term;
+mod undo;
 mod view;
 mod walk;
 
 pub use acts::BY_HAND;
+pub use clock::{Clock, JUMP};
 pub use facts::Facts;
 pub use fold::PolicyFold;
 pub use guard::{Interval, Intervals};
+pub use health::{Condition, Figures, Health, Rate, Summary};
 pub use row::{AddressRow, Item, ItemKind, MAX_ITEMS, address_key, address_of, prefix};
 pub use settings::{
     Blast, Effect, Layer, Numbers, Outage, Policy, PolicyTable, ScopeTable, Thresholds, Untried,
@@ -33,4 +40,5 @@ pub use settings::{
 };
 pub use standing::{DEFAULT_SCOPE, Standing, State, standing_of};
 pub use term::Term;
-pub use view::Reader;
+pub use undo::Selection;
+pub use view::{GuardStatus, Reader};

@@ -39,6 +39,13 @@ words! {
     }
 }
 
+impl Effect {
+    /// `now` or `twice`.
+    pub const fn is_hard(self) -> bool {
+        matches!(self, Self::Now | Self::Twice)
+    }
+}
+
 macro_rules! numbers {
     ($($(#[$doc:meta])* $name:ident: $type:ty = $default:expr),+ $(,)?) => {
         /// The numbers that are in force for one reason in one scope.

@@ -43,7 +43,7 @@ impl State {
 }
 
 /// How an address stands in a scope at a moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Standing {
     /// Address, in its key form; empty for an erased one.
     pub address: String,

@@ -2,13 +2,31 @@
 
 use std::sync::Arc;
 
+use super::explain;
 use super::facts::{Facts, PolicyCache, Source};
 use super::fold::{PROGRESS_KEY, Progress};
-use super::row::{AddressRow, address_key, address_of, erased_key};
+use super::guard::{self, Intervals};
+use super::health::{self, Health};
+use super::row::{AddressRow, address_key, address_of, erased_key, life_key};
 use super::settings::Policy;
 use super::standing::{DEFAULT_SCOPE, Standing, State, standing_of};
 use crate::ledger::{Ledger, LedgerError};
 use crate::mail::{Address, Timestamp};
+
+/// A guard that is tripped.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct GuardStatus {
+    /// `guard/outage google` or `guard/blast-radius default`.
+    pub clause: String,
+    /// When it tripped.
+    pub since: Timestamp,
+    /// Evidence from this moment on waits.
+    pub covers_from: Timestamp,
+    /// When it ends if nothing more happens.
+    pub calm_at: Timestamp,
+    /// What tripped it.
+    pub why: String,
+}
 
 /// Reads what the fold wrote. Keeps parsed policies; share one between threads.
 #[derive(Debug, Default)]
@@ -65,6 +83,101 @@ impl Reader {
             });
         }
         Ok(standings)
+    }
+
+    /// Everything about an address, as JSON. None when nothing is known of it.
+    pub fn explain(
+        &self,
+        ledger: &dyn Ledger,
+        address: &Address,
+        scope: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Option<serde_json::Value>, LedgerError> {
+        let key = address.key();
+        let keys = [address_key(&key), erased_key(&key), life_key(&key)];
+        let values = ledger.look_up(&keys)?;
+        let Some(value) = values.into_iter().flatten().next() else { return Ok(None) };
+        let row = decode(&value)?;
+        let facts = Facts::load(&ledger, &self.cache, &row, now)?;
+        let scope = scope.unwrap_or(DEFAULT_SCOPE);
+        Ok(Some(explain::explain(&key, &row, scope, &facts, now)))
+    }
+
+    /// The guards that are tripped at `now`: clause, scope and interval, in the order of their rows.
+    pub fn guards(
+        &self,
+        ledger: &dyn Ledger,
+        now: Timestamp,
+    ) -> Result<Vec<GuardStatus>, LedgerError> {
+        let mut open = Vec::new();
+        for (prefix, clause) in [("g/o/", guard::OUTAGE), ("g/c/", guard::CAP)] {
+            let mut cursor: Option<Vec<u8>> = None;
+            loop {
+                let page = ledger.list(prefix.as_bytes(), cursor.as_deref(), 1_000)?;
+                for (key, value) in &page.rows {
+                    let name = key.get(prefix.len()..).map(String::from_utf8_lossy);
+                    let intervals = Intervals::decode(value);
+                    if let (Some(name), Some(interval)) = (name, intervals.open(now)) {
+                        open.push(GuardStatus {
+                            clause: format!("{clause}{name}"),
+                            since: Timestamp::from_millis(interval.tripped_ms),
+                            covers_from: Timestamp::from_millis(interval.from_ms),
+                            calm_at: interval.end(),
+                            why: interval.why.clone(),
+                        });
+                    }
+                }
+                match page.next {
+                    Some(next) => cursor = Some(next),
+                    None => break,
+                }
+            }
+        }
+        Ok(open)
+    }
+
+    /// How many addresses stand in which state at `now`, in the order of [`State::ALL`], counted
+    /// over all rows: exact, and as slow as that sounds. Each address counts under its worst scope.
+    pub fn count_states(
+        &self,
+        ledger: &dyn Ledger,
+        now: Timestamp,
+    ) -> Result<Vec<(State, u64)>, LedgerError> {
+        let mut counts = [0u64; 5];
+        let mut cursor: Option<Vec<u8>> = None;
+        loop {
+            let page = ledger.list(b"a/", cursor.as_deref(), 1_000)?;
+            for (key, value) in &page.rows {
+                let Some(address) = address_of(key) else { continue };
+                let row = decode(value)?;
+                let facts = Facts::load(&ledger, &self.cache, &row, now)?;
+                let scopes = std::iter::once("*").chain(row.scopes());
+                let state = scopes
+                    .map(|scope| standing_of(&address, &row, scope, &facts, now).state)
+                    .max()
+                    .unwrap_or(State::Clear);
+                if let Some(n) = counts.get_mut(usize::from(state.place())) {
+                    *n += 1;
+                }
+            }
+            match page.next {
+                Some(next) => cursor = Some(next),
+                None => break,
+            }
+        }
+        Ok(State::ALL.iter().copied().zip(counts).collect())
+    }
+
+    /// Health of a scope from one day to another, both included, by the thresholds in force.
+    pub fn health(
+        &self,
+        ledger: &dyn Ledger,
+        scope: Option<&str>,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Health, LedgerError> {
+        let (_, policy) = self.cache.in_force(&ledger)?;
+        health::health(ledger, &policy.health, scope.unwrap_or(DEFAULT_SCOPE), from, to)
     }
 
     /// What a listed row (its key begins with [`super::prefix`]) stands for: one standing for `*`

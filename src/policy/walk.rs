@@ -66,6 +66,8 @@ pub struct Strike {
 pub struct Pending {
     /// When.
     pub at: Timestamp,
+    /// The first of those that a guard put here in a row.
+    first: Timestamp,
     /// How long it waits.
     pub until: Option<Timestamp>,
     rung: Attribution,
@@ -149,6 +151,9 @@ pub fn walk_with(
     walker.settle(now);
     walker.track
 }
+
+/// Longer than any outage of a provider that is known.
+const OUTAGE_MS: i64 = 7 * 86_400_000;
 
 struct Walker<'a> {
     items: &'a [Item],
@@ -282,7 +287,7 @@ impl Walker<'_> {
         item.kind == ItemKind::Failure
             && item.reason.is_some_and(|reason| {
                 let numbers = self.facts.policy(item.policy).numbers(self.scope, reason);
-                matches!(numbers.effect, Effect::Now | Effect::Twice)
+                numbers.effect.is_hard()
             })
     }
 
@@ -326,7 +331,13 @@ impl Walker<'_> {
         } else {
             format!("now/{reason}")
         };
-        match self.facts.hold(item) {
+        // No outage lasts a week: who still fails then is not held again.
+        let outlasted = |p: &Pending| p.guarded && p.first.plus_millis(OUTAGE_MS) <= at;
+        let hold = match waiting.as_ref().is_some_and(outlasted) {
+            true => Hold::Free,
+            false => self.facts.hold(item),
+        };
+        match hold {
             Hold::Held(guard) => {
                 self.track.held = Some(stop(item, &guard, None, place));
                 self.wait_guarded(place, item, numbers);
@@ -349,6 +360,7 @@ impl Walker<'_> {
         if self.track.pending.is_none() && !numbers.confirm_within.is_never() {
             self.track.pending = Some(Pending {
                 at: item.at(),
+                first: item.at(),
                 until: numbers.confirm_within.after(item.at()),
                 rung: item.rung,
                 guarded,
@@ -359,8 +371,11 @@ impl Walker<'_> {
 
     /// A failure under a guard confirms nothing: another, on a later day than this, has to.
     fn wait_guarded(&mut self, place: usize, item: &Item, numbers: &Numbers) {
-        self.track.pending = None;
+        let first = self.track.pending.take().filter(|p| p.guarded).map(|p| p.first);
         self.wait(place, item, numbers, true);
+        if let (Some(first), Some(pending)) = (first, &mut self.track.pending) {
+            pending.first = first;
+        }
     }
 
     fn stop_mailbox(
