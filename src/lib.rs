@@ -4,8 +4,12 @@
 #![warn(missing_docs)]
 
 pub mod classify;
+pub mod cli;
 pub mod config;
 pub mod event;
 pub mod ledger;
 pub mod mail;
+pub mod preflight;
 pub mod report;
+pub mod service;
+pub mod table;

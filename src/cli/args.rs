@@ -1,0 +1,356 @@
+//! The command line as clap sees it. The words are INTERFACE section 1; `--help` fits one screen,
+//! `COMMAND --help` has the rest.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const TEMPLATE: &str = "{about}\n\n{usage-heading} {usage}\n\n{all-args}{after-help}";
+
+/// Receives bounces, says what they mean, keeps the list of addresses to leave alone
+#[derive(Debug, Parser)]
+#[command(
+    name = "bounced",
+    version,
+    help_template = TEMPLATE,
+    disable_help_subcommand = true,
+    after_help = "Exit: 0 yes or done, 1 no or not found, 2 failed. Details: bounced COMMAND --help"
+)]
+pub struct Cli {
+    /// Configuration [else ./bounced.toml, /etc/bounced/bounced.toml]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "BOUNCED_CONFIG",
+        hide_env_values = true
+    )]
+    pub config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Receive bounces and answer lookups: the main job
+    Serve,
+    /// Check configuration, certificates and rules, change nothing
+    CheckConfig,
+    /// Say what messages mean, store nothing
+    ///
+    /// PATH is a file, an mbox, a folder (walked in name order), a Maildir, or `-` for standard
+    /// input. With --json: one object a line, one line a message, in the order of the input.
+    Classify(Classify),
+    /// Ask whether addresses are suppressed
+    ///
+    /// Exit 0 when every address is suppressed or held, 1 when one is not.
+    Lookup(Lookup),
+    /// Show all evidence on an address and the decision
+    Explain(Explain),
+    /// Suppress an address by hand
+    Suppress(Suppress),
+    /// Release an address by hand
+    Release(Release),
+    /// Show the suppression list
+    List(List),
+    /// Suppress all addresses of a file
+    ///
+    /// PATH holds NDJSON, CSV, or plain addresses, one a line; what `export` wrote and what other
+    /// sending systems export. Read are address (email, recipient), scope, reason and until.
+    Import(Import),
+    /// Write the suppression list as NDJSON, CSV or lines
+    Export(Export),
+    /// Feed messages in as if they had come by SMTP
+    ///
+    /// PATH is as for classify. In a pipe from a mail server, let a failure be tried again:
+    /// `bounced ingest --to "$RECIPIENT" - || exit 75`.
+    Ingest(Ingest),
+    /// Mint or check return-path addresses
+    #[command(subcommand)]
+    Verp(Verp),
+    /// Check rules
+    #[command(subcommand)]
+    Rules(Rules),
+    /// Judge the journal again with other rules: what would change
+    Replay(Replay),
+    /// Take back a batch of decisions
+    Undo(Undo),
+    /// Show the wordings that no rule knows, most frequent first
+    Unknown(Unknown),
+    /// Forget a person and keep the block
+    Erase(Erase),
+    /// Check this machine and say what to mend
+    Doctor(Doctor),
+    /// Ask the running service whether it is ready
+    Readyz,
+    /// Write shell completions
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual page
+    Man,
+}
+
+/// `classify`
+#[derive(Debug, Args)]
+pub struct Classify {
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    /// Envelope recipient of the messages, for VERP
+    #[arg(long, value_name = "ADDRESS")]
+    pub to: Option<String>,
+    /// Files, folders, or `-`
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+}
+
+/// `lookup`
+#[derive(Debug, Args)]
+pub struct Lookup {
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    /// List, stream or tenant [default: what holds for all]
+    #[arg(long)]
+    pub scope: Option<String>,
+    /// Addresses to look up
+    #[arg(required = true, value_name = "ADDRESS")]
+    pub addresses: Vec<String>,
+}
+
+/// `explain`
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Address to explain
+    pub address: String,
+}
+
+/// `suppress`
+#[derive(Debug, Args)]
+pub struct Suppress {
+    /// Address to suppress
+    pub address: String,
+    /// Why, for whoever asks later
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// End: a date, an RFC 3339 time, or a duration such as 30d [default: without end]
+    #[arg(long, value_name = "WHEN")]
+    pub until: Option<String>,
+    /// List, stream or tenant
+    #[arg(long, default_value = "*")]
+    pub scope: String,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `release`
+#[derive(Debug, Args)]
+pub struct Release {
+    /// Address to release
+    pub address: String,
+    /// Why, for whoever asks later
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// List, stream or tenant
+    #[arg(long, default_value = "*")]
+    pub scope: String,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which entries.
+#[derive(Debug, Args, Default)]
+pub struct Filter {
+    /// Only addresses of this domain
+    #[arg(long)]
+    pub domain: Option<String>,
+    /// Only this class, such as invalid-recipient
+    #[arg(long)]
+    pub class: Option<String>,
+    /// Only entries made since: a date, an RFC 3339 time, or a duration ago such as 7d
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<String>,
+    /// Only this list, stream or tenant
+    #[arg(long)]
+    pub scope: Option<String>,
+}
+
+/// `list`
+#[derive(Debug, Args)]
+pub struct List {
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    /// At most this many entries
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Which entries.
+    #[command(flatten)]
+    pub filter: Filter,
+}
+
+/// How entries are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// One JSON object a line
+    Ndjson,
+    /// RFC 4180 with a header line
+    Csv,
+    /// Addresses alone, one a line
+    Lines,
+}
+
+/// `export`
+#[derive(Debug, Args)]
+pub struct Export {
+    /// How entries are written
+    #[arg(long, value_enum, default_value = "ndjson")]
+    pub format: Format,
+    /// Which entries.
+    #[command(flatten)]
+    pub filter: Filter,
+}
+
+/// `import`
+#[derive(Debug, Args)]
+pub struct Import {
+    /// File, or `-`
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// Why, for entries that do not say so
+    #[arg(long, value_name = "TEXT", default_value = "import")]
+    pub reason: String,
+    /// List, stream or tenant, for entries that do not say so
+    #[arg(long, default_value = "*")]
+    pub scope: String,
+}
+
+/// `ingest`
+#[derive(Debug, Args)]
+pub struct Ingest {
+    /// Files, folders, or `-`
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Envelope recipient of the messages: the return path that they came to
+    #[arg(long, value_name = "ADDRESS")]
+    pub to: Option<String>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `verp`
+#[derive(Debug, Subcommand)]
+pub enum Verp {
+    /// Mint the return path for one recipient
+    Sign {
+        /// Whom you mail
+        recipient: String,
+        /// Scope, or scope.campaign, to carry inside
+        #[arg(long)]
+        tag: Option<String>,
+        /// Domain of the return path [default: the first of smtp.domains]
+        #[arg(long)]
+        domain: Option<String>,
+    },
+    /// Check a return path: exit 0 genuine, 1 not
+    Verify {
+        /// The whole address
+        return_path: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `rules`
+#[derive(Debug, Subcommand)]
+pub enum Rules {
+    /// Read the rules, run every `seen` line against all of them
+    Check {
+        /// Folder of operator rules [default: rules.dir of the configuration]
+        dir: Option<PathBuf>,
+    },
+}
+
+/// `replay`
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// Folder of operator rules to try
+    #[arg(long, value_name = "DIR")]
+    pub rules: Option<PathBuf>,
+    /// Only events since: a date, an RFC 3339 time, or a duration ago such as 30d
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<String>,
+    /// Replace the verdicts by the new ones, as one act of the journal
+    #[arg(long, requires = "reason")]
+    pub apply: bool,
+    /// Why, with --apply
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// `undo`
+#[derive(Debug, Args)]
+#[command(group(
+    clap::ArgGroup::new("what").required(true).multiple(true)
+        .args(["rule", "provider", "peer", "between"])
+))]
+pub struct Undo {
+    /// Decisions by this rule
+    #[arg(long, value_name = "ID")]
+    pub rule: Option<String>,
+    /// Decisions on addresses of this provider
+    #[arg(long)]
+    pub provider: Option<String>,
+    /// Decisions on messages from this client address
+    #[arg(long, value_name = "IP")]
+    pub peer: Option<String>,
+    /// Decisions between two moments
+    #[arg(long, num_args = 2, value_names = ["FROM", "TO"])]
+    pub between: Vec<String>,
+    /// Why, for whoever asks later
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Only say what would change
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `unknown`
+#[derive(Debug, Args)]
+pub struct Unknown {
+    /// Only events since: a date, an RFC 3339 time, or a duration ago such as 30d
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<String>,
+    /// At most this many wordings
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub limit: usize,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `erase`
+#[derive(Debug, Args)]
+pub struct Erase {
+    /// Address to forget
+    pub address: String,
+}
+
+/// `doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}

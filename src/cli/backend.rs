@@ -1,0 +1,181 @@
+//! Who answers a command: the running service over HTTP, or, when nothing listens there, the
+//! ledger that this process opens itself (sled locks its directory for one process, so never
+//! both).
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, bail};
+use serde_json::Value;
+
+use super::Program;
+use super::remote::Remote;
+use crate::config::{Listen, Loaded};
+use crate::event::{Act, Envelope};
+use crate::mail::Timestamp;
+use crate::service::{ImportEntry, ImportOutcome, ListPage, ListQuery, Service, ServiceError};
+
+/// How long a connection may take; the service is on this machine or near.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// The operations of [`Service`] that the command line uses.
+pub trait Backend {
+    /// [`Service::suppression`]
+    fn suppression(
+        &self,
+        address: &str,
+        scope: Option<&str>,
+    ) -> Result<Option<Value>, ServiceError>;
+    /// [`Service::suppress`]
+    fn suppress(
+        &self,
+        address: &str,
+        scope: &str,
+        reason: &str,
+        until: Option<Timestamp>,
+    ) -> Result<Value, ServiceError>;
+    /// [`Service::release`]
+    fn release(&self, address: &str, scope: &str, reason: &str) -> Result<Value, ServiceError>;
+    /// [`Service::list`]
+    fn list(&self, query: &ListQuery) -> Result<ListPage, ServiceError>;
+    /// [`Service::import`]
+    fn import(&self, entries: Vec<ImportEntry>) -> Result<ImportOutcome, ServiceError>;
+    /// [`Service::explain`]
+    fn explain(&self, address: &str) -> Result<Value, ServiceError>;
+    /// [`Service::events`]
+    fn events(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, ServiceError>;
+    /// [`Service::message`], from this machine.
+    fn message(&self, data: Vec<u8>, to: Option<&str>) -> Result<Value, ServiceError>;
+    /// [`Service::act`]
+    fn act(&self, act: Act, dry_run: bool) -> Result<Value, ServiceError>;
+}
+
+/// The ledger, opened by this process.
+pub struct Local(pub Box<dyn Service>);
+
+impl Backend for Local {
+    fn suppression(
+        &self,
+        address: &str,
+        scope: Option<&str>,
+    ) -> Result<Option<Value>, ServiceError> {
+        self.0.suppression(address, scope)
+    }
+
+    fn suppress(
+        &self,
+        address: &str,
+        scope: &str,
+        reason: &str,
+        until: Option<Timestamp>,
+    ) -> Result<Value, ServiceError> {
+        self.0.suppress(address, scope, reason, until)
+    }
+
+    fn release(&self, address: &str, scope: &str, reason: &str) -> Result<Value, ServiceError> {
+        self.0.release(address, scope, reason)
+    }
+
+    fn list(&self, query: &ListQuery) -> Result<ListPage, ServiceError> {
+        self.0.list(query)
+    }
+
+    fn import(&self, entries: Vec<ImportEntry>) -> Result<ImportOutcome, ServiceError> {
+        self.0.import(entries)
+    }
+
+    fn explain(&self, address: &str) -> Result<Value, ServiceError> {
+        self.0.explain(address)
+    }
+
+    fn events(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, ServiceError> {
+        self.0.events(from, limit)
+    }
+
+    fn message(&self, data: Vec<u8>, to: Option<&str>) -> Result<Value, ServiceError> {
+        let to = to.map(str::to_string).into_iter().collect();
+        let envelope = Envelope { from: String::new(), to };
+        self.0.message(data, envelope, Some("local".to_string()))
+    }
+
+    fn act(&self, act: Act, dry_run: bool) -> Result<Value, ServiceError> {
+        self.0.act(act, dry_run)
+    }
+}
+
+/// The running service, or else the ledger.
+pub fn reach(loaded: &Loaded, program: &dyn Program) -> Result<Box<dyn Backend>> {
+    match running(&loaded.config.http.listen)? {
+        Some(address) => Ok(Box::new(Remote::new(address))),
+        None => Ok(Box::new(Local(program.open(loaded)?))),
+    }
+}
+
+/// The address of `[http].listen` on which something answers; None when nothing does.
+pub fn running(listens: &[Listen]) -> Result<Option<SocketAddr>> {
+    let mut tcp = false;
+    for listen in listens {
+        let Listen::Tcp(address) = listen else { continue };
+        tcp = true;
+        let address = reachable(*address);
+        match TcpStream::connect_timeout(&address, CONNECT) {
+            Ok(_) => return Ok(Some(address)),
+            Err(e) if e.kind() == ErrorKind::ConnectionRefused => {}
+            Err(e) => bail!(
+                "the service at {address} cannot be reached ({e}); check http.listen in the \
+                 configuration"
+            ),
+        }
+    }
+    if let (false, Some(listen)) = (tcp, listens.first()) {
+        return Err(anyhow!(
+            "http.listen has only {listen}, which the command line does not speak; add \
+             \"127.0.0.1:8525\" to it"
+        ));
+    }
+    Ok(None)
+}
+
+/// Where a client reaches a listener: one on every address is reached on loopback.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_on_every_address_is_asked_on_loopback() {
+        for (listen, asked) in [
+            ("127.0.0.1:8525", "127.0.0.1:8525"),
+            ("0.0.0.0:8525", "127.0.0.1:8525"),
+            ("[::]:8525", "[::1]:8525"),
+            ("192.0.2.7:80", "192.0.2.7:80"),
+        ] {
+            let listen = listen.parse().expect("an address of the table");
+            assert_eq!(reachable(listen).to_string(), asked);
+        }
+    }
+
+    #[test]
+    fn what_runs_is_found_and_what_does_not_is_none() {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let open = socket.local_addr().expect("a bound socket has an address");
+        let closed = {
+            let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+            socket.local_addr().expect("a bound socket has an address")
+        };
+        let unix = || Listen::Unix("/run/bounced.sock".into());
+        assert_eq!(running(&[Listen::Tcp(closed), Listen::Tcp(open)]).ok(), Some(Some(open)));
+        assert_eq!(running(&[unix(), Listen::Tcp(closed)]).ok(), Some(None));
+        assert_eq!(running(&[]).ok(), Some(None));
+        assert!(running(&[unix()]).is_err_and(|e| e.to_string().contains("add \"127.0.0.1")));
+    }
+}

@@ -1,0 +1,279 @@
+//! `bounced doctor`: what an experienced operator would look at, each finding with its remedy.
+//!
+//! Promises: nothing is changed but one scratch file in the data directory, which is removed; it
+//! may run beside the service. What needs a look from outside (MX, reverse DNS, an open port 25)
+//! is said to be unchecked, with the command that checks it.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::net::ToSocketAddrs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use rustix::process::{Resource, getrlimit};
+
+use super::args::Doctor;
+use super::backend::running;
+use super::remote::Remote;
+use super::{Answer, Console, Program, print};
+use crate::config::{Config, Loaded, print_size};
+use crate::preflight::{self, reason};
+
+/// Commits that are timed.
+const SYNCS: u32 = 20;
+/// A slower commit than this holds every sender up.
+const SLOW_SYNC: Duration = Duration::from_millis(20);
+/// File systems that lose data, or lock badly: tmpfs, ramfs, nfs, overlay (statfs(2)).
+const DOUBTFUL: [(u64, &str, &str); 4] = [
+    (0x0102_1994, "tmpfs", "it is empty after a restart of the machine"),
+    (0x8584_58f6, "ramfs", "it is empty after a restart of the machine"),
+    (0x6969, "nfs", "fdatasync and locks are not what they are on a local disk"),
+    (0x794c_7630, "overlay", "a container's own layer goes with the container: mount a volume"),
+];
+
+/// How a finding ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Grade {
+    Ok,
+    Warn,
+    Fail,
+}
+
+struct Finding {
+    grade: Grade,
+    name: &'static str,
+    words: String,
+}
+
+fn finding(grade: Grade, name: &'static str, words: impl Into<String>) -> Finding {
+    Finding { grade, name, words: words.into() }
+}
+
+pub(super) fn run(
+    args: &Doctor,
+    loaded: &Loaded,
+    program: &dyn Program,
+    console: &mut Console<'_>,
+) -> Result<Answer> {
+    let mut findings = vec![source(loaded)];
+    findings.extend(loaded.notes.iter().map(|note| finding(Grade::Warn, "config", note)));
+    findings.push(checked("preflight", preflight::check(&loaded.config, &loaded.origin)));
+    findings.push(checked("rules", program.check(loaded)));
+    findings.push(service(&loaded.config));
+    findings.extend(disk(&loaded.config));
+    findings.push(files(&loaded.config));
+    findings.extend(names(&loaded.config));
+    for Finding { grade, name, words } in &findings {
+        let grade = match grade {
+            Grade::Ok => "OK",
+            Grade::Warn => "WARN",
+            Grade::Fail => "FAIL",
+        };
+        let words = print::visible(words);
+        if args.json {
+            let line = serde_json::json!({"grade": grade, "name": name, "finding": words});
+            writeln!(console.out, "{line}")?;
+        } else {
+            writeln!(console.out, "{grade:5}{name:11}{words}")?;
+        }
+    }
+    let failed = findings.iter().any(|finding| finding.grade == Grade::Fail);
+    Ok(if failed { Answer::Failed } else { Answer::Yes })
+}
+
+fn source(loaded: &Loaded) -> Finding {
+    match loaded.origin.file() {
+        Some(file) => finding(Grade::Ok, "config", format!("read {}", file.display())),
+        None => finding(Grade::Ok, "config", "no file, embedded defaults"),
+    }
+}
+
+fn checked<E: std::fmt::Display>(name: &'static str, result: Result<(), E>) -> Finding {
+    match result {
+        Ok(()) => finding(Grade::Ok, name, "nothing is wrong"),
+        Err(problem) => finding(Grade::Fail, name, format!("{problem:#}")),
+    }
+}
+
+fn service(config: &Config) -> Finding {
+    match running(&config.http.listen) {
+        Ok(None) => finding(Grade::Warn, "service", "not running: start it with bounced serve"),
+        Err(problem) => finding(Grade::Fail, "service", problem.to_string()),
+        Ok(Some(address)) => match Remote::new(address).readyz() {
+            Ok((true, _)) => finding(Grade::Ok, "service", format!("ready on {address}")),
+            Ok((false, words)) => {
+                finding(Grade::Fail, "service", format!("not ready: {}", words.trim()))
+            }
+            Err(problem) => finding(Grade::Fail, "service", problem.to_string()),
+        },
+    }
+}
+
+/// Space, kind of file system, and how long a commit waits.
+fn disk(config: &Config) -> Vec<Finding> {
+    let place = existing(&config.data_dir);
+    let mut findings = Vec::new();
+    match rustix::fs::statvfs(&place) {
+        Err(e) => findings.push(finding(
+            Grade::Fail,
+            "disk",
+            format!("{}: {}", place.display(), reason(&e.into())),
+        )),
+        Ok(stat) => {
+            let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+            let least = config.store.min_free;
+            let words = format!(
+                "{} free at {}, mail is refused below {}",
+                print_size(free >> 20 << 20),
+                place.display(),
+                print_size(least)
+            );
+            let grade = match free {
+                free if free < least => Grade::Fail,
+                free if free < least.saturating_mul(10) => Grade::Warn,
+                _ => Grade::Ok,
+            };
+            findings.push(finding(grade, "disk", words));
+        }
+    }
+    if let Ok(stat) = rustix::fs::statfs(&place) {
+        // The magic number is 32 bits wide, its type differs between platforms.
+        let magic = stat.f_type as u64 & 0xffff_ffff;
+        if let Some((_, name, why)) = DOUBTFUL.iter().find(|(known, _, _)| *known == magic) {
+            let words = format!("{} is on {name}: {why}", place.display());
+            findings.push(finding(Grade::Warn, "disk", words));
+        }
+    }
+    findings.push(match slowest_sync(&place) {
+        Ok(slowest) if slowest > SLOW_SYNC => finding(
+            Grade::Warn,
+            "disk",
+            format!(
+                "the slowest of {SYNCS} commits took {slowest:.1?}: every sender waits so long"
+            ),
+        ),
+        Ok(slowest) => {
+            finding(Grade::Ok, "disk", format!("the slowest of {SYNCS} commits took {slowest:.1?}"))
+        }
+        Err(e) => finding(
+            Grade::Fail,
+            "disk",
+            format!("nothing can be written to {} ({})", place.display(), reason(&e)),
+        ),
+    });
+    findings
+}
+
+/// The folder itself, or the one that it will be made in.
+fn existing(path: &Path) -> PathBuf {
+    path.ancestors()
+        .find(|place| !place.as_os_str().is_empty() && place.is_dir())
+        .map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+}
+
+fn slowest_sync(folder: &Path) -> io::Result<Duration> {
+    let path = folder.join(format!(".bounced-doctor-{}", std::process::id()));
+    // `create_new`: a file that was there before is somebody else's and stays.
+    let mut file = File::options().write(true).create_new(true).open(&path)?;
+    let mut timed = || -> io::Result<Duration> {
+        let mut slowest = Duration::ZERO;
+        for _ in 0..SYNCS {
+            let start = Instant::now();
+            file.write_all(&[0; 8192])?;
+            file.sync_data()?;
+            slowest = slowest.max(start.elapsed());
+        }
+        Ok(slowest)
+    };
+    let slowest = timed();
+    std::fs::remove_file(&path)?;
+    slowest
+}
+
+fn files(config: &Config) -> Finding {
+    /// For the journal, the store, HTTP and lookups.
+    const RESERVE: u64 = 1024;
+    let needed = config.smtp.max_connections as u64 + RESERVE;
+    match getrlimit(Resource::Nofile).maximum {
+        Some(limit) if limit < needed => finding(
+            Grade::Warn,
+            "limits",
+            format!(
+                "{limit} open files for {} connections: write LimitNOFILE={needed} into the unit, \
+                 or max_connections = {} into [smtp]",
+                config.smtp.max_connections,
+                limit.saturating_sub(RESERVE).max(1)
+            ),
+        ),
+        Some(limit) => finding(Grade::Ok, "limits", format!("{limit} open files")),
+        None => finding(Grade::Ok, "limits", "open files are not limited"),
+    }
+}
+
+/// Whether the names that the world uses lead anywhere. Only when the world can reach us.
+fn names(config: &Config) -> Vec<Finding> {
+    if config.smtp.listen.iter().all(|listen| listen.is_local()) {
+        return vec![finding(Grade::Ok, "names", "loopback only, nothing to resolve")];
+    }
+    let mut findings = Vec::new();
+    match (config.hostname.as_str(), 25).to_socket_addrs() {
+        Ok(addresses) => {
+            let addresses: Vec<String> = addresses.map(|a| a.ip().to_string()).collect();
+            let words = format!("{} is {}", config.hostname, addresses.join(", "));
+            findings.push(finding(Grade::Ok, "names", words));
+        }
+        Err(_) => {
+            let words = format!(
+                "{} does not resolve: give it an A or AAAA record, senders follow the MX to it",
+                config.hostname
+            );
+            findings.push(finding(Grade::Fail, "names", words));
+        }
+    }
+    for domain in &config.smtp.domains {
+        let words = format!(
+            "the MX of {domain} is not checked here, it should name {}: dig +short MX {domain}",
+            config.hostname
+        );
+        findings.push(finding(Grade::Warn, "names", words));
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_folder_is_found() {
+        let dir = tempfile::tempdir().expect("a scratch folder");
+        for (path, expected) in [
+            (dir.path().join("a/b"), dir.path().to_path_buf()),
+            (dir.path().to_path_buf(), dir.path().to_path_buf()),
+            (PathBuf::from("no-such-folder-here/b"), PathBuf::from(".")),
+        ] {
+            assert_eq!(existing(&path), expected);
+        }
+    }
+
+    #[test]
+    fn timing_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().expect("a scratch folder");
+        assert!(slowest_sync(dir.path()).is_ok());
+        let left = std::fs::read_dir(dir.path()).expect("scratch is readable").count();
+        assert_eq!(left, 0);
+        assert!(slowest_sync(&dir.path().join("missing")).is_err());
+    }
+
+    #[test]
+    fn too_little_space_fails() {
+        let dir = tempfile::tempdir().expect("a scratch folder");
+        let mut config = Config { data_dir: dir.path().to_path_buf(), ..Config::default() };
+        config.store.min_free = u64::MAX;
+        let findings = disk(&config);
+        assert!(
+            findings.iter().any(|f| f.grade == Grade::Fail && f.words.contains("refused below"))
+        );
+    }
+}

@@ -1,0 +1,113 @@
+//! Messages into the service as if they had come by SMTP, and whether it is ready for them.
+
+use anyhow::Result;
+use serde_json::Value;
+
+use super::args::Ingest;
+use super::backend::{Backend, running};
+use super::remote::Remote;
+use super::walk::{self, Found};
+use super::{Answer, Console, print};
+use crate::config::Loaded;
+use crate::service::ServiceError;
+
+pub(super) fn ingest(
+    args: &Ingest,
+    backend: &dyn Backend,
+    console: &mut Console<'_>,
+) -> Result<Answer> {
+    let (mut stored, mut failed) = (0u64, 0u64);
+    let mut stdin = std::io::stdin().lock();
+    walk::messages(&args.paths, &mut stdin, &mut |Found { source, message }| {
+        let told = match message {
+            Ok(data) => backend.message(data, args.to.as_deref()).map_err(|e| (fatal(&e), e)),
+            Err(why) => Err((false, ServiceError::BadRequest(why))),
+        };
+        match told {
+            Ok(event) => {
+                stored += 1;
+                if args.json {
+                    writeln!(console.out, "{}", with_source(&source, event))?;
+                } else {
+                    let field = |name: &str| event.get(name).map(print::plain).unwrap_or_default();
+                    let line = format!("{source}: stored {} {}", field("id"), field("kind"));
+                    writeln!(console.out, "{}", print::visible(&line))?;
+                }
+            }
+            Err((stop, why)) => {
+                failed += 1;
+                if args.json {
+                    let told = serde_json::json!({"source": source, "error": why.to_string()});
+                    writeln!(console.out, "{told}")?;
+                } else {
+                    console.say(&print::visible(&format!("{source}: {why}")));
+                }
+                // The next message would fare the same.
+                if stop {
+                    return Err(anyhow::anyhow!(
+                        "stopped at {source} after {stored} stored messages; feed the rest again, \
+                         what is stored already makes no second event"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    })?;
+    if !args.json {
+        writeln!(console.out, "{stored} stored, {failed} failed")?;
+    }
+    Ok(if failed == 0 { Answer::Yes } else { Answer::Failed })
+}
+
+/// Trouble of the service, not of one message.
+fn fatal(error: &ServiceError) -> bool {
+    matches!(error, ServiceError::Busy(_) | ServiceError::Full(_))
+}
+
+/// `source` first, as in `classify --json`.
+fn with_source(source: &str, event: Value) -> String {
+    let mut text = serde_json::json!({"source": source}).to_string();
+    let event = event.to_string();
+    match event.strip_prefix('{') {
+        Some(rest) if rest != "}" => {
+            text.pop();
+            text.push(',');
+            text.push_str(rest);
+            text
+        }
+        _ => text,
+    }
+}
+
+/// `bounced readyz`, for health checks of containers: exit 0 ready, 1 not.
+pub(super) fn readyz(loaded: &Loaded, console: &mut Console<'_>) -> Result<Answer> {
+    let Some(address) = running(&loaded.config.http.listen)? else {
+        let listens: Vec<String> =
+            loaded.config.http.listen.iter().map(ToString::to_string).collect();
+        console.say(&format!(
+            "nothing answers on {}: bounced is not running there",
+            listens.join(", ")
+        ));
+        return Ok(Answer::No);
+    };
+    let (ready, words) = Remote::new(address).readyz()?;
+    for line in words.lines() {
+        writeln!(console.out, "{}", print::visible(line))?;
+    }
+    Ok(Answer::yes_if(ready))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_source_stands_first() {
+        for (event, expected) in [
+            (serde_json::json!({"id": "x"}), r#"{"source":"a\"b","id":"x"}"#),
+            (serde_json::json!({}), r#"{"source":"a\"b"}"#),
+        ] {
+            assert_eq!(with_source("a\"b", event), expected);
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Over the whole journal: wordings that no rule knows, what other rules would say, and the acts
+//! that take something back.
+
+use anyhow::{Result, anyhow};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+use super::args::{Erase, Replay, Undo, Unknown};
+use super::backend::Backend;
+use super::list::{at, said, show};
+use super::when::Direction;
+use super::{Answer, Console, Judge, print};
+use crate::classify::Reason;
+use crate::event::{Act, Event, RecipientVerdict};
+use crate::mail::Timestamp;
+
+/// Events that are read at a time.
+const PAGE: usize = 1000;
+/// Different wordings that are held; further ones are counted together.
+const MAX_WORDINGS: usize = 100_000;
+/// Addresses shown for one change of a replay.
+const SAMPLES: usize = 3;
+/// Characters of a wording that are compared and shown.
+const WORDING: usize = 200;
+
+/// Calls `each` for every event since a moment; gives the number of lines that were no events.
+fn events(
+    backend: &dyn Backend,
+    since: Option<Timestamp>,
+    each: &mut dyn FnMut(Event),
+) -> Result<u64> {
+    let (mut from, mut unread) = (0, 0);
+    loop {
+        let page = backend.events(from, PAGE)?;
+        let Some((last, _)) = page.last() else { return Ok(unread) };
+        // A journal that does not go on would never end.
+        let next = last + 1;
+        if next <= from {
+            return Ok(unread);
+        }
+        from = next;
+        for (_, line) in &page {
+            match serde_json::from_str::<Event>(line) {
+                Ok(event) if since.is_none_or(|since| event.received_at >= since) => each(event),
+                Ok(_) => {}
+                Err(_) => unread += 1,
+            }
+        }
+    }
+}
+
+struct Wording {
+    count: u64,
+    sample: String,
+    by: String,
+    id: String,
+}
+
+pub(super) fn unknown(
+    args: &Unknown,
+    backend: &dyn Backend,
+    console: &mut Console<'_>,
+) -> Result<Answer> {
+    let since = at(args.since.as_deref(), console.now, Direction::Back)?;
+    let mut wordings: BTreeMap<String, Wording> = BTreeMap::new();
+    let mut beyond = 0u64;
+    let unread = events(backend, since, &mut |event| {
+        let Some(analysis) = &event.analysis else { return };
+        for recipient in &analysis.recipients {
+            if recipient.reason != Some(Reason::Undetermined) {
+                continue;
+            }
+            let said = recipient.diagnostic.as_deref().unwrap_or_default();
+            let key = normalised(said);
+            if let Some(wording) = wordings.get_mut(&key) {
+                wording.count += 1;
+            } else if wordings.len() < MAX_WORDINGS {
+                let by = recipient.remote_mta.clone().or(analysis.reporting_mta.clone());
+                let sample = said.chars().take(WORDING).collect();
+                let by = by.unwrap_or_default();
+                wordings.insert(key, Wording { count: 1, sample, by, id: event.id.clone() });
+            } else {
+                beyond += 1;
+            }
+        }
+    })?;
+    let mut sorted: Vec<Wording> = wordings.into_values().collect();
+    // The map's order decides between equals, so the same journal prints the same.
+    sorted.sort_by_key(|wording| std::cmp::Reverse(wording.count));
+    for Wording { count, sample, by, id } in sorted.iter().take(args.limit) {
+        if args.json {
+            let line = json!({"count": count, "sample": sample, "by": by, "event": id});
+            writeln!(console.out, "{line}")?;
+        } else {
+            writeln!(console.out, "{count:>7}  {}  ({by}, {id})", print::visible(sample))?;
+        }
+    }
+    remark(console, unread, beyond);
+    Ok(Answer::yes_if(!sorted.is_empty()))
+}
+
+fn remark(console: &mut Console<'_>, unread: u64, beyond: u64) {
+    if unread > 0 {
+        console.say(&format!("{unread} lines of the journal are of another version, left out"));
+    }
+    if beyond > 0 {
+        console.say(&format!("{beyond} more messages had wordings beyond {MAX_WORDINGS} others"));
+    }
+}
+
+/// One wording for many messages: addresses, numbers and ids are what differs.
+fn normalised(text: &str) -> String {
+    let mut words = Vec::new();
+    for word in text.split_whitespace() {
+        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
+        if word.contains('@') {
+            words.push("@".to_string());
+        } else if bare.len() >= 8 && bare.chars().any(|c| c.is_ascii_digit()) {
+            words.push("#".to_string());
+        } else {
+            words.push(word.to_lowercase());
+        }
+    }
+    words.join(" ").chars().take(WORDING).collect()
+}
+
+#[derive(Default)]
+struct Change {
+    count: u64,
+    samples: Vec<String>,
+}
+
+pub(super) fn replay(
+    args: &Replay,
+    judge: &Judge,
+    backend: &dyn Backend,
+    console: &mut Console<'_>,
+) -> Result<Answer> {
+    let since = at(args.since.as_deref(), console.now, Direction::Back)?;
+    let mut matrix: BTreeMap<(String, String), Change> = BTreeMap::new();
+    let (mut judged, mut changed) = (0u64, Vec::new());
+    let unread = events(backend, since, &mut |event| {
+        let Some(new) = judge(&event) else { return };
+        judged += 1;
+        let old = match (&event.analysis, event.result.as_ref().and_then(|r| r.verdict.as_ref())) {
+            (Some(analysis), _) => analysis.recipients.clone(),
+            (None, Some(verdict)) => vec![verdict.clone()],
+            (None, None) => Vec::new(),
+        };
+        if compare(&old, &new, &mut matrix) && args.apply {
+            changed.push((event.seq, new));
+        }
+    })?;
+    let mut rows: Vec<_> = matrix.iter().filter(|((old, new), _)| old != new).collect();
+    rows.sort_by_key(|(_, change)| std::cmp::Reverse(change.count));
+    for ((old, new), change) in &rows {
+        let samples = print::visible(&change.samples.join(", "));
+        writeln!(console.out, "{:>7}  {old} -> {new}  {samples}", change.count)?;
+    }
+    let total: u64 = rows.iter().map(|(_, change)| change.count).sum();
+    writeln!(console.out, "{judged} events judged, {total} verdicts would change")?;
+    remark(console, unread, 0);
+    if args.apply && !changed.is_empty() {
+        let reason = said(args.reason.as_deref().unwrap_or_default())?.to_string();
+        let told = backend.act(Act::Rejudge { verdicts: changed, reason }, false)?;
+        show(&told, false, console)?;
+    }
+    Ok(Answer::Yes)
+}
+
+/// Counts each recipient by its old and new verdict; true when one changed.
+fn compare(
+    old: &[RecipientVerdict],
+    new: &[RecipientVerdict],
+    matrix: &mut BTreeMap<(String, String), Change>,
+) -> bool {
+    let mut differs = old.len() != new.len();
+    for (old, new) in old.iter().zip(new) {
+        let key = (verdict(old), verdict(new));
+        differs |= key.0 != key.1;
+        let change = matrix.entry(key).or_default();
+        change.count += 1;
+        if let (true, Some(address)) = (change.samples.len() < SAMPLES, &new.address) {
+            change.samples.push(address.clone());
+        }
+    }
+    differs
+}
+
+/// `user-unknown (hard)`
+fn verdict(recipient: &RecipientVerdict) -> String {
+    match (recipient.reason, recipient.category) {
+        (Some(reason), Some(category)) => format!("{reason} ({category})"),
+        (Some(reason), None) => reason.to_string(),
+        (None, _) => recipient.class.map_or("none".to_string(), |class| class.to_string()),
+    }
+}
+
+pub(super) fn undo(args: Undo, backend: &dyn Backend, console: &mut Console<'_>) -> Result<Answer> {
+    let moment =
+        |n: usize| at(args.between.get(n).map(String::as_str), console.now, Direction::Back);
+    let (after, before) = (moment(0)?, moment(1)?);
+    if let (Some(after), Some(before)) = (after, before)
+        && after > before
+    {
+        return Err(anyhow!("--between: {after} is later than {before}, swap the two"));
+    }
+    let reason = said(&args.reason)?.to_string();
+    let Undo { rule, provider, peer, dry_run, .. } = args;
+    let act = Act::Undo { rule, provider, peer, after, before, reason };
+    let told = backend.act(act, dry_run)?;
+    show(&told, false, console)?;
+    Ok(Answer::Yes)
+}
+
+pub(super) fn erase(
+    args: Erase,
+    backend: &dyn Backend,
+    console: &mut Console<'_>,
+) -> Result<Answer> {
+    let told = backend.act(Act::Erase { address: args.address }, false)?;
+    show(&told, false, console)?;
+    Ok(Answer::Yes)
+}
+
+#[cfg(test)]
+#[path = "journal_tests.rs"]
+mod tests;

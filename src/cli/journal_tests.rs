@@ -1,0 +1,203 @@
+//! A journal in memory: enough to read, compare and take back.
+
+use std::cell::RefCell;
+
+use serde_json::Value;
+
+use super::*;
+use crate::cli::print::Paint;
+use crate::service::{ImportEntry, ImportOutcome, ListPage, ListQuery, ServiceError};
+
+/// A journal of fixed lines that keeps the acts it is given.
+struct Journal {
+    lines: Vec<String>,
+    acts: RefCell<Vec<(Act, bool)>>,
+}
+
+fn other() -> ServiceError {
+    ServiceError::BadRequest("this journal is only read".to_string())
+}
+
+impl Backend for Journal {
+    fn suppression(&self, _: &str, _: Option<&str>) -> Result<Option<Value>, ServiceError> {
+        Err(other())
+    }
+    fn suppress(
+        &self,
+        _: &str,
+        _: &str,
+        _: &str,
+        _: Option<Timestamp>,
+    ) -> Result<Value, ServiceError> {
+        Err(other())
+    }
+    fn release(&self, _: &str, _: &str, _: &str) -> Result<Value, ServiceError> {
+        Err(other())
+    }
+    fn list(&self, _: &ListQuery) -> Result<ListPage, ServiceError> {
+        Err(other())
+    }
+    fn import(&self, _: Vec<ImportEntry>) -> Result<ImportOutcome, ServiceError> {
+        Err(other())
+    }
+    fn explain(&self, _: &str) -> Result<Value, ServiceError> {
+        Err(other())
+    }
+    fn message(&self, _: Vec<u8>, _: Option<&str>) -> Result<Value, ServiceError> {
+        Err(other())
+    }
+    fn events(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, ServiceError> {
+        let numbered = (1..).zip(self.lines.iter().cloned());
+        Ok(numbered.filter(|(seq, _)| *seq >= from).take(limit.min(2)).collect())
+    }
+    fn act(&self, act: Act, dry_run: bool) -> Result<Value, ServiceError> {
+        self.acts.borrow_mut().push((act, dry_run));
+        Ok(json!({"changed": 1}))
+    }
+}
+
+fn line(seq: u64, day: u32, reason: &str, said: &str) -> String {
+    let category = if reason == "user-unknown" { json!("hard") } else { Value::Null };
+    let recipient = json!({
+        "address": format!("u{seq}@example.com"), "original_recipient": null,
+        "final_recipient": null, "action": "failed", "status": null, "status_source": null,
+        "reply_code": 550, "diagnostic": said, "remote_mta": "mx.example.net", "provider": null,
+        "reason": reason, "class": null, "class_code": null, "category": category,
+        "advice": null, "rule": null, "matched": null,
+    });
+    json!({
+        "seq": seq, "id": format!("e{seq}"), "type": "message",
+        "received_at": format!("2026-11-{day:02}T00:00:00Z"), "kind": "failure",
+        "format": "rfc3464", "bytes": 1, "verp": null, "reporting_mta": null,
+        "arrival_date": null, "recipients": [recipient],
+        "original": {"message_id": null, "subject": null, "to": [], "list_id": null,
+            "feedback_id": null},
+        "evidence": [], "defects": [],
+    })
+    .to_string()
+}
+
+fn journal() -> Journal {
+    let lines = vec![
+        line(1, 1, "undetermined", "550 no for <u1@example.com> id 8a7b6c5d4e"),
+        line(2, 2, "user-unknown", "550 no such user"),
+        line(3, 20, "undetermined", "550 rare words"),
+        "{\"seq\":4}".to_string(),
+        line(5, 21, "undetermined", "550 no for <u5@example.com> id 11b6c5d4e"),
+    ];
+    Journal { lines, acts: RefCell::new(Vec::new()) }
+}
+
+fn run(
+    command: impl FnOnce(&Journal, &mut Console<'_>) -> Result<Answer>,
+) -> (Answer, String, Vec<(Act, bool)>) {
+    let journal = journal();
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let now = Timestamp::parse_rfc3339("2026-11-22").expect("a date");
+    let mut console = Console { out: &mut out, err: &mut err, paint: Paint::PLAIN, now };
+    let answer = command(&journal, &mut console).expect("this journal can be read");
+    let out = String::from_utf8(out).expect("our words are UTF-8");
+    (answer, out, journal.acts.into_inner())
+}
+
+#[test]
+fn unknown_wordings_are_counted_together() {
+    let args = |since: Option<&str>, limit| Unknown {
+        since: since.map(str::to_string),
+        limit,
+        json: false,
+    };
+    let both = "      2  550 no for <u1@example.com> id 8a7b6c5d4e  (mx.example.net, e1)\n";
+    let rare = "      1  550 rare words  (mx.example.net, e3)\n";
+    for (args, expected) in [
+        (args(None, 50), format!("{both}{rare}")),
+        (args(None, 1), both.to_string()),
+        (
+            args(Some("7d"), 50),
+            format!(
+                "      1  550 no for <u5@example.com> id 11b6c5d4e  (mx.example.net, e5)\n{rare}"
+            ),
+        ),
+        (args(Some("2026-11-22"), 50), String::new()),
+    ] {
+        let (answer, out, _) = run(|journal, console| unknown(&args, journal, console));
+        assert_eq!(out, expected);
+        assert_eq!(answer, Answer::yes_if(!expected.is_empty()));
+    }
+}
+
+#[test]
+fn a_replay_shows_the_matrix_and_applies_only_when_asked() {
+    // Rules that know what the old ones did not.
+    let judge = |event: &Event| {
+        let mut recipients = event.analysis.as_ref()?.recipients.clone();
+        for recipient in &mut recipients {
+            if recipient.diagnostic.as_deref().is_some_and(|said| said.contains("no for")) {
+                recipient.reason = Some(Reason::Blocked);
+            }
+        }
+        Some(recipients)
+    };
+    let args = |apply| Replay {
+        rules: None,
+        since: None,
+        apply,
+        reason: apply.then(|| "better rules".to_string()),
+    };
+    for apply in [false, true] {
+        let (_, out, acts) = run(|journal, console| replay(&args(apply), &judge, journal, console));
+        assert!(
+            out.starts_with(
+                "      2  undetermined -> blocked  u1@example.com, u5@example.com\n\
+                 4 events judged, 2 verdicts would change\n"
+            ),
+            "{out}"
+        );
+        match acts.as_slice() {
+            [] => assert!(!apply),
+            [(Act::Rejudge { verdicts, reason }, false)] => {
+                assert!(apply);
+                assert_eq!(verdicts.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [1, 5]);
+                assert_eq!(reason, "better rules");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_undo_says_what_it_takes_back() {
+    let (_, out, acts) = run(|journal, console| {
+        let args = Undo {
+            rule: Some("iana/5.1.1".into()),
+            provider: None,
+            peer: None,
+            between: vec!["2026-11-20".into(), "2026-11-21".into()],
+            reason: " outage ".into(),
+            dry_run: true,
+        };
+        undo(args, journal, console)
+    });
+    assert_eq!(out, "changed      1\n");
+    let expected = Act::Undo {
+        rule: Some("iana/5.1.1".into()),
+        provider: None,
+        peer: None,
+        after: Timestamp::parse_rfc3339("2026-11-20"),
+        before: Timestamp::parse_rfc3339("2026-11-21"),
+        reason: "outage".into(),
+    };
+    assert_eq!(acts, [(expected, true)]);
+}
+
+#[test]
+fn wordings_differ_only_by_words() {
+    for (text, expected) in [
+        ("550 5.1.1 <User@example.com>: Gone", "550 5.1.1 @ gone"),
+        ("550 id 8a7b6c5d4e", "550 id #"),
+        ("Two  spaces\nand lines", "two spaces and lines"),
+        ("", ""),
+    ] {
+        assert_eq!(normalised(text), expected);
+    }
+}

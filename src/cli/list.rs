@@ -1,0 +1,246 @@
+//! One address, or the list: lookup, explain, suppress, release, list.
+
+use anyhow::{Result, anyhow};
+use serde_json::{Value, json};
+
+use super::args::{Explain, Filter, List, Lookup, Release, Suppress};
+use super::backend::Backend;
+use super::when::{Direction, moment};
+use super::{Answer, Console, print};
+use crate::classify::Class;
+use crate::config::nearest;
+use crate::mail::Timestamp;
+use crate::service::{ListQuery, ServiceError};
+
+/// Entries that are asked for at a time.
+pub(super) const PAGE: usize = 1000;
+
+pub(super) fn lookup(
+    args: &Lookup,
+    backend: &dyn Backend,
+    console: &mut Console<'_>,
+) -> Result<Answer> {
+    let mut all = true;
+    for address in &args.addresses {
+        let entry = backend.suppression(address, args.scope.as_deref())?;
+        all &= entry.is_some();
+        match (entry, args.json) {
+            (Some(entry), true) => writeln!(console.out, "{entry}")?,
+            (None, true) => {
+                let scope = args.scope.as_deref();
+                let told = json!({"address": address, "scope": scope, "state": null});
+                writeln!(console.out, "{told}")?;
+            }
+            (Some(entry), false) => {
+                writeln!(console.out, "{}", print::visible(&sentence(address, &entry)))?;
+            }
+            (None, false) => {
+                writeln!(console.out, "{}  not suppressed", print::visible(address))?;
+            }
+        }
+    }
+    Ok(Answer::yes_if(all))
+}
+
+/// An entry in one line.
+fn sentence(address: &str, entry: &Value) -> String {
+    let field = |name: &str| entry.get(name).map(print::plain).filter(|text| !text.is_empty());
+    let mut line = format!("{address}  {}", field("state").unwrap_or_default());
+    if let Some(reason) = field("reason") {
+        line += &format!("  {reason}");
+    }
+    if let Some(category) = field("category") {
+        line += &format!(" ({category})");
+    }
+    for (word, name) in
+        [(" since", "since"), (" until", "until"), ("  scope", "scope"), ("  rule", "rule")]
+    {
+        // `*` is every scope, and needs no words.
+        if let Some(value) = field(name).filter(|value| value != "*") {
+            line += &format!("{word} {value}");
+        }
+    }
+    line
+}
+
+pub(super) fn explain(
+    args: &Explain,
+    backend: &dyn Backend,
+    console: &mut Console<'_>,
+) -> Result<Answer> {
+    let told = match backend.explain(&args.address) {
+        Err(ServiceError::NotFound(why)) => {
+            console.say(&why);
+            return Ok(Answer::No);
+        }
+        told => told?,
+    };
+    show(&told, args.json, console)?;
+    Ok(Answer::Yes)
+}
+
+pub(super) fn suppress(
+    args: &Suppress,
+    backend: &dyn Backend,
+    console: &mut Console<'_>,
+) -> Result<Answer> {
+    let until = at(args.until.as_deref(), console.now, Direction::Ahead)?;
+    if until.is_some_and(|until| until <= console.now) {
+        return Err(anyhow!("--until is in the past, write a later moment or leave it out"));
+    }
+    let reason = said(&args.reason)?;
+    let entry = backend.suppress(&args.address, &args.scope, reason, until)?;
+    show(&entry, args.json, console)?;
+    Ok(Answer::Yes)
+}
+
+pub(super) fn release(
+    args: &Release,
+    backend: &dyn Backend,
+    console: &mut Console<'_>,
+) -> Result<Answer> {
+    match backend.release(&args.address, &args.scope, said(&args.reason)?) {
+        Err(ServiceError::NotFound(why)) => {
+            console.say(&why);
+            Ok(Answer::No)
+        }
+        told => {
+            show(&told?, args.json, console)?;
+            Ok(Answer::Yes)
+        }
+    }
+}
+
+/// A reason that says something: it is all that whoever asks later will find.
+pub(super) fn said(reason: &str) -> Result<&str> {
+    let reason = reason.trim();
+    if reason.is_empty() {
+        return Err(anyhow!("--reason is empty, write why: whoever asks later sees nothing else"));
+    }
+    Ok(reason)
+}
+
+pub(super) fn show(value: &Value, json: bool, console: &mut Console<'_>) -> Result<()> {
+    if json {
+        writeln!(console.out, "{value}")?;
+    } else {
+        print::outline(console.out, value, 0)?;
+    }
+    Ok(())
+}
+
+pub(super) fn at(
+    text: Option<&str>,
+    now: Timestamp,
+    direction: Direction,
+) -> Result<Option<Timestamp>> {
+    text.map(|text| moment(text, now, direction).map_err(|why| anyhow!(why))).transpose()
+}
+
+/// The query for a filter, page size not yet chosen.
+pub(super) fn query(filter: &Filter, now: Timestamp) -> Result<ListQuery> {
+    let class = filter.class.as_deref().map(class).transpose()?;
+    Ok(ListQuery {
+        limit: PAGE,
+        cursor: None,
+        domain: filter.domain.clone(),
+        class,
+        since: at(filter.since.as_deref(), now, Direction::Back)?,
+        scope: filter.scope.clone(),
+    })
+}
+
+fn class(word: &str) -> Result<Class> {
+    Class::parse(word).ok_or_else(|| {
+        let words: Vec<&str> = Class::ALL.iter().map(|class| class.as_str()).collect();
+        match nearest(word, words.iter().copied()) {
+            Some(meant) => anyhow!("\"{word}\" is no class, did you mean \"{meant}\"?"),
+            None => anyhow!("\"{word}\" is no class, known are: {}", words.join(", ")),
+        }
+    })
+}
+
+/// Calls `each` for every entry of a query, page by page, until it answers false.
+pub(super) fn entries(
+    mut query: ListQuery,
+    backend: &dyn Backend,
+    each: &mut dyn FnMut(&Value) -> Result<bool>,
+) -> Result<()> {
+    loop {
+        let page = backend.list(&query)?;
+        for entry in &page.entries {
+            if !each(entry)? {
+                return Ok(());
+            }
+        }
+        match page.next {
+            // A page that leads to itself would never end.
+            Some(next) if query.cursor.as_ref() != Some(&next) => query.cursor = Some(next),
+            _ => return Ok(()),
+        }
+    }
+}
+
+pub(super) fn list(
+    args: &List,
+    backend: &dyn Backend,
+    console: &mut Console<'_>,
+) -> Result<Answer> {
+    let mut query = query(&args.filter, console.now)?;
+    let mut left = args.limit.unwrap_or(usize::MAX);
+    query.limit = left.clamp(1, PAGE);
+    entries(query, backend, &mut |entry| {
+        if left == 0 {
+            return Ok(false);
+        }
+        left -= 1;
+        if args.json {
+            writeln!(console.out, "{entry}")?;
+        } else {
+            let address = entry.get("address").map(print::plain).unwrap_or_default();
+            writeln!(console.out, "{}", print::visible(&sentence(&address, entry)))?;
+        }
+        Ok(true)
+    })?;
+    Ok(Answer::Yes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_in_one_line() {
+        for (entry, expected) in [
+            (
+                json!({"state": "suppressed", "reason": "user-unknown", "category": "hard",
+                    "since": "2026-11-22T10:00:00Z", "until": null, "scope": "*",
+                    "rule": "iana/5.1.1"}),
+                "u@example.com  suppressed  user-unknown (hard) since 2026-11-22T10:00:00Z  rule \
+                 iana/5.1.1",
+            ),
+            (
+                json!({"state": "held", "scope": "news", "until": "2026-12-01T00:00:00Z"}),
+                "u@example.com  held until 2026-12-01T00:00:00Z  scope news",
+            ),
+            (json!({}), "u@example.com  "),
+        ] {
+            assert_eq!(sentence("u@example.com", &entry), expected);
+        }
+    }
+
+    #[test]
+    fn a_misspelt_class_is_named() {
+        let word = Class::ALL[0].as_str();
+        assert!(class(word).is_ok());
+        let wrong = format!("{word}x");
+        let error = class(&wrong).expect_err("no class").to_string();
+        assert_eq!(error, format!("\"{wrong}\" is no class, did you mean \"{word}\"?"));
+    }
+
+    #[test]
+    fn a_reason_says_something() {
+        assert_eq!(said(" by phone ").ok(), Some("by phone"));
+        assert!(said("  ").is_err());
+    }
+}

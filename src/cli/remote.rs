@@ -1,0 +1,291 @@
+//! The running service over HTTP (INTERFACE section 5). The token comes from `$BOUNCED_TOKEN`:
+//! an argument would stand in the process list.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use ureq::http::Response;
+use ureq::{Agent, Body};
+
+use super::backend::Backend;
+use crate::event::Act;
+use crate::mail::Timestamp;
+use crate::service::{ImportEntry, ImportOutcome, ListPage, ListQuery, ServiceError};
+
+/// How long an answer may take; a commit waits for a disk.
+const ANSWER: Duration = Duration::from_secs(120);
+/// Largest answer read: ten thousand events, or one very long history.
+const MAX_ANSWER: u64 = 256 << 20;
+/// The problem code of an address that may be mailed.
+const NOT_SUPPRESSED: &str = "not-suppressed";
+
+/// A client of one service.
+pub struct Remote {
+    agent: Agent,
+    base: String,
+    authorization: Option<String>,
+}
+
+impl Remote {
+    /// A client; takes the token from the environment.
+    pub fn new(address: SocketAddr) -> Self {
+        let token = std::env::var("BOUNCED_TOKEN").ok().filter(|token| !token.is_empty());
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            // A proxy of the environment has no business between us and our own machine.
+            .proxy(None)
+            .timeout_connect(Some(Duration::from_secs(5)))
+            .timeout_recv_response(Some(ANSWER))
+            .build()
+            .new_agent();
+        Self {
+            agent,
+            base: format!("http://{address}"),
+            authorization: token.map(|token| format!("Bearer {token}")),
+        }
+    }
+
+    fn get(&self, path: &str) -> Result<(u16, Vec<u8>), ServiceError> {
+        let mut request = self.agent.get(format!("{}{path}", self.base));
+        if let Some(token) = &self.authorization {
+            request = request.header("authorization", token);
+        }
+        self.read(request.call())
+    }
+
+    fn delete(&self, path: &str) -> Result<(u16, Vec<u8>), ServiceError> {
+        let mut request = self.agent.delete(format!("{}{path}", self.base));
+        if let Some(token) = &self.authorization {
+            request = request.header("authorization", token);
+        }
+        self.read(request.call())
+    }
+
+    fn send(
+        &self,
+        put: bool,
+        path: &str,
+        content_type: &str,
+        body: &[u8],
+    ) -> Result<(u16, Vec<u8>), ServiceError> {
+        let url = format!("{}{path}", self.base);
+        let mut request = if put { self.agent.put(url) } else { self.agent.post(url) };
+        request = request.header("content-type", content_type);
+        if let Some(token) = &self.authorization {
+            request = request.header("authorization", token);
+        }
+        self.read(request.send(body))
+    }
+
+    fn read(
+        &self,
+        response: Result<Response<Body>, ureq::Error>,
+    ) -> Result<(u16, Vec<u8>), ServiceError> {
+        let lost = |e: ureq::Error| {
+            ServiceError::Busy(format!("the service at {} did not answer: {e}", self.base))
+        };
+        let mut response = response.map_err(lost)?;
+        let status = response.status().as_u16();
+        let body = response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec();
+        Ok((status, body.map_err(lost)?))
+    }
+
+    /// The JSON of an answer, or the error that it tells.
+    fn json(&self, answer: (u16, Vec<u8>)) -> Result<Value, ServiceError> {
+        let (status, body) = answer;
+        if status != 200 {
+            return Err(self.error(status, &body));
+        }
+        serde_json::from_slice(&body).map_err(|e| {
+            ServiceError::Internal(format!(
+                "the service at {} gave no JSON ({e}); is it bounced that listens there?",
+                self.base
+            ))
+        })
+    }
+
+    fn error(&self, status: u16, body: &[u8]) -> ServiceError {
+        let problem: Value = serde_json::from_slice(body).unwrap_or_default();
+        let detail = match problem.get("detail").and_then(Value::as_str) {
+            Some(detail) => detail.to_string(),
+            None => format!(
+                "the service at {} answered {status}; is it bounced that listens there?",
+                self.base
+            ),
+        };
+        match status {
+            401 | 403 => ServiceError::BadRequest(format!(
+                "{detail} (the command line sends the \
+                token in $BOUNCED_TOKEN)"
+            )),
+            400..=403 | 405..=428 => ServiceError::BadRequest(detail),
+            404 => ServiceError::NotFound(detail),
+            429 | 503 => ServiceError::Busy(detail),
+            507 => ServiceError::Full(detail),
+            _ => ServiceError::Internal(detail),
+        }
+    }
+
+    /// `GET /readyz`: whether it is ready, and its words.
+    pub fn readyz(&self) -> Result<(bool, String), ServiceError> {
+        let (status, body) = self.get("/readyz")?;
+        match status {
+            200 | 503 => Ok((status == 200, String::from_utf8_lossy(&body).into_owned())),
+            _ => Err(self.error(status, &body)),
+        }
+    }
+}
+
+impl Backend for Remote {
+    fn suppression(
+        &self,
+        address: &str,
+        scope: Option<&str>,
+    ) -> Result<Option<Value>, ServiceError> {
+        let query = query(&[("scope", scope)]);
+        let (status, body) = self.get(&format!("/v1/suppressions/{}{query}", encode(address)))?;
+        if status == 404 {
+            // Any other 404 is no answer to the question: a proxy, another program, an old path.
+            let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
+            if problem.get("code").is_some_and(|code| code == NOT_SUPPRESSED) {
+                return Ok(None);
+            }
+        }
+        self.json((status, body)).map(Some)
+    }
+
+    fn suppress(
+        &self,
+        address: &str,
+        scope: &str,
+        reason: &str,
+        until: Option<Timestamp>,
+    ) -> Result<Value, ServiceError> {
+        let body = json!({"scope": scope, "reason": reason, "until": until}).to_string();
+        let path = format!("/v1/suppressions/{}", encode(address));
+        self.json(self.send(true, &path, "application/json", body.as_bytes())?)
+    }
+
+    fn release(&self, address: &str, scope: &str, reason: &str) -> Result<Value, ServiceError> {
+        let query = query(&[("scope", Some(scope)), ("reason", Some(reason))]);
+        self.json(self.delete(&format!("/v1/suppressions/{}{query}", encode(address)))?)
+    }
+
+    fn list(&self, wanted: &ListQuery) -> Result<ListPage, ServiceError> {
+        let (limit, since) = (wanted.limit.to_string(), wanted.since.map(|t| t.to_string()));
+        let query = query(&[
+            ("limit", Some(&limit)),
+            ("cursor", wanted.cursor.as_deref()),
+            ("domain", wanted.domain.as_deref()),
+            ("class", wanted.class.map(|class| class.as_str())),
+            ("since", since.as_deref()),
+            ("scope", wanted.scope.as_deref()),
+        ]);
+        let mut page = self.json(self.get(&format!("/v1/suppressions{query}"))?)?;
+        let entries = match page.get_mut("entries").map(Value::take) {
+            Some(Value::Array(entries)) => entries,
+            _ => return Err(ServiceError::Internal("a page without entries came back".into())),
+        };
+        Ok(ListPage { entries, next: page.get("next").and_then(Value::as_str).map(str::to_string) })
+    }
+
+    fn import(&self, entries: Vec<ImportEntry>) -> Result<ImportOutcome, ServiceError> {
+        let mut body = Vec::new();
+        for ImportEntry { address, scope, reason, until } in &entries {
+            let line =
+                json!({"address": address, "scope": scope, "reason": reason, "until": until});
+            body.extend_from_slice(line.to_string().as_bytes());
+            body.push(b'\n');
+        }
+        let path = "/v1/suppressions:import";
+        let told = self.json(self.send(false, path, "application/x-ndjson", &body)?)?;
+        let number = |name: &str| told.get(name).and_then(Value::as_u64).unwrap_or(0);
+        let refusals = told.get("refusals").and_then(Value::as_array);
+        let mut refused: Vec<(usize, String)> = refusals
+            .into_iter()
+            .flatten()
+            .filter_map(|one| {
+                let line = usize::try_from(one.get("line")?.as_u64()?).ok()?;
+                Some((line.checked_sub(1)?, one.get("error")?.as_str()?.to_string()))
+            })
+            .collect();
+        // The service shows the first refusals and counts them all.
+        let shown = refused.len() as u64;
+        if number("refused") > shown {
+            let more = number("refused") - shown;
+            refused.push((entries.len(), format!("and {more} more lines of this batch")));
+        }
+        Ok(ImportOutcome {
+            suppressed: number("suppressed"),
+            unchanged: number("unchanged"),
+            refused,
+        })
+    }
+
+    fn explain(&self, address: &str) -> Result<Value, ServiceError> {
+        self.json(self.get(&format!("/v1/addresses/{}", encode(address)))?)
+    }
+
+    fn events(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, ServiceError> {
+        let (status, body) = self.get(&format!("/v1/events?from={from}&limit={limit}"))?;
+        if status != 200 {
+            return Err(self.error(status, &body));
+        }
+        let text = String::from_utf8(body)
+            .map_err(|_| ServiceError::Internal("the journal is not UTF-8".to_string()))?;
+        text.lines().filter(|line| !line.is_empty()).map(with_seq).collect()
+    }
+
+    fn message(&self, data: Vec<u8>, to: Option<&str>) -> Result<Value, ServiceError> {
+        let path = format!("/v1/messages{}", query(&[("to", to)]));
+        self.json(self.send(false, &path, "message/rfc822", &data)?)
+    }
+
+    fn act(&self, act: Act, dry_run: bool) -> Result<Value, ServiceError> {
+        let body = serde_json::to_vec(&act)
+            .map_err(|e| ServiceError::Internal(format!("the act cannot be written: {e}")))?;
+        let path = if dry_run { "/v1/acts?dry_run=true" } else { "/v1/acts" };
+        self.json(self.send(false, path, "application/json", &body)?)
+    }
+}
+
+fn with_seq(line: &str) -> Result<(u64, String), ServiceError> {
+    let event: Value = serde_json::from_str(line)
+        .map_err(|e| ServiceError::Internal(format!("an event is no JSON: {e}")))?;
+    let seq = event.get("seq").and_then(Value::as_u64);
+    let seq = seq.ok_or_else(|| ServiceError::Internal("an event has no seq".to_string()))?;
+    Ok((seq, line.to_string()))
+}
+
+/// `?a=b&c=d` of the parameters that are there.
+fn query(parameters: &[(&str, Option<&str>)]) -> String {
+    let mut query = String::new();
+    for (name, value) in parameters {
+        if let Some(value) = value {
+            query.push(if query.is_empty() { '?' } else { '&' });
+            query.push_str(name);
+            query.push('=');
+            query.push_str(&encode(value));
+        }
+    }
+    query
+}
+
+/// Percent-encodes all but unreserved characters (RFC 3986 section 2.3).
+fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+#[path = "remote_tests.rs"]
+mod tests;

@@ -1,0 +1,332 @@
+//! `RawConfig` to [`Config`]: reads units, names and secrets, and refuses dangerous combinations.
+//! Everything that is wrong is collected, so that a person repairs a file in one round.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::load::{Origin, Problem};
+use super::raw::{RawConfig, RawJournal, RawKey, RawSmtp, RawStore, RawTls, RawVerp};
+use super::value::{domain, listen};
+use super::{
+    Config, Engine, Http, Journal, KeepRaw, Listen, Log, LogFormat, Privacy, Smtp, Store, TlsFiles,
+    Verp,
+};
+
+/// Smallest `smtp.max_message`: any smaller one refuses ordinary reports.
+pub const MIN_MESSAGE: u64 = 16 * 1024;
+/// Largest `smtp.max_message`: a message is held in memory while it is received.
+pub const MAX_MESSAGE: u64 = 256 * 1024 * 1024;
+/// Shortest secret; 16 octets are 128 bits when they are random.
+pub const MIN_SECRET_OCTETS: usize = 16;
+
+pub(super) fn check(
+    raw: RawConfig,
+    origin: &Origin,
+) -> Result<(Config, Vec<String>), Vec<Problem>> {
+    let mut check = Check { origin, problems: Vec::new(), notes: Vec::new() };
+    let default = Config::default();
+    let lmtp = raw.lmtp.unwrap_or_default().listen;
+    let lookup = raw.lookup.unwrap_or_default().listen;
+    let http = raw.http.unwrap_or_default();
+    let config = Config {
+        hostname: check.hostname(raw.hostname, default.hostname),
+        data_dir: check.path("data_dir", raw.data_dir).unwrap_or(default.data_dir),
+        smtp: check.smtp(raw.smtp.unwrap_or_default()),
+        lmtp: check.listen("lmtp.listen", lmtp, default.lmtp),
+        verp: check.verp(raw.verp.unwrap_or_default(), default.verp),
+        http: Http {
+            listen: check.listen("http.listen", http.listen, default.http.listen),
+            tokens_file: check.optional_path(http.tokens_file),
+        },
+        lookup: check.listen("lookup.listen", lookup, default.lookup),
+        policy_table: raw.policy.unwrap_or_default(),
+        journal: check.journal(raw.journal.unwrap_or_default(), default.journal),
+        store: check.store(raw.store.unwrap_or_default(), default.store),
+        rules_dir: match raw.rules.unwrap_or_default().dir {
+            None => default.rules_dir,
+            dir => check.optional_path(dir),
+        },
+        privacy: Privacy {
+            hash_key: check.hash_key(raw.privacy.unwrap_or_default().hash_key_file),
+        },
+        log: Log { format: check.log_format(raw.log.unwrap_or_default().format) },
+    };
+    check.combinations(&config);
+    if check.problems.is_empty() { Ok((config, check.notes)) } else { Err(check.problems) }
+}
+
+pub(super) struct Check<'a> {
+    pub(super) origin: &'a Origin,
+    problems: Vec<Problem>,
+    pub(super) notes: Vec<String>,
+}
+
+impl Check<'_> {
+    pub(super) fn wrong(&mut self, key: &str, text: impl Into<String>) {
+        self.problems.push(Problem { line: self.origin.line(key), text: text.into() });
+    }
+
+    fn hostname(&mut self, given: Option<String>, default: String) -> String {
+        let Some(given) = given else { return default };
+        match domain(&given) {
+            Ok(name) => name,
+            Err(why) => {
+                self.wrong(
+                    "hostname",
+                    format!(
+                        "hostname \"{given}\" {why}, write a name such as \"bounce.example.com\""
+                    ),
+                );
+                default
+            }
+        }
+    }
+
+    fn path(&mut self, key: &str, given: Option<String>) -> Option<PathBuf> {
+        let given = given?;
+        if given.is_empty() {
+            self.wrong(key, format!("{key} is empty, write a path or leave the key out"));
+            return None;
+        }
+        Some(PathBuf::from(given))
+    }
+
+    /// Empty means none, as the shipped file shows it.
+    fn optional_path(&self, given: Option<String>) -> Option<PathBuf> {
+        given.filter(|text| !text.is_empty()).map(PathBuf::from)
+    }
+
+    fn listen(
+        &mut self,
+        key: &str,
+        given: Option<Vec<String>>,
+        default: Vec<Listen>,
+    ) -> Vec<Listen> {
+        let Some(given) = given else { return default };
+        let mut listens = Vec::new();
+        for (i, text) in given.iter().enumerate() {
+            match listen(text) {
+                Ok(listen) => listens.push(listen),
+                Err(why) => self.wrong(&format!("{key}[{i}]"), format!("{key}: {why}")),
+            }
+        }
+        listens
+    }
+
+    fn smtp(&mut self, raw: RawSmtp) -> Smtp {
+        let default = Smtp::default();
+        let sizes = MIN_MESSAGE..=MAX_MESSAGE;
+        Smtp {
+            listen: self.listen("smtp.listen", raw.listen, default.listen),
+            domains: self.domains(raw.domains.unwrap_or_default()),
+            max_message: self.size("smtp.max_message", raw.max_message, default.max_message, sizes),
+            max_connections: self.count(
+                "smtp.max_connections",
+                raw.max_connections,
+                default.max_connections,
+                1..=1_000_000,
+            ),
+            max_connections_per_ip: self.count(
+                "smtp.max_connections_per_ip",
+                raw.max_connections_per_ip,
+                default.max_connections_per_ip,
+                1..=1_000_000,
+            ),
+            max_recipients: self.count(
+                "smtp.max_recipients",
+                raw.max_recipients,
+                default.max_recipients,
+                1..=10_000,
+            ),
+            command_timeout: self.duration(
+                "smtp.command_timeout",
+                raw.command_timeout,
+                default.command_timeout,
+                (Duration::from_secs(1), "1s"),
+                (Duration::from_secs(3600), "1h"),
+            ),
+            tls: self.tls(raw.tls.unwrap_or_default()),
+            reject_bare_newline: self.word(
+                "smtp.bare_newline",
+                raw.bare_newline,
+                &[("normalize", false), ("reject", true)],
+                default.reject_bare_newline,
+            ),
+        }
+    }
+
+    fn domains(&mut self, given: Vec<String>) -> Vec<String> {
+        let mut domains = Vec::new();
+        for (i, text) in given.iter().enumerate() {
+            let key = format!("smtp.domains[{i}]");
+            if let Some((_, behind)) = text.rsplit_once('@') {
+                let text = format!(
+                    "smtp.domains: \"{text}\" is an address, write its domain: \"{behind}\""
+                );
+                self.wrong(&key, text);
+                continue;
+            }
+            match domain(text) {
+                Ok(name) if domains.contains(&name) => self.wrong(
+                    &key,
+                    format!("smtp.domains: \"{text}\" is given twice, remove one of the two"),
+                ),
+                Ok(name) => domains.push(name),
+                Err(why) => self.wrong(
+                    &key,
+                    format!(
+                        "smtp.domains: \"{text}\" {why}, write a name such as \"bounce.example.com\""
+                    ),
+                ),
+            }
+        }
+        domains
+    }
+
+    fn tls(&mut self, raw: RawTls) -> Option<TlsFiles> {
+        let (cert, key) = (self.optional_path(raw.cert), self.optional_path(raw.key));
+        match (cert, key) {
+            (Some(cert), Some(key)) => Some(TlsFiles { cert, key }),
+            (None, None) => None,
+            (Some(_), None) => {
+                self.wrong(
+                    "smtp.tls.key",
+                    "[smtp.tls] has a cert and no key, write key = \"certs/NAME/privkey.pem\" too",
+                );
+                None
+            }
+            (None, Some(_)) => {
+                self.wrong(
+                    "smtp.tls.cert",
+                    "[smtp.tls] has a key and no cert, write cert = \"certs/NAME/fullchain.pem\" too",
+                );
+                None
+            }
+        }
+    }
+
+    fn verp(&mut self, raw: RawVerp, default: Verp) -> Verp {
+        let (mut signed, mut plain) = (default.signed, default.plain);
+        if let Some(schemes) = raw.schemes {
+            (signed, plain) = (false, false);
+            for (i, scheme) in schemes.iter().enumerate() {
+                match scheme.as_str() {
+                    "signed" => signed = true,
+                    "plain" => plain = true,
+                    _ => self.wrong(
+                        &format!("verp.schemes[{i}]"),
+                        format!(
+                            "verp.schemes: \"{scheme}\" is unknown, write \"signed\" or \"plain\""
+                        ),
+                    ),
+                }
+            }
+            if schemes.is_empty() {
+                self.wrong(
+                    "verp.schemes",
+                    "verp.schemes is empty, so no bounce could be tied to a mailing, write \
+                     [\"signed\", \"plain\"]",
+                );
+            }
+        }
+        let keys = self.keys(raw.keys.unwrap_or_default());
+        let max_age = self.duration(
+            "verp.max_age",
+            raw.max_age,
+            default.max_age,
+            // A token carries the day it was made on, not the hour.
+            (Duration::from_secs(86_400), "1d"),
+            (Duration::from_secs(366 * 86_400), "366d"),
+        );
+        Verp { signed, plain, keys, max_age }
+    }
+
+    fn keys(&mut self, raw: Vec<RawKey>) -> Vec<(String, Vec<u8>)> {
+        let mut keys: Vec<(String, Vec<u8>)> = Vec::new();
+        for (i, key) in raw.into_iter().enumerate() {
+            let at = |field: &str| format!("verp.keys[{i}].{field}");
+            let Some(id) = key.id else {
+                self.wrong(&at("id"), "[[verp.keys]] has no id, write id = \"a\"");
+                continue;
+            };
+            // It stands in logs and metrics.
+            let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+            if !(1..=32).contains(&id.len()) || !id.bytes().all(word) {
+                let text = format!(
+                    "the key id {id:?} is not 1 to 32 letters, digits, `-` or `_`, write id = \"a\""
+                );
+                self.wrong(&at("id"), text);
+            }
+            if keys.iter().any(|(known, _)| *known == id) {
+                let text = format!("the key id \"{id}\" is given twice, write another one");
+                self.wrong(&at("id"), text);
+            }
+            let Some(file) = key.secret_file.filter(|file| !file.is_empty()) else {
+                self.wrong(
+                    &at("secret_file"),
+                    format!("the key \"{id}\" has no secret, write secret_file = \"FILE\""),
+                );
+                continue;
+            };
+            if let Some(secret) = self.secret(&at("secret_file"), "secret_file", &file) {
+                keys.push((id, secret));
+            }
+        }
+        keys
+    }
+
+    fn hash_key(&mut self, file: Option<String>) -> Option<Vec<u8>> {
+        let file = file.filter(|file| !file.is_empty())?;
+        self.secret("privacy.hash_key_file", "hash_key_file", &file)
+    }
+
+    fn journal(&mut self, raw: RawJournal, default: Journal) -> Journal {
+        let (hour, century) =
+            ((Duration::from_secs(3600), "1h"), (Duration::from_secs(36_500 * 86_400), "36500d"));
+        Journal {
+            keep: self.duration("journal.keep", raw.keep, default.keep, hour, century),
+            raw: self.word(
+                "journal.raw",
+                raw.raw,
+                &[
+                    ("none", KeepRaw::None),
+                    ("unrecognised", KeepRaw::Unrecognised),
+                    ("all", KeepRaw::All),
+                ],
+                default.raw,
+            ),
+            raw_keep: self.duration(
+                "journal.raw_keep",
+                raw.raw_keep,
+                default.raw_keep,
+                hour,
+                century,
+            ),
+            raw_quota: self.size(
+                "journal.raw_quota",
+                raw.raw_quota,
+                default.raw_quota,
+                MIN_MESSAGE..=u64::MAX,
+            ),
+        }
+    }
+
+    fn store(&mut self, raw: RawStore, default: Store) -> Store {
+        const MIB: u64 = 1 << 20;
+        Store {
+            engine: self.word(
+                "store.engine",
+                raw.engine,
+                &[("sled", Engine::Sled)],
+                default.engine,
+            ),
+            cache: self.size("store.cache", raw.cache, default.cache, MIB..=MIB << 20),
+            min_free: self.size("store.min_free", raw.min_free, default.min_free, MIB..=MIB << 20),
+        }
+    }
+
+    fn log_format(&mut self, given: Option<String>) -> LogFormat {
+        let words = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+        self.word("log.format", given, &words, LogFormat::Text)
+    }
+}

@@ -1,0 +1,129 @@
+//! What each value allows and all of them together do not: dangerous combinations are refused
+//! with a sentence, doubtful ones become notes.
+
+use super::check::Check;
+use super::{Config, Listen};
+
+impl Check<'_> {
+    /// What each value allows and all of them together do not.
+    pub(super) fn combinations(&mut self, config: &Config) {
+        let open = |listens: &[Listen]| listens.iter().find(|l| !l.is_local()).cloned();
+        for (key, listens) in [("smtp.listen", &config.smtp.listen), ("lmtp.listen", &config.lmtp)]
+        {
+            let Some(listen) = open(listens) else { continue };
+            if config.smtp.domains.is_empty() && !self.origin_refused("smtp.domains") {
+                let text = format!(
+                    "{key} {listen} can be reached from other machines and no recipient domain is \
+                     given, write domains = [\"bounce.example.com\"] below [smtp]"
+                );
+                self.wrong(key, text);
+            }
+            if !self.origin.writes("hostname") {
+                let text = format!(
+                    "{key} {listen} can be reached from other machines and needs a name to greet \
+                     them with, write hostname = \"bounce.example.com\" above the first [table]"
+                );
+                self.wrong(key, text);
+            }
+        }
+        if let (Some(listen), None) = (open(&config.http.listen), &config.http.tokens_file) {
+            let text = format!(
+                "http.listen {listen} can be reached from other machines and would let them change \
+                 the list without a token, write tokens_file = \"FILE\" below [http] or listen on \
+                 127.0.0.1"
+            );
+            self.wrong("http.listen", text);
+        }
+        for (i, listen) in config.lmtp.iter().enumerate() {
+            if matches!(listen, Listen::Tcp(address) if address.port() == 25) {
+                let key = format!("lmtp.listen[{i}]");
+                self.wrong(
+                    &key,
+                    format!(
+                        "lmtp.listen {listen}: LMTP must not use port 25 (RFC 2033 section 5), \
+                         write port 2424 or \"unix:/run/bounced/lmtp.sock\""
+                    ),
+                );
+            }
+        }
+        if config.smtp.listen.is_empty() && config.lmtp.is_empty() {
+            self.empty_listen();
+        }
+        self.collisions(config);
+        self.trust(config);
+        if let Some(listen) = open(&config.lookup) {
+            let at = self.origin.at("lookup.listen");
+            self.notes.push(format!(
+                "{at}: lookup.listen {listen} can be reached from other machines, and the lookup \
+                 protocols know no password: let a firewall say who may ask"
+            ));
+        }
+    }
+
+    /// A wrong entry was reported already; its absence is no second problem.
+    fn origin_refused(&self, key: &str) -> bool {
+        self.origin.writes(&format!("{key}[0]"))
+    }
+
+    fn empty_listen(&mut self) {
+        if !self.origin_refused("smtp.listen") && !self.origin_refused("lmtp.listen") {
+            self.wrong(
+                "smtp.listen",
+                "neither smtp.listen nor lmtp.listen names an address, so no mail could come in, \
+                 write listen = [\"127.0.0.1:2525\"] below [smtp]",
+            );
+        }
+    }
+
+    fn collisions(&mut self, config: &Config) {
+        let mut seen: Vec<(String, &Listen)> = Vec::new();
+        for (key, listens) in [
+            ("smtp.listen", &config.smtp.listen),
+            ("lmtp.listen", &config.lmtp),
+            ("http.listen", &config.http.listen),
+            ("lookup.listen", &config.lookup),
+        ] {
+            for listen in listens {
+                if let Some((other, taken)) = seen.iter().find(|(_, l)| l.collides_with(listen)) {
+                    let text =
+                        format!("{key} {listen} collides with {other} {taken}, write another port");
+                    self.wrong(key, text);
+                }
+                seen.push((key.to_string(), listen));
+            }
+        }
+    }
+
+    /// Who may suppress (POLICY section 2).
+    fn trust(&mut self, config: &Config) {
+        let verp = &config.verp;
+        if verp.signed && !verp.plain && verp.keys.is_empty() && !self.origin_refused("verp.keys") {
+            self.wrong(
+                "verp.schemes",
+                "verp.schemes wants signed addresses and there is no key to check them with, write \
+                 [[verp.keys]] with id and secret_file, or schemes = [\"signed\", \"plain\"]",
+            );
+        }
+        if !verp.signed && !verp.keys.is_empty() {
+            self.wrong(
+                "verp.schemes",
+                "verp.schemes leaves \"signed\" out and there are keys for signed addresses, write \
+                 schemes = [\"signed\"] or remove [[verp.keys]]",
+            );
+        } else if verp.plain && !verp.keys.is_empty() {
+            let at = self.origin.at("verp.schemes");
+            self.notes.push(format!(
+                "{at}: a key is configured, so only signed return paths suppress; reports to plain \
+                 ones are kept and shown and count in nothing (verp.schemes = [\"signed\"] refuses \
+                 them)"
+            ));
+        }
+        if verp.keys.is_empty() && config.smtp.listen.iter().any(|listen| !listen.is_local()) {
+            self.notes.push(
+                "no [[verp.keys]]: anyone who can send mail to this server can forge a bounce and \
+                 have an address suppressed"
+                    .to_string(),
+            );
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! The checked, typed configuration (INTERFACE section 3). Text becomes a `RawConfig` (serde),
+//! which becomes a [`Config`] once; below this module values are already right.
+//!
+//! Promises: an unknown key is an error, never silence; every error names file, line and remedy;
+//! a file that holds nothing gives [`Config::default`], which is what `config/bounced.toml` shows.
+//! Secrets are read from their files here and never printed. Relative paths count from the
+//! working directory, not from the folder of the file, so that a flag and a key mean the same.
+
+mod check;
+mod combine;
+mod hint;
+mod load;
+mod raw;
+mod units;
+mod value;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use check::{MAX_MESSAGE, MIN_MESSAGE, MIN_SECRET_OCTETS};
+pub use hint::{DEFAULT_FILE, nearest, uncomment};
+pub use load::{ConfigError, Loaded, Origin, Problem, SEARCH};
+pub use units::{parse_duration, parse_size, print_size};
+
+/// Everything that `serve` needs to know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Greeting and EHLO.
+    pub hostname: String,
+    /// Journal and view live here.
+    pub data_dir: PathBuf,
+    /// SMTP listeners.
+    pub smtp: Smtp,
+    /// LMTP listeners.
+    pub lmtp: Vec<Listen>,
+    /// Return-path addresses.
+    pub verp: Verp,
+    /// HTTP API.
+    pub http: Http,
+    /// Lookup port.
+    pub lookup: Vec<Listen>,
+    /// `[policy]` as it was written; `policy::Policy` reads and checks it.
+    pub policy_table: toml::Table,
+    /// How long journal and raw messages are kept.
+    pub journal: Journal,
+    /// The view.
+    pub store: Store,
+    /// Operator rules. Skipped when it is the default and is not there.
+    pub rules_dir: Option<PathBuf>,
+    /// Hashing of addresses at rest.
+    pub privacy: Privacy,
+    /// Log lines.
+    pub log: Log,
+}
+
+/// `[smtp]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Smtp {
+    /// Where to listen.
+    pub listen: Vec<Listen>,
+    /// RCPT domains, lower case, A-labels. Empty: every domain (loopback only).
+    pub domains: Vec<String>,
+    /// Octets of a message.
+    pub max_message: u64,
+    /// Sessions in all.
+    pub max_connections: usize,
+    /// Sessions from one address (IPv6: one /64).
+    pub max_connections_per_ip: usize,
+    /// Recipients of one transaction; RFC 5321 section 4.5.3.1.8 wants at least 100.
+    pub max_recipients: usize,
+    /// How long a client may take for one command (RFC 5321 section 4.5.3.2.7).
+    pub command_timeout: Duration,
+    /// Certificate and key; None: no STARTTLS.
+    pub tls: Option<TlsFiles>,
+    /// `reject`: a bare CR or LF in DATA is answered 550 5.5.2 instead of being normalised.
+    pub reject_bare_newline: bool,
+}
+
+/// `[smtp.tls]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// PEM chain.
+    pub cert: PathBuf,
+    /// PEM key.
+    pub key: PathBuf,
+}
+
+/// A listening address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// `127.0.0.1:2525`
+    Tcp(SocketAddr),
+    /// `unix:/run/bounced/lmtp.sock`
+    Unix(PathBuf),
+}
+
+impl Listen {
+    /// Only programs on this machine can reach it.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            Self::Unix(_) => true,
+        }
+    }
+
+    /// Two listeners that cannot both be opened.
+    pub fn collides_with(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Tcp(a), Self::Tcp(b)) => {
+                let any = a.ip().is_unspecified() || b.ip().is_unspecified();
+                a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || any)
+            }
+            (Self::Unix(a), Self::Unix(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+impl std::fmt::Display for Listen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// `[verp]`
+#[derive(Clone, PartialEq, Eq)]
+pub struct Verp {
+    /// `signed` is accepted.
+    pub signed: bool,
+    /// `plain` is accepted.
+    pub plain: bool,
+    /// `(id, secret)`; the first signs, all verify. Secrets were read from their files.
+    pub keys: Vec<(String, Vec<u8>)>,
+    /// Oldest token that is still accepted.
+    pub max_age: Duration,
+}
+
+impl std::fmt::Debug for Verp {
+    /// Key ids only: a log line or a panic text must not carry a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ids: Vec<&str> = self.keys.iter().map(|(id, _)| id.as_str()).collect();
+        f.debug_struct("Verp")
+            .field("signed", &self.signed)
+            .field("plain", &self.plain)
+            .field("key_ids", &ids)
+            .field("max_age", &self.max_age)
+            .finish()
+    }
+}
+
+/// `[http]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http {
+    /// Where to listen.
+    pub listen: Vec<Listen>,
+    /// Token file; None: loopback only, reading and changing without a token.
+    pub tokens_file: Option<PathBuf>,
+}
+
+/// `[journal]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Journal {
+    /// How long events are kept behind a checkpoint.
+    pub keep: Duration,
+    /// Which raw messages are kept.
+    pub raw: KeepRaw,
+    /// How long raw messages are kept.
+    pub raw_keep: Duration,
+    /// Octets of raw messages at most.
+    pub raw_quota: u64,
+}
+
+/// `journal.raw`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeepRaw {
+    /// None.
+    None,
+    /// Those that no recogniser could read.
+    Unrecognised,
+    /// All.
+    All,
+}
+
+/// `[store]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// Which engine holds the view.
+    pub engine: Engine,
+    /// Octets of memory for its cache.
+    pub cache: u64,
+    /// Octets that must stay free on the file system; below, mail is answered 452 4.3.1.
+    pub min_free: u64,
+}
+
+/// `store.engine`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// Embedded, in `data_dir`.
+    Sled,
+}
+
+/// `[privacy]`
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Privacy {
+    /// Key for hashing addresses at rest, read from its file; None: they are kept as they are.
+    pub hash_key: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Privacy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Privacy").field("hashes_addresses", &self.hash_key.is_some()).finish()
+    }
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// How a log line looks.
+    pub format: LogFormat,
+}
+
+/// `log.format`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `key=value`.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+const MIB: u64 = 1024 * 1024;
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn loopback(port: u16) -> Vec<Listen> {
+    vec![Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))]
+}
+
+impl Default for Config {
+    /// What `bounced serve` runs on when no file is found: loopback only.
+    fn default() -> Self {
+        Self {
+            hostname: "localhost".to_string(),
+            data_dir: PathBuf::from("./bounced-data"),
+            smtp: Smtp::default(),
+            lmtp: Vec::new(),
+            verp: Verp { signed: true, plain: true, keys: Vec::new(), max_age: 30 * DAY },
+            http: Http { listen: loopback(8525), tokens_file: None },
+            lookup: loopback(8526),
+            policy_table: toml::Table::new(),
+            journal: Journal {
+                keep: 90 * DAY,
+                raw: KeepRaw::Unrecognised,
+                raw_keep: 7 * DAY,
+                raw_quota: 1024 * MIB,
+            },
+            store: Store { engine: Engine::Sled, cache: 64 * MIB, min_free: 64 * MIB },
+            rules_dir: Some(PathBuf::from("/etc/bounced/rules.d")),
+            privacy: Privacy::default(),
+            log: Log { format: LogFormat::Text },
+        }
+    }
+}
+
+impl Default for Smtp {
+    fn default() -> Self {
+        Self {
+            listen: loopback(2525),
+            domains: Vec::new(),
+            max_message: 10 * MIB,
+            max_connections: 20_000,
+            max_connections_per_ip: 50,
+            max_recipients: 100,
+            command_timeout: Duration::from_secs(300),
+            tls: None,
+            reject_bare_newline: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_that_cannot_both_be_opened() {
+        for (a, b, collide) in [
+            ("127.0.0.1:25", "127.0.0.1:25", true),
+            ("0.0.0.0:25", "127.0.0.1:25", true),
+            ("127.0.0.1:25", "127.0.0.2:25", false),
+            ("127.0.0.1:25", "127.0.0.1:26", false),
+            // The system picks another port for each.
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+        ] {
+            let tcp = |text: &str| Listen::Tcp(text.parse().expect("an address of the table"));
+            assert_eq!(tcp(a).collides_with(&tcp(b)), collide, "{a} {b}");
+        }
+        let unix = Listen::Unix("/run/a.sock".into());
+        assert!(unix.collides_with(&unix.clone()));
+    }
+
+    #[test]
+    fn debug_output_carries_no_secret() {
+        let mut config = Config::default();
+        config.verp.keys.push(("a".into(), b"correct horse battery".to_vec()));
+        config.privacy.hash_key = Some(b"staple".to_vec());
+        let text = format!("{config:?}");
+        assert!(text.contains("key_ids: [\"a\"]") && text.contains("hashes_addresses: true"));
+        for secret in ["correct horse", "99, 111, 114", "staple", "115, 116, 97"] {
+            assert!(!text.contains(secret), "{secret} in {text}");
+        }
+    }
+}

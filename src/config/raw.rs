@@ -1,0 +1,52 @@
+//! The configuration as it is written: text with units, nothing checked. Every struct denies
+//! unknown keys, so there is no `flatten` and no enum with data (serde cannot deny them there).
+
+use serde::Deserialize;
+
+macro_rules! table {
+    ($(#[$meta:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub(super) struct $name { $(pub(super) $field: Option<$type>),* }
+    };
+}
+
+table!(RawConfig {
+    hostname: String,
+    data_dir: String,
+    smtp: RawSmtp,
+    lmtp: RawListen,
+    verp: RawVerp,
+    http: RawHttp,
+    lookup: RawListen,
+    policy: toml::Table,
+    store: RawStore,
+    journal: RawJournal,
+    rules: RawRules,
+    privacy: RawPrivacy,
+    log: RawLog,
+});
+
+table!(RawSmtp {
+    listen: Vec<String>,
+    domains: Vec<String>,
+    max_message: String,
+    max_connections: usize,
+    max_connections_per_ip: usize,
+    max_recipients: usize,
+    command_timeout: String,
+    bare_newline: String,
+    tls: RawTls,
+});
+
+table!(RawTls { cert: String, key: String });
+table!(RawListen { listen: Vec<String> });
+table!(RawVerp { schemes: Vec<String>, max_age: String, keys: Vec<RawKey> });
+table!(RawKey { id: String, secret_file: String });
+table!(RawHttp { listen: Vec<String>, tokens_file: String });
+table!(RawStore { engine: String, cache: String, min_free: String });
+table!(RawJournal { keep: String, raw: String, raw_keep: String, raw_quota: String });
+table!(RawRules { dir: String });
+table!(RawPrivacy { hash_key_file: String });
+table!(RawLog { format: String });

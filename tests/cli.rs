@@ -1,0 +1,216 @@
+//! The real binary: its words, where they go, and its exit codes.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// Runs `bounced` in a folder without a configuration of its own.
+fn bounced(folder: &Path, args: &[&str], stdin: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_bounced"))
+        .args(args)
+        .current_dir(folder)
+        .env_remove("BOUNCED_CONFIG")
+        .env_remove("BOUNCED_TOKEN")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    // A command that does not read closes the pipe; that is its right.
+    let _ = child.stdin.take().expect("piped").write_all(stdin);
+    child.wait_with_output().expect("the binary ends")
+}
+
+fn text(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets).into_owned()
+}
+
+/// A folder with a configuration whose HTTP port is free, so that no service runs.
+fn scratch() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a scratch folder");
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|s| s.local_addr()).expect("a free port");
+    let config = format!("data_dir = \"data\"\n[http]\nlisten = [\"{free}\"]\n");
+    std::fs::write(dir.path().join("bounced.toml"), config).expect("scratch is writable");
+    dir
+}
+
+#[test]
+fn help_and_version_are_answers() {
+    let dir = scratch();
+    let commands = [
+        "serve",
+        "check-config",
+        "classify",
+        "lookup",
+        "explain",
+        "suppress",
+        "release",
+        "list",
+        "import",
+        "export",
+        "ingest",
+        "verp",
+        "rules",
+        "replay",
+        "undo",
+        "unknown",
+        "erase",
+        "doctor",
+        "readyz",
+        "completions",
+        "man",
+    ];
+    let help = bounced(dir.path(), &["--help"], b"");
+    assert_eq!((help.status.code(), text(&help.stderr)), (Some(0), String::new()));
+    for command in commands {
+        let line = format!("\n  {command} ");
+        assert!(text(&help.stdout).contains(&line), "{command} in {}", text(&help.stdout));
+        let help = bounced(dir.path(), &[command, "--help"], b"");
+        assert_eq!(help.status.code(), Some(0), "{command}");
+        assert!(text(&help.stdout).contains("Usage: bounced"), "{command}");
+    }
+    let version = bounced(dir.path(), &["--version"], b"");
+    assert_eq!(text(&version.stdout), format!("bounced {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn wrong_use_exits_2_and_says_so_on_standard_error() {
+    let dir = scratch();
+    for (args, part) in [
+        (&[][..], "Usage: bounced"),
+        (&["bounce"], "unrecognized subcommand"),
+        (&["classify"], "required"),
+        (&["suppress", "user@example.com"], "--reason"),
+        (&["undo", "--reason", "x"], "required"),
+        (&["replay", "--apply"], "--reason"),
+        (&["lookup", "--config", "missing.toml", "u@example.com"], "missing.toml: the config"),
+    ] {
+        let output = bounced(dir.path(), args, b"");
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(text(&output.stderr).contains(part), "{args:?}: {}", text(&output.stderr));
+        assert_eq!(text(&output.stdout), "", "{args:?}");
+    }
+}
+
+#[test]
+fn check_config_says_ok() {
+    let dir = scratch();
+    let output = bounced(dir.path(), &["check-config"], b"");
+    assert_eq!(text(&output.stdout), "ok\n", "{}", text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0));
+    assert!(!dir.path().join("data").exists(), "a check changes nothing");
+}
+
+#[test]
+fn classify_keeps_order_and_says_what_it_could_not_read() {
+    let dir = scratch();
+    let mail = dir.path().join("mail");
+    std::fs::create_dir(&mail).expect("scratch is writable");
+    let message = "From: a@example.com\r\nSubject: hello\r\n\r\nbody\r\n";
+    for name in ["b.eml", "a.eml"] {
+        std::fs::write(mail.join(name), message).expect("scratch is writable");
+    }
+    let mbox = format!(
+        "From a@example.com Sun Nov 22 10:00:00 2026\n{message}\n\
+         From a@example.com Sun Nov 22 10:00:00 2026\n{message}"
+    );
+    std::fs::write(dir.path().join("box"), mbox).expect("scratch is writable");
+    let args = ["classify", "--json", "mail", "missing", "box", "-"];
+    let output = bounced(dir.path(), &args, message.as_bytes());
+    assert_eq!(output.status.code(), Some(2), "one source is missing");
+    let out = text(&output.stdout);
+    let lines: Vec<serde_json::Value> =
+        out.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect();
+    let sources: Vec<_> = lines.iter().map(|line| line["source"].as_str().unwrap_or("")).collect();
+    assert_eq!(sources, ["mail/a.eml", "mail/b.eml", "missing", "box#1", "box#2", "-"]);
+    assert_eq!(lines[2]["error"], "No such file or directory");
+    for line in [&lines[0], &lines[1], &lines[5]] {
+        assert_eq!((&line["bytes"], &line["kind"]), (&message.len().into(), &"other".into()));
+    }
+    let output = bounced(dir.path(), &["classify", "mail/a.eml"], b"");
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stdout).starts_with("mail/a.eml\n  kind         other ("));
+    assert!(!text(&output.stdout).contains('\u{1b}'), "no colour into a pipe");
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    let dir = scratch();
+    let mail = dir.path().join("mail");
+    std::fs::create_dir(&mail).expect("scratch is writable");
+    for n in 0..2000 {
+        std::fs::write(mail.join(format!("{n}.eml")), "A: b\n\n").expect("scratch is writable");
+    }
+    let mut child = Command::new(env!("CARGO_BIN_EXE_bounced"))
+        .args(["classify", "--json", "mail"])
+        .current_dir(dir.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("the binary ends");
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+}
+
+#[test]
+fn readyz_is_no_when_nothing_runs() {
+    let dir = scratch();
+    let output = bounced(dir.path(), &["readyz"], b"");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("bounced is not running there"));
+}
+
+#[test]
+fn moments_and_reasons_are_checked() {
+    let dir = scratch();
+    // Something listens, so the ledger is not opened; it is never asked.
+    let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = socket.local_addr().expect("a bound socket has an address");
+    let config = format!("[http]\nlisten = [\"{address}\"]\n");
+    std::fs::write(dir.path().join("bounced.toml"), config).expect("scratch is writable");
+    for (args, part) in [
+        (&["suppress", "u@e.test", "--reason", "x", "--until", "soon"][..], "is no moment"),
+        (&["suppress", "u@e.test", "--reason", "x", "--until", "2020-01-01"], "in the past"),
+        (&["release", "u@e.test", "--reason", " "], "--reason is empty"),
+        (&["list", "--class", "invalid-recipent"], "did you mean \"invalid-recipient\"?"),
+        (&["import", "missing.csv"], "missing.csv cannot be read"),
+        (&["undo", "--reason", "x", "--between", "2026-11-22", "2026-11-21"], "swap the two"),
+    ] {
+        let output = bounced(dir.path(), args, b"");
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(text(&output.stderr).contains(part), "{args:?}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn completions_and_the_manual_need_no_configuration() {
+    let dir = scratch();
+    std::fs::write(dir.path().join("bounced.toml"), "broken").expect("scratch is writable");
+    for shell in ["bash", "zsh", "fish"] {
+        let output = bounced(dir.path(), &["completions", shell], b"");
+        assert_eq!(output.status.code(), Some(0), "{shell}");
+        assert!(text(&output.stdout).contains("check-config"), "{shell}");
+    }
+    let manual = bounced(dir.path(), &["man"], b"");
+    assert_eq!(manual.status.code(), Some(0));
+    for part in [".TH bounced", "BOUNCED SUPPRESS", "\\-\\-reason"] {
+        assert!(text(&manual.stdout).contains(part), "{part}");
+    }
+}
+
+#[test]
+fn doctor_names_what_is_wrong() {
+    let dir = scratch();
+    let output = bounced(dir.path(), &["doctor", "--json"], b"");
+    let out = text(&output.stdout);
+    for line in out.lines() {
+        let finding: serde_json::Value = serde_json::from_str(line).expect("a JSON line");
+        let grade = finding["grade"].as_str().unwrap_or_default();
+        assert!(["OK", "WARN", "FAIL"].contains(&grade), "{line}");
+    }
+    assert!(out.contains("not running: start it with bounced serve"), "{out}");
+    let left = std::fs::read_dir(dir.path()).expect("scratch is readable").count();
+    assert_eq!(left, 1, "only the configuration is there");
+}
