@@ -42,3 +42,7 @@ pub mod table;
 pub mod verp;
 pub mod web;
 pub mod smtp;
+pub mod preflight;
+pub mod report;
+pub mod service;
+pub mod table;
