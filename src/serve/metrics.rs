@@ -5,6 +5,9 @@
 //! so a rate over it is right from the first event; names pass `promtool check metrics` (test).
 //! An address, a host or a client's words are never a label.
 
+mod labels;
+mod process;
+
 use std::time::Duration;
 
 use prometheus::core::Collector;
@@ -13,160 +16,12 @@ use prometheus::{
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-use serde::{Deserialize, Serialize};
-
-use crate::classify::{Category, Class, Reason, words};
+use crate::classify::{Category, Class, Reason};
 use crate::mail::Timestamp;
 use crate::report::Kind;
 use crate::service::Overview;
-
-words! {
-    /// Who asked.
-    Protocol {
-        /// Postfix and Sendmail socketmap.
-        Socketmap = "socketmap",
-        /// tcp_table and Exim.
-        Tcp = "tcp",
-        /// Postfix policy delegation.
-        Policy = "policy",
-        /// `GET /v1/suppressions/{address}` and `:check`.
-        Http = "http",
-    }
-}
-
-words! {
-    /// What a lookup found.
-    LookupResult {
-        /// Suppressed.
-        Hit = "hit",
-        /// Held.
-        Held = "held",
-        /// Neither.
-        Miss = "miss",
-        /// We could not tell, or the request was malformed.
-        Error = "error",
-    }
-}
-
-words! {
-    /// How an SMTP connection ended.
-    Outcome {
-        /// QUIT, or the client left between transactions.
-        Ok = "ok",
-        /// Too many connections.
-        RefusedLimit = "refused_limit",
-        /// The TLS handshake failed.
-        TlsFailed = "tls_failed",
-        /// The client was too slow.
-        Timeout = "timeout",
-        /// Too many errors, or STARTTLS injection.
-        ProtocolError = "protocol_error",
-        /// The client went away inside a transaction.
-        Dropped = "dropped",
-    }
-}
-
-words! {
-    /// Why SMTP refused something.
-    Rejection {
-        /// A signed return path whose signature is wrong.
-        VerpBadSignature = "verp_bad_signature",
-        /// A signed return path that is too old.
-        VerpExpired = "verp_expired",
-        /// A signature is required and there is none.
-        VerpUnsigned = "verp_unsigned",
-        /// RCPT domain not ours.
-        UnknownDomain = "unknown_domain",
-        /// Message over the limit.
-        TooBig = "too_big",
-        /// Too many recipients.
-        TooManyRecipients = "too_many_recipients",
-        /// Command line over the limit.
-        LineTooLong = "line_too_long",
-        /// A bare CR or LF where they are refused.
-        BareNewline = "bare_newline",
-        /// Unknown or malformed command.
-        Syntax = "syntax",
-        /// Command out of order.
-        Sequence = "sequence",
-        /// HTTP, or commands behind STARTTLS.
-        Injection = "injection",
-        /// Too many errors in a session.
-        TooManyErrors = "too_many_errors",
-        /// Too many connections.
-        TooManyConnections = "too_many_connections",
-        /// The client was too slow.
-        Timeout = "timeout",
-        /// The ledger could not commit.
-        StoreUnavailable = "store_unavailable",
-        /// The disk is nearly full.
-        DiskFull = "disk_full",
-        /// The service is stopping.
-        ShuttingDown = "shutting_down",
-        /// Anything else.
-        Other = "other",
-    }
-}
-
-words! {
-    /// SMTP commands that are counted by name; the others are `other`.
-    Verb {
-        /// EHLO
-        Ehlo = "ehlo",
-        /// HELO
-        Helo = "helo",
-        /// LHLO
-        Lhlo = "lhlo",
-        /// MAIL
-        Mail = "mail",
-        /// RCPT
-        Rcpt = "rcpt",
-        /// DATA
-        Data = "data",
-        /// RSET
-        Rset = "rset",
-        /// NOOP
-        Noop = "noop",
-        /// QUIT
-        Quit = "quit",
-        /// VRFY
-        Vrfy = "vrfy",
-        /// HELP
-        Help = "help",
-        /// STARTTLS
-        Starttls = "starttls",
-        /// Any other.
-        Other = "other",
-    }
-}
-
-words! {
-    /// What changed a suppression.
-    Change {
-        /// Clear or watched became suppressed.
-        Add = "add",
-        /// A suppression got a later end.
-        Extend = "extend",
-        /// A suppression ended by itself.
-        Lapse = "lapse",
-        /// A guard made it wait.
-        Hold = "hold",
-        /// Released by hand or by evidence.
-        Release = "release",
-    }
-}
-
-words! {
-    /// How a TLS handshake went.
-    Handshake {
-        /// TLS 1.3.
-        Tls13 = "tls1.3",
-        /// TLS 1.2.
-        Tls12 = "tls1.2",
-        /// None.
-        Failed = "failed",
-    }
-}
+pub use labels::{Change, Handshake, LookupResult, Outcome, Protocol, Rejection, Verb};
+use process::Process;
 
 /// Buckets in seconds around what one fdatasync takes.
 const COMMIT_BUCKETS: &[f64] =
@@ -181,8 +36,6 @@ const SIZE_BUCKETS: &[f64] =
     &[1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 4_194_304.0, 16_777_216.0];
 /// Buckets in events of one commit.
 const BATCH_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
-/// Clock ticks of /proc/self/stat: USER_HZ, 100 in the ABI of every Linux that we build for.
-const TICKS_PER_SECOND: f64 = 100.0;
 
 /// All metrics and their registry.
 pub struct Metrics {
@@ -595,67 +448,6 @@ fn first_digit(code: u16) -> &'static str {
         3 => "3",
         4 => "4",
         _ => "5",
-    }
-}
-
-/// What /proc/self tells, under the names that every Prometheus client uses.
-struct Process {
-    cpu: Counter,
-    resident: IntGauge,
-    virtual_size: IntGauge,
-    threads: IntGauge,
-    open_fds: IntGauge,
-    max_fds: IntGauge,
-}
-
-impl Process {
-    fn declare(d: &Declare) -> Self {
-        let start = d.real("process_start_time_seconds", "When the process started.");
-        start.set(Timestamp::now().millis() as f64 / 1000.0);
-        Self {
-            cpu: d.real_counter("process_cpu_seconds_total", "Processor time used."),
-            resident: d.gauge("process_resident_memory_bytes", "Resident memory."),
-            virtual_size: d.gauge("process_virtual_memory_bytes", "Virtual memory."),
-            threads: d.gauge("process_threads", "Threads."),
-            open_fds: d.gauge("process_open_fds", "Open file descriptors."),
-            max_fds: d.gauge("process_max_fds", "Most file descriptors that may be open."),
-        }
-    }
-
-    /// Reads /proc/self; what cannot be read keeps its value.
-    fn read(&self) {
-        let file = |name: &str| std::fs::read_to_string(name).unwrap_or_default();
-        let status = file("/proc/self/status");
-        let field = |name: &str| -> Option<i64> {
-            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            line.split_whitespace().next()?.parse().ok()
-        };
-        if let Some(kib) = field("VmRSS:") {
-            self.resident.set(kib * 1024);
-        }
-        if let Some(kib) = field("VmSize:") {
-            self.virtual_size.set(kib * 1024);
-        }
-        if let Some(threads) = field("Threads:") {
-            self.threads.set(threads);
-        }
-        if let Ok(entries) = std::fs::read_dir("/proc/self/fd") {
-            // One of them is the descriptor that reads the directory.
-            self.open_fds.set(whole(entries.count().saturating_sub(1) as u64));
-        }
-        let limits = file("/proc/self/limits");
-        let open_files = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-        if let Some(max) = open_files.and_then(|l| l.split_whitespace().next()?.parse().ok()) {
-            self.max_fds.set(max);
-        }
-        // The name in parentheses may hold spaces; fields count from behind it.
-        let stat = file("/proc/self/stat");
-        let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-        let ticks: f64 = fields.split(' ').skip(11).take(2).flat_map(str::parse::<f64>).sum();
-        let used = ticks / TICKS_PER_SECOND - self.cpu.get();
-        if used > 0.0 {
-            self.cpu.inc_by(used);
-        }
     }
 }
 

@@ -1,0 +1,622 @@
+//! The HTTP API over real sockets.
+
+mod memory;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bounced::config::Listen;
+use bounced::serve::http::{self, Http};
+use bounced::serve::limits;
+use bounced::serve::metrics::Metrics;
+use bounced::serve::socket::Listener;
+use bounced::serve::tokens::Tokens;
+use memory::Memory;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+const MAX_MESSAGE: u64 = 100_000;
+
+struct Server {
+    address: std::net::SocketAddr,
+    house: Arc<Memory>,
+    http: Arc<Http>,
+    stop: watch::Sender<bool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+struct Reply {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Reply {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.body))
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (found, value) = line.split_once(": ")?;
+            found.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+
+    /// Status and `code` of a problem.
+    fn problem(&self) -> (u16, String) {
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}", self.head);
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status);
+        assert_eq!(problem["type"], "about:blank");
+        for field in ["title", "detail"] {
+            assert!(problem[field].as_str().is_some_and(|text| !text.is_empty()), "{problem}");
+        }
+        (self.status, problem["code"].as_str().unwrap_or_default().to_string())
+    }
+}
+
+async fn start() -> Server {
+    start_with(None).await
+}
+
+async fn start_with(tokens: Option<Tokens>) -> Server {
+    let house = Arc::new(Memory::default());
+    house.put("gone@hard.test", "suppressed");
+    house.put("held@hard.test", "held");
+    let metrics = Arc::new(Metrics::new("memory"));
+    let http = Http::new(house.clone(), metrics, tokens, "bounce.example.com", MAX_MESSAGE);
+    let http = Arc::new(http);
+    let listen = Listen::Tcp(([127, 0, 0, 1], 0).into());
+    let listener = Listener::bind(&listen).await.expect("a free port");
+    let address = listener.tcp_address().expect("TCP");
+    let (stop, stopped) = watch::channel(false);
+    let task = tokio::spawn(http::serve(listener, http.clone(), stopped));
+    Server { address, house, http, stop, task }
+}
+
+impl Server {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.expect("connects")
+    }
+
+    async fn send(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Reply {
+        let mut stream = self.connect().await;
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
+             Content-Length: {length}\r\n{headers}\r\n",
+            self.address
+        );
+        stream.write_all(head.as_bytes()).await.expect("sends");
+        // A refusal may come before the body is taken.
+        let _ = stream.write_all(body).await;
+        let mut reply = Vec::new();
+        let _ = stream.read_to_end(&mut reply).await;
+        parse(&String::from_utf8(reply).expect("UTF-8"))
+    }
+
+    async fn get(&self, path: &str) -> Reply {
+        self.send("GET", path, "", b"").await
+    }
+}
+
+fn parse(reply: &str) -> Reply {
+    let (head, body) = reply.split_once("\r\n\r\n").expect("a header");
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+    let body = if chunked { dechunked(body) } else { body.to_string() };
+    Reply { status, head: head.to_string(), body }
+}
+
+fn dechunked(mut rest: &str) -> String {
+    let mut body = String::new();
+    while let Some((size, tail)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).expect("a chunk size");
+        if size == 0 {
+            return body;
+        }
+        body.push_str(&tail[..size]);
+        rest = &tail[size + 2..];
+    }
+    panic!("the body broke off")
+}
+
+#[tokio::test]
+async fn one_address() {
+    let server = start().await;
+    let reply = server.get("/v1/suppressions/gone@hard.test").await;
+    assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/json")));
+    let entry = reply.json();
+    for (field, value) in [
+        ("address", json!("gone@hard.test")),
+        ("scope", json!("*")),
+        ("state", json!("suppressed")),
+        ("reason", json!("user-unknown")),
+        ("until", Value::Null),
+    ] {
+        assert_eq!(entry[field], value, "{field}");
+    }
+    // One line: Exim's ${extract jsons} reads it with a regular expression.
+    assert!(!reply.body.contains('\n') && reply.header("content-length").is_some());
+    for (path, status, code) in [
+        ("/v1/suppressions/fine@hard.test", 404, "not-suppressed"),
+        ("/v1/suppressions/fine+tag=x@hard.test?scope=news", 404, "not-suppressed"),
+        ("/v1/suppressions/nonsense", 400, "bad-request"),
+        ("/v1/suppressions/%ff@hard.test", 400, "bad-request"),
+        ("/v1/suppressions/gone@hard.test?scpe=news", 400, "bad-request"),
+        ("/v1/nothing", 404, "no-such-path"),
+    ] {
+        assert_eq!(server.get(path).await.problem(), (status, code.to_string()), "{path}");
+    }
+    assert_eq!(server.get("/v1/suppressions/held%40hard.test").await.json()["state"], "held");
+    server.house.down.store(true, Ordering::Relaxed);
+    let reply = server.get("/v1/suppressions/gone@hard.test").await;
+    assert_eq!(reply.problem(), (503, "busy".to_string()));
+    assert_eq!(reply.header("retry-after"), Some("5"));
+    let metrics = server.get("/metrics").await.body;
+    for line in [
+        "bounced_lookups_total{protocol=\"http\",result=\"hit\"} 1",
+        "bounced_lookups_total{protocol=\"http\",result=\"held\"} 1",
+        "bounced_lookups_total{protocol=\"http\",result=\"miss\"} 2",
+        "bounced_lookups_total{protocol=\"http\",result=\"error\"} 2",
+        "bounced_http_requests_total{code=\"4\",route=\"other\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line} in\n{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn by_hand() {
+    let server = start().await;
+    let path = "/v1/suppressions/new+tag@x.test";
+    for (method, path, body, code) in [
+        ("PUT", path, "", "reason-missing"),
+        ("PUT", path, "{\"reason\":\" \"}", "reason-missing"),
+        ("PUT", path, "{\"raeson\":\"x\"}", "bad-request"),
+        ("PUT", path, "{\"reason\":\"x\",\"until\":\"soon\"}", "bad-request"),
+        ("PUT", "/v1/suppressions/nonsense", "{\"reason\":\"x\"}", "bad-request"),
+        ("DELETE", path, "", "reason-missing"),
+        ("DELETE", path, "{\"reason\":\"x\",\"until\":\"2027-01-01\"}", "bad-request"),
+    ] {
+        let reply = server.send(method, path, "", body.as_bytes()).await;
+        assert_eq!(reply.problem(), (400, code.to_string()), "{method} {path} {body}");
+    }
+    for _ in 0..2 {
+        let body = b"{\"reason\":\"by phone\",\"until\":\"2027-01-01\"}";
+        let reply = server.send("PUT", path, "", body).await;
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        assert_eq!(reply.json()["until"], "2027-01-01T00:00:00Z");
+        assert_eq!(reply.json()["scope"], "*");
+    }
+    // The same by query, in a scope.
+    let query = format!("{path}?reason=asked%20by+mail&scope=news");
+    assert_eq!(server.send("PUT", &query, "", b"").await.json()["reason"], "asked by mail");
+    assert_eq!(server.get(path).await.json()["reason"], "by phone");
+    for changed in [true, false] {
+        let reply = server.send("DELETE", &format!("{path}?reason=back"), "", b"").await;
+        assert_eq!((reply.status, reply.json()["changed"].clone()), (200, json!(changed)));
+    }
+    assert_eq!(server.get(path).await.status, 404);
+    assert_eq!(server.get(&format!("{path}?scope=news")).await.status, 200);
+    let explained = server.get("/v1/addresses/new+tag@x.test").await.json();
+    assert_eq!(explained["state"], "clear");
+    assert_eq!(explained["events"][0]["act"]["what"], "release");
+}
+
+#[tokio::test]
+async fn pages_of_the_list() {
+    let server = start().await;
+    for n in 0..25 {
+        server.house.put(&format!("u{n:02}@list.test"), "suppressed");
+    }
+    let (mut path, mut seen) = ("/v1/suppressions?limit=10&domain=list.test".to_string(), vec![]);
+    loop {
+        let page = server.get(&path).await.json();
+        let entries = page["entries"].as_array().expect("entries").clone();
+        seen.extend(entries.iter().map(|entry| entry["address"].as_str().map(str::to_string)));
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/v1/suppressions?limit=10&domain=list.test&cursor={next}");
+    }
+    let expected: Vec<_> = (0..25).map(|n| Some(format!("u{n:02}@list.test"))).collect();
+    assert_eq!(seen, expected);
+    for (query, entries) in [
+        ("class=invalid-recipient", 27),
+        ("class=mailbox-full", 0),
+        ("since=2026-11-23", 0),
+        ("since=2026-11-22T10:00:00%2B00:00", 27),
+        ("scope=news", 0),
+    ] {
+        let page = server.get(&format!("/v1/suppressions?{query}")).await.json();
+        assert_eq!(page["entries"].as_array().map(Vec::len), Some(entries), "{query}");
+        assert_eq!(page["next"], Value::Null);
+    }
+    for query in ["limit=0", "limit=10001", "limit=x", "class=dead", "since=x", "reason=x"] {
+        let reply = server.get(&format!("/v1/suppressions?{query}")).await;
+        assert_eq!(reply.problem(), (400, "bad-request".to_string()), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn many_at_once() {
+    let server = start().await;
+    let check =
+        async |body: &str| server.send("POST", "/v1/suppressions:check", "", body.as_bytes()).await;
+    let body = r#"{"addresses":["fine@hard.test","held@hard.test","nonsense","gone@hard.test"]}"#;
+    let hits = check(body).await.json();
+    let of = |n: usize| hits["entries"][n]["address"].as_str();
+    assert_eq!((of(0), of(1), of(2)), (Some("held@hard.test"), Some("gone@hard.test"), None));
+    let addresses = vec!["fine@hard.test"; 10_000];
+    assert_eq!(
+        check(&json!({"addresses": addresses}).to_string()).await.json(),
+        json!({"entries": []})
+    );
+    let addresses = vec!["a@b"; 10_001];
+    let reply = check(&json!({"addresses": addresses}).to_string()).await;
+    assert_eq!(reply.problem(), (413, "too-large".to_string()));
+    for body in ["", "[]", "{\"addresses\":[5]}", "{\"address\":[]}"] {
+        assert_eq!(check(body).await.problem(), (400, "bad-request".to_string()), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_goes_in_and_comes_out() {
+    let server = start().await;
+    // As tools/load/lookups.sh makes it; curl calls it a form.
+    let count = 30_000;
+    let list: String = (0..count).map(|n| format!("u{n}@d{}.example\n", n % 1000)).collect();
+    let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+    let import = "/v1/suppressions:import";
+    let reply = server.send("POST", import, form, list.as_bytes()).await.json();
+    let expected = json!({"lines": count, "suppressed": count, "unchanged": 0, "refused": 0,
+        "refusals": []});
+    assert_eq!(reply, expected);
+    let again = server.send("POST", import, form, list.as_bytes()).await.json();
+    assert_eq!((&again["suppressed"], &again["unchanged"]), (&json!(0), &json!(count)));
+    assert_eq!(server.house.largest_batch.load(Ordering::Relaxed), limits::IMPORT_BATCH);
+    let exported = server.get("/v1/suppressions:export?format=lines").await;
+    let mut lines: Vec<_> = exported.body.lines().collect();
+    lines.sort_unstable();
+    let mut expected: Vec<_> = list.lines().chain(["gone@hard.test", "held@hard.test"]).collect();
+    expected.sort_unstable();
+    assert!(lines == expected, "{} lines came out", lines.len());
+
+    // What an export wrote an import reads, in both rich formats; held entries stay behind.
+    for (format, content_type) in
+        [("csv", "text/csv; charset=utf-8; header=present"), ("ndjson", "application/x-ndjson")]
+    {
+        let exported =
+            server.get(&format!("/v1/suppressions:export?format={format}&domain=hard.test")).await;
+        assert_eq!(exported.header("content-type"), Some(content_type));
+        let other = start().await;
+        other.send("DELETE", "/v1/suppressions/gone@hard.test?reason=x", "", b"").await;
+        let done = other.send("POST", import, "", exported.body.as_bytes()).await.json();
+        assert_eq!((&done["suppressed"], &done["refused"]), (&json!(1), &json!(1)), "{done}");
+        let entry = other.get("/v1/suppressions/gone@hard.test").await.json();
+        assert_eq!(entry["reason"], "user-unknown");
+    }
+}
+
+#[tokio::test]
+async fn an_import_says_which_lines_were_refused() {
+    let server = start().await;
+    let long = "x".repeat(limits::IMPORT_LINE + 1);
+    let list = format!("a@x.test\n\nnonsense\n{long}@x.test\n@@\nb@x.test");
+    let path = "/v1/suppressions:import?reason=cleaning&scope=news";
+    let reply = server.send("POST", path, "", list.as_bytes()).await.json();
+    assert_eq!((&reply["lines"], &reply["suppressed"]), (&json!(6), &json!(2)), "{reply}");
+    let lines: Vec<_> =
+        reply["refusals"].as_array().expect("a list").iter().map(|r| r["line"].clone()).collect();
+    assert_eq!(lines, [3, 4, 5]);
+    let entry = server.get("/v1/suppressions/b@x.test?scope=news").await.json();
+    assert_eq!(entry["reason"], "cleaning");
+    server.house.down.store(true, Ordering::Relaxed);
+    let reply = server.send("POST", path, "", b"c@x.test\n").await;
+    assert_eq!(reply.problem(), (503, "busy".to_string()));
+    assert!(reply.body.contains("lines up to 0 are in; send all of it again"), "{}", reply.body);
+}
+
+#[tokio::test]
+async fn the_journal_is_a_feed() {
+    let server = start().await;
+    assert_eq!(server.get("/v1/events").await.body, "");
+    for n in 0..2500 {
+        server.house.record(json!({"kind": "other", "n": n}));
+    }
+    let seqs = |body: &str| -> Vec<u64> {
+        let seq = |line: &str| serde_json::from_str::<Value>(line).ok()?["seq"].as_u64();
+        body.lines().map(|line| seq(line).expect("an event")).collect()
+    };
+    for (query, expected) in [
+        ("", 1..2501),
+        ("?from=0", 1..2501),
+        ("?from=0&limit=100000", 1..2501),
+        ("?from=5&limit=3", 5..8),
+        ("?from=1200&limit=1200", 1200..2400),
+        // Inclusive at the end, and beyond it.
+        ("?from=2500", 2500..2501),
+        ("?from=2501", 2501..2501),
+        ("?limit=0", 0..0),
+        ("?follow=true&from=2499&limit=2", 2499..2501),
+    ] {
+        let reply = server.get(&format!("/v1/events{query}")).await;
+        assert_eq!(reply.header("content-type"), Some("application/x-ndjson"));
+        assert_eq!(seqs(&reply.body), Vec::from_iter(expected), "{query}");
+    }
+    server.house.down.store(true, Ordering::Relaxed);
+    assert_eq!(server.get("/v1/events").await.problem(), (503, "busy".to_string()));
+}
+
+#[tokio::test]
+async fn followers_see_what_comes() {
+    let server = start().await;
+    server.house.record(json!({"kind": "other"}));
+    let stream = server.connect().await;
+    let (read, mut write) = stream.into_split();
+    let request = b"GET /v1/events?from=1&follow HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    write.write_all(request).await.expect("sends");
+    let mut lines = BufReader::new(read).lines();
+    let mut next = async || loop {
+        let line = lines.next_line().await.expect("reads").expect("goes on");
+        if line.starts_with('{') {
+            return serde_json::from_str::<Value>(&line).expect("an event")["seq"].clone();
+        }
+    };
+    assert_eq!(next().await, 1);
+    for n in 2..5 {
+        let seq = server.house.record(json!({"kind": "other"}));
+        server.http.announce(seq);
+        assert_eq!(next().await, n);
+    }
+    // Without being told: within the next look.
+    server.house.record(json!({"kind": "other"}));
+    assert_eq!(next().await, 5);
+    // Stopping ends the feed as a whole answer, and the service with it.
+    server.stop.send_replace(true);
+    let mut last = String::new();
+    while let Some(line) = lines.next_line().await.expect("a clean end") {
+        last = if line.is_empty() { last } else { line };
+    }
+    assert_eq!(last, "0", "the last chunk");
+    server.task.await.expect("ends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_feed_beats() {
+    let server = start().await;
+    let mut stream = server.connect().await;
+    let request = b"GET /v1/events?follow HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    stream.write_all(request).await.expect("sends");
+    let start = tokio::time::Instant::now();
+    let mut got = Vec::new();
+    while !got.ends_with(b"\r\n1\r\n\n\r\n1\r\n\n\r\n") {
+        assert_ne!(stream.read_buf(&mut got).await.expect("reads"), 0, "{got:?}");
+    }
+    assert!(start.elapsed() >= limits::FOLLOW_HEARTBEAT * 2, "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn messages_come_in() {
+    let server = start().await;
+    let path = "/v1/messages?to=bounces+user=example.com@b.test&to=x%40b.test&from=";
+    let message = b"From: mailer-daemon@x.test\n\n.\nbody\n";
+    let reply = server.send("POST", path, "Content-Type: message/rfc822\r\n", message).await.json();
+    assert_eq!(reply["envelope"]["to"], json!(["bounces+user=example.com@b.test", "x@b.test"]));
+    assert_eq!(reply["envelope"]["from"], "");
+    assert_eq!((&reply["bytes"], &reply["peer"]), (&json!(message.len()), &json!("127.0.0.1")));
+    assert_eq!(server.get("/v1/events?from=1").await.body.lines().count(), 1);
+    let large = vec![b'x'; MAX_MESSAGE as usize + 1];
+    for (body, status, code) in [(&b""[..], 400, "empty"), (&large[..], 413, "too-large")] {
+        let reply = server.send("POST", "/v1/messages?to=a@b.test", "", body).await;
+        assert_eq!(reply.problem(), (status, code.to_string()));
+    }
+}
+
+#[tokio::test]
+async fn operations() {
+    let server = start().await;
+    assert_eq!(server.get("/livez").await.body, "ok\n");
+    let reply = server.get("/readyz").await;
+    // One line a check, whatever its words are.
+    assert_eq!((reply.status, &*reply.body), (200, "store: ok: open\ndisk: ok: 9 GiB free\n"));
+    let metrics = server.get("/metrics").await;
+    assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    for line in [
+        "bounced_suppressions{state=\"suppressed\"} 1",
+        "bounced_suppressions{state=\"held\"} 1",
+        "bounced_messages_total{kind=\"failure\"} 0",
+    ] {
+        assert!(metrics.body.contains(line), "{line}");
+    }
+    assert_eq!(server.get("/openapi.json").await.json()["openapi"], "3.1.0");
+    server.house.down.store(true, Ordering::Relaxed);
+    let reply = server.get("/readyz").await;
+    assert_eq!(reply.status, 503);
+    assert!(reply.body.starts_with("store: FAILED: the store is being rebuilt\n"));
+    assert_eq!(server.get("/livez").await.status, 200);
+    assert_eq!(server.get("/metrics").await.status, 200);
+}
+
+#[tokio::test]
+async fn the_document_tells_every_method() {
+    let server = start().await;
+    let document = server.get("/openapi.json").await.json();
+    for (path, described) in document["paths"].as_object().expect("paths") {
+        let at = path.replace("{address}", "fine@hard.test");
+        for method in ["GET", "PUT", "POST", "DELETE", "PATCH"] {
+            let reply = server.send(method, &at, "", b"").await;
+            let takes = described.get(method.to_ascii_lowercase()).is_some();
+            assert_eq!(reply.status != 405, takes, "{method} {path}: {}", reply.status);
+            if !takes {
+                assert_eq!(reply.problem(), (405, "no-such-method".to_string()));
+            }
+        }
+    }
+}
+
+const TOKENS: [(&str, &str); 3] = [
+    // printf %s reader | sha256sum
+    ("read", "3d0941964aa3ebdcb00ccef58b1bb399f9f898465e9886d5aec7f31090a0fb30"),
+    ("write", "b93006774cbdd4b299389a03ac3d88c3a76b460d538795bc12718011a909fba5"),
+    ("admin", "8c6976e5b5410415bde908bd4dee15dfb167a9c873fc4bb8a81f6f2ab448a918"),
+];
+
+#[tokio::test]
+async fn tokens_open_doors() {
+    let file: String = TOKENS.map(|(role, hash)| format!("{role} {hash} {role}-er\n")).concat();
+    let server = start_with(Some(Tokens::parse(&file).expect("good"))).await;
+    let read = "/v1/suppressions/gone@hard.test";
+    let import = "/v1/suppressions:import";
+    let check = "/v1/suppressions:check";
+    let bearer = |token: &str| format!("Authorization: Bearer {token}\r\n");
+    // any:reader
+    let basic = "Authorization: Basic YW55OnJlYWRlcg==\r\n".to_string();
+    for (method, path, headers, status) in [
+        ("GET", read, String::new(), 401),
+        ("GET", read, bearer("wrong"), 401),
+        ("GET", read, bearer("reader"), 200),
+        ("GET", read, basic, 200),
+        ("GET", read, bearer("admin"), 200),
+        ("HEAD", read, String::new(), 401),
+        ("POST", check, bearer("reader"), 400),
+        ("POST", import, bearer("reader"), 403),
+        ("POST", import, bearer("writer"), 200),
+        ("DELETE", read, bearer("reader"), 403),
+        ("DELETE", read, bearer("writer"), 400),
+        ("GET", "/metrics", String::new(), 401),
+        ("GET", "/metrics", bearer("reader"), 200),
+        ("GET", "/", String::new(), 401),
+        ("GET", "/v1/nothing", String::new(), 401),
+        ("GET", "/livez", String::new(), 200),
+        ("GET", "/readyz", String::new(), 200),
+        ("GET", "/openapi.json", String::new(), 200),
+    ] {
+        let reply = server.send(method, path, &headers, b"").await;
+        assert_eq!(reply.status, status, "{method} {path} {headers}");
+        let asks = reply.header("www-authenticate").is_some_and(|how| how.contains("Basic"));
+        assert_eq!(asks, status == 401);
+    }
+    // Guessing: the one wrong token above counts too.
+    for n in 1..limits::TOKEN_FAILURES + 5 {
+        let reply = server.send("GET", read, &bearer(&format!("guess{n}")), b"").await;
+        let expected = if n < limits::TOKEN_FAILURES { 401 } else { 429 };
+        assert_eq!(reply.status, expected, "guess {n}");
+    }
+    assert_eq!(server.send("GET", read, &bearer("reader"), b"").await.status, 200);
+    let wrong_now = Tokens::parse(&file.replace("3d09", "4d09")).expect("good");
+    server.http.replace_tokens(wrong_now);
+    assert_ne!(server.send("GET", read, &bearer("reader"), b"").await.status, 200);
+}
+
+#[tokio::test]
+async fn other_sites_stay_out() {
+    let server = start().await;
+    let put = "/v1/suppressions/a@x.test?reason=x";
+    let own = format!("Origin: http://{}\r\n", server.address);
+    for (method, path, headers, code) in [
+        ("PUT", put, "Origin: http://evil.example\r\n", Some("cross-site")),
+        ("POST", "/v1/suppressions:import", "Origin: null\r\n", Some("cross-site")),
+        ("POST", "/v1/messages", "Sec-Fetch-Site: cross-site\r\n", Some("cross-site")),
+        ("DELETE", put, "Sec-Fetch-Site: same-site\r\n", Some("cross-site")),
+        ("PUT", put, &own, None),
+        ("PUT", put, "", None),
+    ] {
+        let reply = server.send(method, path, headers, b"").await;
+        match code {
+            Some(code) => assert_eq!(reply.problem(), (403, code.to_string()), "{path} {headers}"),
+            None => assert_eq!(reply.status, 200, "{path} {headers}"),
+        }
+    }
+    let mut stream = server.connect().await;
+    let request = b"GET / HTTP/1.1\r\nHost: rebound.evil.example:8525\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).await.expect("sends");
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).await.expect("answers");
+    assert_eq!(parse(&reply).problem(), (421, "foreign-host".to_string()));
+}
+
+#[tokio::test]
+async fn the_page() {
+    let server = start().await;
+    let payload = "<script>alert(1)</script>";
+    server.house.record(json!({"kind": "failure", "recipients": [{"address": "gone@hard.test",
+        "diagnostic": format!("550 {payload}"), "matched": payload, "reason": "user-unknown"}]}));
+    for (path, status, words) in [
+        ("/", 200, "Last events"),
+        ("/address?address=gone@hard.test", 200, "gone@hard.test is suppressed."),
+        ("/address?address=nonsense", 400, "write an address"),
+        ("/suppressions", 200, "held@hard.test"),
+        ("/suppressions?domain=hard.test", 200, "held@hard.test"),
+        ("/health", 200, "9 GiB"),
+    ] {
+        let reply = server.get(path).await;
+        assert_eq!(reply.status, status, "{path}");
+        assert!(reply.body.contains(words), "{path}: {}", reply.body);
+        assert!(!reply.body.contains("<script"), "{path}");
+        assert_eq!(reply.header("content-type"), Some("text/html; charset=utf-8"));
+        let policy = reply.header("content-security-policy").expect("a policy");
+        assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+        assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
+    }
+    assert_eq!(
+        server.get("/style.css").await.header("content-type"),
+        Some("text/css; charset=utf-8")
+    );
+    assert_eq!(server.get("/icon.svg").await.header("content-type"), Some("image/svg+xml"));
+
+    let own = format!("Origin: http://{}\r\n", server.address);
+    let form = "address=gone%40hard.test&scope=*&reason=he+called";
+    let no_reason = "address=gone%40hard.test&scope=*&reason=+";
+    for (headers, form, status) in [
+        ("", form, 403),
+        ("Origin: http://evil.example\r\n", form, 403),
+        (&*own, no_reason, 400),
+        (&*own, form, 303),
+    ] {
+        let reply = server.send("POST", "/address/release", headers, form.as_bytes()).await;
+        assert_eq!(reply.status, status, "{headers}");
+        if status == 303 {
+            let to = reply.header("location").expect("where to").to_string();
+            assert!(server.get(&to).await.body.contains("Released."));
+        }
+    }
+    assert_eq!(server.get("/v1/suppressions/gone@hard.test").await.status, 404);
+    let journal = server.get("/v1/events").await.body;
+    assert!(journal.contains("\"reason\":\"he called\""), "{journal}");
+    server.house.down.store(true, Ordering::Relaxed);
+    assert!(server.get("/").await.body.contains("The store does not answer"));
+}
+
+#[tokio::test]
+async fn a_half_closed_client_gets_its_answer() {
+    // Exim's ${readsocket} shuts its side down right after the request.
+    let server = start().await;
+    for path in ["/v1/suppressions/gone@hard.test", "/v1/addresses/gone@hard.test"] {
+        let mut stream = server.connect().await;
+        let request =
+            format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sends");
+        stream.shutdown().await.expect("half-closes");
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await.expect("answers");
+        assert!(reply.starts_with("HTTP/1.0 200") || reply.starts_with("HTTP/1.1 200"), "{reply}");
+        assert!(reply.ends_with('}'), "{reply}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_header_is_cut_off() {
+    let server = start().await;
+    for sent in [&b""[..], b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Sl"] {
+        let mut stream = server.connect().await;
+        stream.write_all(sent).await.expect("sends");
+        let start = tokio::time::Instant::now();
+        let mut reply = Vec::new();
+        let _ = stream.read_to_end(&mut reply).await;
+        assert!(start.elapsed() >= limits::HTTP_HEADER - Duration::from_secs(1), "{sent:?}");
+        assert!(!reply.starts_with(b"HTTP/1.1 200"));
+    }
+}
