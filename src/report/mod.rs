@@ -4,12 +4,7 @@
 //! a forwarded message; then answers (auto-replies, challenges, requests); then notices in words,
 //! by format; a last resort mines text and says so. The order is the code of [`recognise`].
 
-pub mod addresses;
-mod arf;
-pub mod dsn;
-pub mod formats;
-mod mdn;
-pub mod original;
+pub mod answers;
 mod types;
 
 pub use types::{Action, Attribution, Kind, Original, Recipient, Report, StatusSource};

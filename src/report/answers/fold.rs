@@ -1,0 +1,123 @@
+//! Text as phrases are compared: lower case, without accents, white space folded.
+//!
+//! Promises: linear, stops at the budget that the caller names, and the same for the phrase
+//! tables and for what arrives, so that a table keeps its proper spelling. Accents of Latin
+//! letters are dropped because mail often lost them (`Reponse automatique`); other scripts are
+//! only lower-cased. Typographic apostrophes and dashes become the plain ones, full-width ASCII
+//! (Japanese and Chinese mail) becomes ASCII.
+
+use crate::message::is_unprintable;
+
+/// The folded form of a short text.
+pub(super) fn fold(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    fold_into(&mut out, text, usize::MAX);
+    out.truncate(out.trim_end().len());
+    out
+}
+
+/// Appends the folded form until `out` holds `limit` octets. White space at the start is dropped
+/// when `out` is empty or ends in white space already.
+pub(super) fn fold_into(out: &mut String, text: &str, limit: usize) {
+    for c in text.chars() {
+        if out.len() >= limit {
+            return;
+        }
+        if c.is_ascii() {
+            if c.is_ascii_whitespace() {
+                push_blank(out);
+            } else if !c.is_ascii_control() {
+                out.push(c.to_ascii_lowercase());
+            }
+        } else {
+            fold_wide(out, c);
+        }
+    }
+}
+
+fn push_blank(out: &mut String) {
+    if !out.is_empty() && !out.ends_with([' ', '\n']) {
+        out.push(' ');
+    }
+}
+
+fn fold_wide(out: &mut String, c: char) {
+    match c {
+        'à'..='å' | 'À'..='Å' | 'ā' | 'Ā' | 'ă' | 'Ă' | 'ą' | 'Ą' => out.push('a'),
+        'æ' | 'Æ' => out.push_str("ae"),
+        'ç' | 'Ç' | 'ć' | 'Ć' | 'č' | 'Č' => out.push('c'),
+        'ď' | 'Ď' | 'đ' | 'Đ' | 'ð' | 'Ð' => out.push('d'),
+        'è'..='ë' | 'È'..='Ë' | 'ē' | 'Ē' | 'ė' | 'Ė' | 'ę' | 'Ę' | 'ě' | 'Ě' => {
+            out.push('e')
+        }
+        'ğ' | 'Ğ' | 'ģ' | 'Ģ' => out.push('g'),
+        'ì'..='ï' | 'Ì'..='Ï' | 'ī' | 'Ī' | 'į' | 'Į' | 'ı' | 'İ' => out.push('i'),
+        'ķ' | 'Ķ' => out.push('k'),
+        'ļ' | 'Ļ' | 'ľ' | 'Ľ' | 'ł' | 'Ł' => out.push('l'),
+        'ñ' | 'Ñ' | 'ń' | 'Ń' | 'ņ' | 'Ņ' | 'ň' | 'Ň' => out.push('n'),
+        'ò'..='ö' | 'ø' | 'Ò'..='Ö' | 'Ø' | 'ō' | 'Ō' | 'ő' | 'Ő' | 'ơ' | 'Ơ' => {
+            out.push('o')
+        }
+        'œ' | 'Œ' => out.push_str("oe"),
+        'ř' | 'Ř' | 'ŕ' | 'Ŕ' => out.push('r'),
+        'ß' => out.push_str("ss"),
+        'ś' | 'Ś' | 'ş' | 'Ş' | 'š' | 'Š' | 'ș' | 'Ș' => out.push('s'),
+        'ţ' | 'Ţ' | 'ť' | 'Ť' | 'ț' | 'Ț' => out.push('t'),
+        'ù'..='ü' | 'Ù'..='Ü' | 'ū' | 'Ū' | 'ů' | 'Ů' | 'ű' | 'Ű' | 'ų' | 'Ų' | 'ư' | 'Ư' =>
+        {
+            out.push('u');
+        }
+        'ý' | 'ÿ' | 'Ý' | 'Ÿ' => out.push('y'),
+        'ź' | 'Ź' | 'ż' | 'Ż' | 'ž' | 'Ž' => out.push('z'),
+        // Combining accents of decomposed text (macOS), Arabic and Hebrew vowel marks.
+        '\u{300}'..='\u{36f}' | '\u{591}'..='\u{5c7}' | '\u{64b}'..='\u{65f}' => {}
+        '\u{2018}' | '\u{2019}' | '\u{201b}' | '`' | '´' | '\u{2032}' => out.push('\''),
+        '\u{2010}'..='\u{2015}' | '\u{2212}' => out.push('-'),
+        // Accented Greek as it is lower-cased letter by letter; the final sigma stays.
+        'ά' | 'Ά' => out.push('α'),
+        'έ' | 'Έ' => out.push('ε'),
+        'ή' | 'Ή' => out.push('η'),
+        'ί' | 'Ί' | 'ϊ' | 'ΐ' => out.push('ι'),
+        'ό' | 'Ό' => out.push('ο'),
+        'ύ' | 'Ύ' | 'ϋ' => out.push('υ'),
+        'ώ' | 'Ώ' => out.push('ω'),
+        'ё' | 'Ё' => out.push('е'),
+        '\u{ff01}'..='\u{ff5e}' => {
+            let plain = char::from_u32(u32::from(c) - 0xfee0).unwrap_or(' ');
+            out.push(plain.to_ascii_lowercase());
+        }
+        '\u{3000}' => push_blank(out),
+        _ if c.is_whitespace() => push_blank(out),
+        _ if is_unprintable(c) => {}
+        _ => out.extend(c.to_lowercase()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folds_what_mail_varies() {
+        for (text, expected) in [
+            ("  Out  of\r\n the\tOffice ", "out of the office"),
+            ("Réponse AUTOMATIQUE : l\u{2019}été", "reponse automatique : l'ete"),
+            ("Re\u{301}ponse", "reponse"),
+            ("Außer Haus", "ausser haus"),
+            ("Ofis dışında İZİN", "ofis disinda izin"),
+            ("АВТООТВЕТ: Всё", "автоответ: все"),
+            ("ΑΥΤΌΜΑΤΗ απάντηση", "αυτοματη απαντηση"),
+            ("自動返信：ＯＫ\u{3000}です", "自動返信:ok です"),
+            ("a\u{a0}b\u{200b}c", "a bc"),
+        ] {
+            assert_eq!(fold(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn stops_at_its_budget() {
+        let mut out = String::new();
+        fold_into(&mut out, &"ab".repeat(1000), 10);
+        assert_eq!(out, "ababababab");
+    }
+}

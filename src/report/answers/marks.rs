@@ -1,0 +1,264 @@
+//! The phrase tables, and finding all of them in one pass.
+//!
+//! Promises: one Aho-Corasick pass over sender, subject and the beginning of the text, however
+//! many phrases there are; a phrase counts only as whole words; the number of hits is bounded.
+//! The tables are data (`*.toml` beside this file); what they mean together is judged in `mod.rs`.
+
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use serde::Deserialize;
+
+use super::fold::fold;
+
+/// What a phrase speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Topic {
+    /// A notice of a delivery failure.
+    Failure,
+    /// A notice of a delayed delivery.
+    Delay,
+    /// Absence and automatic answers.
+    Vacation,
+    /// Acknowledgement by a ticket system or a contact form.
+    Ticket,
+    /// Challenge-response.
+    Challenge,
+    /// Asks out.
+    Unsubscribe,
+    /// Asks in.
+    Subscribe,
+    /// Read receipt.
+    Receipt,
+    /// The sender's address changed.
+    Move,
+}
+
+/// Where a phrase counts; the tables' keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Name or address of the sender.
+    From,
+    /// The subject begins so.
+    Lead,
+    /// Anywhere in the subject.
+    Subject,
+    /// In the subject, with another clue.
+    Hint,
+    /// Says that the topic is another one.
+    Cancel,
+    /// The whole subject, or the whole first line.
+    Exact,
+    /// The text says of itself what it is.
+    Says,
+    /// In the text.
+    Text,
+    /// In the text, with another clue.
+    Weak,
+}
+
+/// One phrase of a table.
+#[derive(Debug)]
+pub(super) struct Mark {
+    pub topic: Topic,
+    pub place: Place,
+    /// Product of a challenge.
+    pub format: String,
+    /// Folded phrase.
+    pub phrase: String,
+    /// What `bounce_signs` and the evidence print.
+    pub label: String,
+    open_start: bool,
+    open_end: bool,
+}
+
+/// A phrase that was found, with its octets in the folded text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hit {
+    pub mark: &'static Mark,
+    pub start: usize,
+    pub end: usize,
+}
+
+/// Hits that are kept of one message; more say nothing new.
+const HITS: usize = 256;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    phrases: Vec<Row>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    topic: Topic,
+    lang: String,
+    #[serde(default)]
+    format: String,
+    #[serde(default)]
+    from: Vec<String>,
+    #[serde(default)]
+    lead: Vec<String>,
+    #[serde(default)]
+    subject: Vec<String>,
+    #[serde(default)]
+    hint: Vec<String>,
+    #[serde(default)]
+    cancel: Vec<String>,
+    #[serde(default)]
+    exact: Vec<String>,
+    #[serde(default)]
+    says: Vec<String>,
+    #[serde(default)]
+    text: Vec<String>,
+    #[serde(default)]
+    weak: Vec<String>,
+}
+
+const FILES: [&str; 7] = [
+    include_str!("bounces.toml"),
+    include_str!("vacation.toml"),
+    include_str!("tickets.toml"),
+    include_str!("challenges.toml"),
+    include_str!("requests.toml"),
+    include_str!("receipts.toml"),
+    include_str!("moves.toml"),
+];
+
+struct Tables {
+    /// Marks of each pattern of the automaton; several tables may hold the same phrase.
+    marks: Vec<Vec<Mark>>,
+    automaton: AhoCorasick,
+}
+
+static TABLES: LazyLock<Tables> = LazyLock::new(|| {
+    let mut phrases: Vec<String> = Vec::new();
+    let mut marks: Vec<Vec<Mark>> = Vec::new();
+    let mut known = std::collections::HashMap::new();
+    for file in FILES {
+        let file: File = toml::from_str(file).expect("a unit test reads the shipped tables");
+        for mark in file.phrases.iter().flat_map(marks_of) {
+            let at = *known.entry(mark.phrase.clone()).or_insert_with(|| {
+                phrases.push(mark.phrase.clone());
+                marks.push(Vec::new());
+                phrases.len() - 1
+            });
+            marks[at].push(mark);
+        }
+    }
+    let automaton = AhoCorasick::builder()
+        .match_kind(MatchKind::Standard)
+        .kind(Some(AhoCorasickKind::ContiguousNFA))
+        .dense_depth(4)
+        .build(&phrases)
+        .expect("a few thousand short phrases are within the automaton's limits");
+    Tables { marks, automaton }
+});
+
+fn marks_of(row: &Row) -> impl Iterator<Item = Mark> + '_ {
+    let places = [
+        (Place::From, "from", &row.from),
+        (Place::Lead, "subject", &row.lead),
+        (Place::Subject, "subject", &row.subject),
+        (Place::Hint, "subject", &row.hint),
+        (Place::Cancel, "text", &row.cancel),
+        (Place::Exact, "subject", &row.exact),
+        (Place::Says, "text", &row.says),
+        (Place::Text, "text", &row.text),
+        (Place::Weak, "text", &row.weak),
+    ];
+    places.into_iter().flat_map(move |(place, word, list)| {
+        list.iter().map(move |written| {
+            let plain = written.trim_matches('*');
+            Mark {
+                topic: row.topic,
+                place,
+                format: row.format.clone(),
+                phrase: fold(plain),
+                label: format!("{word}: `{plain}` ({})", row.lang),
+                open_start: written.starts_with('*'),
+                open_end: written.ends_with('*'),
+            }
+        })
+    })
+}
+
+/// All phrases in a folded text, as whole words.
+pub(super) fn find(folded: &str) -> Vec<Hit> {
+    let tables = &*TABLES;
+    let mut hits = Vec::new();
+    for found in tables.automaton.find_overlapping_iter(folded) {
+        let Some(marks) = tables.marks.get(found.pattern().as_usize()) else { continue };
+        let (start, end) = (found.start(), found.end());
+        let (opens, closes) = (word_starts(folded, start), word_ends(folded, end));
+        for mark in marks {
+            if (opens || mark.open_start) && (closes || mark.open_end) {
+                hits.push(Hit { mark, start, end });
+            }
+        }
+        if hits.len() >= HITS {
+            break;
+        }
+    }
+    hits
+}
+
+/// Whether a word can begin here: what stands before is no letter, or the script writes without
+/// spaces (or with prefixes, as Hebrew and Arabic do).
+fn word_starts(text: &str, at: usize) -> bool {
+    let before = text.get(..at).and_then(|t| t.chars().next_back());
+    let first = text.get(at..).and_then(|t| t.chars().next());
+    !(before.is_some_and(spaced_letter) && first.is_some_and(spaced_letter))
+}
+
+fn word_ends(text: &str, at: usize) -> bool {
+    let last = text.get(..at).and_then(|t| t.chars().next_back());
+    let after = text.get(at..).and_then(|t| t.chars().next());
+    !(last.is_some_and(spaced_letter) && after.is_some_and(spaced_letter))
+}
+
+/// A letter or digit of a script that separates its words: Latin, Greek, Cyrillic, Armenian,
+/// Georgian.
+fn spaced_letter(c: char) -> bool {
+    match c {
+        '\0'..='\x7f' => c.is_ascii_alphanumeric(),
+        '\u{80}'..='\u{58f}' | '\u{10a0}'..='\u{10ff}' | '\u{1e00}'..='\u{1fff}' => {
+            c.is_alphanumeric()
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_phrase_is_found_by_itself() {
+        let mut count = 0;
+        for mark in TABLES.marks.iter().flatten() {
+            assert!(!mark.phrase.trim().is_empty(), "{}", mark.label);
+            let found = find(&mark.phrase);
+            assert!(found.iter().any(|h| std::ptr::eq(h.mark, mark)), "{}", mark.label);
+            count += 1;
+        }
+        assert!(count > 3000, "only {count} phrases: a table is not read");
+    }
+
+    #[test]
+    fn only_whole_words_count() {
+        for (text, phrase, expected) in [
+            ("urlaub", "urlaub", true),
+            ("urlaubsantrag", "urlaub", false),
+            ("kein urlaub mehr", "urlaub", true),
+            // Japanese has no spaces.
+            ("本日不在です", "不在", true),
+            ("respuesta automatica", "respuesta autom", true),
+        ] {
+            let hit = find(text).iter().any(|h| h.mark.phrase == phrase);
+            assert_eq!(hit, expected, "{phrase} in {text}");
+        }
+    }
+}

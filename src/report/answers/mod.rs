@@ -1,0 +1,117 @@
+//! Messages that answer ours and are no bounces: automatic replies, challenges, requests to be
+//! taken off a list or on it, receipts without MDN structure, notices of a new address.
+//!
+//! Called after structured reports were excluded and before the non-standard bounce formats, so
+//! the first duty is restraint: a message with signs of a delivery failure is left alone unless it
+//! is a clear challenge or vacation text. Headers come before words (RFC 3834 section 5, RFC 5436
+//! section 2.7.1); `Precedence: bulk`, `List-Id` and `Auto-Submitted: auto-generated` alone are no
+//! answer; words count in the subject and at the beginning of what the sender wrote, never in what
+//! he quotes. All words are data: the `*.toml` files beside this one.
+//!
+//! | judge | kinds |
+//! |---|---|
+//! | `challenge` | challenge-response |
+//! | `automatic` | auto-reply: vacation, ticket systems, addresses no longer read |
+//! | `request` | unsubscribe, subscribe, receipts by wording, address changes |
+//!
+//! The one recipient is the sender of the message: From, else Reply-To. A request that names
+//! another address in its text is still the sender's own request: a stranger's word must not take
+//! a third person off a list (HOUSE promise 6); that address stands in the evidence.
+
+mod automatic;
+mod challenge;
+mod clues;
+mod dates;
+mod fold;
+mod marks;
+mod reading;
+mod request;
+
+use crate::mail::{Address, Timestamp};
+use crate::message::Message;
+use crate::report::{Kind, Original, Recipient, Report};
+use reading::Reading;
+
+/// What a judge found.
+struct Answer {
+    kind: Kind,
+    format: String,
+    evidence: Vec<String>,
+    new_address: Option<Address>,
+    /// The text may name the day of return.
+    dated: bool,
+}
+
+impl Answer {
+    fn new(kind: Kind, format: impl Into<String>, evidence: Vec<String>) -> Self {
+        Self { kind, format: format.into(), evidence, new_address: None, dated: false }
+    }
+}
+
+/// Recognises an answer; None when the message is a bounce, or anything else.
+pub fn recognise(message: &Message<'_>, human_text: &str) -> Option<Report> {
+    let reading = Reading::new(message, human_text);
+    let signs = reading.signs();
+    let answer = challenge::judge(&reading, &signs)
+        .or_else(|| request::receipt(&reading, &signs))
+        .or_else(|| automatic::judge(&reading, &signs))
+        .or_else(|| request::unsubscribe(message, &reading, &signs))
+        .or_else(|| request::subscribe(&reading, &signs))
+        .or_else(|| request::address_change(&reading, &signs))?;
+    Some(report(message, &reading, answer))
+}
+
+/// What says that a message is a notice of a failed or delayed delivery, in words; empty when
+/// nothing does. For the recogniser of last resort, which must not take other mail for a bounce.
+pub fn bounce_signs(message: &Message<'_>, human_text: &str) -> Vec<&'static str> {
+    Reading::new(message, human_text).signs().labels
+}
+
+fn report(message: &Message<'_>, reading: &Reading, answer: Answer) -> Report {
+    let mut report = Report::new(answer.kind, answer.format);
+    report.evidence = answer.evidence;
+    report.new_address = answer.new_address;
+    let headers = message.headers();
+    let sender = ["From", "Reply-To", "Sender"]
+        .iter()
+        .find_map(|name| headers.addresses(name).into_iter().next());
+    if let Some(address) = sender {
+        report.recipients.push(Recipient { address: Some(address), ..Recipient::default() });
+    }
+    if answer.dated {
+        let sent = headers.text("Date").and_then(|d| Timestamp::parse_rfc5322(&d));
+        report.away_until = dates::away_until(reading.own_text(), sent)
+            .or_else(|| dates::away_until(reading.subject(), sent));
+    }
+    report.original = original(message, reading);
+    report
+}
+
+/// What the answer tells of our mail: its Message-ID, and its subject behind `Re:` or `Auto:`.
+fn original(message: &Message<'_>, reading: &Reading) -> Original {
+    let headers = message.headers();
+    let message_id = headers
+        .text("In-Reply-To")
+        .as_deref()
+        .and_then(|text| message_ids(text).next().map(str::to_string))
+        .or_else(|| {
+            let references = headers.text("References")?;
+            message_ids(&references).last().map(str::to_string)
+        });
+    let subject = headers.text("Subject").and_then(|subject| {
+        let behind_lead = automatic::behind_lead(&subject, reading);
+        let rest = behind_lead.or_else(|| reading::without_reply_prefix(&subject))?;
+        let rest = reading::without_reply_prefix(rest).unwrap_or(rest).trim();
+        (!rest.is_empty()).then(|| rest.to_string())
+    });
+    Original { message_id, subject, ..Original::default() }
+}
+
+/// The `<id@host>` parts of a field.
+fn message_ids(text: &str) -> impl Iterator<Item = &str> {
+    text.split_inclusive('>').filter_map(|part| {
+        let start = part.rfind('<')?;
+        let id = part.get(start..)?;
+        (id.ends_with('>') && id.len() > 4 && !id.contains(char::is_whitespace)).then_some(id)
+    })
+}
