@@ -41,8 +41,3 @@ pub mod store;
 pub mod table;
 pub mod verp;
 pub mod web;
-pub mod smtp;
-pub mod preflight;
-pub mod report;
-pub mod service;
-pub mod table;

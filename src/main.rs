@@ -4,74 +4,103 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow};
+use bounced::classify::RuleSet;
 use bounced::cli::{self, Judge, Program};
 use bounced::config::Loaded;
 use bounced::event::Analysis;
 use bounced::mail::{Address, Timestamp};
-use bounced::report::{Kind, Original};
+use bounced::serve::metrics::Metrics;
+use bounced::serve::run;
+use bounced::serve::tls::ReloadableTls;
 use bounced::service::Service;
-use serde_json::Value;
+use bounced::verp::Verp;
+use serde_json::{Value, json};
 
 fn main() -> ExitCode {
-    ExitCode::from(cli::run(std::env::args_os(), &Branch))
+    ExitCode::from(cli::run(std::env::args_os(), &House))
 }
 
-/// The parts that exist on this branch; the lead replaces it when the others are merged.
-struct Branch;
+/// The whole program, as the command line sees it.
+struct House;
 
-impl Program for Branch {
-    fn serve(&self, _: Loaded) -> Result<()> {
-        bail!("serve is not part of this build")
+impl Program for House {
+    fn serve(&self, loaded: Loaded) -> Result<()> {
+        run::serve(loaded)
     }
 
-    fn check(&self, _: &Loaded) -> Result<()> {
+    fn check(&self, loaded: &Loaded) -> Result<()> {
+        let config = &loaded.config;
+        run::pipeline(config)?;
+        run::policy(config)?;
+        if let Some(tls) = &config.smtp.tls {
+            ReloadableTls::load(&tls.cert, &tls.key)?;
+        }
         Ok(())
     }
 
-    fn open(&self, _: &Loaded) -> Result<Box<dyn Service>> {
-        bail!("no service is running, and opening the ledger is not part of this build")
+    fn open(&self, loaded: &Loaded) -> Result<Box<dyn Service>> {
+        let house = run::house(&loaded.config, Arc::new(Metrics::new("sled")))?;
+        Ok(Box::new(house))
     }
 
-    fn analyser(&self, _: &Loaded) -> Result<Box<dyn Fn(&[u8], Option<&str>) -> Analysis>> {
-        Ok(Box::new(|data, _| Analysis {
-            kind: Kind::Other,
-            format: "unrecognised".to_string(),
-            bytes: data.len() as u64,
-            verp: None,
-            reporting_mta: None,
-            arrival_date: None,
-            recipients: Vec::new(),
-            original: Original::default(),
-            feedback_type: None,
-            away_until: None,
-            new_address: None,
-            evidence: Vec::new(),
-            defects: Vec::new(),
+    fn analyser(&self, loaded: &Loaded) -> Result<Box<dyn Fn(&[u8], Option<&str>) -> Analysis>> {
+        let pipeline = run::pipeline(&loaded.config)?;
+        Ok(Box::new(move |data, to| {
+            let to: Vec<String> = to.map(str::to_string).into_iter().collect();
+            pipeline.analyse(data, &to, Timestamp::now()).analysis
         }))
     }
 
     fn sign(
         &self,
-        _: &Loaded,
-        _: &Address,
-        _: Option<&str>,
-        _: Option<&str>,
-        _: Timestamp,
+        loaded: &Loaded,
+        recipient: &Address,
+        tag: Option<&str>,
+        domain: Option<&str>,
+        now: Timestamp,
     ) -> Result<String> {
-        bail!("verp is not part of this build")
+        Ok(verp(loaded)?.mint(recipient, tag, domain, now)?)
     }
 
-    fn verify(&self, _: &Loaded, _: &str, _: Timestamp) -> Result<Result<Value, String>> {
-        bail!("verp is not part of this build")
+    fn verify(
+        &self,
+        loaded: &Loaded,
+        return_path: &str,
+        now: Timestamp,
+    ) -> Result<Result<Value, String>> {
+        Ok(verp(loaded)?.verify(return_path, now).map_err(|why| why.to_string()).map(|token| {
+            json!({
+                "recipient": token.recipient.as_ref().map(Address::as_str),
+                "scope": token.scope(),
+                "campaign": token.campaign(),
+                "day": token.day,
+                "key": token.key_id,
+                "id": token.id,
+            })
+        }))
     }
 
-    fn check_rules(&self, _: Option<&Path>) -> Result<Result<String, Vec<String>>> {
-        bail!("rules are not part of this build")
+    fn check_rules(&self, dir: Option<&Path>) -> Result<Result<String, Vec<String>>> {
+        let rules = match RuleSet::load(dir) {
+            Ok(rules) => rules,
+            Err(error) => return Ok(Err(vec![error.to_string()])),
+        };
+        let findings: Vec<String> = rules.check().iter().map(ToString::to_string).collect();
+        if findings.is_empty() {
+            return Ok(Ok(format!("{} rules, each wins its samples", rules.rules().len())));
+        }
+        Ok(Err(findings))
     }
 
-    fn judge(&self, _: &Loaded, _: Option<&Path>) -> Result<Box<Judge>> {
-        bail!("rules are not part of this build")
+    fn judge(&self, _: &Loaded, dir: Option<&Path>) -> Result<Box<Judge>> {
+        let rules = RuleSet::load(dir).map_err(|error| anyhow!("{error}"))?;
+        Ok(Box::new(move |event| bounced::pipeline::judge_again(event, &rules)))
     }
+}
+
+fn verp(loaded: &Loaded) -> Result<Verp> {
+    Ok(Verp::new(&loaded.config.verp, &loaded.config.smtp.domains)?)
 }

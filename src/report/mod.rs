@@ -4,7 +4,13 @@
 //! a forwarded message; then answers (auto-replies, challenges, requests); then notices in words,
 //! by format; a last resort mines text and says so. The order is the code of [`recognise`].
 
+pub mod addresses;
 pub mod answers;
+mod arf;
+pub mod dsn;
+pub mod formats;
+mod mdn;
+pub mod original;
 mod types;
 
 pub use types::{Action, Attribution, Kind, Original, Recipient, Report, StatusSource};
@@ -22,10 +28,13 @@ pub fn recognise(message: &Message<'_>) -> Report {
     if let Some(report) = delivery_status(message, text).or_else(|| quoted(message, &human)) {
         return report;
     }
+    if let Some(report) = answers::recognise(message, &human) {
+        return report;
+    }
     let lower = text.to_ascii_lowercase();
     let from = message.headers().lower("from");
     let subject = message.headers().lower("subject");
-    let signs = signs(message, &from, &subject);
+    let signs = answers::bounce_signs(message, &human);
     let notice =
         Notice { message, text, lower: &lower, from: &from, subject: &subject, signs: &signs };
     if let Some(mut report) = formats::recognise(&notice) {
@@ -36,53 +45,6 @@ pub fn recognise(message: &Message<'_>) -> Report {
     let mut report = Report::new(Kind::Other, "none");
     report.evidence.push("no recogniser claims it".into());
     report
-}
-
-/// The clues that a message is a delivery notice.
-fn signs(message: &Message<'_>, from: &str, subject: &str) -> Vec<&'static str> {
-    let mut signs = Vec::new();
-    if [
-        "mailer-daemon",
-        "mailerdaemon",
-        "postmaster",
-        "post_master",
-        "mail delivery",
-        "mail.delivery",
-        "mailsystem",
-        "mail system",
-        "maildelivery",
-    ]
-    .iter()
-    .any(|w| from.contains(w))
-    {
-        signs.push("sender is a mail system");
-    }
-    if [
-        "undeliver",
-        "returned mail",
-        "failure notice",
-        "delivery status",
-        "delivery failure",
-        "delivery fail",
-        "mail delivery",
-        "could not be delivered",
-        "non remis",
-        "unzustellbar",
-        "mail system error",
-        "fail",
-    ]
-    .iter()
-    .any(|w| subject.contains(w))
-    {
-        signs.push("subject of a delivery notice");
-    }
-    if message.headers().has("x-failed-recipients") {
-        signs.push("X-Failed-Recipients");
-    }
-    if message.parts()[0].report_type.as_deref() == Some("delivery-status") {
-        signs.push("multipart/report");
-    }
-    signs
 }
 
 /// A text up to where the returned message begins: the line that announces it, or its fields.

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::body::{Incoming, Outgoing, Pieces};
 use super::params::Params;
 use super::suppressions::list_query;
-use super::table::{Format, Reader};
+use crate::table::{Format, Reader};
 use super::{Http, blocking};
 use crate::serve::limits;
 use crate::serve::problem::Problem;

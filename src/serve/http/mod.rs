@@ -16,7 +16,6 @@ mod operations;
 mod page;
 mod params;
 mod suppressions;
-mod table;
 
 use std::net::IpAddr;
 use std::sync::Arc;
