@@ -82,6 +82,8 @@ impl Matcher {
         let automaton = AhoCorasick::builder()
             .match_kind(MatchKind::Standard)
             .kind(Some(AhoCorasickKind::ContiguousNFA))
+            // Nearly every step of a miss is near the root: those states get full rows.
+            .dense_depth(4)
             .build(&patterns)
             .map_err(|e| RuleError {
                 at: "rules".to_string(),

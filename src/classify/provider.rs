@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use serde::Deserialize;
 
 use super::text;
@@ -152,7 +152,10 @@ impl Table {
                 table.mark_owner.push(index);
             }
         }
-        table.marks = AhoCorasick::new(marks).expect("a few hundred marks are not too many");
+        table.marks = AhoCorasick::builder()
+            .kind(Some(AhoCorasickKind::DFA))
+            .build(marks)
+            .expect("a few hundred marks are not too many");
         table
     }
 

@@ -217,14 +217,14 @@ pub fn codes(folded: &str) -> Codes {
                 continue;
             }
         }
-        if found.status.is_none() && free_for_status(bytes, at) {
-            if let Some((status, n)) =
-                EnhancedStatus::parse_prefix(rest).filter(|(s, _)| s.class != 2)
-            {
-                found.status = Some(status);
-                at += n;
-                continue;
-            }
+        let status = EnhancedStatus::parse_prefix(rest).filter(|(s, _)| s.class != 2);
+        if let Some((status, n)) = status
+            && found.status.is_none()
+            && free_for_status(bytes, at)
+        {
+            found.status = Some(status);
+            at += n;
+            continue;
         }
         at += 1;
     }
