@@ -227,7 +227,7 @@ fn mail<'a>(rest: &'a str, longest: usize) -> Result<MailFrom<'a>, Fault> {
     Ok(mail)
 }
 
-fn rcpt<'a>(rest: &'a str, longest: usize) -> Result<&'a str, Fault> {
+fn rcpt(rest: &str, longest: usize) -> Result<&str, Fault> {
     const SYNTAX: Fault =
         fault(501, "5.5.4 syntax: RCPT TO:<address> [parameters]", Rejection::BadParameter);
     let rest = keyword(rest, "TO").ok_or(SYNTAX)?;
@@ -349,7 +349,8 @@ fn is_original_recipient(parameter: &str) -> bool {
 
 /// The first `limit` octets, at a character boundary.
 fn cut(text: &str, limit: usize) -> &str {
-    text.get(..text.floor_char_boundary(limit)).unwrap_or(text)
+    let end = (0..=limit.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or(0)).unwrap_or(text)
 }
 
 #[cfg(test)]

@@ -587,13 +587,11 @@ impl Session {
     fn take_text(&mut self, piece: &[u8]) -> usize {
         let State::Data(incoming) = &mut self.state else { return 0 };
         let limits = &self.service.limits;
-        if !incoming.over_budget && incoming.reader.octets() <= limits.message {
-            let wanted = incoming.reader.stored() + piece.len();
-            if !incoming.held.cover(wanted) {
-                incoming.over_budget = true;
-                incoming.reader.discard();
-                incoming.held = self.service.budget.reservation();
-            }
+        let room = incoming.reader.room(piece.len());
+        if !incoming.over_budget && !incoming.held.cover(room) {
+            incoming.over_budget = true;
+            incoming.reader.discard();
+            incoming.held = self.service.budget.reservation();
         }
         match incoming.reader.read(piece) {
             Progress::End(used) => {
