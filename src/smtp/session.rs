@@ -19,7 +19,7 @@
 //!
 //! Deadlines are those of Postfix with smtpd_per_request_deadline: `request` for each command with
 //! its reply and for each message, prolonged by what arrives at `data_rate`, never beyond
-//! `request` from now (RELIABILITY A-13). They only ever move later.
+//! `request` from now (RELIABILITY A-13). They only ever move later, until the session closes.
 
 use std::io::Write as _;
 use std::mem;
@@ -413,6 +413,7 @@ impl Session {
     fn take_line(&mut self, input: &[u8]) -> usize {
         let limits = &self.service.limits;
         let (command_line, absurd_line) = (limits.command_line, limits.absurd_line);
+        let path = limits.path;
         let end = memchr(b'\n', input);
         let taken = end.map_or(input.len(), |at| at + 1);
         let length = self.skipped + taken;
@@ -436,8 +437,7 @@ impl Session {
         // As Postfix, a command may end in LF alone; the end of DATA may not.
         let line = input.get(..end).unwrap_or_default();
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let service = Arc::clone(&self.service);
-        match command::parse(line, &service.limits) {
+        match command::parse(line, path) {
             (verb, Ok(command)) => self.execute(verb, command, taken < input.len()),
             (verb, Err(fault)) => self.refuse(verb, fault.reply, fault.reason),
         }
@@ -587,13 +587,11 @@ impl Session {
     fn take_text(&mut self, piece: &[u8]) -> usize {
         let State::Data(incoming) = &mut self.state else { return 0 };
         let limits = &self.service.limits;
-        if !incoming.over_budget && incoming.reader.octets() <= limits.message {
-            let wanted = incoming.reader.stored() + piece.len();
-            if !incoming.held.cover(wanted) {
-                incoming.over_budget = true;
-                incoming.reader.discard();
-                incoming.held = self.service.budget.reservation();
-            }
+        let room = incoming.reader.room(piece.len());
+        if !incoming.over_budget && !incoming.held.cover(room) {
+            incoming.over_budget = true;
+            incoming.reader.discard();
+            incoming.held = self.service.budget.reservation();
         }
         match incoming.reader.read(piece) {
             Progress::End(used) => {
