@@ -12,6 +12,7 @@ pub mod backend;
 mod bulk;
 pub mod classify;
 mod doctor;
+mod explain;
 mod ingest;
 mod journal;
 mod list;
