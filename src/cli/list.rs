@@ -43,7 +43,7 @@ pub(super) fn lookup(
 }
 
 /// An entry in one line.
-fn sentence(address: &str, entry: &Value) -> String {
+pub(super) fn sentence(address: &str, entry: &Value) -> String {
     let field = |name: &str| entry.get(name).map(print::plain).filter(|text| !text.is_empty());
     let mut line = format!("{address}  {}", field("state").unwrap_or_default());
     if let Some(reason) = field("reason") {
@@ -75,7 +75,11 @@ pub(super) fn explain(
         }
         told => told?,
     };
-    show(&told, args.json, console)?;
+    if args.json {
+        writeln!(console.out, "{told}")?;
+    } else {
+        super::explain::explain(console.out, &told, console.paint)?;
+    }
     Ok(Answer::Yes)
 }
 

@@ -11,7 +11,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use crate::preflight::reason;
+use crate::config::reason;
 
 /// Largest message read; a mail server would not have taken it.
 pub const MAX_MESSAGE: u64 = 256 << 20;

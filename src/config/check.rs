@@ -51,7 +51,10 @@ pub(super) fn check(
         },
         log: Log { format: check.log_format(raw.log.unwrap_or_default().format) },
     };
-    check.combinations(&config);
+    // A wrong value stands at its default here, so what follows from it would mislead.
+    if check.problems.is_empty() {
+        check.combinations(&config);
+    }
     if check.problems.is_empty() { Ok((config, check.notes)) } else { Err(check.problems) }
 }
 
