@@ -12,7 +12,7 @@
 use serde_json::Value;
 
 use crate::classify::Class;
-use crate::event::Envelope;
+use crate::event::{Act, Envelope};
 use crate::ledger::LedgerStatus;
 use crate::mail::{EnhancedStatus, Timestamp};
 
@@ -69,6 +69,10 @@ pub trait Service: Send + Sync {
         envelope: Envelope,
         peer: Option<String>,
     ) -> Result<Value, ServiceError>;
+
+    /// Commits an act of a person that is neither a suppression nor a release (undo, erase,
+    /// new verdicts) and says what it changed; with `dry_run` only what it would change.
+    fn act(&self, act: Act, dry_run: bool) -> Result<Value, ServiceError>;
 
     /// Name and finding of each health check: `Ok` with what is well, `Err` with what is wrong.
     fn ready(&self) -> Vec<(String, Result<String, String>)>;
