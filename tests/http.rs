@@ -416,6 +416,26 @@ async fn messages_come_in() {
 }
 
 #[tokio::test]
+async fn acts_on_many_decisions() {
+    let server = start().await;
+    let undo = r#"{"what":"undo","rule":"r","provider":null,"peer":null,"after":null,
+        "before":null,"reason":"the rule was wrong"}"#;
+    for (path, body, status) in [
+        ("/v1/acts?dry_run=true", undo, 200),
+        ("/v1/acts", undo, 200),
+        ("/v1/acts", r#"{"what":"suppress","address":"a@b.test","scope":"*","reason":"x"}"#, 400),
+        ("/v1/acts", r#"{"what":"policy","policy":{}}"#, 400),
+        ("/v1/acts", r#"{"what":"dance"}"#, 400),
+        ("/v1/acts?dry=1", undo, 400),
+    ] {
+        assert_eq!(server.send("POST", path, "", body.as_bytes()).await.status, status, "{body}");
+    }
+    let journal = server.get("/v1/events").await.body;
+    assert_eq!(journal.lines().count(), 1, "the dry run is not journalled: {journal}");
+    assert!(journal.contains("the rule was wrong"));
+}
+
+#[tokio::test]
 async fn operations() {
     let server = start().await;
     assert_eq!(server.get("/livez").await.body, "ok\n");
@@ -486,6 +506,8 @@ async fn tokens_open_doors() {
         ("POST", import, bearer("writer"), 200),
         ("DELETE", read, bearer("reader"), 403),
         ("DELETE", read, bearer("writer"), 400),
+        ("POST", "/v1/acts", bearer("writer"), 403),
+        ("POST", "/v1/acts", bearer("admin"), 400),
         ("GET", "/metrics", String::new(), 401),
         ("GET", "/metrics", bearer("reader"), 200),
         ("GET", "/", String::new(), 401),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use bounced::event::Envelope;
+use bounced::event::{Act, Envelope};
 use bounced::ledger::LedgerStatus;
 use bounced::mail::{Address, EnhancedStatus, Timestamp};
 use bounced::service::{
@@ -159,6 +159,14 @@ impl Service for Memory {
             }
         }
         Ok(outcome)
+    }
+
+    fn act(&self, act: Act, dry_run: bool) -> Result<Value, ServiceError> {
+        self.up()?;
+        if !dry_run {
+            self.record(json!({"type": "act", "act": act}));
+        }
+        Ok(json!({"changed": 0, "dry_run": dry_run}))
     }
 
     fn explain(&self, address: &str) -> Result<Value, ServiceError> {

@@ -7,6 +7,7 @@
 //! Promises: every error is RFC 9457 problem+json (on the page: a page); everything has a limit
 //! from [`limits`]; paths, queries and bodies are never logged, because they hold addresses.
 
+mod acts;
 mod body;
 mod events;
 mod gate;
@@ -183,6 +184,7 @@ fn routes() -> Vec<(&'static str, &'static str, Handlers)> {
         same("/v1/suppressions:export", get(import::export)),
         same("/v1/events", get(events::feed)),
         same("/v1/messages", post(messages::receive)),
+        same("/v1/acts", post(acts::act)),
         same("/livez", get(operations::livez)),
         same("/readyz", get(operations::readyz)),
         same("/metrics", get(operations::metrics)),
@@ -208,6 +210,7 @@ fn route_name(matched: &str) -> &'static str {
         ("/v1/suppressions:export", "/v1/suppressions:export"),
         ("/v1/events", "/v1/events"),
         ("/v1/messages", "/v1/messages"),
+        ("/v1/acts", "/v1/acts"),
         ("/livez", "/livez"),
         ("/readyz", "/readyz"),
         ("/metrics", "/metrics"),
