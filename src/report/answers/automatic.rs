@@ -162,7 +162,10 @@ fn longest<'a>(hits: impl Iterator<Item = &'a Hit>) -> Option<&'a Hit> {
 fn format_of(reading: &Reading, vacation: &Weight, ticket: &Weight) -> &'static str {
     let suppressed = reading.clue_of("suppress").is_some_and(|c| c.value.contains("all"));
     let exchange = reading.clue_of("exchange-oof").is_some()
-        || suppressed && vacation.in_subject && vacation.certain;
+        || suppressed
+            && vacation.in_subject
+            && vacation.certain
+            && reading.clue(Means::Answer).is_none();
     let by_ticket = reading.clue_of("ticket").is_some() || ticket.total >= ENOUGH;
     if by_ticket && ticket.total > vacation.total {
         "ticket"
