@@ -211,15 +211,27 @@ fn a_night_like_14_december_2020() {
 
 #[test]
 fn an_ordinary_day_trips_nothing_in_a_thousand() {
-    for (seed, sees_sent, days) in [(7, false, 1_000), (8, true, 200)] {
+    for (seed, sees_sent, share, days) in [
+        (7, false, 4, 1_000),
+        (8, true, 4, 200),
+        // Everyone is at one provider, and no others tell that a campaign runs.
+        (5, false, 10, 200),
+        (5, true, 10, 60),
+    ] {
         let mut sender = Sender::new(&Policy::default(), sees_sent, seed);
+        sender.share = share;
         for day in 0..days {
             let plan = plan(&mut sender.dice, day);
             for (bucket, mails) in plan.iter().enumerate() {
                 sender.ten_minutes(day * DAY + bucket as i64 * 10 * MINUTE, *mails);
             }
         }
-        println!("{days} ordinary days, sent events {sees_sent}: {} failures", sender.fresh);
+        println!(
+            "{days} ordinary days, sent events {sees_sent}, {share} of 10 at one provider: {} \
+             failures, {} trips",
+            sender.fresh,
+            trips(&sender.book)
+        );
         assert!(sender.fresh as i64 > days * 20, "{}", sender.fresh);
         assert_eq!(trips(&sender.book), 0, "sent events: {sees_sent}");
     }
