@@ -274,6 +274,28 @@ fn digest(message: &Message<'_>, report: &Report, envelope_to: &[String]) -> Str
     data_encoding::HEXLOWER.encode(octets.get(..16).unwrap_or(&octets))
 }
 
+/// Judges the reply to an attempt of our own MTA, as a report about it would be judged.
+pub fn judge_reply(
+    rules: &RuleSet,
+    failed: bool,
+    address: &Address,
+    reply: &str,
+    remote_mta: Option<&str>,
+) -> Option<RecipientVerdict> {
+    let kind = if failed { Kind::Failure } else { Kind::Delay };
+    let recipient = Recipient {
+        address: Some(address.clone()),
+        action: Some(if failed { Action::Failed } else { Action::Delayed }),
+        diagnostic: report::bounded_words(reply),
+        remote_mta: remote_mta.map(|m| m.chars().take(255).collect()),
+        ..Recipient::default()
+    };
+    let mut report = Report::new(kind, "in-band");
+    report.recipients.push(recipient.clone());
+    let judged = classify::judge(&report, rules).pop()?;
+    Some(verdict(kind, recipient, judged))
+}
+
 /// Judges the recipients of a journalled message again, with other rules. None when nothing in it
 /// was judged.
 pub fn judge_again(event: &Event, rules: &RuleSet) -> Option<Vec<RecipientVerdict>> {
