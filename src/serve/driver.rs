@@ -38,8 +38,8 @@ pub enum Exit {
 /// Octets taken from the socket at once.
 const READ_OCTETS: usize = 32 << 10;
 
-/// Serves the connection until it is to be closed or encrypted. `stop` becomes true when the
-/// service shuts down.
+/// Serves the connection until it is to be closed or encrypted. `stop` becomes true, or its sender
+/// is dropped, when the service shuts down.
 pub async fn drive<S, R>(
     session: &mut Session,
     io: &mut S,
@@ -58,12 +58,12 @@ where
     loop {
         match session.next() {
             Action::Read => tokio::select! {
-                biased;
+                biased; // a client that never pauses must not keep us from hearing `stop`
+                _ = &mut stopped, if !told => { told = true; session.shutdown(); }
                 read = fill(io, |octets| {
                     session.tick(Instant::now());
                     session.feed(octets);
                 }) => if !matches!(read, Ok(1..)) { session.eof() },
-                _ = &mut stopped, if !told => { told = true; session.shutdown(); }
                 () = &mut alarm => {
                     session.tick(Instant::now());
                     alarm.as_mut().reset(deadline(session));
