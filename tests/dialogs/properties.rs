@@ -101,8 +101,12 @@ fn dialog() -> impl Strategy<Value = Vec<Vec<u8>>> {
     })
 }
 
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn pieces_do_not_matter(
@@ -151,7 +155,8 @@ proptest! {
             // One is the greeting; one more may end a line that is endless.
             prop_assert!(replies <= lines + 2, "{replies} replies to {lines} lines");
         }
-        prop_assert!(heard.replies.bytes().all(|b| (b' '..0x7f).contains(&b) || b == b'\r' || b == b'\n'));
+        let printable = |b: u8| matches!(b, b' '..=b'~' | b'\r' | b'\n');
+        prop_assert!(heard.replies.bytes().all(printable));
         let stored = heard.replies.matches("2.0.0 stored").count();
         let asked = heard.replies.matches("354 ").count();
         prop_assert_eq!(stored, heard.messages.len());

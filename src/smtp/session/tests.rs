@@ -1,6 +1,6 @@
 //! Tables for `session.rs`: time, hand-over and what the dialogs of tests/dialogs cannot show.
 
-use super::super::{Refusal, reply};
+use super::super::{Budget, RecipientCheck, Refusal};
 use super::*;
 
 /// A session with its clock, driven by hand.
