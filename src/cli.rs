@@ -12,6 +12,8 @@ pub mod backend;
 mod bulk;
 pub mod classify;
 mod doctor;
+#[cfg(test)]
+mod double;
 mod explain;
 mod ingest;
 mod journal;

@@ -106,8 +106,8 @@ fn data_dir(dir: &Path) -> Result<(), String> {
         match std::fs::metadata(&place) {
             Ok(meta) if !meta.is_dir() => {
                 return Err(format!(
-                    "data_dir \"{shown}\" cannot be used (\"{}\" is not a directory), write another \
-                     path",
+                    "data_dir \"{shown}\" cannot be used (\"{}\" is not a directory), write \
+                     another path",
                     place.display()
                 ));
             }

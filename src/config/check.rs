@@ -178,7 +178,8 @@ impl Check<'_> {
                 Err(why) => self.wrong(
                     &key,
                     format!(
-                        "smtp.domains: \"{text}\" {why}, write a name such as \"bounce.example.com\""
+                        "smtp.domains: \"{text}\" {why}, write a name such as \
+                         \"bounce.example.com\""
                     ),
                 ),
             }
@@ -201,7 +202,8 @@ impl Check<'_> {
             (None, Some(_)) => {
                 self.wrong(
                     "smtp.tls.cert",
-                    "[smtp.tls] has a key and no cert, write cert = \"certs/NAME/fullchain.pem\" too",
+                    "[smtp.tls] has a key and no cert, write cert = \
+                     \"certs/NAME/fullchain.pem\" too",
                 );
                 None
             }

@@ -175,8 +175,8 @@ pub(super) fn listen(text: &str) -> Result<Listen, String> {
         }
         if path.len() > MAX_SOCKET_PATH {
             return Err(format!(
-                "\"{text}\" has a path of {} octets and the system takes {MAX_SOCKET_PATH}, write a \
-                 shorter one",
+                "\"{text}\" has a path of {} octets and the system takes {MAX_SOCKET_PATH}, write \
+                 a shorter one",
                 path.len()
             ));
         }
