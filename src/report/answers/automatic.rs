@@ -119,10 +119,13 @@ fn weigh(reading: &Reading, topic: Topic) -> Weight {
         }
         weight.total += weak(reading, topic);
     }
-    if weight.total >= 2 {
+    // Words that need company have it only in a subject or a phrase: "please contact us as soon as
+    // possible" stands in every notice of a bank.
+    if weight.in_subject || weight.certain || weight.total >= 3 {
         weight.total += origin(reading, machine);
     }
-    if many && !weight.certain {
+    let company = topic == Topic::Vacation || weight.in_subject || weight.certain;
+    if many && !weight.certain || !company {
         weight.total = 0;
     }
     weight

@@ -1,12 +1,14 @@
 //! The phrase tables, and finding all of them in one pass.
 //!
-//! Promises: one Aho-Corasick pass over sender, subject and the beginning of the text, however
-//! many phrases there are; a phrase counts only as whole words; the number of hits is bounded.
-//! The tables are data (`*.toml` beside this file); what they mean together is judged in `mod.rs`.
+//! Promises: one look at each word of sender, subject and the beginning of the text, however many
+//! phrases there are; a phrase counts only as whole words; the number of hits is bounded. The
+//! tables are data (`*.toml` beside this file); what they mean together is judged in `mod.rs`.
+//!
+//! Phrases begin where words begin, so a table of their first three octets, asked at each word,
+//! beats an Aho-Corasick automaton, which looks at every octet (measured: 7 against 50 in time).
 
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use serde::Deserialize;
 
 use super::fold::fold;
@@ -69,7 +71,6 @@ pub(super) struct Mark {
     pub phrase: String,
     /// What `bounce_signs` and the evidence print.
     pub label: String,
-    open_start: bool,
     open_end: bool,
 }
 
@@ -127,35 +128,46 @@ const FILES: [&str; 7] = [
     include_str!("moves.toml"),
 ];
 
+/// Octets of a phrase that choose its slot; no phrase is shorter.
+const KEY: usize = 3;
+/// Slots, many more than there are beginnings, so that most words find an empty one.
+const SLOTS: usize = 1 << 14;
+
 struct Tables {
-    /// Marks of each pattern of the automaton; several tables may hold the same phrase.
-    marks: Vec<Vec<Mark>>,
-    automaton: AhoCorasick,
+    /// All marks, those of one slot together.
+    marks: Vec<Mark>,
+    /// Where the marks of each slot begin and end.
+    slots: Vec<(u16, u16)>,
 }
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
-    let mut phrases: Vec<String> = Vec::new();
-    let mut marks: Vec<Vec<Mark>> = Vec::new();
-    let mut known = std::collections::HashMap::new();
+    let mut keyed: Vec<(usize, Mark)> = Vec::new();
     for file in FILES {
         let file: File = toml::from_str(file).expect("a unit test reads the shipped tables");
         for mark in file.phrases.iter().flat_map(marks_of) {
-            let at = *known.entry(mark.phrase.clone()).or_insert_with(|| {
-                phrases.push(mark.phrase.clone());
-                marks.push(Vec::new());
-                phrases.len() - 1
-            });
-            marks[at].push(mark);
+            let key = slot(mark.phrase.as_bytes()).expect("no phrase is shorter than KEY");
+            keyed.push((key, mark));
         }
     }
-    let automaton = AhoCorasick::builder()
-        .match_kind(MatchKind::Standard)
-        .kind(Some(AhoCorasickKind::ContiguousNFA))
-        .dense_depth(4)
-        .build(&phrases)
-        .expect("a few thousand short phrases are within the automaton's limits");
-    Tables { marks, automaton }
+    // A stable sort: within a slot the order of the files stays.
+    keyed.sort_by_key(|(key, _)| *key);
+    let mut slots = vec![(0, 0); SLOTS];
+    for (at, (key, _)) in (0_u16..).zip(&keyed) {
+        let slot = &mut slots[*key];
+        if slot.1 == 0 {
+            slot.0 = at;
+        }
+        slot.1 = at + 1;
+    }
+    Tables { marks: keyed.into_iter().map(|(_, mark)| mark).collect(), slots }
 });
+
+/// The slot of what begins with these octets.
+fn slot(octets: &[u8]) -> Option<usize> {
+    let [a, b, c] = *octets.first_chunk::<KEY>()?;
+    let key = u32::from_le_bytes([a, b, c, 0]);
+    Some((key.wrapping_mul(0x9e37_79b1) >> 18) as usize)
+}
 
 fn marks_of(row: &Row) -> impl Iterator<Item = Mark> + '_ {
     let places = [
@@ -171,30 +183,41 @@ fn marks_of(row: &Row) -> impl Iterator<Item = Mark> + '_ {
     ];
     places.into_iter().flat_map(move |(place, word, list)| {
         list.iter().map(move |written| {
-            let plain = written.trim_matches('*');
+            let plain = written.trim_end_matches('*');
             Mark {
                 topic: row.topic,
                 place,
                 format: row.format.clone(),
                 phrase: fold(plain),
                 label: format!("{word}: `{plain}` ({})", row.lang),
-                open_start: written.starts_with('*'),
                 open_end: written.ends_with('*'),
             }
         })
     })
 }
 
-/// All phrases in a folded text, as whole words.
+/// All phrases in a folded text, as whole words, in the order of the text.
 pub(super) fn find(folded: &str) -> Vec<Hit> {
     let tables = &*TABLES;
     let mut hits = Vec::new();
-    for found in tables.automaton.find_overlapping_iter(folded) {
-        let Some(marks) = tables.marks.get(found.pattern().as_usize()) else { continue };
-        let (start, end) = (found.start(), found.end());
-        let (opens, closes) = (word_starts(folded, start), word_ends(folded, end));
-        for mark in marks {
-            if (opens || mark.open_start) && (closes || mark.open_end) {
+    let mut in_word = false;
+    for (start, c) in folded.char_indices() {
+        // A word begins where what stands before is no letter, or where the script writes without
+        // spaces (or with prefixes, as Hebrew and Arabic do).
+        let letter = spaced_letter(c);
+        let begins = !(in_word && letter) && c != ' ';
+        in_word = letter;
+        if !begins {
+            continue;
+        }
+        let Some(rest) = folded.get(start..) else { continue };
+        let Some(&(from, to)) = slot(rest.as_bytes()).and_then(|s| tables.slots.get(s)) else {
+            break;
+        };
+        let marks = tables.marks.get(usize::from(from)..usize::from(to)).unwrap_or_default();
+        for mark in marks.iter().filter(|m| rest.starts_with(m.phrase.as_str())) {
+            let end = start + mark.phrase.len();
+            if mark.open_end || word_ends(folded, end) {
                 hits.push(Hit { mark, start, end });
             }
         }
@@ -203,14 +226,6 @@ pub(super) fn find(folded: &str) -> Vec<Hit> {
         }
     }
     hits
-}
-
-/// Whether a word can begin here: what stands before is no letter, or the script writes without
-/// spaces (or with prefixes, as Hebrew and Arabic do).
-fn word_starts(text: &str, at: usize) -> bool {
-    let before = text.get(..at).and_then(|t| t.chars().next_back());
-    let first = text.get(at..).and_then(|t| t.chars().next());
-    !(before.is_some_and(spaced_letter) && first.is_some_and(spaced_letter))
 }
 
 fn word_ends(text: &str, at: usize) -> bool {
@@ -238,7 +253,7 @@ mod tests {
     #[test]
     fn every_phrase_is_found_by_itself() {
         let mut count = 0;
-        for mark in TABLES.marks.iter().flatten() {
+        for mark in &TABLES.marks {
             assert!(!mark.phrase.trim().is_empty(), "{}", mark.label);
             let found = find(&mark.phrase);
             assert!(found.iter().any(|h| std::ptr::eq(h.mark, mark)), "{}", mark.label);
