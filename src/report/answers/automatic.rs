@@ -170,12 +170,12 @@ fn format_of(reading: &Reading, vacation: &Weight, ticket: &Weight) -> &'static 
             && vacation.certain
             && reading.clue(Means::Answer).is_none();
     let by_ticket = reading.clue_of("ticket").is_some() || ticket.total >= ENOUGH;
-    if by_ticket && ticket.total > vacation.total {
+    let ticket_answer =
+        reading.clues.iter().any(|c| c.row.means == Means::Answer && c.row.format == "ticket");
+    if by_ticket && ticket.total > vacation.total || ticket_answer && !vacation.certain {
         "ticket"
     } else if exchange {
         "exchange-oof"
-    } else if reading.clue(Means::Answer).is_some_and(|c| c.row.format == "ticket") {
-        "ticket"
     } else if reading.clue_of("rfc3834").is_some() {
         "rfc3834"
     } else if reading.clue(Means::Answer).is_some() {
