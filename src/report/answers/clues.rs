@@ -93,11 +93,11 @@ pub(super) fn read(headers: &Headers<'_>) -> Vec<Clue> {
             continue;
         }
         let value = field.text().trim().to_lowercase();
-        if let Some(row) = named.find(|r| r.fits(&value)) {
-            if row.means != Means::No {
-                let name = field.name.chars().take(60).collect();
-                clues.push(Clue { row, name, value: value.chars().take(60).collect() });
-            }
+        if let Some(row) = named.find(|r| r.fits(&value))
+            && row.means != Means::No
+        {
+            let name = field.name.chars().take(60).collect();
+            clues.push(Clue { row, name, value: value.chars().take(60).collect() });
         }
     }
     clues

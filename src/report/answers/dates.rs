@@ -230,10 +230,10 @@ fn ends_with_word(text: &str, word: &str) -> bool {
 fn behind_starts(behind: &str, phrase: &str) -> bool {
     let mut rest = behind.trim_start_matches([' ', '.', ')', ',']);
     // A weekday in brackets: `1月5日(火)まで`.
-    if let Some(inner) = rest.strip_prefix('(') {
-        if let Some((_, after)) = inner.split_once(')').filter(|(day, _)| day.len() <= 12) {
-            rest = after.trim_start();
-        }
+    if let Some(inner) = rest.strip_prefix('(')
+        && let Some((_, after)) = inner.split_once(')').filter(|(day, _)| day.len() <= 12)
+    {
+        rest = after.trim_start();
     }
     rest.starts_with(phrase) || behind.trim_start().starts_with(phrase)
 }
@@ -355,12 +355,12 @@ fn year_first(text: &str, start: usize, end: usize, year: i64) -> Option<Found> 
     let separator = rest.chars().next()?;
     if matches!(separator, '-' | '/' | '.') {
         let at = skip_blanks(text, end + 1);
-        if let (Some(month), next) = digits(text, at) {
-            if text.get(next..)?.starts_with(separator) {
-                let (day, stop) = digits(text, skip_blanks(text, next + 1));
-                let when = When::Plain { month, day: day? };
-                return Some(Found { start, end: stop, when, year: Some(year), range_end: false });
-            }
+        if let (Some(month), next) = digits(text, at)
+            && text.get(next..)?.starts_with(separator)
+        {
+            let (day, stop) = digits(text, skip_blanks(text, next + 1));
+            let when = When::Plain { month, day: day? };
+            return Some(Found { start, end: stop, when, year: Some(year), range_end: false });
         }
     }
     // Hungarian writes the month by its name behind the year.
@@ -427,11 +427,11 @@ fn day_then_name(text: &str, start: usize, end: usize, day: i64) -> Option<Found
     for ordinal in ["st", "nd", "rd", "th", "er", "º", "°", "ª", ":e", ":a", ".", "o", "-е", "-го"]
     {
         let rest = text.get(at..)?;
-        if let Some(after) = rest.strip_prefix(ordinal) {
-            if !after.starts_with(|c: char| c.is_alphanumeric()) {
-                at += ordinal.len();
-                break;
-            }
+        if let Some(after) = rest.strip_prefix(ordinal)
+            && !after.starts_with(|c: char| c.is_alphanumeric())
+        {
+            at += ordinal.len();
+            break;
         }
     }
     for _ in 0..2 {
@@ -467,10 +467,12 @@ fn name_then_day(text: &str, start: usize, end: usize, day: i64) -> Option<Found
     let dash = text.get(at..)?.trim_start().strip_prefix('-');
     if let Some(after) = dash {
         let from = text.len() - after.trim_start().len();
-        if let (Some(last), next) = digits(text, from) {
-            if last > day && last <= 31 && next - from <= 2 {
-                (day, at, range_end) = (last, next, true);
-            }
+        if let (Some(last), next) = digits(text, from)
+            && last > day
+            && last <= 31
+            && next - from <= 2
+        {
+            (day, at, range_end) = (last, next, true);
         }
     }
     let (year, stop) = year_at(text, at);

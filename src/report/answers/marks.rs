@@ -4,8 +4,8 @@
 //! phrases there are; a phrase counts only as whole words; the number of hits is bounded. The
 //! tables are data (`*.toml` beside this file); what they mean together is judged in `mod.rs`.
 //!
-//! Phrases begin where words begin, so a table of their first octets is asked at each word. An
-//! Aho-Corasick automaton over the same phrases looks at every octet and took twice as long.
+//! Phrases begin where words begin, so a filter on their first octets, small enough to stay in the
+//! first cache, is asked at each word; an Aho-Corasick automaton would have to look at every octet.
 
 use std::sync::LazyLock;
 
@@ -128,18 +128,19 @@ const FILES: [&str; 7] = [
     include_str!("moves.toml"),
 ];
 
-/// First octets of a phrase that choose its slot.
-const KEY: usize = 5;
-/// The same for the few phrases that are shorter than that; none is shorter than this.
-const SHORT_KEY: usize = 3;
-/// Slots, many more than there are beginnings, so that most words find an empty one.
-const SLOTS: usize = 1 << 14;
+/// First octets of a phrase by which it is looked up, as masks of a little-endian word: eight, or
+/// five or three for shorter phrases. No phrase is shorter than three octets.
+const KEYS: [u64; 3] = [u64::MAX, 0xff_ffff_ffff, 0xff_ffff];
+/// Slots; a power of two many times the number of phrases, so that other words rarely share one.
+const SLOTS: usize = 1 << 16;
 
 struct Tables {
     /// All marks, those of one slot together.
     marks: Vec<Mark>,
     /// Where the marks of each slot begin and end.
     slots: Vec<(u16, u16)>,
+    /// One bit a slot: whether it has marks.
+    filter: Vec<u64>,
 }
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
@@ -147,41 +148,52 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
     for file in FILES {
         let file: File = toml::from_str(file).expect("a unit test reads the shipped tables");
         for mark in file.phrases.iter().flat_map(marks_of) {
-            let octets = mark.phrase.as_bytes();
-            let key = slot(octets).or_else(|| short_slot(octets));
-            let key = key.expect("no phrase is shorter than SHORT_KEY");
-            keyed.push((key, mark));
+            let mask = match mark.phrase.len() {
+                0..5 => KEYS[2],
+                5..8 => KEYS[1],
+                _ => KEYS[0],
+            };
+            keyed.push((slot(word(mark.phrase.as_bytes()) & mask), mark));
         }
     }
     // A stable sort: within a slot the order of the files stays.
-    keyed.sort_by_key(|(key, _)| *key);
+    keyed.sort_by_key(|(slot, _)| *slot);
     let mut slots = vec![(0, 0); SLOTS];
-    for (at, (key, _)) in (0_u16..).zip(&keyed) {
-        let slot = &mut slots[*key];
-        if slot.1 == 0 {
-            slot.0 = at;
+    let mut filter = vec![0; SLOTS / 64];
+    for (at, (slot, _)) in (0_u16..).zip(&keyed) {
+        filter[slot / 64] |= 1 << (slot % 64);
+        let range: &mut (u16, u16) = &mut slots[*slot];
+        if range.1 == 0 {
+            range.0 = at;
         }
-        slot.1 = at + 1;
+        range.1 = at + 1;
     }
-    Tables { marks: keyed.into_iter().map(|(_, mark)| mark).collect(), slots }
+    Tables { marks: keyed.into_iter().map(|(_, mark)| mark).collect(), slots, filter }
 });
 
-/// The slot of what begins with these octets.
-fn slot(octets: &[u8]) -> Option<usize> {
-    let [a, b, c, d, e] = *octets.first_chunk::<KEY>()?;
-    let key = u32::from_le_bytes([a, b, c, d]) ^ u32::from(e).wrapping_mul(0x0100_0193);
-    Some(spread(key))
+impl Tables {
+    /// The marks that may begin with these octets.
+    fn candidates(&self, key: u64) -> &[Mark] {
+        let slot = slot(key);
+        if self.filter.get(slot / 64).is_none_or(|bits| bits >> (slot % 64) & 1 == 0) {
+            return &[];
+        }
+        let (from, to) = self.slots.get(slot).copied().unwrap_or_default();
+        self.marks.get(usize::from(from)..usize::from(to)).unwrap_or_default()
+    }
 }
 
-/// The slot of the short phrase that begins with these octets.
-fn short_slot(octets: &[u8]) -> Option<usize> {
-    let [a, b, c] = *octets.first_chunk::<SHORT_KEY>()?;
-    Some(spread(u32::from_le_bytes([a, b, c, 0])))
+/// The first eight octets; zeros behind the end.
+fn word(octets: &[u8]) -> u64 {
+    if let Some(eight) = octets.first_chunk() {
+        return u64::from_le_bytes(*eight);
+    }
+    octets.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet))
 }
 
 /// Fibonacci hashing to [`SLOTS`].
-fn spread(key: u32) -> usize {
-    (key.wrapping_mul(0x9e37_79b1) >> 18) as usize
+fn slot(key: u64) -> usize {
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize
 }
 
 fn marks_of(row: &Row) -> impl Iterator<Item = Mark> + '_ {
@@ -226,9 +238,9 @@ pub(super) fn find(folded: &str) -> Vec<Hit> {
             continue;
         }
         let Some(rest) = folded.get(start..) else { continue };
-        for slot in [slot(rest.as_bytes()), short_slot(rest.as_bytes())].into_iter().flatten() {
-            let Some(&(from, to)) = tables.slots.get(slot) else { continue };
-            let marks = tables.marks.get(usize::from(from)..usize::from(to)).unwrap_or_default();
+        let octets = word(rest.as_bytes());
+        for key in KEYS {
+            let marks = tables.candidates(octets & key);
             for mark in marks.iter().filter(|m| rest.starts_with(m.phrase.as_str())) {
                 let end = start + mark.phrase.len();
                 if mark.open_end || word_ends(folded, end) {

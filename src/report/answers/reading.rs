@@ -358,8 +358,7 @@ fn opens_quote(line: &str) -> bool {
 pub(super) fn without_reply_prefix(subject: &str) -> Option<&str> {
     let mut rest = subject.trim_start();
     let mut cut = false;
-    loop {
-        let Some(colon) = rest.find([':', '：']) else { break };
+    while let Some(colon) = rest.find([':', '：']) {
         let head = rest.get(..=colon).map(fold).unwrap_or_default();
         if head.len() > 80 || !REPLY_PREFIXES.contains(&head.trim()) {
             break;
