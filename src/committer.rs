@@ -270,6 +270,7 @@ mod tests {
             attribution: None,
             scope: None,
             campaign: None,
+            token: None,
             digest: None,
             analysis: None,
             act: None,

@@ -221,7 +221,9 @@ impl Service for House {
         checked_scope(scope)?;
         let present = self.standing(&address, Some(scope))?;
         let same = present.is_some_and(|s| {
-            s.state == State::Suppressed && s.clause.as_deref() == Some(policy::BY_HAND) && s.until == until
+            s.state == State::Suppressed
+                && s.clause.as_deref() == Some(policy::BY_HAND)
+                && s.until == until
         });
         if !same {
             self.commit(act_event(Act::Suppress {
@@ -249,12 +251,17 @@ impl Service for House {
     }
 
     fn list(&self, query: &ListQuery) -> Result<ListPage, ServiceError> {
-        let prefix = policy::prefix(query.domain.as_deref().map(str::to_ascii_lowercase).as_deref());
+        let prefix =
+            policy::prefix(query.domain.as_deref().map(str::to_ascii_lowercase).as_deref());
         let mut cursor = match &query.cursor {
             None => None,
-            Some(text) => Some(data_encoding::BASE64URL_NOPAD.decode(text.as_bytes()).map_err(
-                |_| ServiceError::BadRequest("cursor: hand back the `next` of the page before".into()),
-            )?),
+            Some(text) => {
+                Some(data_encoding::BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| {
+                    ServiceError::BadRequest(
+                        "cursor: hand back the `next` of the page before".into(),
+                    )
+                })?)
+            }
         };
         let limit = query.limit.clamp(1, 10_000);
         let (mut page, mut looked_at, now) = (ListPage::default(), 0, self.now());
@@ -278,10 +285,8 @@ impl Service for House {
 
     fn check(&self, addresses: &[String], scope: Option<&str>) -> Result<Vec<Value>, ServiceError> {
         let known: Vec<Address> = addresses.iter().filter_map(|a| Address::parse(a)).collect();
-        let standings = self
-            .reader
-            .standings(&*self.ledger, &known, scope, self.now())
-            .map_err(trouble)?;
+        let standings =
+            self.reader.standings(&*self.ledger, &known, scope, self.now()).map_err(trouble)?;
         Ok(standings.iter().flatten().filter(|s| s.state.stops()).map(entry).collect())
     }
 
@@ -334,13 +339,15 @@ impl Service for House {
         let address = parsed(address)?;
         let standing = self.standing(&address, None)?;
         let events = self.ledger.history(&address.key(), EXPLAINED_EVENTS).map_err(trouble)?;
-        let why = self.reader.explain(&*self.ledger, &address, None, self.now()).map_err(trouble)?;
+        let why =
+            self.reader.explain(&*self.ledger, &address, None, self.now()).map_err(trouble)?;
         let mut scopes: Vec<&str> = events.iter().filter_map(|e| e.scope.as_deref()).collect();
         scopes.sort_unstable();
         scopes.dedup();
         let mut entries: Vec<Value> = Vec::new();
         for scope in [None].into_iter().chain(scopes.into_iter().map(Some)) {
-            if let Some(found) = self.standing(&address, scope)?.filter(|s| s.state != State::Clear) {
+            if let Some(found) = self.standing(&address, scope)?.filter(|s| s.state != State::Clear)
+            {
                 let mut shown = entry(&found);
                 merge(&mut shown, &found);
                 if !entries.contains(&shown) {
@@ -537,7 +544,8 @@ fn result_event(rules: &RuleSet, result: InBand) -> Result<Event, ServiceError> 
     let verdict = (failed || result.outcome == "deferred")
         .then(|| judge_reply(rules, failed, &address, reply, result.remote_mta.as_deref()))
         .flatten();
-    let short = |text: String| text.chars().filter(|c| !c.is_control()).take(998).collect::<String>();
+    let short =
+        |text: String| text.chars().filter(|c| !c.is_control()).take(998).collect::<String>();
     let message_id = result.message_id.map(short);
     // The sender may post a batch again when our answer was lost.
     let digest = message_id.as_ref().map(|id| {
@@ -642,7 +650,9 @@ fn fits(standing: &Standing, query: &ListQuery) -> bool {
 
 fn parsed(address: &str) -> Result<Address, ServiceError> {
     Address::parse(address).ok_or_else(|| {
-        ServiceError::BadRequest("that is no address; write one such as user@example.com".to_string())
+        ServiceError::BadRequest(
+            "that is no address; write one such as user@example.com".to_string(),
+        )
     })
 }
 

@@ -65,6 +65,7 @@ fn event(n: u64) -> Event {
         attribution: None,
         scope: None,
         campaign: None,
+        token: None,
         digest: Some(format!("{n:040x}")),
         analysis: None,
         act: None,

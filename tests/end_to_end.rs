@@ -120,7 +120,10 @@ impl Service {
 
     fn events(&self) -> Vec<Value> {
         let (_, body) = self.get("/v1/events?from=0&limit=100000").expect("it answers");
-        body.lines().filter(|l| l.starts_with('{')).map(|l| serde_json::from_str(l).expect("JSON")).collect()
+        body.lines()
+            .filter(|l| l.starts_with('{'))
+            .map(|l| serde_json::from_str(l).expect("JSON"))
+            .collect()
     }
 }
 
@@ -171,8 +174,14 @@ fn report(user: &str, status: &str, words: &str) -> String {
 
 fn deliver(port: u16, to: &str, message: &str) -> String {
     let rcpt = format!("RCPT TO:<{to}>");
-    let commands =
-        [("EHLO mx.example.net", "250"), ("MAIL FROM:<>", "250"), (&rcpt, "250"), ("DATA", "354"), (message, "250"), ("QUIT", "221")];
+    let commands = [
+        ("EHLO mx.example.net", "250"),
+        ("MAIL FROM:<>", "250"),
+        (&rcpt, "250"),
+        ("DATA", "354"),
+        (message, "250"),
+        ("QUIT", "221"),
+    ];
     let replies = smtp(port, &commands);
     let stored = replies.get(5).expect("the reply to the message");
     stored.strip_prefix("250 2.0.0 stored ").expect("the event id").to_string()
@@ -186,7 +195,10 @@ fn accepted_means_durable_and_the_answer_is_the_same_everywhere() {
     let id = deliver(service.smtp, "bounces+user=example.com@bounce.example.test", &message);
 
     let entry = service.json("/v1/suppressions/user@example.com");
-    assert_eq!((entry["state"].as_str(), entry["reason"].as_str()), (Some("suppressed"), Some("user-unknown")));
+    assert_eq!(
+        (entry["state"].as_str(), entry["reason"].as_str()),
+        (Some("suppressed"), Some("user-unknown"))
+    );
     let events = service.events();
     let event = events.iter().find(|e| e["id"] == id.as_str()).expect("it is in the journal");
     assert_eq!(event["attribution"], "plain");
@@ -210,7 +222,10 @@ fn accepted_means_durable_and_the_answer_is_the_same_everywhere() {
     assert!(ask("25:suppress user@example.com,").contains("OK 550 5.1.1 "));
     assert!(ask("26:suppress other@example.com,").contains("NOTFOUND "));
     assert!(ask("get user@example.com\n").starts_with("200 550%205.1.1%20"));
-    assert!(ask("request=smtpd_access_policy\nrecipient=user@example.com\n\n").starts_with("action=550 5.1.1 "));
+    assert!(
+        ask("request=smtpd_access_policy\nrecipient=user@example.com\n\n")
+            .starts_with("action=550 5.1.1 ")
+    );
 
     // The same message again, as after a lost 250: the same id, no second event.
     let again = deliver(service.smtp, "bounces+user=example.com@bounce.example.test", &message);
@@ -220,7 +235,10 @@ fn accepted_means_durable_and_the_answer_is_the_same_everywhere() {
     // A kill and a deleted view change nothing.
     service.stop("-KILL");
     let view = std::fs::read_dir(service.dir.path().join("data")).expect("it is there");
-    for folder in view.flatten().filter(|f| f.path().is_dir() && !f.file_name().to_string_lossy().contains("journal")) {
+    for folder in view
+        .flatten()
+        .filter(|f| f.path().is_dir() && !f.file_name().to_string_lossy().contains("journal"))
+    {
         if folder.path().join("db").exists() {
             std::fs::remove_dir_all(folder.path()).expect("removable");
         }
@@ -230,12 +248,14 @@ fn accepted_means_durable_and_the_answer_is_the_same_everywhere() {
     assert_eq!(service.events(), events);
 
     // By hand, journalled, idempotent.
-    let (code, _, err) = service.run(&["release", "user@example.com", "--reason", "asked by phone"]);
+    let (code, _, err) =
+        service.run(&["release", "user@example.com", "--reason", "asked by phone"]);
     assert_eq!(code, 0, "{err}");
     assert_eq!(service.get("/v1/suppressions/user@example.com").expect("it answers").0, 404);
     assert_eq!(service.stop("-TERM"), Some(0));
     // Without a service the command opens the store itself.
-    let (code, _, err) = service.run(&["suppress", "user@example.com", "--reason", "wrote to support"]);
+    let (code, _, err) =
+        service.run(&["suppress", "user@example.com", "--reason", "wrote to support"]);
     assert_eq!(code, 0, "{err}");
     assert_eq!(service.run(&["lookup", "user@example.com"]).0, 0);
 }
@@ -298,7 +318,10 @@ fn only_signed_return_paths_suppress_once_there_is_a_key() {
     let turned = if forged.as_bytes()[10] == b'a' { "b" } else { "a" };
     forged.replace_range(10..11, turned);
     let rcpt = format!("RCPT TO:<{forged}>");
-    smtp(service.smtp, &[("EHLO x", "250"), ("MAIL FROM:<>", "250"), (&rcpt, "550 5.7.1"), ("QUIT", "221")]);
+    smtp(
+        service.smtp,
+        &[("EHLO x", "250"), ("MAIL FROM:<>", "250"), (&rcpt, "550 5.7.1"), ("QUIT", "221")],
+    );
 }
 
 #[test]
@@ -310,13 +333,17 @@ fn in_band_results_are_evidence_and_rates_need_them() {
     let (status, body) = service.request("POST /v1/events", line.as_bytes()).expect("it answers");
     assert_eq!(status, 200, "{body}");
     assert_eq!(service.json("/v1/suppressions/gone@example.com")["reason"], "user-unknown");
-    let (status, body) = service.request("POST /v1/events", b"{\"outcome\":\"lost\"}").expect("it answers");
+    let (status, body) =
+        service.request("POST /v1/events", b"{\"outcome\":\"lost\"}").expect("it answers");
     assert_eq!(status, 400, "{body}");
 }
 
 /// Starts it where it cannot run; gives what it says.
 fn refused(config: &Path) -> String {
-    let output = bounced().args(["--config".as_ref(), config.as_os_str(), "serve".as_ref()]).stdin(Stdio::null()).output();
+    let output = bounced()
+        .args(["--config".as_ref(), config.as_os_str(), "serve".as_ref()])
+        .stdin(Stdio::null())
+        .output();
     let output = output.expect("the binary runs");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{said}");
@@ -330,14 +357,21 @@ fn what_cannot_run_says_so_in_one_sentence() {
     // The same data directory.
     let second = Service::new("");
     let text = std::fs::read_to_string(second.config()).expect("ours");
-    let stolen = text.replace(&second.dir.path().display().to_string(), &first.dir.path().display().to_string());
+    let stolen = text
+        .replace(&second.dir.path().display().to_string(), &first.dir.path().display().to_string());
     std::fs::write(second.config(), stolen).expect("writable");
     let said = refused(&second.config());
-    assert!(said.contains("another") || said.contains("in use") || said.contains("process"), "{said}");
+    assert!(
+        said.contains("another") || said.contains("in use") || said.contains("process"),
+        "{said}"
+    );
     // The same port.
     let busy = Service::new("");
     let text = std::fs::read_to_string(busy.config()).expect("ours");
-    let taken = text.replace(&format!("listen = [\"127.0.0.1:{}\"]\ndomains", busy.smtp), &format!("listen = [\"127.0.0.1:{}\"]\ndomains", first.smtp));
+    let taken = text.replace(
+        &format!("listen = [\"127.0.0.1:{}\"]\ndomains", busy.smtp),
+        &format!("listen = [\"127.0.0.1:{}\"]\ndomains", first.smtp),
+    );
     std::fs::write(busy.config(), taken).expect("writable");
     let said = refused(&busy.config());
     assert!(said.contains(&first.smtp.to_string()), "{said}");
@@ -348,7 +382,8 @@ fn what_cannot_run_says_so_in_one_sentence() {
     // A data directory that cannot be one.
     let nowhere = Service::new("");
     let text = std::fs::read_to_string(nowhere.config()).expect("ours");
-    let text = text.replace(&nowhere.dir.path().join("data").display().to_string(), "/proc/bounced");
+    let text =
+        text.replace(&nowhere.dir.path().join("data").display().to_string(), "/proc/bounced");
     std::fs::write(nowhere.config(), text).expect("writable");
     let said = refused(&nowhere.config());
     assert!(said.contains("/proc/bounced"), "{said}");

@@ -8,17 +8,45 @@ use std::path::{Path, PathBuf};
 const RULES: &[(&str, &[&str], &str)] = &[
     (
         "mail/",
-        &["crate::smtp", "crate::message", "crate::report", "crate::classify", "crate::policy", "crate::journal", "crate::store", "crate::serve"],
+        &[
+            "crate::smtp",
+            "crate::message",
+            "crate::report",
+            "crate::classify",
+            "crate::policy",
+            "crate::journal",
+            "crate::store",
+            "crate::serve",
+        ],
         "floor 0 knows no higher floor",
     ),
     (
         "smtp/",
-        &["crate::report", "crate::classify", "crate::policy", "crate::journal", "crate::store", "crate::serve", "tokio::", "std::net", "std::fs", "SystemTime::now", "Instant::now()"],
+        &[
+            "crate::report",
+            "crate::classify",
+            "crate::policy",
+            "crate::journal",
+            "crate::store",
+            "crate::serve",
+            "tokio::",
+            "std::net",
+            "std::fs",
+            "SystemTime::now",
+            "Instant::now()",
+        ],
         "smtp knows bytes and time as an argument; no sockets, store, clock or meaning",
     ),
     (
         "message/",
-        &["crate::report", "crate::classify", "crate::policy", "crate::journal", "crate::store", "crate::serve"],
+        &[
+            "crate::report",
+            "crate::classify",
+            "crate::policy",
+            "crate::journal",
+            "crate::store",
+            "crate::serve",
+        ],
         "floor 1 knows no meaning",
     ),
     (
@@ -36,9 +64,21 @@ const RULES: &[(&str, &[&str], &str)] = &[
         &["crate::journal", "crate::store", "crate::serve", "crate::message", "crate::smtp"],
         "policy sees rows and events through the ledger's seam only",
     ),
-    ("verp/", &["crate::policy", "crate::store", "crate::serve", "crate::smtp"], "verp knows addresses and keys"),
-    ("journal/", &["crate::policy", "crate::store", "crate::serve", "crate::classify"], "the journal knows no meaning"),
-    ("store/", &["crate::policy::", "crate::serve", "crate::classify"], "the store knows no policy"),
+    (
+        "verp/",
+        &["crate::policy", "crate::store", "crate::serve", "crate::smtp"],
+        "verp knows addresses and keys",
+    ),
+    (
+        "journal/",
+        &["crate::policy", "crate::store", "crate::serve", "crate::classify"],
+        "the journal knows no meaning",
+    ),
+    (
+        "store/",
+        &["crate::policy::", "crate::serve", "crate::classify"],
+        "the store knows no policy",
+    ),
 ];
 
 /// `(crate, paths under src/ that may use it)`
@@ -80,7 +120,10 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 fn is_test_file(name: &str) -> bool {
-    name.ends_with("tests.rs") || name.contains("/tests/") || name.contains("_tests") || name.contains("simulated")
+    name.ends_with("tests.rs")
+        || name.contains("/tests/")
+        || name.contains("_tests")
+        || name.contains("simulated")
 }
 
 #[test]
@@ -113,7 +156,11 @@ fn each_crate_stays_in_its_room() {
                     !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
                 });
                 if used {
-                    breaches.push(format!("src/{name}:{}: `{krate}` belongs to {}", line + 1, rooms.join(", ")));
+                    breaches.push(format!(
+                        "src/{name}:{}: `{krate}` belongs to {}",
+                        line + 1,
+                        rooms.join(", ")
+                    ));
                 }
             }
         }
@@ -123,7 +170,16 @@ fn each_crate_stays_in_its_room() {
 
 #[test]
 fn nobody_reads_the_clock_below_the_doors() {
-    const MAY: &[&str] = &["serve/", "cli", "main.rs", "house.rs", "mail/time.rs", "committer.rs", "store/", "journal/"];
+    const MAY: &[&str] = &[
+        "serve/",
+        "cli",
+        "main.rs",
+        "house.rs",
+        "mail/time.rs",
+        "committer.rs",
+        "store/",
+        "journal/",
+    ];
     let mut breaches = Vec::new();
     for (name, text) in sources().iter().filter(|(name, _)| !is_test_file(name)) {
         if MAY.iter().any(|room| name.starts_with(room)) {

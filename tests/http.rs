@@ -436,6 +436,35 @@ async fn acts_on_many_decisions() {
 }
 
 #[tokio::test]
+async fn what_senders_tell_and_ask() {
+    let server = start().await;
+    let one = r#"{"outcome":"sent","address":"a@x.test"}"#;
+    let bad = r#"{"outcome":"failed","address":"no address"}"#;
+    for (body, stored, refused) in [
+        (one.to_string(), 1, 0),
+        (format!("[{one},{bad}]"), 1, 1),
+        (format!("{one}\n{one}\n"), 2, 0),
+    ] {
+        let answer = server.send("POST", "/v1/events", "", body.as_bytes()).await.json();
+        assert_eq!(answer["stored"], stored, "{body}");
+        assert_eq!(answer["refused"].as_array().map(Vec::len), Some(refused), "{body}");
+    }
+    for body in ["", "what", r#"{"outcome":"sent","adress":"a@x.test"}"#] {
+        assert_eq!(server.send("POST", "/v1/events", "", body.as_bytes()).await.status, 400);
+    }
+    let asked = br#"{"recipient":"a@x.test","tag":"news"}"#;
+    let minted = server.send("POST", "/v1/verp", "", asked).await.json();
+    assert_eq!(minted["return_path"], "b-a=x.test-news@bounce.example.com");
+    let many = server.send("POST", "/v1/verp", "", br#"{"recipients":["a@x.test","b@x.test"]}"#);
+    assert_eq!(many.await.json()["minted"].as_array().map(Vec::len), Some(2));
+    assert_eq!(server.send("POST", "/v1/verp", "", b"{}").await.status, 400);
+    let health = server.get("/v1/health?scope=news&from=2026-11-01").await.json();
+    assert_eq!(health["from"], "2026-11-01T00:00:00Z");
+    assert_eq!(server.get("/v1/health?from=soon").await.status, 400);
+    assert_eq!(server.get("/v1/guards").await.json()["guards"][0]["clause"], "guard/outage google");
+}
+
+#[tokio::test]
 async fn operations() {
     let server = start().await;
     assert_eq!(server.get("/livez").await.body, "ok\n");

@@ -72,7 +72,9 @@ impl EnhancedStatus {
                     // `mx-5.1.1` is a name, `550-5.1.1` is a reply.
                     let in_name =
                         *b == b'-' && start >= 2 && bytes[start - 2].is_ascii_alphabetic();
-                    !(in_name || b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'/' | b'@'))
+                    !(in_name
+                        || b.is_ascii_alphanumeric()
+                        || matches!(b, b'.' | b'_' | b'/' | b'@'))
                 }
             };
             if !free {

@@ -11,10 +11,10 @@ use crate::mail::Address;
 pub fn in_field(value: &str) -> Option<Address> {
     let text = without_type(value);
     let text = unescape(text);
-    if let Some(inner) = last_bracketed(&text) {
-        if let Some(address) = Address::parse(inner).or_else(|| first_in(inner)) {
-            return Some(address);
-        }
+    if let Some(inner) = last_bracketed(&text)
+        && let Some(address) = Address::parse(inner).or_else(|| first_in(inner))
+    {
+        return Some(address);
     }
     Address::parse(text.trim())
         .filter(|a| !a.as_str().contains(['\'', '=']))

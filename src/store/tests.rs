@@ -59,6 +59,7 @@ fn event(n: u64, address: &str) -> Event {
         attribution: None,
         scope: None,
         campaign: None,
+        token: None,
         digest: Some(format!("{n:040x}")),
         analysis: None,
         act: None,

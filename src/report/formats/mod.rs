@@ -52,6 +52,7 @@ pub(in crate::report) fn failed_header(
     mined::failed_header(notice, action)
 }
 
+/// Whether the words say that delivery is still tried and nobody gave up.
 pub fn says_delayed(lower: &str) -> bool {
     rows::says_delayed(lower)
 }

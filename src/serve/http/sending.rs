@@ -33,7 +33,9 @@ pub async fn results(State(http): State<Arc<Http>>, body: Body) -> Result<Respon
         lines.collect::<Result<_, _>>().map_err(wrong)?
     };
     if results.is_empty() {
-        return Err(Problem::bad_request(format!("the body is empty; send results such as {EXAMPLE}")));
+        return Err(Problem::bad_request(format!(
+            "the body is empty; send results such as {EXAMPLE}"
+        )));
     }
     let outcome = blocking(&http, move |service| service.results(results)).await?;
     let refused: Vec<_> =
@@ -58,10 +60,13 @@ pub async fn mint(State(http): State<Arc<Http>>, body: Body) -> Result<Response,
         Problem::bad_request(format!("the body must be such as {example}: {why}"))
     })?;
     let single = asked.recipients.is_none();
-    let recipients = asked.recipients.or_else(|| asked.recipient.map(|r| vec![r])).unwrap_or_default();
+    let recipients =
+        asked.recipients.or_else(|| asked.recipient.map(|r| vec![r])).unwrap_or_default();
     if recipients.is_empty() || recipients.len() > limits::CHECK_ADDRESSES {
         let most = limits::CHECK_ADDRESSES;
-        return Err(Problem::bad_request(format!("name a `recipient`, or 1 to {most} `recipients`")));
+        return Err(Problem::bad_request(format!(
+            "name a `recipient`, or 1 to {most} `recipients`"
+        )));
     }
     let minted = blocking(&http, move |service| {
         let mint = |recipient: &String| {
