@@ -1,7 +1,7 @@
 //! Message disposition notifications: RFC 8098, read receipts.
 
-use super::types::{Kind, Recipient, Report};
-use super::{addresses, original};
+use super::types::{Action, Kind, Recipient, Report};
+use super::{addresses, bounded_words, original};
 use crate::message::{Headers, Message};
 
 /// Reads a disposition notification. None when the message is none.
@@ -25,5 +25,14 @@ pub fn recognise(message: &Message<'_>) -> Option<Report> {
         final_recipient: named[1].as_ref().map(|v| addresses::without_type(v).to_string()),
         ..Recipient::default()
     });
+    // A filter that refuses mail answers with a disposition (RFC 5429 section 2.2; Dovecot).
+    let words = message.human_text();
+    if words.to_ascii_lowercase().contains("automatically rejected") {
+        report.kind = Kind::Failure;
+        for recipient in &mut report.recipients {
+            recipient.action = Some(Action::Failed);
+            recipient.diagnostic = bounded_words(&words);
+        }
+    }
     Some(report)
 }

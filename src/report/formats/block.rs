@@ -10,8 +10,11 @@ use crate::report::types::{Action, Recipient};
 pub enum RecipientLine<'a> {
     /// The address stands first, with at most decoration before it: `<a@b>:`, `* a@b`, `a@b [why]`.
     First,
-    /// The address stands behind one of these words (lower case).
+    /// The address stands behind one of these words (lower case); `""`: first on its line; `"*"`:
+    /// anywhere in it.
     Behind(&'a [String]),
+    /// No line names an address.
+    Nobody,
 }
 
 /// Most recipients of one notice.
@@ -75,19 +78,43 @@ pub fn read(
 fn recipient<'l>(line: &'l str, how: &RecipientLine<'_>) -> Option<(Address, &'l str)> {
     match how {
         RecipientLine::First => first(line),
-        RecipientLine::Behind(words) => {
-            let lower = line.to_ascii_lowercase();
-            words.iter().find_map(|word| {
-                if word.is_empty() {
-                    return first(line);
-                }
-                let tail = line.get(lower.find(word.as_str())? + word.len()..)?;
-                let (address, offset) = addresses::all_in(tail).next()?;
-                // The address must follow at once, not somewhere in the sentence.
-                (offset <= 12).then(|| (address.clone(), rest_behind(tail, offset, &address)))
-            })
+        RecipientLine::Behind(words) => behind(line, words),
+        RecipientLine::Nobody => None,
+    }
+}
+
+/// What may stand before an address that begins its line.
+const DECORATION: &str = "<\"'*->  \t•·([|「『【“‘«‹《（＜・●■□◆";
+
+/// Octets between the words and the address: it must follow at once.
+const GAP: usize = 12;
+
+/// The first address of a line that one of the words announces.
+fn behind<'l>(line: &'l str, words: &[String]) -> Option<(Address, &'l str)> {
+    for (address, offset) in addresses::all_in(line).take(50) {
+        let head = line.get(..offset)?;
+        // Words are short: only what stands right before the address is looked at.
+        let mut cut = head.len().saturating_sub(120);
+        while !head.is_char_boundary(cut) {
+            cut += 1;
+        }
+        let head = head.get(cut..)?.to_ascii_lowercase();
+        let announced = words.iter().any(|word| match word.as_str() {
+            "" => false,
+            "*" => true,
+            word => head.rfind(word).is_some_and(|at| head.len() - at - word.len() <= GAP),
+        });
+        if announced {
+            let rest = rest_behind(line, offset, &address);
+            return Some((address, rest));
+        }
+        if words.iter().any(String::is_empty) {
+            if let Some(found) = first(line) {
+                return Some(found);
+            }
         }
     }
+    None
 }
 
 /// `<a@b>: why`, `"a@b":`, `* a@b`, `-- a@b`, `a@b<mailto:a@b>`, `a@b on Mon ...`.
@@ -97,7 +124,7 @@ pub fn first(line: &str) -> Option<(Address, &str)> {
     if decoration.len() > 12
         || !decoration
             .chars()
-            .all(|c| matches!(c, '<' | '"' | '\'' | '*' | '-' | '>' | ' ' | '\t' | '•' | '(' | '['))
+            .all(|c| DECORATION.contains(c))
     {
         return None;
     }

@@ -18,14 +18,6 @@ pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
     let delayed = super::says_delayed(notice.lower);
     let (kind, action) =
         if delayed { (Kind::Delay, Action::Delayed) } else { (Kind::Failure, Action::Failed) };
-    let own: Vec<String> = notice
-        .message
-        .headers()
-        .addresses("to")
-        .iter()
-        .chain(&notice.message.headers().addresses("from"))
-        .map(|a| a.key())
-        .collect();
     let mut recipients = failed_header(notice, action);
     if recipients.is_empty() {
         let words = [
@@ -44,6 +36,28 @@ pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
             "failed:",
             ": <",
             "for",
+            "recipient",
+            "user",
+            "address",
+            "empfänger",
+            "an",
+            "destinataire",
+            "adresse",
+            "destinatario",
+            "destinatário",
+            "para",
+            "dirección",
+            "indirizzo",
+            "endereço",
+            "geadresseerde",
+            "adres",
+            "odbiorca",
+            "адрес",
+            "адресу",
+            "получатель",
+            "收件人",
+            "宛先",
+            "받는",
         ];
         let words: Vec<String> = words.iter().map(ToString::to_string).collect();
         recipients = block::read(notice.text, &RecipientLine::First, &[], action);
@@ -56,10 +70,10 @@ pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
             );
         }
         // Never the sender of our mail, whom such texts name first (corpus trap 1).
-        recipients.retain(|r| r.address.as_ref().is_none_or(|a| !own.contains(&a.key())));
+        super::drop_own(&mut recipients, notice, true);
         if recipients.is_empty() {
             recipients = beside_replies(notice.text, action);
-            recipients.retain(|r| r.address.as_ref().is_none_or(|a| !own.contains(&a.key())));
+            super::drop_own(&mut recipients, notice, true);
         }
     }
     let mut report = Report::new(kind, "mined-text");

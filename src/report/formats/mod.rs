@@ -7,11 +7,12 @@
 
 mod block;
 mod mined;
+mod ordinary;
 mod rows;
 mod ses;
 mod transcript;
 
-use super::types::Report;
+use super::types::{Recipient, Report};
 use crate::message::Message;
 
 /// What the recognisers read, made once a message.
@@ -32,8 +33,17 @@ pub struct Notice<'a, 'x> {
 
 /// The first recogniser that claims the notice.
 pub fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
-    ses::recognise(notice)
-        .or_else(|| transcript::recognise(notice))
+    if let Some(report) = ses::recognise(notice) {
+        return Some(report);
+    }
+    if ordinary::is_ordinary(notice) {
+        return None;
+    }
+    tables(notice)
+}
+
+fn tables(notice: &Notice<'_, '_>) -> Option<Report> {
+    transcript::recognise(notice)
         .or_else(|| rows::recognise(notice))
         .or_else(|| mined::recognise(notice))
 }
@@ -43,16 +53,15 @@ pub fn row_names() -> Vec<&'static str> {
     rows::names()
 }
 
-/// Whether the words say that delivery is still tried.
 /// Recipients of `X-Failed-Recipients`.
 pub(in crate::report) fn failed_header(
     notice: &Notice<'_, '_>,
     action: super::types::Action,
-) -> Vec<super::types::Recipient> {
+) -> Vec<Recipient> {
     mined::failed_header(notice, action)
 }
 
-/// Whether the words say that delivery is still tried and nobody gave up.
+/// Whether the words say that delivery is still tried.
 pub fn says_delayed(lower: &str) -> bool {
     rows::says_delayed(lower)
 }
@@ -60,4 +69,29 @@ pub fn says_delayed(lower: &str) -> bool {
 /// Where a text announces the returned message.
 pub(in crate::report) fn original_announced(text: &str) -> Option<usize> {
     rows::original_announced(text)
+}
+
+/// Whether a format names its recipient only in the returned message.
+pub(in crate::report) fn to_of_original(format: &str) -> bool {
+    rows::to_of_original(format)
+}
+
+/// Takes out the sender of our mail, whom many texts name too (corpus trap 1): always, or only
+/// where somebody else is named, for a person may write to himself.
+fn drop_own(recipients: &mut Vec<Recipient>, notice: &Notice<'_, '_>, always: bool) {
+    if recipients.is_empty() || (!always && recipients.len() < 2) {
+        return;
+    }
+    let headers = notice.message.headers();
+    let own: Vec<String> = headers
+        .addresses("to")
+        .iter()
+        .chain(&headers.addresses("from"))
+        .map(|a| a.key())
+        .collect();
+    let others =
+        |r: &Recipient| r.address.as_ref().is_none_or(|a| !own.contains(&a.key()));
+    if always || recipients.iter().any(others) {
+        recipients.retain(others);
+    }
 }

@@ -11,6 +11,11 @@
 //! ```
 //! All words are lower case and compared without case. `after = true`: the block begins behind
 //! the start line. `delay`: words that make it a delay. `skip`: lines that say nothing.
+//! `gate.also`: words of which one must stand in the text besides. The recipient word `"*"` takes
+//! any address of a line; `once`: one recipient only, what follows is the reason. `unsure`: the
+//! words are those of a language, not of a program, so somebody must be named. `nameless`: the
+//! format never names an address. `to_of_original`: the only `To` of the returned message is the
+//! recipient when the words name nobody.
 
 use std::sync::LazyLock;
 
@@ -21,13 +26,18 @@ use super::Notice;
 use super::block::{self, RecipientLine};
 use crate::report::types::{Action, Kind, Report};
 
-const PHRASES: &str = include_str!("phrases.toml");
+/// The tables in the order in which they are asked: programs, providers and languages, the rest.
+const TABLES: [&str; 3] =
+    [include_str!("programs.toml"), include_str!("phrases.toml"), include_str!("world.toml")];
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct File {
+    #[serde(default)]
     delay: Vec<String>,
+    #[serde(default)]
     gave_up: Vec<String>,
+    #[serde(default)]
     until: Vec<String>,
     format: Vec<Row>,
 }
@@ -51,6 +61,14 @@ struct Row {
     delay: Vec<String>,
     #[serde(default)]
     always_delay: bool,
+    #[serde(default)]
+    once: bool,
+    #[serde(default)]
+    unsure: bool,
+    #[serde(default)]
+    nameless: bool,
+    #[serde(default)]
+    to_of_original: bool,
 }
 
 #[derive(Deserialize)]
@@ -64,6 +82,8 @@ struct Gate {
     header: Vec<String>,
     #[serde(default)]
     body: Vec<String>,
+    #[serde(default)]
+    also: Vec<String>,
 }
 
 /// The parsed rows and one automaton over all words that are looked for in bodies.
@@ -77,7 +97,14 @@ struct Table {
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
-    let file: File = toml::from_str(PHRASES).expect("phrases.toml is compiled in and tested");
+    let mut file = File::default();
+    for table in TABLES {
+        let more: File = toml::from_str(table).expect("the tables are compiled in and tested");
+        file.delay.extend(more.delay);
+        file.gave_up.extend(more.gave_up);
+        file.until.extend(more.until);
+        file.format.extend(more.format);
+    }
     let mut words = Vec::new();
     let mut owner = Vec::new();
     for (n, row) in file.format.iter().enumerate() {
@@ -90,6 +117,7 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
     let build = |words: &[&str]| {
         AhoCorasick::builder()
             .match_kind(MatchKind::Standard)
+            .ascii_case_insensitive(true)
             .build(words)
             .expect("literals of phrases.toml")
     };
@@ -130,8 +158,23 @@ pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
         hit[TABLE.owner[found.pattern().as_usize()]] = true;
     }
     let rows = TABLE.file.format.iter().enumerate();
-    rows.filter(|(n, row)| (row.gate.body.is_empty() || hit[*n]) && row.gate.holds(notice))
-        .find_map(|(_, row)| row.read(notice))
+    let mut nobody = None;
+    for (_, row) in
+        rows.filter(|(n, row)| (row.gate.body.is_empty() || hit[*n]) && row.gate.holds(notice))
+    {
+        match row.read(notice) {
+            Some(report) if row.nameless || !report.recipients.is_empty() => return Some(report),
+            // A later row may read what this one cannot.
+            Some(report) => nobody = nobody.or(Some(report)),
+            None => {}
+        }
+    }
+    nobody
+}
+
+/// Whether a format names its recipient only in the returned message.
+pub(super) fn to_of_original(format: &str) -> bool {
+    TABLE.file.format.iter().any(|row| row.to_of_original && row.name == format)
 }
 
 impl Gate {
@@ -139,7 +182,8 @@ impl Gate {
         let any = |words: &[String], text: &str| {
             words.is_empty() || words.iter().any(|w| text.contains(w.as_str()))
         };
-        any(&self.from, notice.from)
+        any(&self.also, notice.lower)
+            && any(&self.from, notice.from)
             && any(&self.subject, notice.subject)
             && (self.header.is_empty()
                 || self.header.iter().any(|h| notice.message.headers().has(h)))
@@ -149,7 +193,9 @@ impl Gate {
 impl Row {
     fn read(&self, notice: &Notice<'_, '_>) -> Option<Report> {
         let block = self.block(notice);
-        let how = if self.recipient.is_empty() {
+        let how = if self.nameless {
+            RecipientLine::Nobody
+        } else if self.recipient.is_empty() {
             RecipientLine::First
         } else {
             RecipientLine::Behind(&self.recipient)
@@ -159,9 +205,13 @@ impl Row {
             || says_delayed(notice.lower);
         let (kind, action) =
             if delayed { (Kind::Delay, Action::Delayed) } else { (Kind::Failure, Action::Failed) };
-        let recipients = block::read(block, &how, &self.skip, action);
+        let mut recipients = block::read(block, &how, &self.skip, action);
+        super::drop_own(&mut recipients, notice, false);
+        if self.once {
+            recipients.truncate(1);
+        }
         // A row whose gate has words of its own is sure of itself even when nobody is named.
-        if recipients.is_empty() && self.gate.body.is_empty() {
+        if recipients.is_empty() && (self.gate.body.is_empty() || self.unsure) {
             return None;
         }
         let mut report = Report::new(kind, self.name.as_str());
@@ -222,6 +272,7 @@ mod tests {
                 &gate.from,
                 &gate.subject,
                 &gate.body,
+                &gate.also,
             ]
             .into_iter()
             .flatten()
