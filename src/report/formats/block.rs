@@ -121,11 +121,7 @@ fn behind<'l>(line: &'l str, words: &[String]) -> Option<(Address, &'l str)> {
 pub fn first(line: &str) -> Option<(Address, &str)> {
     let (address, offset) = addresses::all_in(line).next()?;
     let decoration = line.get(..offset)?;
-    if decoration.len() > 12
-        || !decoration
-            .chars()
-            .all(|c| DECORATION.contains(c))
-    {
+    if decoration.len() > 12 || !decoration.chars().all(|c| DECORATION.contains(c)) {
         return None;
     }
     let rest = rest_behind(line, offset, &address);

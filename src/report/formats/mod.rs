@@ -83,14 +83,9 @@ fn drop_own(recipients: &mut Vec<Recipient>, notice: &Notice<'_, '_>, always: bo
         return;
     }
     let headers = notice.message.headers();
-    let own: Vec<String> = headers
-        .addresses("to")
-        .iter()
-        .chain(&headers.addresses("from"))
-        .map(|a| a.key())
-        .collect();
-    let others =
-        |r: &Recipient| r.address.as_ref().is_none_or(|a| !own.contains(&a.key()));
+    let own: Vec<String> =
+        headers.addresses("to").iter().chain(&headers.addresses("from")).map(|a| a.key()).collect();
+    let others = |r: &Recipient| r.address.as_ref().is_none_or(|a| !own.contains(&a.key()));
     if always || recipients.iter().any(others) {
         recipients.retain(others);
     }

@@ -73,7 +73,8 @@ const GOODS: [&str; 36] = [
 ];
 
 /// Beginnings of subjects of replies. Forwarding is no reply: people forward notices.
-const REPLIES: [&str; 10] = ["re:", "re :", "aw:", "sv:", "antw:", "antwort:", "odp:", "res:", "rif:", "vs:"];
+const REPLIES: [&str; 10] =
+    ["re:", "re :", "aw:", "sv:", "antw:", "antwort:", "odp:", "res:", "rif:", "vs:"];
 
 pub(super) fn is_ordinary(notice: &Notice<'_, '_>) -> bool {
     let headers = notice.message.headers();
