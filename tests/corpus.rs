@@ -79,6 +79,14 @@ fn differences(expect: &str, analysis: &Analysis) -> Vec<String> {
             }
             continue;
         }
+        let of_recipient = line.starts_with("recipient: ") || line.starts_with(' ');
+        if !of_recipient {
+            if !have.iter().any(|h| h == line.trim_end()) {
+                wrong.push(format!("wanted `{line}`, have {have:?}"));
+            }
+            continue;
+        }
+        // Recipients and what stands below them come in their order.
         match have.iter().skip(at).position(|h| h.trim() == line.trim()) {
             Some(n) => at += n + 1,
             None => wrong.push(format!("wanted `{line}`, have {have:?}")),

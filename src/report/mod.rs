@@ -189,17 +189,17 @@ fn complete(report: &mut Report, notice: &Notice<'_, '_>) {
     if report.recipients.is_empty() {
         let action = if report.kind == Kind::Delay { Action::Delayed } else { Action::Failed };
         report.recipients = formats::failed_header(notice, action);
-        if report.recipients.is_empty() && formats::to_of_original(&report.format) {
-            if let [only] = report.original.to.as_slice() {
-                let address = addresses::first_in(only);
-                report.recipients.push(Recipient {
-                    final_recipient: Some(only.clone()),
-                    address,
-                    action: Some(action),
-                    diagnostic: bounded_words(notice.text),
-                    ..Recipient::default()
-                });
-            }
+        if report.recipients.is_empty()
+            && formats::to_of_original(&report.format)
+            && let [only] = report.original.to.as_slice()
+        {
+            report.recipients.push(Recipient {
+                final_recipient: Some(only.clone()),
+                address: addresses::first_in(only),
+                action: Some(action),
+                diagnostic: bounded_words(notice.text),
+                ..Recipient::default()
+            });
         }
     }
     for recipient in &mut report.recipients {

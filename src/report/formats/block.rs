@@ -108,10 +108,10 @@ fn behind<'l>(line: &'l str, words: &[String]) -> Option<(Address, &'l str)> {
             let rest = rest_behind(line, offset, &address);
             return Some((address, rest));
         }
-        if words.iter().any(String::is_empty) {
-            if let Some(found) = first(line) {
-                return Some(found);
-            }
+        if words.iter().any(String::is_empty)
+            && let Some(found) = first(line)
+        {
+            return Some(found);
         }
     }
     None

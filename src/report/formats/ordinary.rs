@@ -95,7 +95,7 @@ pub(super) fn is_ordinary(notice: &Notice<'_, '_>) -> bool {
 fn sells(notice: &Notice<'_, '_>) -> bool {
     let goods = |w: &&str| notice.lower.contains(*w) || notice.subject.contains(*w);
     let mail = ["mailbox", "user unknown", "smtp", "returned mail", "rcpt to", "postfach"];
-    GOODS.iter().any(|w| goods(&w)) && !mail.iter().any(|w| notice.lower.contains(w))
+    GOODS.iter().any(goods) && !mail.iter().any(|w| notice.lower.contains(w))
 }
 
 /// What list programs tell owners about their members' bounces.
