@@ -6,7 +6,7 @@
 //!
 //! | Status field | code in the text | in force |
 //! |---|---|---|
-//! | `5.1.1` | `5.2.2` | the field |
+//! | `5.1.1` | `5.2.2` (says as much) | the text: the server that refused knows better |
 //! | `5.0.0`, `5.x.0`, `4.4.7` (says little) | `5.1.1` | the text: Exim writes 5.0.0 whatever happened |
 //! | none | `5.1.1` | the text |
 //! | none | none | chosen from the reason, class from the reply code |
@@ -253,7 +253,7 @@ fn in_force(
     text: Option<EnhancedStatus>,
 ) -> (Option<EnhancedStatus>, Option<StatusSource>) {
     match (field, text) {
-        (Some(f), Some(t)) if says(t) > says(f) => (text, Some(StatusSource::Text)),
+        (Some(f), Some(t)) if t != f && says(t) >= says(f) => (text, Some(StatusSource::Text)),
         (Some(_), _) => (field, Some(StatusSource::Field)),
         (None, Some(_)) => (text, Some(StatusSource::Text)),
         (None, None) => (None, None),
