@@ -199,7 +199,9 @@ impl Service for House {
         checked_scope(scope)?;
         let present = self.standing(&address, Some(scope))?;
         let same = present.is_some_and(|s| {
-            s.state == State::Suppressed && s.clause.as_deref() == Some(policy::BY_HAND) && s.until == until
+            s.state == State::Suppressed
+                && s.clause.as_deref() == Some(policy::BY_HAND)
+                && s.until == until
         });
         if !same {
             self.commit(act_event(Act::Suppress {
@@ -227,12 +229,17 @@ impl Service for House {
     }
 
     fn list(&self, query: &ListQuery) -> Result<ListPage, ServiceError> {
-        let prefix = policy::prefix(query.domain.as_deref().map(str::to_ascii_lowercase).as_deref());
+        let prefix =
+            policy::prefix(query.domain.as_deref().map(str::to_ascii_lowercase).as_deref());
         let mut cursor = match &query.cursor {
             None => None,
-            Some(text) => Some(data_encoding::BASE64URL_NOPAD.decode(text.as_bytes()).map_err(
-                |_| ServiceError::BadRequest("cursor: hand back the `next` of the page before".into()),
-            )?),
+            Some(text) => {
+                Some(data_encoding::BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| {
+                    ServiceError::BadRequest(
+                        "cursor: hand back the `next` of the page before".into(),
+                    )
+                })?)
+            }
         };
         let limit = query.limit.clamp(1, 10_000);
         let (mut page, mut looked_at, now) = (ListPage::default(), 0, Timestamp::now());
@@ -316,7 +323,8 @@ impl Service for House {
         scopes.dedup();
         let mut entries: Vec<Value> = Vec::new();
         for scope in [None].into_iter().chain(scopes.into_iter().map(Some)) {
-            if let Some(found) = self.standing(&address, scope)?.filter(|s| s.state != State::Clear) {
+            if let Some(found) = self.standing(&address, scope)?.filter(|s| s.state != State::Clear)
+            {
                 let mut shown = entry(&found);
                 merge(&mut shown, &found);
                 if !entries.contains(&shown) {
@@ -477,7 +485,9 @@ fn fits(standing: &Standing, query: &ListQuery) -> bool {
 
 fn parsed(address: &str) -> Result<Address, ServiceError> {
     Address::parse(address).ok_or_else(|| {
-        ServiceError::BadRequest("that is no address; write one such as user@example.com".to_string())
+        ServiceError::BadRequest(
+            "that is no address; write one such as user@example.com".to_string(),
+        )
     })
 }
 

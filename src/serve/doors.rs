@@ -13,7 +13,9 @@ use crate::event::Analysis;
 use crate::house::{House, HouseObserver};
 use crate::ledger::{Committed, LedgerError};
 use crate::mail::Timestamp;
-use crate::smtp::{Delivery, Dialect, Observer, Outcome, Receipt, RecipientCheck, Refusal, Rejection, Verb};
+use crate::smtp::{
+    Delivery, Dialect, Observer, Outcome, Receipt, RecipientCheck, Refusal, Rejection, Verb,
+};
 use crate::verp;
 
 /// How long a delivery may wait for its commit; the client waits ten minutes.

@@ -122,7 +122,9 @@ fn run(runtime: &Runtime, loaded: Loaded) -> Result<()> {
     if !config.verp.keys.is_empty() {
         tracing::info!("signing keys are configured: only signed return paths may suppress");
     } else {
-        tracing::warn!("no signing key is configured: anyone can forge a bounce and suppress an address; see [verp] in the README");
+        tracing::warn!(
+            "no signing key is configured: anyone can forge a bounce and suppress an address; see [verp] in the README"
+        );
     }
     let (stop, stopping) = watch::channel(false);
     let service: Arc<dyn crate::service::Service> = house.clone();
@@ -136,7 +138,8 @@ fn run(runtime: &Runtime, loaded: Loaded) -> Result<()> {
     runtime.block_on(async {
         let doors = open(&config, &house, &metrics, tls.clone(), &api, &service, &stopping).await?;
         tracing::info!(hostname = config.hostname, data_dir = %config.data_dir.display(), "ready");
-        let gauges = tokio::spawn(refresh(Arc::clone(&service), Arc::clone(&metrics), Arc::clone(&api)));
+        let gauges =
+            tokio::spawn(refresh(Arc::clone(&service), Arc::clone(&metrics), Arc::clone(&api)));
         wait(&loaded.origin, &house, &metrics, tls.as_deref(), &api).await?;
         tracing::info!("stopping: running transactions are answered first");
         stop.send_replace(true);
@@ -163,26 +166,34 @@ async fn open(
 ) -> Result<Vec<tokio::task::JoinHandle<()>>> {
     let most = affordable(config.smtp.max_connections);
     if most < config.smtp.max_connections {
-        tracing::warn!(most, "the limit of open files allows fewer connections than smtp.max_connections; raise it (ulimit -n, LimitNOFILE=)");
+        tracing::warn!(
+            most,
+            "the limit of open files allows fewer connections than smtp.max_connections; raise it (ulimit -n, LimitNOFILE=)"
+        );
     }
     let admission = Admission::new(most, config.smtp.max_connections_per_ip);
     let budget = Budget::default();
     let (mut mail, mut http_listeners, mut lookup_listeners) = (Vec::new(), Vec::new(), Vec::new());
-    for (dialect, listens) in [(Dialect::Smtp, &config.smtp.listen), (Dialect::Lmtp, &config.lmtp)] {
+    for (dialect, listens) in [(Dialect::Smtp, &config.smtp.listen), (Dialect::Lmtp, &config.lmtp)]
+    {
         for listen in listens {
-            let bound = Bound::bind(listen).map_err(|e| cannot_bind(dialect.as_str(), listen, &e))?;
+            let bound =
+                Bound::bind(listen).map_err(|e| cannot_bind(dialect.as_str(), listen, &e))?;
             mail.push((dialect, bound));
         }
     }
     for listen in &config.http.listen {
-        http_listeners.push(Listener::bind(listen).await.map_err(|e| cannot_bind("http", listen, &e))?);
+        http_listeners
+            .push(Listener::bind(listen).await.map_err(|e| cannot_bind("http", listen, &e))?);
     }
     for listen in &config.lookup {
-        lookup_listeners.push(Listener::bind(listen).await.map_err(|e| cannot_bind("lookup", listen, &e))?);
+        lookup_listeners
+            .push(Listener::bind(listen).await.map_err(|e| cannot_bind("lookup", listen, &e))?);
     }
     let mut doors = Vec::new();
     for (dialect, bound) in mail {
-        let local: Arc<dyn smtp::RecipientCheck> = Arc::new(SignedPaths { house: Arc::clone(house) });
+        let local: Arc<dyn smtp::RecipientCheck> =
+            Arc::new(SignedPaths { house: Arc::clone(house) });
         let session = smtp::Service {
             limits: Limits {
                 message: config.smtp.max_message,
@@ -265,7 +276,9 @@ fn reload(house: &House, file: Option<&std::path::Path>) -> Result<Option<Tokens
     let (pipeline, policy) = (pipeline(&loaded.config)?, policy(&loaded.config)?);
     let tokens = match &loaded.config.http.tokens_file {
         None => None,
-        Some(file) => Some(Tokens::parse(&std::fs::read_to_string(file)?).map_err(|w| anyhow!("{w}"))?),
+        Some(file) => {
+            Some(Tokens::parse(&std::fs::read_to_string(file)?).map_err(|w| anyhow!("{w}"))?)
+        }
     };
     house.put_policy_in_force(&policy).map_err(|error| anyhow!("{error}"))?;
     house.replace_pipeline(pipeline);

@@ -108,24 +108,15 @@ fn behind<'l>(line: &'l str, words: &[String]) -> Option<(Address, &'l str)> {
             let rest = rest_behind(line, offset, &address);
             return Some((address, rest));
         }
-        if words.iter().any(String::is_empty) {
-            if let Some(found) = first(line) {
-                return Some(found);
-            }
-        }
     }
-    None
+    if words.iter().any(String::is_empty) { first(line) } else { None }
 }
 
 /// `<a@b>: why`, `"a@b":`, `* a@b`, `-- a@b`, `a@b<mailto:a@b>`, `a@b on Mon ...`.
 pub fn first(line: &str) -> Option<(Address, &str)> {
     let (address, offset) = addresses::all_in(line).next()?;
     let decoration = line.get(..offset)?;
-    if decoration.len() > 12
-        || !decoration
-            .chars()
-            .all(|c| DECORATION.contains(c))
-    {
+    if decoration.len() > 12 || !decoration.chars().all(|c| DECORATION.contains(c)) {
         return None;
     }
     let rest = rest_behind(line, offset, &address);

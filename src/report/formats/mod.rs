@@ -42,6 +42,11 @@ pub fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
     tables(notice)
 }
 
+/// The first table that claims a forwarded notice, whose sender must be a mail system.
+pub fn recognise_forwarded(notice: &Notice<'_, '_>) -> Option<Report> {
+    if ordinary::is_system(notice.from) { tables(notice) } else { None }
+}
+
 fn tables(notice: &Notice<'_, '_>) -> Option<Report> {
     transcript::recognise(notice)
         .or_else(|| rows::recognise(notice))
@@ -83,14 +88,9 @@ fn drop_own(recipients: &mut Vec<Recipient>, notice: &Notice<'_, '_>, always: bo
         return;
     }
     let headers = notice.message.headers();
-    let own: Vec<String> = headers
-        .addresses("to")
-        .iter()
-        .chain(&headers.addresses("from"))
-        .map(|a| a.key())
-        .collect();
-    let others =
-        |r: &Recipient| r.address.as_ref().is_none_or(|a| !own.contains(&a.key()));
+    let own: Vec<String> =
+        headers.addresses("to").iter().chain(&headers.addresses("from")).map(|a| a.key()).collect();
+    let others = |r: &Recipient| r.address.as_ref().is_none_or(|a| !own.contains(&a.key()));
     if always || recipients.iter().any(others) {
         recipients.retain(others);
     }

@@ -7,13 +7,17 @@
 use super::Notice;
 
 /// Parts of `From` by which mail systems call themselves.
-const SYSTEMS: [&str; 22] = [
+const SYSTEMS: [&str; 26] = [
     "mailer-daemon",
     "mailer daemon",
     "mailerdaemon",
     "mail-daemon",
     "mdaemon",
     "postmaster",
+    "post_master",
+    "poostmaster",
+    "mail router",
+    "interscan",
     "mail delivery",
     "mail deliver",
     "delivery subsystem",
@@ -73,11 +77,17 @@ const GOODS: [&str; 36] = [
 ];
 
 /// Beginnings of subjects of replies. Forwarding is no reply: people forward notices.
-const REPLIES: [&str; 10] = ["re:", "re :", "aw:", "sv:", "antw:", "antwort:", "odp:", "res:", "rif:", "vs:"];
+const REPLIES: [&str; 10] =
+    ["re:", "re :", "aw:", "sv:", "antw:", "antwort:", "odp:", "res:", "rif:", "vs:"];
+
+/// Whether a sender is a mail system.
+pub(super) fn is_system(from: &str) -> bool {
+    SYSTEMS.iter().any(|s| from.contains(s))
+}
 
 pub(super) fn is_ordinary(notice: &Notice<'_, '_>) -> bool {
     let headers = notice.message.headers();
-    let system = SYSTEMS.iter().any(|s| notice.from.contains(s))
+    let system = is_system(notice.from)
         || headers.has("x-failed-recipients")
         || headers.text("return-path").is_some_and(|p| p.trim() == "<>");
     if system {
