@@ -102,13 +102,14 @@ pub(super) fn is_ordinary(notice: &Notice<'_, '_>) -> bool {
 
 /// Goods, and nothing that only mail has.
 fn sells(notice: &Notice<'_, '_>) -> bool {
-    let goods = |w: &&str| notice.lower.contains(*w) || notice.subject.contains(*w);
+    let text = super::rows::head(notice.lower);
+    let goods = |w: &&str| text.contains(*w) || notice.subject.contains(*w);
     let mail = ["mailbox", "user unknown", "smtp", "returned mail", "rcpt to", "postfach"];
-    GOODS.iter().any(|w| goods(&w)) && !mail.iter().any(|w| notice.lower.contains(w))
+    GOODS.iter().any(|w| goods(&w)) && !mail.iter().any(|w| text.contains(w))
 }
 
 /// What list programs tell owners about their members' bounces.
 fn talks_of_lists(notice: &Notice<'_, '_>) -> bool {
     notice.subject.contains("bounce action notification")
-        || notice.lower.contains("this is a mailman mailing list bounce action notice")
+        || super::rows::head(notice.lower).contains("this is a mailman mailing list bounce action notice")
 }
