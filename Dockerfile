@@ -9,7 +9,7 @@ COPY Cargo.toml Cargo.lock ./
 COPY src ./src
 COPY config ./config
 COPY benches ./benches
-COPY docs ./docs
+
 ENV RUSTFLAGS="-C target-feature=+crt-static"
 RUN cargo build --release --locked --bin bounced --target x86_64-unknown-linux-gnu
 # The folder of the volume must exist with its owner before the volume is made.

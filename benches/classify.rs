@@ -21,7 +21,8 @@ fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let given = std::env::args().skip(1).find(|a| !a.starts_with("--")).map(PathBuf::from);
     let shared = root.join("../shared/corpus/set-of-emails");
-    let folder = given.unwrap_or_else(|| if shared.is_dir() { shared } else { root.join("tests/corpus") });
+    let folder =
+        given.unwrap_or_else(|| if shared.is_dir() { shared } else { root.join("tests/corpus") });
     let mut messages = Vec::new();
     collect(&folder, &mut messages);
     messages.sort();
@@ -63,7 +64,9 @@ fn main() {
 
     let slowest = messages.iter().map(|(path, data)| {
         let mut times: Vec<f64> = (0..5)
-            .map(|_| time(|| drop(black_box(pipeline.analyse(data, &[], Timestamp::from_millis(0))))))
+            .map(|_| {
+                time(|| drop(black_box(pipeline.analyse(data, &[], Timestamp::from_millis(0)))))
+            })
             .collect();
         (median(&mut times), path)
     });

@@ -12,6 +12,9 @@ pub mod backend;
 mod bulk;
 pub mod classify;
 mod doctor;
+#[cfg(test)]
+mod double;
+mod explain;
 mod ingest;
 mod journal;
 mod list;
@@ -332,16 +335,40 @@ fn verp(
 fn manual(out: &mut dyn Write) -> io::Result<()> {
     let mut page = Vec::new();
     let command = Cli::command();
-    clap_mangen::Man::new(command.clone()).render(&mut page)?;
-    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
-        let name = format!("bounced {}", sub.get_name());
-        let man = clap_mangen::Man::new(sub.clone().bin_name(name.clone()));
-        writeln!(page, ".SH {}", name.to_uppercase())?;
-        man.render_synopsis_section(&mut page)?;
-        man.render_description_section(&mut page)?;
-        man.render_options_section(&mut page)?;
+    let man = clap_mangen::Man::new(command.clone());
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    for sub in command.get_subcommands() {
+        manual_command(sub, "bounced", &mut page)?;
     }
+    man.render_extra_section(&mut page)?;
+    man.render_version_section(&mut page)?;
     out.write_all(&page)
+}
+
+fn manual_command(command: &clap::Command, above: &str, page: &mut Vec<u8>) -> io::Result<()> {
+    let name = format!("{above} {}", command.get_name());
+    if command.has_subcommands() {
+        return command.get_subcommands().try_for_each(|sub| manual_command(sub, &name, page));
+    }
+    let man = clap_mangen::Man::new(command.clone().bin_name(name.clone()));
+    writeln!(page, ".SH {}", name.to_uppercase())?;
+    // The sections of a command become paragraphs of one section.
+    for render in [
+        clap_mangen::Man::render_description_section,
+        clap_mangen::Man::render_synopsis_section,
+        clap_mangen::Man::render_options_section,
+    ] {
+        let mut section = Vec::new();
+        render(&man, &mut section)?;
+        let mut lines = section.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let body = lines.by_ref().skip_while(|line| !line.starts_with(b".SH")).skip(1);
+        page.extend_from_slice(b".PP\n");
+        body.for_each(|line| page.extend(line.iter().chain(b"\n")));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

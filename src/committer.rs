@@ -144,7 +144,7 @@ impl<O: FnMut(&Observation)> Worker<O> {
                     answer(reply, Ok(committed));
                 }
             }
-            Err(LedgerError::Retryable(_)) if !again.is_empty() => {
+            Err(LedgerError::Retryable(_) | LedgerError::Corrupt(_)) if !again.is_empty() => {
                 self.commit_each(again.into_iter().zip(replies));
             }
             Err(error) => {
@@ -270,6 +270,7 @@ mod tests {
             attribution: None,
             scope: None,
             campaign: None,
+            token: None,
             digest: None,
             analysis: None,
             act: None,

@@ -6,23 +6,25 @@
 //! and randomness are read here and nowhere below.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
-use crate::classify::Class;
+use crate::classify::{Class, RuleSet};
 use crate::committer::Committer;
-use crate::event::{Act, Analysis, Envelope, Event, EventType};
+use crate::event::{Act, Analysis, Envelope, Event, EventType, SendResult};
 use crate::ledger::{Committed, Ledger, LedgerError};
 use crate::mail::{Address, EnhancedStatus, Timestamp};
-use crate::pipeline::{Pipeline, Received};
-use crate::policy::{self, Reader, Standing, State};
+use crate::pipeline::{Pipeline, Received, judge_reply};
+use crate::policy::{self, Clock, Reader, Selection, Standing, State};
 use crate::report::{Attribution, Kind, Original};
 use crate::service::{
-    ImportEntry, ImportOutcome, ListPage, ListQuery, Lookup, Overview, Service, ServiceError,
+    ImportEntry, ImportOutcome, InBand, ListPage, ListQuery, Lookup, Overview, ResultsOutcome,
+    Service, ServiceError,
 };
 
 /// Events that an explanation shows.
@@ -31,6 +33,8 @@ const EXPLAINED_EVENTS: usize = 100;
 const LISTED_ROWS: usize = 20_000;
 /// How long an operation waits for its commit.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(60);
+/// Addresses that a dry run names.
+const PREVIEWED_ADDRESSES: usize = 10_000;
 
 /// What is told to metrics about each message.
 pub trait HouseObserver: Send + Sync {
@@ -45,6 +49,8 @@ pub struct House {
     committer: Committer,
     reader: Reader,
     observer: Arc<dyn HouseObserver>,
+    clock: Mutex<Clock>,
+    started: Instant,
 }
 
 impl House {
@@ -55,8 +61,23 @@ impl House {
         committer: Committer,
         observer: Arc<dyn HouseObserver>,
     ) -> Self {
-        let pipeline = ArcSwap::from_pointee(pipeline);
-        Self { pipeline, ledger, committer, reader: Reader::new(), observer }
+        let (pipeline, reader) = (ArcSwap::from_pointee(pipeline), Reader::new());
+        let last = reader.latest(&*ledger).ok().flatten();
+        let clock = Mutex::new(Clock::start(Timestamp::now(), Duration::ZERO, last));
+        let started = Instant::now();
+        Self { pipeline, ledger, committer, reader, observer, clock, started }
+    }
+
+    /// The time that expiry counts by: after a jump of the wall clock nothing expires until an
+    /// operator agrees (POLICY section 4).
+    fn now(&self) -> Timestamp {
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        clock.now(Timestamp::now(), self.started.elapsed())
+    }
+
+    /// An operator says that the wall clock is right (`--accept-clock`).
+    pub fn accept_clock(&self) {
+        self.clock.lock().unwrap_or_else(PoisonError::into_inner).agree();
     }
 
     /// Takes new rules and keys over; running analyses end with the old ones.
@@ -110,7 +131,7 @@ impl House {
     /// with it for ever (RELIABILITY A-27): it is stored as unreadable.
     fn evidence(&self, data: &[u8], envelope: Envelope, peer: Option<String>) -> Event {
         let pipeline = self.pipeline.load();
-        let (id, received_at) = (new_id(), Timestamp::now());
+        let (id, received_at) = (new_id(), self.now());
         let received = Received {
             data,
             envelope: envelope.clone(),
@@ -133,7 +154,8 @@ impl House {
     }
 
     /// Commits one event and waits for it.
-    fn commit(&self, event: Event) -> Result<Committed, ServiceError> {
+    fn commit(&self, mut event: Event) -> Result<Committed, ServiceError> {
+        event.received_at = self.now();
         let (answer, waiting) = sync_channel(1);
         let reply = Box::new(move |outcome| {
             let _ = answer.send(outcome);
@@ -150,7 +172,7 @@ impl House {
         address: &Address,
         scope: Option<&str>,
     ) -> Result<Option<Standing>, ServiceError> {
-        self.reader.standing(&*self.ledger, address, scope, Timestamp::now()).map_err(trouble)
+        self.reader.standing(&*self.ledger, address, scope, self.now()).map_err(trouble)
     }
 
     /// The entry after an act by hand, also when it stops nothing.
@@ -242,7 +264,7 @@ impl Service for House {
             }
         };
         let limit = query.limit.clamp(1, 10_000);
-        let (mut page, mut looked_at, now) = (ListPage::default(), 0, Timestamp::now());
+        let (mut page, mut looked_at, now) = (ListPage::default(), 0, self.now());
         loop {
             let room = (limit - page.entries.len()).min(1_000);
             let rows = self.ledger.list(&prefix, cursor.as_deref(), room).map_err(trouble)?;
@@ -263,17 +285,15 @@ impl Service for House {
 
     fn check(&self, addresses: &[String], scope: Option<&str>) -> Result<Vec<Value>, ServiceError> {
         let known: Vec<Address> = addresses.iter().filter_map(|a| Address::parse(a)).collect();
-        let standings = self
-            .reader
-            .standings(&*self.ledger, &known, scope, Timestamp::now())
-            .map_err(trouble)?;
+        let standings =
+            self.reader.standings(&*self.ledger, &known, scope, self.now()).map_err(trouble)?;
         Ok(standings.iter().flatten().filter(|s| s.state.stops()).map(entry).collect())
     }
 
     fn import(&self, entries: Vec<ImportEntry>) -> Result<ImportOutcome, ServiceError> {
         let mut outcome = ImportOutcome::default();
         let mut waiting = Vec::new();
-        let now = Timestamp::now();
+        let now = self.now();
         for (place, imported) in entries.into_iter().enumerate() {
             let address = parsed(&imported.address)
                 .and_then(|a| checked_scope(&imported.scope).map(|()| a))
@@ -293,12 +313,13 @@ impl Service for House {
                 outcome.unchanged += 1;
                 continue;
             }
-            let event = act_event(Act::Suppress {
+            let mut event = act_event(Act::Suppress {
                 address: address.key(),
                 scope: imported.scope,
                 reason,
                 until: imported.until,
             });
+            event.received_at = now;
             let (answer, receipt) = sync_channel(1);
             let reply = Box::new(move |committed| {
                 let _ = answer.send(committed);
@@ -318,6 +339,8 @@ impl Service for House {
         let address = parsed(address)?;
         let standing = self.standing(&address, None)?;
         let events = self.ledger.history(&address.key(), EXPLAINED_EVENTS).map_err(trouble)?;
+        let why =
+            self.reader.explain(&*self.ledger, &address, None, self.now()).map_err(trouble)?;
         let mut scopes: Vec<&str> = events.iter().filter_map(|e| e.scope.as_deref()).collect();
         scopes.sort_unstable();
         scopes.dedup();
@@ -339,6 +362,7 @@ impl Service for House {
             "summary": summary(&address, standing.as_ref(), events.len()),
             "outlook": standing.map(|s| s.outlook).unwrap_or_default(),
             "entries": entries,
+            "policy": why,
             "events": events,
         }))
     }
@@ -372,10 +396,70 @@ impl Service for House {
 
     fn act(&self, act: Act, dry_run: bool) -> Result<Value, ServiceError> {
         if dry_run {
-            return Err(ServiceError::BadRequest("this act has no dry run".to_string()));
+            return self.preview(&act);
+        }
+        if let Act::Undo { .. } = &act
+            && Selection::of(&act).is_none()
+        {
+            return Err(ServiceError::BadRequest(
+                "an undo needs a condition: a rule, a provider, a peer or a time".to_string(),
+            ));
         }
         let committed = self.commit(act_event(act))?;
         Ok(json!({"seq": committed.seq, "id": committed.id, "decisions": committed.decisions}))
+    }
+
+    fn results(&self, results: Vec<InBand>) -> Result<ResultsOutcome, ServiceError> {
+        let pipeline = self.pipeline.load();
+        let (mut outcome, mut waiting) = (ResultsOutcome::default(), Vec::new());
+        for (place, result) in results.into_iter().enumerate() {
+            let event = match result_event(&pipeline.rules, result) {
+                Ok(event) => Event { received_at: self.now(), ..event },
+                Err(error) => {
+                    outcome.refused.push((place, error.to_string()));
+                    continue;
+                }
+            };
+            let (answer, receipt) = sync_channel(1);
+            let reply = Box::new(move |committed| {
+                let _ = answer.send(committed);
+            });
+            self.committer.submit(event, reply).map_err(trouble)?;
+            waiting.push(receipt);
+            if waiting.len() >= 1_000 {
+                outcome.stored += drain(&mut waiting)?;
+            }
+        }
+        outcome.stored += drain(&mut waiting)?;
+        Ok(outcome)
+    }
+
+    fn mint(
+        &self,
+        recipient: &str,
+        tag: Option<&str>,
+        domain: Option<&str>,
+    ) -> Result<String, ServiceError> {
+        let recipient = parsed(recipient)?;
+        let minted = self.pipeline.load().verp.mint(&recipient, tag, domain, Timestamp::now());
+        minted.map_err(|error| ServiceError::BadRequest(error.to_string()))
+    }
+
+    fn health(
+        &self,
+        scope: Option<&str>,
+        from: Option<Timestamp>,
+        to: Option<Timestamp>,
+    ) -> Result<Value, ServiceError> {
+        let to = to.unwrap_or_else(|| self.now());
+        let from = from.unwrap_or(to.plus_days(-30));
+        let found = self.reader.health(&*self.ledger, scope, from, to).map_err(trouble)?;
+        serde_json::to_value(found).map_err(|e| ServiceError::Internal(e.to_string()))
+    }
+
+    fn guards(&self) -> Result<Value, ServiceError> {
+        let open = self.reader.guards(&*self.ledger, self.now()).map_err(trouble)?;
+        serde_json::to_value(open).map_err(|e| ServiceError::Internal(e.to_string()))
     }
 
     fn ready(&self) -> Vec<(String, Result<String, String>)> {
@@ -387,6 +471,7 @@ impl Service for House {
         vec![
             ("ledger".to_string(), ledger),
             ("disk".to_string(), Ok(format!("{} MiB free", status.free_bytes >> 20))),
+            ("clock".to_string(), self.clock_finding()),
         ]
     }
 
@@ -397,9 +482,89 @@ impl Service for House {
             suppressed: count(State::Suppressed),
             held: count(State::Held),
             ledger: self.ledger.status(),
-            guards: Vec::new(),
+            guards: self
+                .reader
+                .guards(&*self.ledger, self.now())
+                .map_err(trouble)?
+                .iter()
+                .map(|guard| format!("{} since {}: {}", guard.clause, guard.since, guard.why))
+                .collect(),
         })
     }
+}
+
+impl House {
+    fn clock_finding(&self) -> Result<String, String> {
+        self.now();
+        let trouble = self.clock.lock().unwrap_or_else(PoisonError::into_inner).trouble();
+        trouble.map_or_else(|| Ok("believed".to_string()), Err)
+    }
+
+    /// What an act would change, without doing it.
+    fn preview(&self, act: &Act) -> Result<Value, ServiceError> {
+        let Some(selection) = Selection::of(act) else {
+            return Err(ServiceError::BadRequest(
+                "only an undo with a condition has a dry run".to_string(),
+            ));
+        };
+        let (mut addresses, mut items, mut cursor) = (Vec::new(), 0usize, None::<Vec<u8>>);
+        loop {
+            let page = selection.preview(&*self.ledger, cursor.as_deref(), 1_000);
+            let (found, next) = page.map_err(trouble)?;
+            for (address, taken) in found {
+                items += taken.len();
+                if addresses.len() < PREVIEWED_ADDRESSES {
+                    addresses.push(address);
+                }
+            }
+            cursor = next;
+            if cursor.is_none() {
+                return Ok(json!({"dry_run": true, "evidence": items, "addresses": addresses}));
+            }
+        }
+    }
+}
+
+/// The record of an in-band result.
+fn result_event(rules: &RuleSet, result: InBand) -> Result<Event, ServiceError> {
+    let address = parsed(&result.address)?;
+    if let Some(scope) = &result.scope {
+        checked_scope(scope)?;
+    }
+    let failed = match result.outcome.as_str() {
+        "failed" => true,
+        "sent" | "delivered" | "deferred" => false,
+        other => {
+            return Err(ServiceError::BadRequest(format!(
+                "outcome `{other}`: write sent, delivered, deferred or failed"
+            )));
+        }
+    };
+    let reply = result.reply.as_deref().unwrap_or_default();
+    let verdict = (failed || result.outcome == "deferred")
+        .then(|| judge_reply(rules, failed, &address, reply, result.remote_mta.as_deref()))
+        .flatten();
+    let short =
+        |text: String| text.chars().filter(|c| !c.is_control()).take(998).collect::<String>();
+    let message_id = result.message_id.map(short);
+    // The sender may post a batch again when our answer was lost.
+    let digest = message_id.as_ref().map(|id| {
+        let said = format!("{}\0{}\0{id}\0{reply}", result.outcome, address.key());
+        let octets = Sha256::digest(said.as_bytes());
+        data_encoding::HEXLOWER.encode(octets.get(..16).unwrap_or(&octets))
+    });
+    Ok(Event {
+        scope: result.scope,
+        campaign: result.campaign.map(short),
+        digest,
+        result: Some(SendResult {
+            outcome: result.outcome,
+            address: address.to_string(),
+            message_id,
+            verdict,
+        }),
+        ..blank(EventType::Result)
+    })
 }
 
 /// Waits for commits of an import; gives how many there were.
@@ -518,7 +683,8 @@ fn blank(event_type: EventType) -> Event {
         seq: 0,
         id: new_id(),
         event_type,
-        received_at: Timestamp::now(),
+        // Set when it is committed.
+        received_at: Timestamp::default(),
         peer: None,
         envelope: None,
         attribution: None,

@@ -4,7 +4,6 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use bounced::classify::RuleSet;
@@ -12,7 +11,6 @@ use bounced::cli::{self, Judge, Program};
 use bounced::config::Loaded;
 use bounced::event::Analysis;
 use bounced::mail::{Address, Timestamp};
-use bounced::serve::metrics::Metrics;
 use bounced::serve::run;
 use bounced::serve::tls::ReloadableTls;
 use bounced::service::Service;
@@ -42,8 +40,7 @@ impl Program for House {
     }
 
     fn open(&self, loaded: &Loaded) -> Result<Box<dyn Service>> {
-        let house = run::house(&loaded.config, Arc::new(Metrics::new("sled")))?;
-        Ok(Box::new(house))
+        Ok(Box::new(run::house_for_command(&loaded.config)?))
     }
 
     fn analyser(&self, loaded: &Loaded) -> Result<Box<dyn Fn(&[u8], Option<&str>) -> Analysis>> {

@@ -247,8 +247,10 @@ fn verdict(kind: Kind, recipient: Recipient, verdict: Verdict) -> RecipientVerdi
     }
 }
 
-/// The same message delivered again after a lost 250 (RFC 1047) has the same digest; two notices
-/// about one mail do not, for each has a Message-ID or a text of its own.
+/// The same message delivered again after a lost 250 (RFC 1047) has the same digest: the client
+/// sends the same octets. Two messages that differ in anything that we hash are two messages:
+/// counting one twice is a nuisance, dropping one would be a loss. Trace fields above a report
+/// with a Message-ID may differ, for it may come again by another relay.
 fn digest(message: &Message<'_>, report: &Report, envelope_to: &[String]) -> String {
     let mut hash = Sha256::new();
     let mut add = |text: &str| {
@@ -267,11 +269,40 @@ fn digest(message: &Message<'_>, report: &Report, envelope_to: &[String]) -> Str
     add(report.reporting_mta.as_deref().unwrap_or_default());
     add(report.original.message_id.as_deref().unwrap_or_default());
     match message.headers().text("message-id") {
-        Some(id) => add(&id),
-        None => hash.update(message.parts().first().map_or(&[][..], |p| p.body)),
+        Some(id) => {
+            add(&id);
+            add(&message.headers().text("subject").unwrap_or_default());
+            hash.update(message.parts().first().map_or(&[][..], |p| p.body));
+        }
+        None => {
+            add(&message.size.to_string());
+            hash.update(message.kept);
+        }
     }
     let octets = hash.finalize();
     data_encoding::HEXLOWER.encode(octets.get(..16).unwrap_or(&octets))
+}
+
+/// Judges the reply to an attempt of our own MTA, as a report about it would be judged.
+pub fn judge_reply(
+    rules: &RuleSet,
+    failed: bool,
+    address: &Address,
+    reply: &str,
+    remote_mta: Option<&str>,
+) -> Option<RecipientVerdict> {
+    let kind = if failed { Kind::Failure } else { Kind::Delay };
+    let recipient = Recipient {
+        address: Some(address.clone()),
+        action: Some(if failed { Action::Failed } else { Action::Delayed }),
+        diagnostic: report::bounded_words(reply),
+        remote_mta: remote_mta.map(|m| m.chars().take(255).collect()),
+        ..Recipient::default()
+    };
+    let mut report = Report::new(kind, "in-band");
+    report.recipients.push(recipient.clone());
+    let judged = classify::judge(&report, rules).pop()?;
+    Some(verdict(kind, recipient, judged))
 }
 
 /// Judges the recipients of a journalled message again, with other rules. None when nothing in it

@@ -13,7 +13,7 @@ use rustix::fs::{Access, access};
 use rustls_pki_types::pem::{PemObject, SectionKind};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::config::{Config, ConfigError, Listen, Origin, Problem, TlsFiles};
+use crate::config::{Config, ConfigError, Listen, Origin, Problem, TlsFiles, reason};
 
 /// Longest PEM or token file; anything longer is the wrong file.
 const MAX_FILE: u64 = 4 << 20;
@@ -106,8 +106,8 @@ fn data_dir(dir: &Path) -> Result<(), String> {
         match std::fs::metadata(&place) {
             Ok(meta) if !meta.is_dir() => {
                 return Err(format!(
-                    "data_dir \"{shown}\" cannot be used (\"{}\" is not a directory), write another \
-                     path",
+                    "data_dir \"{shown}\" cannot be used (\"{}\" is not a directory), write \
+                     another path",
                     place.display()
                 ));
             }
@@ -238,12 +238,6 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
         return Err(format!("it is longer than {MAX_FILE} octets"));
     }
     std::fs::read(path).map_err(|e| reason(&e))
-}
-
-/// The system's words without Rust's `(os error 2)`.
-pub(crate) fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_string()
 }
 
 #[cfg(test)]

@@ -74,6 +74,29 @@ pub trait Service: Send + Sync {
     /// new verdicts) and says what it changed; with `dry_run` only what it would change.
     fn act(&self, act: Act, dry_run: bool) -> Result<Value, ServiceError>;
 
+    /// Takes what the sending MTA says of its own attempts, as evidence. Results that cannot be
+    /// read are refused by their place; the others are durable when this returns.
+    fn results(&self, results: Vec<InBand>) -> Result<ResultsOutcome, ServiceError>;
+
+    /// Mints a signed return path for today. `domain` None: the first of `smtp.domains`.
+    fn mint(
+        &self,
+        recipient: &str,
+        tag: Option<&str>,
+        domain: Option<&str>,
+    ) -> Result<String, ServiceError>;
+
+    /// Rates of a scope over some days (the last 30 when nothing is said), with denominators.
+    fn health(
+        &self,
+        scope: Option<&str>,
+        from: Option<Timestamp>,
+        to: Option<Timestamp>,
+    ) -> Result<Value, ServiceError>;
+
+    /// The guards that are tripped now.
+    fn guards(&self) -> Result<Value, ServiceError>;
+
     /// Name and finding of each health check: `Ok` with what is well, `Err` with what is wrong.
     fn ready(&self) -> Vec<(String, Result<String, String>)>;
 
@@ -146,6 +169,40 @@ pub struct ImportOutcome {
     pub suppressed: u64,
     /// Addresses that were suppressed already.
     pub unchanged: u64,
+    /// Place in the batch and why it was refused.
+    pub refused: Vec<(usize, String)>,
+}
+
+/// One in-band result: what became of one attempt to deliver one of our mails.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InBand {
+    /// `sent`, `delivered`, `deferred` or `failed`.
+    pub outcome: String,
+    /// Address that was mailed.
+    pub address: String,
+    /// Message-ID of the mail, which ties a later report to it.
+    #[serde(default)]
+    pub message_id: Option<String>,
+    /// Reply of the remote server, code and text.
+    #[serde(default)]
+    pub reply: Option<String>,
+    /// Host that replied.
+    #[serde(default)]
+    pub remote_mta: Option<String>,
+    /// Scope (list, stream, tenant) of the mail.
+    #[serde(default)]
+    pub scope: Option<String>,
+    /// Campaign of the mail.
+    #[serde(default)]
+    pub campaign: Option<String>,
+}
+
+/// What became of a batch of in-band results.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ResultsOutcome {
+    /// Results that are durable now.
+    pub stored: u64,
     /// Place in the batch and why it was refused.
     pub refused: Vec<(usize, String)>,
 }

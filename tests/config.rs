@@ -170,7 +170,7 @@ fn a_full_file_is_read_value_by_value() {
     assert_eq!(config.rules_dir, None);
     assert_eq!(config.privacy.hash_key, Some(key));
     assert_eq!(config.log.format, LogFormat::Json);
-    assert_eq!(loaded.origin.at("policy.strikes.count"), "x.toml:33");
+    assert_eq!(loaded.origin.at("policy.strikes.count"), "x.toml:32");
     assert_eq!(loaded.origin.at("smtp.listen[1]"), "x.toml:5");
 }
 
@@ -243,7 +243,8 @@ fn bad_configs_end_with_their_sentence_and_exit_2() {
         let expected = std::fs::read_to_string(&expected).unwrap_or_default();
         assert_eq!(said, expected, "{}", name.display());
         for line in said.lines() {
-            assert!(line.starts_with("bounced.toml:"), "no file and line: {line}");
+            let place = line.strip_prefix("bounced.toml:").unwrap_or_default();
+            assert!(place.starts_with(|c: char| c.is_ascii_digit()), "no file and line: {line}");
         }
     }
     assert!(names.len() >= 50, "only {} bad configs ran", names.len());

@@ -65,6 +65,7 @@ fn event(n: u64) -> Event {
         attribution: None,
         scope: None,
         campaign: None,
+        token: None,
         digest: Some(format!("{n:040x}")),
         analysis: None,
         act: None,
@@ -421,6 +422,7 @@ fn child_that_is_killed() {
     let committer =
         Committer::start(ledger, committer::Options::default(), |_| {}).expect("a thread");
     let (answered, answers) = std::sync::mpsc::sync_channel(32);
+    let mut waiting = 0;
     for n in from.. {
         let answered = answered.clone();
         // Event n may be the one that the last life committed without saying so: a duplicate.
@@ -428,8 +430,9 @@ fn child_that_is_killed() {
             let _ = answered.send((n, result.map(|c| c.id)));
         });
         committer.submit(event(n), reply).expect("room");
-        if n % 16 == 0 {
-            for _ in 0..16 {
+        waiting += 1;
+        if waiting == 16 {
+            for _ in 0..std::mem::take(&mut waiting) {
                 let (n, id) = answers.recv().expect("an answer");
                 assert_eq!(id, Ok(format!("id-{n}")));
                 println!("\nacknowledged {n}");

@@ -416,6 +416,55 @@ async fn messages_come_in() {
 }
 
 #[tokio::test]
+async fn acts_on_many_decisions() {
+    let server = start().await;
+    let undo = r#"{"what":"undo","rule":"r","provider":null,"peer":null,"after":null,
+        "before":null,"reason":"the rule was wrong"}"#;
+    for (path, body, status) in [
+        ("/v1/acts?dry_run=true", undo, 200),
+        ("/v1/acts", undo, 200),
+        ("/v1/acts", r#"{"what":"suppress","address":"a@b.test","scope":"*","reason":"x"}"#, 400),
+        ("/v1/acts", r#"{"what":"policy","policy":{}}"#, 400),
+        ("/v1/acts", r#"{"what":"dance"}"#, 400),
+        ("/v1/acts?dry=1", undo, 400),
+    ] {
+        assert_eq!(server.send("POST", path, "", body.as_bytes()).await.status, status, "{body}");
+    }
+    let journal = server.get("/v1/events").await.body;
+    assert_eq!(journal.lines().count(), 1, "the dry run is not journalled: {journal}");
+    assert!(journal.contains("the rule was wrong"));
+}
+
+#[tokio::test]
+async fn what_senders_tell_and_ask() {
+    let server = start().await;
+    let one = r#"{"outcome":"sent","address":"a@x.test"}"#;
+    let bad = r#"{"outcome":"failed","address":"no address"}"#;
+    for (body, stored, refused) in [
+        (one.to_string(), 1, 0),
+        (format!("[{one},{bad}]"), 1, 1),
+        (format!("{one}\n{one}\n"), 2, 0),
+    ] {
+        let answer = server.send("POST", "/v1/events", "", body.as_bytes()).await.json();
+        assert_eq!(answer["stored"], stored, "{body}");
+        assert_eq!(answer["refused"].as_array().map(Vec::len), Some(refused), "{body}");
+    }
+    for body in ["", "what", r#"{"outcome":"sent","adress":"a@x.test"}"#] {
+        assert_eq!(server.send("POST", "/v1/events", "", body.as_bytes()).await.status, 400);
+    }
+    let asked = br#"{"recipient":"a@x.test","tag":"news"}"#;
+    let minted = server.send("POST", "/v1/verp", "", asked).await.json();
+    assert_eq!(minted["return_path"], "b-a=x.test-news@bounce.example.com");
+    let many = server.send("POST", "/v1/verp", "", br#"{"recipients":["a@x.test","b@x.test"]}"#);
+    assert_eq!(many.await.json()["minted"].as_array().map(Vec::len), Some(2));
+    assert_eq!(server.send("POST", "/v1/verp", "", b"{}").await.status, 400);
+    let health = server.get("/v1/health?scope=news&from=2026-11-01").await.json();
+    assert_eq!(health["from"], "2026-11-01T00:00:00Z");
+    assert_eq!(server.get("/v1/health?from=soon").await.status, 400);
+    assert_eq!(server.get("/v1/guards").await.json()["guards"][0]["clause"], "guard/outage google");
+}
+
+#[tokio::test]
 async fn operations() {
     let server = start().await;
     assert_eq!(server.get("/livez").await.body, "ok\n");
@@ -486,6 +535,8 @@ async fn tokens_open_doors() {
         ("POST", import, bearer("writer"), 200),
         ("DELETE", read, bearer("reader"), 403),
         ("DELETE", read, bearer("writer"), 400),
+        ("POST", "/v1/acts", bearer("writer"), 403),
+        ("POST", "/v1/acts", bearer("admin"), 400),
         ("GET", "/metrics", String::new(), 401),
         ("GET", "/metrics", bearer("reader"), 200),
         ("GET", "/", String::new(), 401),

@@ -7,24 +7,21 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const TEMPLATE: &str = "{about}\n\n{usage-heading} {usage}\n\n{all-args}{after-help}";
 
-/// Receives bounces, says what they mean, keeps the list of addresses to leave alone
+/// Receives bounces, says what they mean, keeps the list of whom not to mail
 #[derive(Debug, Parser)]
 #[command(
     name = "bounced",
     version,
     help_template = TEMPLATE,
     disable_help_subcommand = true,
-    after_help = "Exit: 0 yes or done, 1 no or not found, 2 failed. Details: bounced COMMAND --help"
+    after_help = "Exit: 0 yes or done, 1 no or not found, 2 failed. More: bounced COMMAND --help"
 )]
 pub struct Cli {
-    /// Configuration [else ./bounced.toml, /etc/bounced/bounced.toml]
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        env = "BOUNCED_CONFIG",
-        hide_env_values = true
-    )]
+    /// File [or $BOUNCED_CONFIG, ./bounced.toml, /etc/bounced/]
+    ///
+    /// The configuration; else the file that $BOUNCED_CONFIG names, ./bounced.toml, or
+    /// /etc/bounced/bounced.toml; else embedded defaults that listen on loopback only.
+    #[arg(long, global = true, value_name = "FILE", env = "BOUNCED_CONFIG", hide_env = true)]
     pub config: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]

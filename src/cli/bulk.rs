@@ -166,3 +166,93 @@ fn skip_line(input: &mut dyn BufRead) -> io::Result<()> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::cli::args::Filter;
+    use crate::cli::double::{self, Double};
+
+    fn import_text(text: &[u8]) -> (Double, Answer, String, String) {
+        let file = tempfile::NamedTempFile::new().expect("a scratch file");
+        std::fs::write(file.path(), text).expect("scratch is writable");
+        let args = Import {
+            path: file.path().to_path_buf(),
+            reason: "old list".into(),
+            scope: "news".into(),
+        };
+        let service = Double::default();
+        let (answer, out, err) =
+            double::run(&service, |service, console| import(&args, service, console));
+        let err = err.replace(&file.path().display().to_string(), "FILE");
+        (service, answer.expect("the file can be read"), out, err)
+    }
+
+    #[test]
+    fn an_import_names_the_lines_it_refused() {
+        let long = format!("{}@example.com\n", "x".repeat(20_000));
+        let text = format!("a@example.com\nnonsense\n\n{long}b@\nc@example.com");
+        let (service, answer, out, err) = import_text(text.as_bytes());
+        assert_eq!(
+            (answer, out.as_str()),
+            (Answer::Failed, "2 suppressed, 0 were already, 3 lines refused\n",)
+        );
+        assert_eq!(
+            err,
+            "FILE:2: an address has an @\nFILE:4: the line is longer than 16384 octets\n\
+             FILE:5: there is no domain\n"
+        );
+        let batches = service.batches.into_inner();
+        let first = &batches[0][0];
+        assert_eq!((first.scope.as_str(), first.reason.as_str()), ("news", "old list"));
+    }
+
+    #[test]
+    fn an_import_goes_in_batches() {
+        let mut text = String::new();
+        for n in 0..BATCH * 2 + 1 {
+            text += &format!("u{n}@example.com\n");
+        }
+        let (service, answer, out, _) = import_text(text.as_bytes());
+        assert_eq!(answer, Answer::Yes);
+        assert!(out.starts_with(&format!("{} suppressed", BATCH * 2 + 1)), "{out}");
+        let sizes: Vec<usize> = service.batches.into_inner().iter().map(Vec::len).collect();
+        assert_eq!(sizes, [BATCH, BATCH, 1]);
+    }
+
+    #[test]
+    fn an_export_goes_through_every_page_and_comes_back() {
+        let entries = ["a", "b", "c", "d", "e"].map(|name| {
+            serde_json::json!({"address": format!("{name}@example.com"), "state": "suppressed",
+                "scope": "*", "reason": "user-unknown"})
+        });
+        let service = Double { entries: entries.to_vec(), ..Double::default() };
+        let export_as = |format| {
+            let args = Export { format, filter: Filter::default() };
+            let (answer, out, _) = double::run(&service, |s, console| export(&args, s, console));
+            assert_eq!(answer.ok(), Some(Answer::Yes));
+            out
+        };
+        let lines = export_as(args::Format::Lines);
+        assert_eq!(
+            lines,
+            "a@example.com\nb@example.com\nc@example.com\nd@example.com\ne@example.com\n"
+        );
+        for format in [args::Format::Ndjson, args::Format::Csv] {
+            let (again, _, out, _) = import_text(export_as(format).as_bytes());
+            assert!(out.starts_with("5 suppressed, 0 were already, 0 lines"), "{out}");
+            let batch = &again.batches.into_inner()[0];
+            assert_eq!((batch.len(), batch[4].address.as_str()), (5, "e@example.com"));
+            assert_eq!(batch[0].reason, "user-unknown");
+        }
+    }
+
+    #[test]
+    fn an_import_that_cannot_be_read_fails() {
+        let args = Import { path: PathBuf::from("missing"), reason: "x".into(), scope: "*".into() };
+        let (answer, _, _) = double::run(&Double::default(), |s, c| import(&args, s, c));
+        assert!(answer.is_err_and(|e| format!("{e:#}").starts_with("missing cannot be read")));
+    }
+}

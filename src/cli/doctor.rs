@@ -17,8 +17,8 @@ use super::args::Doctor;
 use super::backend::running;
 use super::remote::Remote;
 use super::{Answer, Console, Program, print};
-use crate::config::{Config, Loaded, print_size};
-use crate::preflight::{self, reason};
+use crate::config::{Config, Loaded, print_size, reason};
+use crate::preflight;
 
 /// Commits that are timed.
 const SYNCS: u32 = 20;

@@ -100,6 +100,34 @@ pub(super) fn readyz(loaded: &Loaded, console: &mut Console<'_>) -> Result<Answe
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::double::{self, Double};
+
+    #[test]
+    fn a_bad_message_is_one_failure_and_a_busy_service_ends_the_run() {
+        let dir = tempfile::tempdir().expect("a scratch folder");
+        let file = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).expect("scratch is writable");
+            path
+        };
+        let (good, bad, busy) = (file("1", "A: b\n"), file("2", "bad"), file("3", "busy"));
+        let service = Double::default();
+        let feed = |paths: &[&std::path::PathBuf]| {
+            let paths = paths.iter().map(|path| path.to_path_buf()).collect();
+            let args = Ingest { paths, to: None, json: false };
+            double::run(&service, |s, c| ingest(&args, s, c))
+        };
+        let (answer, out, err) = feed(&[&good, &bad, &good]);
+        assert_eq!(answer.ok(), Some(Answer::Failed));
+        assert!(out.ends_with("2 stored, 1 failed\n"), "{out}");
+        assert!(out.contains(&format!("{}: stored e1 other\n", good.display())), "{out}");
+        assert!(err.contains("2: the body is empty"), "{err}");
+        let (answer, out, _) = feed(&[&good, &busy, &good]);
+        let error = answer.expect_err("the service is busy").to_string();
+        assert!(error.contains("after 1 stored messages"), "{error}");
+        assert_eq!(out.lines().count(), 1, "nothing is fed behind it: {out}");
+        assert_eq!(feed(&[&good]).0.ok(), Some(Answer::Yes));
+    }
 
     #[test]
     fn the_source_stands_first() {

@@ -1,60 +1,9 @@
-//! A journal in memory: enough to read, compare and take back.
-
-use std::cell::RefCell;
+//! A short journal: read, compare, take back.
 
 use serde_json::Value;
 
 use super::*;
-use crate::cli::print::Paint;
-use crate::service::{ImportEntry, ImportOutcome, ListPage, ListQuery, ServiceError};
-
-/// A journal of fixed lines that keeps the acts it is given.
-struct Journal {
-    lines: Vec<String>,
-    acts: RefCell<Vec<(Act, bool)>>,
-}
-
-fn other() -> ServiceError {
-    ServiceError::BadRequest("this journal is only read".to_string())
-}
-
-impl Backend for Journal {
-    fn suppression(&self, _: &str, _: Option<&str>) -> Result<Option<Value>, ServiceError> {
-        Err(other())
-    }
-    fn suppress(
-        &self,
-        _: &str,
-        _: &str,
-        _: &str,
-        _: Option<Timestamp>,
-    ) -> Result<Value, ServiceError> {
-        Err(other())
-    }
-    fn release(&self, _: &str, _: &str, _: &str) -> Result<Value, ServiceError> {
-        Err(other())
-    }
-    fn list(&self, _: &ListQuery) -> Result<ListPage, ServiceError> {
-        Err(other())
-    }
-    fn import(&self, _: Vec<ImportEntry>) -> Result<ImportOutcome, ServiceError> {
-        Err(other())
-    }
-    fn explain(&self, _: &str) -> Result<Value, ServiceError> {
-        Err(other())
-    }
-    fn message(&self, _: Vec<u8>, _: Option<&str>) -> Result<Value, ServiceError> {
-        Err(other())
-    }
-    fn events(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, ServiceError> {
-        let numbered = (1..).zip(self.lines.iter().cloned());
-        Ok(numbered.filter(|(seq, _)| *seq >= from).take(limit.min(2)).collect())
-    }
-    fn act(&self, act: Act, dry_run: bool) -> Result<Value, ServiceError> {
-        self.acts.borrow_mut().push((act, dry_run));
-        Ok(json!({"changed": 1}))
-    }
-}
+use crate::cli::double::{self, Double};
 
 fn line(seq: u64, day: u32, reason: &str, said: &str) -> String {
     let category = if reason == "user-unknown" { json!("hard") } else { Value::Null };
@@ -77,7 +26,7 @@ fn line(seq: u64, day: u32, reason: &str, said: &str) -> String {
     .to_string()
 }
 
-fn journal() -> Journal {
+fn journal() -> Double {
     let lines = vec![
         line(1, 1, "undetermined", "550 no for <u1@example.com> id 8a7b6c5d4e"),
         line(2, 2, "user-unknown", "550 no such user"),
@@ -85,19 +34,15 @@ fn journal() -> Journal {
         "{\"seq\":4}".to_string(),
         line(5, 21, "undetermined", "550 no for <u5@example.com> id 11b6c5d4e"),
     ];
-    Journal { lines, acts: RefCell::new(Vec::new()) }
+    Double { lines, ..Double::default() }
 }
 
 fn run(
-    command: impl FnOnce(&Journal, &mut Console<'_>) -> Result<Answer>,
+    command: impl FnOnce(&Double, &mut Console<'_>) -> Result<Answer>,
 ) -> (Answer, String, Vec<(Act, bool)>) {
     let journal = journal();
-    let (mut out, mut err) = (Vec::new(), Vec::new());
-    let now = Timestamp::parse_rfc3339("2026-11-22").expect("a date");
-    let mut console = Console { out: &mut out, err: &mut err, paint: Paint::PLAIN, now };
-    let answer = command(&journal, &mut console).expect("this journal can be read");
-    let out = String::from_utf8(out).expect("our words are UTF-8");
-    (answer, out, journal.acts.into_inner())
+    let (answer, out, _) = double::run(&journal, command);
+    (answer.expect("this journal can be read"), out, journal.acts.into_inner())
 }
 
 #[test]

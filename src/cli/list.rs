@@ -43,7 +43,7 @@ pub(super) fn lookup(
 }
 
 /// An entry in one line.
-fn sentence(address: &str, entry: &Value) -> String {
+pub(super) fn sentence(address: &str, entry: &Value) -> String {
     let field = |name: &str| entry.get(name).map(print::plain).filter(|text| !text.is_empty());
     let mut line = format!("{address}  {}", field("state").unwrap_or_default());
     if let Some(reason) = field("reason") {
@@ -75,7 +75,11 @@ pub(super) fn explain(
         }
         told => told?,
     };
-    show(&told, args.json, console)?;
+    if args.json {
+        writeln!(console.out, "{told}")?;
+    } else {
+        super::explain::explain(console.out, &told, console.paint)?;
+    }
     Ok(Answer::Yes)
 }
 
@@ -208,6 +212,7 @@ pub(super) fn list(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::double::{self, Double};
 
     #[test]
     fn an_entry_in_one_line() {
@@ -236,6 +241,63 @@ mod tests {
         let wrong = format!("{word}x");
         let error = class(&wrong).expect_err("no class").to_string();
         assert_eq!(error, format!("\"{wrong}\" is no class, did you mean \"{word}\"?"));
+    }
+
+    fn service() -> Double {
+        let entry = |address: &str, state: &str| json!({"address": address, "state": state});
+        let entries = vec![
+            entry("a@example.com", "suppressed"),
+            entry("b@example.com", "held"),
+            entry("c@example.com", "suppressed"),
+        ];
+        Double { entries, ..Double::default() }
+    }
+
+    #[test]
+    fn a_lookup_is_yes_only_for_all() {
+        for (addresses, json, answer, out) in [
+            (&["a@example.com"][..], false, Answer::Yes, "a@example.com  suppressed\n"),
+            (
+                &["b@example.com", "z@example.com"],
+                false,
+                Answer::No,
+                "b@example.com  held\nz@example.com  not suppressed\n",
+            ),
+            (
+                &["z@example.com"],
+                true,
+                Answer::No,
+                "{\"address\":\"z@example.com\",\"scope\":null,\"state\":null}\n",
+            ),
+        ] {
+            let addresses = addresses.iter().map(ToString::to_string).collect();
+            let args = Lookup { json, scope: None, addresses };
+            let (told, said, _) = double::run(&service(), |s, c| lookup(&args, s, c));
+            assert_eq!((told.ok(), said.as_str()), (Some(answer), out));
+        }
+    }
+
+    #[test]
+    fn a_list_ends_at_its_limit() {
+        for (limit, lines) in [(None, 3), (Some(0), 0), (Some(1), 1), (Some(3), 3), (Some(9), 3)] {
+            let args = List { json: false, limit, filter: Filter::default() };
+            let (_, out, _) = double::run(&service(), |s, c| list(&args, s, c));
+            assert_eq!(out.lines().count(), lines, "{limit:?}");
+        }
+    }
+
+    #[test]
+    fn a_release_of_a_stranger_is_no() {
+        let args = |address: &str| Release {
+            address: address.into(),
+            reason: "x".into(),
+            scope: "*".into(),
+            json: false,
+        };
+        for (address, answer) in [("a@example.com", Answer::Yes), ("z@example.com", Answer::No)] {
+            let (told, _, _) = double::run(&service(), |s, c| release(&args(address), s, c));
+            assert_eq!(told.ok(), Some(answer), "{address}");
+        }
     }
 
     #[test]

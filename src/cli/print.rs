@@ -33,8 +33,7 @@ impl Paint {
 pub fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        let steers = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}');
-        if c.is_control() || steers {
+        if c.is_control() || steers(c) {
             // Writing to a String cannot fail.
             let _ = write!(out, "{}", c.escape_unicode());
         } else {
@@ -42,6 +41,11 @@ pub fn visible(text: &str) -> String {
         }
     }
     out
+}
+
+/// Direction marks, embeddings, overrides and isolates; line and paragraph separators.
+fn steers(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// One aligned row: indentation, name, value.

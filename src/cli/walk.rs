@@ -11,7 +11,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use crate::preflight::reason;
+use crate::config::reason;
 
 /// Largest message read; a mail server would not have taken it.
 pub const MAX_MESSAGE: u64 = 256 << 20;
@@ -227,7 +227,8 @@ mod tests {
             (
                 &format!("{separator}A: 1\n\nFrom now on\n{separator}\n>From x\n>>From y\n>z\n"),
                 vec![
-                    "A: 1\n\nFrom now on\nFrom a@example.com Sun Nov 22 10:00:00 2026\n\nFrom x\n>From y\n>z\n",
+                    "A: 1\n\nFrom now on\nFrom a@example.com Sun Nov 22 10:00:00 2026\n\n\
+                     From x\n>From y\n>z\n",
                 ],
             ),
             // No header line at all, but a sentence: not an mbox.

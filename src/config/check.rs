@@ -51,7 +51,10 @@ pub(super) fn check(
         },
         log: Log { format: check.log_format(raw.log.unwrap_or_default().format) },
     };
-    check.combinations(&config);
+    // A wrong value stands at its default here, so what follows from it would mislead.
+    if check.problems.is_empty() {
+        check.combinations(&config);
+    }
     if check.problems.is_empty() { Ok((config, check.notes)) } else { Err(check.problems) }
 }
 
@@ -175,7 +178,8 @@ impl Check<'_> {
                 Err(why) => self.wrong(
                     &key,
                     format!(
-                        "smtp.domains: \"{text}\" {why}, write a name such as \"bounce.example.com\""
+                        "smtp.domains: \"{text}\" {why}, write a name such as \
+                         \"bounce.example.com\""
                     ),
                 ),
             }
@@ -198,7 +202,8 @@ impl Check<'_> {
             (None, Some(_)) => {
                 self.wrong(
                     "smtp.tls.cert",
-                    "[smtp.tls] has a key and no cert, write cert = \"certs/NAME/fullchain.pem\" too",
+                    "[smtp.tls] has a key and no cert, write cert = \
+                     \"certs/NAME/fullchain.pem\" too",
                 );
                 None
             }

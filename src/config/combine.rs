@@ -11,7 +11,7 @@ impl Check<'_> {
         for (key, listens) in [("smtp.listen", &config.smtp.listen), ("lmtp.listen", &config.lmtp)]
         {
             let Some(listen) = open(listens) else { continue };
-            if config.smtp.domains.is_empty() && !self.origin_refused("smtp.domains") {
+            if config.smtp.domains.is_empty() {
                 let text = format!(
                     "{key} {listen} can be reached from other machines and no recipient domain is \
                      given, write domains = [\"bounce.example.com\"] below [smtp]"
@@ -47,7 +47,11 @@ impl Check<'_> {
             }
         }
         if config.smtp.listen.is_empty() && config.lmtp.is_empty() {
-            self.empty_listen();
+            self.wrong(
+                "smtp.listen",
+                "neither smtp.listen nor lmtp.listen names an address, so no mail could come in, \
+                 write listen = [\"127.0.0.1:2525\"] below [smtp]",
+            );
         }
         self.collisions(config);
         self.trust(config);
@@ -57,21 +61,6 @@ impl Check<'_> {
                 "{at}: lookup.listen {listen} can be reached from other machines, and the lookup \
                  protocols know no password: let a firewall say who may ask"
             ));
-        }
-    }
-
-    /// A wrong entry was reported already; its absence is no second problem.
-    fn origin_refused(&self, key: &str) -> bool {
-        self.origin.writes(&format!("{key}[0]"))
-    }
-
-    fn empty_listen(&mut self) {
-        if !self.origin_refused("smtp.listen") && !self.origin_refused("lmtp.listen") {
-            self.wrong(
-                "smtp.listen",
-                "neither smtp.listen nor lmtp.listen names an address, so no mail could come in, \
-                 write listen = [\"127.0.0.1:2525\"] below [smtp]",
-            );
         }
     }
 
@@ -87,7 +76,10 @@ impl Check<'_> {
                 if let Some((other, taken)) = seen.iter().find(|(_, l)| l.collides_with(listen)) {
                     let text =
                         format!("{key} {listen} collides with {other} {taken}, write another port");
-                    self.wrong(key, text);
+                    // One of the two may be a default that the file does not write.
+                    let blamed = if self.origin.writes(key) { key } else { other };
+                    let blamed = blamed.to_string();
+                    self.wrong(&blamed, text);
                 }
                 seen.push((key.to_string(), listen));
             }
@@ -97,7 +89,7 @@ impl Check<'_> {
     /// Who may suppress (POLICY section 2).
     fn trust(&mut self, config: &Config) {
         let verp = &config.verp;
-        if verp.signed && !verp.plain && verp.keys.is_empty() && !self.origin_refused("verp.keys") {
+        if verp.signed && !verp.plain && verp.keys.is_empty() {
             self.wrong(
                 "verp.schemes",
                 "verp.schemes wants signed addresses and there is no key to check them with, write \

@@ -80,13 +80,18 @@ pub(super) fn homes(key: &str, here: &str) -> Vec<String> {
 }
 
 /// The word that was probably meant: at most two edits away (one for words of three letters or
-/// fewer); the first of several equally near ones.
+/// fewer), or beginning with what was written; the first of several equally near ones.
 pub fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = if word.chars().count() <= 3 { 1 } else { 2 };
+    let length = word.chars().count();
+    let limit = if length <= 3 { 1 } else { 2 };
+    let edits = |known: &str| match distance(word, known) {
+        edits if edits <= limit => Some(edits),
+        _ if length > 3 && known.starts_with(word) => Some(limit + 1),
+        _ => None,
+    };
     words
         .into_iter()
-        .map(|known| (distance(word, known), known))
-        .filter(|(edits, _)| *edits <= limit)
+        .filter_map(|known| Some((edits(known)?, known)))
         .min_by_key(|(edits, _)| *edits)
         .map(|(_, known)| known)
 }
@@ -143,7 +148,7 @@ mod tests {
 
     #[test]
     fn the_nearest_word() {
-        let words = ["listen", "domains", "max_message", "id", "key"];
+        let words = ["listen", "domains", "max_message", "id", "key", "secret_file"];
         for (word, expected) in [
             ("lisen", Some("listen")),
             ("listne", Some("listen")),
@@ -153,6 +158,8 @@ mod tests {
             // Short words: one edit only, or everything is near.
             ("it", Some("id")),
             ("ky", Some("key")),
+            // Only its beginning was written.
+            ("secret", Some("secret_file")),
             ("xyz", None),
             ("certificate", None),
         ] {

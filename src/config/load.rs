@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 use super::raw::RawConfig;
-use super::{Config, check, hint};
+use super::{Config, check, hint, reason};
 
 /// Where a configuration is looked for when neither `--config` nor `$BOUNCED_CONFIG` names one.
 pub const SEARCH: [&str; 2] = ["./bounced.toml", "/etc/bounced/bounced.toml"];
@@ -88,8 +88,9 @@ impl Config {
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound && named.is_none() => {}
                 Err(e) => {
                     let text = format!(
-                        "the configuration cannot be read ({e}), name a file that this user can \
-                         read or leave --config and $BOUNCED_CONFIG out"
+                        "the configuration cannot be read ({}), name a file that this user can \
+                         read or leave --config and $BOUNCED_CONFIG out",
+                        reason(&e)
                     );
                     return Err(ConfigError { file, problems: vec![Problem { line: None, text }] });
                 }

@@ -22,6 +22,7 @@ pub use check::{MAX_MESSAGE, MIN_MESSAGE, MIN_SECRET_OCTETS};
 pub use hint::{DEFAULT_FILE, nearest, uncomment};
 pub use load::{ConfigError, Loaded, Origin, Problem, SEARCH};
 pub use units::{parse_duration, parse_size, print_size};
+pub(crate) use value::reason;
 
 /// Everything that `serve` needs to know.
 #[derive(Debug, Clone, PartialEq)]

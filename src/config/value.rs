@@ -175,8 +175,8 @@ pub(super) fn listen(text: &str) -> Result<Listen, String> {
         }
         if path.len() > MAX_SOCKET_PATH {
             return Err(format!(
-                "\"{text}\" has a path of {} octets and the system takes {MAX_SOCKET_PATH}, write a \
-                 shorter one",
+                "\"{text}\" has a path of {} octets and the system takes {MAX_SOCKET_PATH}, write \
+                 a shorter one",
                 path.len()
             ));
         }
@@ -202,14 +202,14 @@ pub(super) fn listen(text: &str) -> Result<Listen, String> {
 }
 
 fn read_secret(path: &Path) -> Result<Vec<u8>, String> {
-    let length = std::fs::metadata(path).map_err(|e| e.to_string())?;
+    let length = std::fs::metadata(path).map_err(|e| reason(&e))?;
     if length.is_dir() {
         return Err("it is a directory".to_string());
     }
     if length.len() > MAX_SECRET_OCTETS {
         return Err(format!("it is longer than {MAX_SECRET_OCTETS} octets"));
     }
-    let mut secret = std::fs::read(path).map_err(|e| e.to_string())?;
+    let mut secret = std::fs::read(path).map_err(|e| reason(&e))?;
     secret.truncate(secret.trim_ascii_end().len());
     Ok(secret)
 }
@@ -217,4 +217,10 @@ fn read_secret(path: &Path) -> Result<Vec<u8>, String> {
 fn readable_by_all(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0)
+}
+
+/// The system's words without Rust's `(os error 2)`.
+pub(crate) fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_string()
 }

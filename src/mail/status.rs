@@ -69,9 +69,12 @@ impl EnhancedStatus {
             let free = match start.checked_sub(1).and_then(|i| bytes.get(i)) {
                 None => true,
                 Some(b) => {
-                    !b.is_ascii_alphanumeric()
-                        && !matches!(b, b'.' | b'_' | b'/' | b'@')
-                        && !(*b == b'-' && start >= 2 && bytes[start - 2].is_ascii_alphabetic())
+                    // `mx-5.1.1` is a name, `550-5.1.1` is a reply.
+                    let in_name =
+                        *b == b'-' && start >= 2 && bytes[start - 2].is_ascii_alphabetic();
+                    !(in_name
+                        || b.is_ascii_alphanumeric()
+                        || matches!(b, b'.' | b'_' | b'/' | b'@'))
                 }
             };
             if !free {

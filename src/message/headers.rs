@@ -141,12 +141,12 @@ impl<'x> Field<'x> {
             return String::from_utf8_lossy(value);
         }
         let words = memchr::memmem::find_iter(value, b"=?").take(limits::ENCODED_WORDS + 1).count();
-        if words > 0 && words <= limits::ENCODED_WORDS {
-            if let HeaderValue::Text(text) =
+        if words > 0
+            && words <= limits::ENCODED_WORDS
+            && let HeaderValue::Text(text) =
                 MessageStream::new(&terminated(value)).parse_unstructured()
-            {
-                return Cow::Owned(clean(&text));
-            }
+        {
+            return Cow::Owned(clean(&text));
         }
         Cow::Owned(clean(&decode_8bit(value)))
     }

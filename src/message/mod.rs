@@ -25,6 +25,8 @@ use std::cell::Cell;
 pub struct Message<'x> {
     /// Size as received, also when only its beginning is kept.
     pub size: usize,
+    /// The octets that are looked at: all, or the first [`limits::KEPT_OCTETS`].
+    pub kept: &'x [u8],
     parts: Vec<Part<'x>>,
     /// What was wrong with the message, in words for people.
     pub defects: Vec<&'static str>,
@@ -40,7 +42,7 @@ impl<'x> Message<'x> {
             defects.push("only the first 512 KiB were read");
         }
         let parts = walk::walk(kept, &mut defects);
-        Self { size: data.len(), parts, defects, text_left: Cell::new(limits::TEXT_TOTAL) }
+        Self { size: data.len(), kept, parts, defects, text_left: Cell::new(limits::TEXT_TOTAL) }
     }
 
     /// All parts in the order of the message; the first is the message itself.

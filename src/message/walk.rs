@@ -59,11 +59,11 @@ fn children<'x>(part: &mut Part<'x>, defects: &mut Vec<&'static str>) -> Vec<Ent
     let boundary = part.boundary.clone().filter(|b| !b.is_empty());
     let mut pieces =
         boundary.as_deref().map(|b| split(part.body, b.as_bytes())).unwrap_or_default();
-    if pieces.is_empty() {
-        if let Some(guess) = guess_boundary(part.body) {
-            note(defects, "boundary missing or wrong");
-            pieces = split(part.body, guess);
-        }
+    if pieces.is_empty()
+        && let Some(guess) = guess_boundary(part.body)
+    {
+        note(defects, "boundary missing or wrong");
+        pieces = split(part.body, guess);
     }
     if pieces.is_empty() {
         // Some gateway took the boundaries away: what is left is text.

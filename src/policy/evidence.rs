@@ -129,6 +129,12 @@ fn message(event: &Event, analysis: &Analysis) -> Vec<Said> {
             item.kind = ItemKind::NotSpam;
             None
         }
+        // RFC 6591: a report about authentication, and nobody complained.
+        Kind::Complaint
+            if matches!(analysis.feedback_type.as_deref(), Some("auth-failure" | "dmarc")) =>
+        {
+            return Vec::new();
+        }
         Kind::Complaint => {
             item.kind = ItemKind::Complaint;
             Some(Figure::Complaint)

@@ -152,9 +152,12 @@ pub(super) fn policy_key(version: u32) -> Vec<u8> {
 /// the octets are compared, not only the number.
 #[derive(Debug, Default)]
 pub(super) struct PolicyCache {
-    parsed: Mutex<BTreeMap<u32, (Vec<u8>, Arc<Policy>)>>,
+    parsed: Mutex<BTreeMap<u32, Parsed>>,
     fallback: Arc<Policy>,
 }
+
+/// The octets of a policy and what they say.
+type Parsed = (Vec<u8>, Arc<Policy>);
 
 /// Versions that stay parsed.
 const MAX_PARSED: usize = 64;

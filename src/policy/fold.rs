@@ -14,10 +14,10 @@ use super::guard;
 use super::row::{
     AddressRow, Item, ItemKind, KEPT_ITEMS, MAX_ITEMS, address_key, erased_key, life_key,
 };
-use super::seen;
 use super::settings::Policy;
 use super::standing::{Judged, State, judge};
 use super::walk::{Note, counts, walk, walk_with};
+use super::{seen, sent};
 use crate::event::{Decision, Event, EventType};
 use crate::ledger::{Fold, LedgerError, Rows};
 use crate::mail::Timestamp;
@@ -42,6 +42,10 @@ impl Fold for PolicyFold {
             return Ok(());
         }
         let (in_force, policy) = self.cache.in_force(&(&*rows as &dyn Rows))?;
+        if !policy.require_signed {
+            sent::lift(rows, event)?;
+            sent::remember(rows, event)?;
+        }
         let mut step = Step {
             rows,
             cache: &self.cache,

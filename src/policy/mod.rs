@@ -4,8 +4,10 @@
 //! - `evidence`: what a record says about which address (the attribution ladder).
 //! - `row`: what is remembered of an address; keys of rows.
 //! - `facts`, `walk`, `standing`: the pure way from items to a state at a moment.
-//! - `fold`, `acts`: one event in, rows and decisions out.
-//! - `guard`, `provider`: times in which evidence waits.
+//! - `fold`, `acts`, `undo`: one event in, rows and decisions out; `sent`, `seen`: what it keeps of
+//!   our own mail.
+//! - `guard`, `rate`, `provider`: times in which evidence waits.
+//! - `health`: how a sender's mail fares. `clock`: time against jumps.
 //! - `explain`, `view`: reading it all, over any ledger.
 
 mod acts;
@@ -20,6 +22,7 @@ pub mod provider;
 mod rate;
 mod row;
 mod seen;
+mod sent;
 mod settings;
 mod standing;
 mod term;

@@ -199,10 +199,20 @@ impl Learned {
     fn expected(&self, own: &Recent, all: &Recent, window: &Window, outage: &Outage) -> u64 {
         let (first, last) = (window.first, window.last);
         let hour = hour_of(last);
+        // Nothing tells a campaign from an outage when no `sent` is reported and nearly everyone is
+        // at this provider: then the largest hour of the week may come at any hour.
+        let alone = self.sent == 0 && self.failed * 10 >= self.all_failed * 8;
+        let largest = |figures: &[u32]| match alone {
+            true => figures.iter().max().map_or(0, |f| u64::from(*f)),
+            false => Self::slot(figures, hour),
+        };
         let by_hour = match window.buckets {
-            1 => Self::slot(&self.peak, hour),
-            PER_HOUR => Self::slot(&self.total, hour),
-            _ => (hour_of(first)..=hour).map(|h| Self::slot(&self.total, h)).sum(),
+            1 => largest(&self.peak),
+            PER_HOUR => largest(&self.total),
+            _ => (hour_of(first)..=hour)
+                .map(|h| Self::slot(&self.total, h))
+                .sum::<u64>()
+                .max(largest(&self.total)),
         };
         // Failures follow their mail by minutes, now and then by an hour.
         let sent = match window.buckets {

@@ -146,7 +146,7 @@ pub(super) fn judge_again(
                 .iter()
                 .filter(|s| s.address == address)
                 .map(|s| s.item.clone())
-                .filter(|i| !i.reason.is_some_and(|r| !step.policy.ever_counts(&i.scope, r)))
+                .filter(|i| i.reason.is_none_or(|r| step.policy.ever_counts(&i.scope, r)))
                 .collect();
             let row = match stored.and_then(|v| AddressRow::decode(&v)) {
                 Some(row) => row,

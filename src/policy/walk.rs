@@ -188,7 +188,7 @@ impl Walker<'_> {
             return Note::Undone;
         }
         let policy = self.facts.policy(item.policy);
-        if !counts(&policy, item.rung) {
+        if !counts(policy, item.rung) {
             return Note::NotSigned;
         }
         let ours = item.scope == "*" || item.scope == self.scope;
@@ -199,8 +199,8 @@ impl Walker<'_> {
         self.settle(item.at());
         let before = self.track.clone();
         let note = match item.kind {
-            ItemKind::Failure => self.failure(place, item, &policy),
-            ItemKind::Life => self.life(item, &policy),
+            ItemKind::Failure => self.failure(place, item, policy),
+            ItemKind::Life => self.life(item, policy),
             ItemKind::Sent => self.sent(item),
             ItemKind::Complaint => {
                 let used = |i: &Item| i.kind == ItemKind::Complaint && i.token == item.token;
@@ -238,7 +238,7 @@ impl Walker<'_> {
         self.items
             .iter()
             .take(place)
-            .filter(|i| i.undone == 0 && counts(&self.facts.policy(i.policy), i.rung))
+            .filter(|i| i.undone == 0 && counts(self.facts.policy(i.policy), i.rung))
     }
 
     /// Lets time pass up to `now`.

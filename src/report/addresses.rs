@@ -11,10 +11,10 @@ use crate::mail::Address;
 pub fn in_field(value: &str) -> Option<Address> {
     let text = without_type(value);
     let text = unescape(text);
-    if let Some(inner) = last_bracketed(&text) {
-        if let Some(address) = Address::parse(inner).or_else(|| first_in(inner)) {
-            return Some(address);
-        }
+    if let Some(inner) = last_bracketed(&text)
+        && let Some(address) = Address::parse(inner).or_else(|| first_in(inner))
+    {
+        return Some(address);
     }
     Address::parse(text.trim())
         .filter(|a| !a.as_str().contains(['\'', '=']))
@@ -88,10 +88,13 @@ fn domain_end(text: &str, start: usize) -> usize {
     }
     let mut len = rest
         .char_indices()
-        .find(|(_, c)| {
+        .find(|(n, c)| {
+            // Japanese text may follow a domain at once; a domain in that script begins with it.
+            let text_begins =
+                || is_wide(*c) && rest.get(..*n).is_some_and(|d| d.is_ascii() && d.contains('.'));
             !(c.is_ascii_alphanumeric()
                 || matches!(c, '.' | '-' | '_')
-                || (!c.is_ascii() && c.is_alphanumeric()))
+                || (!c.is_ascii() && c.is_alphanumeric() && !text_begins()))
         })
         .map_or(rest.len(), |(n, _)| n);
     // `user@example.net...user`: two dots end the domain (sendmail, EarthLink).

@@ -10,11 +10,11 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::task::{Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
-use tokio::time::{sleep_until, timeout_at};
+use tokio::time::{sleep_until, timeout, timeout_at};
 
 use super::admission::Peer;
 use crate::smtp::{Action, Delivery, Receipt, Session};
@@ -38,8 +38,8 @@ pub enum Exit {
 /// Octets taken from the socket at once.
 const READ_OCTETS: usize = 32 << 10;
 
-/// Serves the connection until it is to be closed or encrypted. `stop` becomes true when the
-/// service shuts down.
+/// Serves the connection until it is to be closed or encrypted. `stop` becomes true, or its sender
+/// is dropped, when the service shuts down.
 pub async fn drive<S, R>(
     session: &mut Session,
     io: &mut S,
@@ -58,9 +58,12 @@ where
     loop {
         match session.next() {
             Action::Read => tokio::select! {
-                biased;
-                read = fill(io, session) => if !matches!(read, Ok(1..)) { session.eof() },
+                biased; // a client that never pauses must not keep us from hearing `stop`
                 _ = &mut stopped, if !told => { told = true; session.shutdown(); }
+                read = fill(io, |octets| {
+                    session.tick(Instant::now());
+                    session.feed(octets);
+                }) => if !matches!(read, Ok(1..)) { session.eof() },
                 () = &mut alarm => {
                     session.tick(Instant::now());
                     alarm.as_mut().reset(deadline(session));
@@ -92,14 +95,13 @@ fn deadline(session: &Session) -> tokio::time::Instant {
     session.deadline().unwrap_or_else(Instant::now).into()
 }
 
-/// Reads what there is and feeds it; 0 is the end.
-async fn fill<S: AsyncRead + Unpin>(io: &mut S, session: &mut Session) -> io::Result<usize> {
+/// Hands over what there is to read; 0 octets are the end.
+async fn fill<S: AsyncRead + Unpin>(io: &mut S, mut take: impl FnMut(&[u8])) -> io::Result<usize> {
     poll_fn(|context| {
         let mut space = [MaybeUninit::<u8>::uninit(); READ_OCTETS];
         let mut buffer = ReadBuf::uninit(&mut space);
         ready!(Pin::new(&mut *io).poll_read(context, &mut buffer))?;
-        session.tick(Instant::now());
-        session.feed(buffer.filled());
+        take(buffer.filled());
         Poll::Ready(Ok(buffer.filled().len()))
     })
     .await
@@ -108,26 +110,19 @@ async fn fill<S: AsyncRead + Unpin>(io: &mut S, session: &mut Session) -> io::Re
 /// Says that we send no more, then takes what the client still sends for a moment: a socket that
 /// is closed with unread octets is reset, and the client would never see the last reply.
 pub async fn linger<S: AsyncRead + AsyncWrite + Unpin>(io: &mut S) {
-    const OCTETS: usize = 1 << 20;
+    let mut left = LINGER_OCTETS;
     let drain = async {
         io.shutdown().await?;
-        let mut left = OCTETS;
         while left > 0 {
-            let read = poll_fn(|context| {
-                let mut space = [MaybeUninit::<u8>::uninit(); READ_OCTETS];
-                let mut buffer = ReadBuf::uninit(&mut space);
-                ready!(Pin::new(&mut *io).poll_read(context, &mut buffer))?;
-                Poll::Ready(io::Result::Ok(buffer.filled().len()))
-            })
-            .await?;
-            if read == 0 {
-                break;
+            match fill(io, |_| ()).await? {
+                0 => break,
+                read => left = left.saturating_sub(read),
             }
-            left = left.saturating_sub(read);
         }
         io::Result::Ok(())
     };
-    let _ = tokio::time::timeout(LINGER, drain).await;
+    let _ = timeout(LINGER, drain).await;
 }
 
-const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_OCTETS: usize = 1 << 20;

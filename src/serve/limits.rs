@@ -14,6 +14,8 @@ pub const BODY_GRACE: Duration = Duration::from_secs(30);
 pub const BODY_MIN_RATE: u64 = 500;
 /// Octets of a JSON or form body: 10,000 addresses of 512 octets with their quotes.
 pub const JSON_OCTETS: u64 = 6 * 1024 * 1024;
+/// Octets of an act: new verdicts for a month of events are many.
+pub const ACT_OCTETS: u64 = 32 * 1024 * 1024;
 /// Octets of a form on the page.
 pub const FORM_OCTETS: u64 = 16 * 1024;
 /// Addresses in one `:check` (INTERFACE section 5).

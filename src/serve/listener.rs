@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
@@ -30,6 +30,8 @@ use crate::smtp::{Dialect, Observer, Outcome, Rejection, Service, Session};
 const BACKLOG: u32 = 4096;
 /// For a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// For the last record of a TLS connection.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// A socket that listens.
 pub enum Bound {
@@ -187,7 +189,9 @@ impl<R: Receiver> Acceptor<R> {
         end.outcome =
             match drive(&mut session, &mut stream, &*self.receiver, peer, &self.stop).await {
                 Exit::Closed => {
-                    finish(&mut stream, session.outcome()).await;
+                    if session.outcome() == Outcome::ProtocolError {
+                        linger(&mut stream).await;
+                    }
                     session.outcome()
                 }
                 // Boxed: the room for TLS is taken when it is used.
@@ -215,24 +219,12 @@ impl<R: Receiver> Acceptor<R> {
         session.tick(Instant::now());
         session.tls_started();
         drive(session, &mut stream, &*self.receiver, peer, &self.stop).await;
-        // TLS says goodbye itself (close_notify), or the client cannot tell the end from a cut.
-        linger_or_shut(&mut stream, session.outcome()).await;
+        match session.outcome() {
+            Outcome::ProtocolError => linger(&mut stream).await,
+            // With close_notify, or the client could not tell the end from a cut.
+            _ => drop(timeout(GOODBYE, stream.shutdown()).await),
+        }
         session.outcome()
-    }
-}
-
-/// A client that still sends must be able to read why we close.
-async fn finish<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, outcome: Outcome) {
-    if matches!(outcome, Outcome::ProtocolError) {
-        linger(stream).await;
-    }
-}
-
-async fn linger_or_shut<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, outcome: Outcome) {
-    use tokio::io::AsyncWriteExt;
-    match outcome {
-        Outcome::ProtocolError => linger(stream).await,
-        _ => drop(timeout(Duration::from_secs(2), stream.shutdown()).await),
     }
 }
 
@@ -292,7 +284,7 @@ impl BackOff {
     async fn wait(&mut self, error: &io::Error) {
         if let Some(pause) = self.pause(error) {
             if self.failures == 1 {
-                warn!(%error, "cannot accept connections; raise the limit of open files (ulimit -n)");
+                warn!(%error, "cannot accept; raise the limit of open files (ulimit -n)");
             }
             sleep(pause).await;
         }

@@ -37,44 +37,74 @@ const SIZE_BUCKETS: &[f64] =
 /// Buckets in events of one commit.
 const BATCH_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
-/// All metrics and their registry.
+/// All metrics and their registry, by room.
 pub struct Metrics {
     registry: Registry,
+    mail: Mail,
+    list: List,
+    lookups: Lookups,
+    journal: Journal,
+    smtp: Smtp,
+    operations: Operations,
+    process: Process,
+}
+
+/// Messages and what they said.
+struct Mail {
     messages: IntCounterVec,
     duplicates: IntCounter,
     message_size: Histogram,
     parse: Histogram,
     verdicts: IntCounterVec,
     provider_failures: IntCounterVec,
+}
+
+/// The suppression list.
+struct List {
     suppressions: IntGaugeVec,
     changes: IntCounterVec,
     guards: IntGauge,
+}
+
+/// Questions of MTAs and programs.
+struct Lookups {
     /// Indexed by protocol, then result: the hot path only adds.
-    lookups: Vec<Vec<IntCounter>>,
-    lookup_seconds: Vec<Histogram>,
-    lookup_connections: IntGauge,
+    results: Vec<Vec<IntCounter>>,
+    seconds: Vec<Histogram>,
+    connections: IntGauge,
+}
+
+/// Commits and sizes.
+struct Journal {
     commit: Histogram,
     commit_batch: Histogram,
     commit_failures: IntCounter,
     fsync: Histogram,
     last_commit: Gauge,
-    smtp_connections: IntGauge,
-    smtp_connections_total: IntCounterVec,
-    smtp_session: Histogram,
-    smtp_commands: IntCounterVec,
-    smtp_rejections: IntCounterVec,
-    tls_handshakes: IntCounterVec,
-    certificate_expiry: prometheus::GaugeVec,
-    reload_success: IntGauge,
-    reload_time: Gauge,
-    http_requests: IntCounterVec,
-    http_seconds: Histogram,
-    journal_last: IntGauge,
+    last_seq: IntGauge,
     journal_bytes: IntGauge,
     store_lag: IntGauge,
     store_bytes: IntGauge,
     disk_free: IntGauge,
-    process: Process,
+}
+
+/// SMTP and LMTP connections.
+struct Smtp {
+    open: IntGauge,
+    closed: IntCounterVec,
+    session: Histogram,
+    commands: IntCounterVec,
+    rejections: IntCounterVec,
+    tls_handshakes: IntCounterVec,
+}
+
+/// HTTP, certificates, reloads.
+struct Operations {
+    http_requests: IntCounterVec,
+    http_seconds: Histogram,
+    certificate_expiry: prometheus::GaugeVec,
+    reload_success: IntGauge,
+    reload_time: Gauge,
 }
 
 impl Metrics {
@@ -88,18 +118,219 @@ impl Metrics {
         );
         let revision = option_env!("BOUNCED_REVISION").unwrap_or("unknown");
         build.with_label_values(&[env!("CARGO_PKG_VERSION"), revision, store]).set(1);
-        let lookups = d.counters(
-            "bounced_lookups_total",
-            "Questions whether an address is suppressed, by protocol and result.",
-            &["protocol", "result"],
-        );
-        let lookup_seconds = d.histograms(
-            "bounced_lookup_duration_seconds",
-            "Time from a complete lookup request to its answer.",
-            "protocol",
-            QUICK_BUCKETS,
-        );
         let metrics = Self {
+            mail: Mail::declare(&d),
+            list: List::declare(&d),
+            lookups: Lookups::declare(&d),
+            journal: Journal::declare(&d),
+            smtp: Smtp::declare(&d),
+            operations: Operations::declare(&d),
+            process: Process::declare(&d),
+            registry: d.0,
+        };
+        metrics.start_at_zero();
+        metrics
+    }
+
+    /// Makes the series of the small sets exist.
+    fn start_at_zero(&self) {
+        for kind in Kind::ALL {
+            self.mail.messages.with_label_values(&[kind.as_str()]);
+        }
+        for reason in Reason::ALL {
+            let labels = [reason.class().as_str(), reason.category().as_str()];
+            self.mail.verdicts.with_label_values(&labels);
+        }
+        for outcome in Outcome::ALL {
+            self.smtp.closed.with_label_values(&[outcome.as_str()]);
+        }
+        for reason in Rejection::ALL {
+            self.smtp.rejections.with_label_values(&[reason.as_str()]);
+        }
+        for change in Change::ALL {
+            self.list.changes.with_label_values(&[change.as_str()]);
+        }
+        for result in Handshake::ALL {
+            self.smtp.tls_handshakes.with_label_values(&[result.as_str()]);
+        }
+        for state in ["suppressed", "held"] {
+            self.list.suppressions.with_label_values(&[state]);
+        }
+        self.operations.reload_success.set(1);
+    }
+
+    /// A message was answered 250 after DATA; a duplicate too.
+    pub fn message_stored(&self, kind: Kind) {
+        self.mail.messages.with_label_values(&[kind.as_str()]).inc();
+    }
+
+    /// A message was recognised as delivered before.
+    pub fn duplicate(&self) {
+        self.mail.duplicates.inc();
+    }
+
+    /// A message was read and judged.
+    pub fn message_read(&self, octets: u64, took: Duration) {
+        self.mail.message_size.observe(octets as f64);
+        self.mail.parse.observe(took.as_secs_f64());
+    }
+
+    /// One recipient was judged.
+    pub fn verdict(&self, class: Class, category: Option<Category>) {
+        let category = category.map_or("none", Category::as_str);
+        self.mail.verdicts.with_label_values(&[class.as_str(), category]).inc();
+    }
+
+    /// One recipient failed at a provider of the closed table, or at none of it.
+    pub fn provider_failure(&self, provider: Option<&'static str>, category: Category) {
+        let provider = provider.unwrap_or("other");
+        self.mail.provider_failures.with_label_values(&[provider, category.as_str()]).inc();
+    }
+
+    /// A suppression changed.
+    pub fn suppression_changed(&self, change: Change) {
+        self.list.changes.with_label_values(&[change.as_str()]).inc();
+    }
+
+    /// A batch became durable. `waited` is the time of its first event.
+    pub fn commit(&self, waited: Duration, batch: usize, now: Timestamp) {
+        self.journal.commit.observe(waited.as_secs_f64());
+        self.journal.commit_batch.observe(batch as f64);
+        self.journal.last_commit.set(now.millis() as f64 / 1000.0);
+    }
+
+    /// A commit did not succeed.
+    pub fn commit_failed(&self) {
+        self.journal.commit_failures.inc();
+    }
+
+    /// One fdatasync of the journal.
+    pub fn fsync(&self, took: Duration) {
+        self.journal.fsync.observe(took.as_secs_f64());
+    }
+
+    /// A lookup was answered.
+    pub fn lookup(&self, protocol: Protocol, result: LookupResult, took: Duration) {
+        let counter =
+            self.lookups.results.get(protocol as usize).and_then(|row| row.get(result as usize));
+        if let Some(counter) = counter {
+            counter.inc();
+        }
+        if let Some(histogram) = self.lookups.seconds.get(protocol as usize) {
+            histogram.observe(took.as_secs_f64());
+        }
+    }
+
+    /// Open connections to the lookup port.
+    pub fn lookup_connections(&self) -> &IntGauge {
+        &self.lookups.connections
+    }
+
+    /// An SMTP or LMTP connection was opened.
+    pub fn smtp_opened(&self) {
+        self.smtp.open.inc();
+    }
+
+    /// An opened SMTP or LMTP connection ended.
+    pub fn smtp_closed(&self, outcome: Outcome, lasted: Duration) {
+        self.smtp.open.dec();
+        self.smtp.closed.with_label_values(&[outcome.as_str()]).inc();
+        self.smtp.session.observe(lasted.as_secs_f64());
+    }
+
+    /// A connection was refused before it counted as open.
+    pub fn smtp_refused(&self) {
+        let outcome = Outcome::RefusedLimit.as_str();
+        self.smtp.closed.with_label_values(&[outcome]).inc();
+    }
+
+    /// An SMTP command was answered. `verb` may be whatever the client sent.
+    pub fn smtp_command(&self, verb: &str, reply_code: u16) {
+        let verb = Verb::ALL
+            .iter()
+            .find(|known| known.as_str().eq_ignore_ascii_case(verb))
+            .unwrap_or(&Verb::Other);
+        let code = first_digit(reply_code);
+        self.smtp.commands.with_label_values(&[verb.as_str(), code]).inc();
+    }
+
+    /// SMTP refused something.
+    pub fn rejection(&self, reason: Rejection) {
+        self.smtp.rejections.with_label_values(&[reason.as_str()]).inc();
+    }
+
+    /// A TLS handshake ended.
+    pub fn tls_handshake(&self, result: Handshake) {
+        self.smtp.tls_handshakes.with_label_values(&[result.as_str()]).inc();
+    }
+
+    /// End of the certificate of a configured name.
+    pub fn certificate_expiry(&self, name: &str, ends: Timestamp) {
+        self.operations
+            .certificate_expiry
+            .with_label_values(&[name])
+            .set(ends.millis() as f64 / 1000.0);
+    }
+
+    /// A reload was taken over, or refused and the old configuration kept.
+    pub fn reloaded(&self, success: bool, now: Timestamp) {
+        self.operations.reload_success.set(i64::from(success));
+        if success {
+            self.operations.reload_time.set(now.millis() as f64 / 1000.0);
+        }
+    }
+
+    /// An HTTP request was answered. `route` is a route of ours, never a path.
+    pub fn http(&self, route: &'static str, status: u16, took: Duration) {
+        self.operations.http_requests.with_label_values(&[route, first_digit(status)]).inc();
+        self.operations.http_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Takes counts and sizes over; called before each scrape.
+    pub fn observe(&self, overview: &Overview) {
+        for (state, count) in [("suppressed", overview.suppressed), ("held", overview.held)] {
+            self.list.suppressions.with_label_values(&[state]).set(whole(count));
+        }
+        self.list.guards.set(whole(overview.guards.len() as u64));
+        let ledger = &overview.ledger;
+        self.journal.last_seq.set(whole(ledger.last_seq));
+        self.journal.journal_bytes.set(whole(ledger.journal_bytes));
+        self.journal.store_lag.set(whole(ledger.last_seq.saturating_sub(ledger.folded_seq)));
+        self.journal.store_bytes.set(whole(ledger.store_bytes));
+        self.journal.disk_free.set(whole(ledger.free_bytes));
+    }
+
+    /// Verdicts so far by class, the most frequent first, for the page.
+    pub fn verdicts_by_class(&self) -> Vec<(Class, u64)> {
+        let mut counts: Vec<(Class, u64)> = Vec::new();
+        for metric in self.mail.verdicts.collect().iter().flat_map(|family| family.get_metric()) {
+            let label = metric.get_label().iter().find(|label| label.name() == "class");
+            let Some(class) = label.and_then(|label| Class::parse(label.value())) else { continue };
+            let count = metric.get_counter().get_value() as u64;
+            match counts.iter_mut().find(|(known, _)| *known == class) {
+                Some((_, sum)) => *sum += count,
+                None => counts.push((class, count)),
+            }
+        }
+        counts.retain(|&(_, count)| count > 0);
+        counts.sort_by_key(|&(class, count)| (std::cmp::Reverse(count), class));
+        counts
+    }
+
+    /// The text format of Prometheus.
+    pub fn render(&self) -> String {
+        self.process.read();
+        let mut out = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut out) {
+            tracing::error!(%error, "metrics cannot be written");
+        }
+        String::from_utf8_lossy(&out).into_owned()
+    }
+}
+
+impl Mail {
+    fn declare(d: &Declare) -> Self {
+        Self {
             messages: d.counters(
                 "bounced_messages_total",
                 "Messages answered 250 after DATA, duplicates included, by kind.",
@@ -129,6 +360,13 @@ impl Metrics {
                 "Failed recipients, by provider of the closed table and category.",
                 &["provider", "category"],
             ),
+        }
+    }
+}
+
+impl List {
+    fn declare(d: &Declare) -> Self {
+        Self {
             suppressions: d.gauges(
                 "bounced_suppressions",
                 "Addresses that lookups answer with stop or pause, by state.",
@@ -143,12 +381,37 @@ impl Metrics {
                 "bounced_guards_tripped",
                 "Guards that hold new suppressions back at the moment.",
             ),
-            lookups: grid(&lookups),
-            lookup_seconds: Protocol::ALL
+        }
+    }
+}
+
+impl Lookups {
+    fn declare(d: &Declare) -> Self {
+        let lookups = d.counters(
+            "bounced_lookups_total",
+            "Questions whether an address is suppressed, by protocol and result.",
+            &["protocol", "result"],
+        );
+        let lookup_seconds = d.histograms(
+            "bounced_lookup_duration_seconds",
+            "Time from a complete lookup request to its answer.",
+            "protocol",
+            QUICK_BUCKETS,
+        );
+        Self {
+            results: grid(&lookups),
+            seconds: Protocol::ALL
                 .iter()
                 .map(|protocol| lookup_seconds.with_label_values(&[protocol.as_str()]))
                 .collect(),
-            lookup_connections: d.gauge("bounced_lookup_connections", "Open lookup connections."),
+            connections: d.gauge("bounced_lookup_connections", "Open lookup connections."),
+        }
+    }
+}
+
+impl Journal {
+    fn declare(d: &Declare) -> Self {
+        Self {
             commit: d.histogram(
                 "bounced_commit_seconds",
                 "Time from handing an event to the journal until it is durable.",
@@ -170,24 +433,38 @@ impl Metrics {
                 "bounced_last_commit_timestamp_seconds",
                 "When the journal last became durable.",
             ),
-            smtp_connections: d
-                .gauge("bounced_smtp_connections", "Open SMTP and LMTP connections."),
-            smtp_connections_total: d.counters(
+            last_seq: d.gauge("bounced_journal_last_sequence", "Position of the newest event."),
+            journal_bytes: d.gauge("bounced_journal_bytes", "Size of the journal."),
+            store_lag: d.gauge(
+                "bounced_store_lag_events",
+                "Events of the journal that the view does not hold yet.",
+            ),
+            store_bytes: d.gauge("bounced_store_bytes", "Size of the view."),
+            disk_free: d.gauge("bounced_disk_free_bytes", "Free space under the data directory."),
+        }
+    }
+}
+
+impl Smtp {
+    fn declare(d: &Declare) -> Self {
+        Self {
+            open: d.gauge("bounced_smtp_connections", "Open SMTP and LMTP connections."),
+            closed: d.counters(
                 "bounced_smtp_connections_total",
                 "SMTP and LMTP connections that ended, by outcome.",
                 &["outcome"],
             ),
-            smtp_session: d.histogram(
+            session: d.histogram(
                 "bounced_smtp_session_duration_seconds",
                 "Length of SMTP and LMTP connections.",
                 SESSION_BUCKETS,
             ),
-            smtp_commands: d.counters(
+            commands: d.counters(
                 "bounced_smtp_commands_total",
                 "SMTP commands, by verb and first digit of the reply.",
                 &["verb", "code"],
             ),
-            smtp_rejections: d.counters(
+            rejections: d.counters(
                 "bounced_smtp_rejections_total",
                 "SMTP commands, messages and connections refused, by reason.",
                 &["reason"],
@@ -196,6 +473,23 @@ impl Metrics {
                 "bounced_tls_handshakes_total",
                 "TLS handshakes, by result.",
                 &["result"],
+            ),
+        }
+    }
+}
+
+impl Operations {
+    fn declare(d: &Declare) -> Self {
+        Self {
+            http_requests: d.counters(
+                "bounced_http_requests_total",
+                "HTTP requests, by route and first digit of the status.",
+                &["route", "code"],
+            ),
+            http_seconds: d.histogram(
+                "bounced_http_request_duration_seconds",
+                "Time from a request's header to the start of its answer.",
+                COMMIT_BUCKETS,
             ),
             certificate_expiry: d.reals(
                 "bounced_tls_certificate_expiry_timestamp_seconds",
@@ -208,220 +502,7 @@ impl Metrics {
                 "bounced_config_reload_timestamp_seconds",
                 "When configuration was last taken over.",
             ),
-            http_requests: d.counters(
-                "bounced_http_requests_total",
-                "HTTP requests, by route and first digit of the status.",
-                &["route", "code"],
-            ),
-            http_seconds: d.histogram(
-                "bounced_http_request_duration_seconds",
-                "Time from a request's header to the start of its answer.",
-                COMMIT_BUCKETS,
-            ),
-            journal_last: d.gauge("bounced_journal_last_sequence", "Position of the newest event."),
-            journal_bytes: d.gauge("bounced_journal_bytes", "Size of the journal."),
-            store_lag: d.gauge(
-                "bounced_store_lag_events",
-                "Events of the journal that the view does not hold yet.",
-            ),
-            store_bytes: d.gauge("bounced_store_bytes", "Size of the view."),
-            disk_free: d.gauge("bounced_disk_free_bytes", "Free space under the data directory."),
-            process: Process::declare(&d),
-            registry: d.0,
-        };
-        metrics.start_at_zero();
-        metrics
-    }
-
-    /// Makes the series of the small sets exist.
-    fn start_at_zero(&self) {
-        for kind in Kind::ALL {
-            self.messages.with_label_values(&[kind.as_str()]);
         }
-        for reason in Reason::ALL {
-            let labels = [reason.class().as_str(), reason.category().as_str()];
-            self.verdicts.with_label_values(&labels);
-        }
-        for outcome in Outcome::ALL {
-            self.smtp_connections_total.with_label_values(&[outcome.as_str()]);
-        }
-        for reason in Rejection::ALL {
-            self.smtp_rejections.with_label_values(&[reason.as_str()]);
-        }
-        for change in Change::ALL {
-            self.changes.with_label_values(&[change.as_str()]);
-        }
-        for result in Handshake::ALL {
-            self.tls_handshakes.with_label_values(&[result.as_str()]);
-        }
-        for state in ["suppressed", "held"] {
-            self.suppressions.with_label_values(&[state]);
-        }
-        self.reload_success.set(1);
-    }
-
-    /// A message was answered 250 after DATA; a duplicate too.
-    pub fn message_stored(&self, kind: Kind) {
-        self.messages.with_label_values(&[kind.as_str()]).inc();
-    }
-
-    /// A message was recognised as delivered before.
-    pub fn duplicate(&self) {
-        self.duplicates.inc();
-    }
-
-    /// A message was read and judged.
-    pub fn message_read(&self, octets: u64, took: Duration) {
-        self.message_size.observe(octets as f64);
-        self.parse.observe(took.as_secs_f64());
-    }
-
-    /// One recipient was judged.
-    pub fn verdict(&self, class: Class, category: Option<Category>) {
-        let category = category.map_or("none", Category::as_str);
-        self.verdicts.with_label_values(&[class.as_str(), category]).inc();
-    }
-
-    /// One recipient failed at a provider of the closed table, or at none of it.
-    pub fn provider_failure(&self, provider: Option<&'static str>, category: Category) {
-        let provider = provider.unwrap_or("other");
-        self.provider_failures.with_label_values(&[provider, category.as_str()]).inc();
-    }
-
-    /// A suppression changed.
-    pub fn suppression_changed(&self, change: Change) {
-        self.changes.with_label_values(&[change.as_str()]).inc();
-    }
-
-    /// A batch became durable. `waited` is the time of its first event.
-    pub fn commit(&self, waited: Duration, batch: usize, now: Timestamp) {
-        self.commit.observe(waited.as_secs_f64());
-        self.commit_batch.observe(batch as f64);
-        self.last_commit.set(now.millis() as f64 / 1000.0);
-    }
-
-    /// A commit did not succeed.
-    pub fn commit_failed(&self) {
-        self.commit_failures.inc();
-    }
-
-    /// One fdatasync of the journal.
-    pub fn fsync(&self, took: Duration) {
-        self.fsync.observe(took.as_secs_f64());
-    }
-
-    /// A lookup was answered.
-    pub fn lookup(&self, protocol: Protocol, result: LookupResult, took: Duration) {
-        let counter = self.lookups.get(protocol as usize).and_then(|row| row.get(result as usize));
-        if let Some(counter) = counter {
-            counter.inc();
-        }
-        if let Some(histogram) = self.lookup_seconds.get(protocol as usize) {
-            histogram.observe(took.as_secs_f64());
-        }
-    }
-
-    /// Open connections to the lookup port.
-    pub fn lookup_connections(&self) -> &IntGauge {
-        &self.lookup_connections
-    }
-
-    /// An SMTP or LMTP connection was opened.
-    pub fn smtp_opened(&self) {
-        self.smtp_connections.inc();
-    }
-
-    /// An opened SMTP or LMTP connection ended.
-    pub fn smtp_closed(&self, outcome: Outcome, lasted: Duration) {
-        self.smtp_connections.dec();
-        self.smtp_connections_total.with_label_values(&[outcome.as_str()]).inc();
-        self.smtp_session.observe(lasted.as_secs_f64());
-    }
-
-    /// A connection was refused before it counted as open.
-    pub fn smtp_refused(&self) {
-        let outcome = Outcome::RefusedLimit.as_str();
-        self.smtp_connections_total.with_label_values(&[outcome]).inc();
-    }
-
-    /// An SMTP command was answered. `verb` may be whatever the client sent.
-    pub fn smtp_command(&self, verb: &str, reply_code: u16) {
-        let verb = Verb::ALL
-            .iter()
-            .find(|known| known.as_str().eq_ignore_ascii_case(verb))
-            .unwrap_or(&Verb::Other);
-        let code = first_digit(reply_code);
-        self.smtp_commands.with_label_values(&[verb.as_str(), code]).inc();
-    }
-
-    /// SMTP refused something.
-    pub fn rejection(&self, reason: Rejection) {
-        self.smtp_rejections.with_label_values(&[reason.as_str()]).inc();
-    }
-
-    /// A TLS handshake ended.
-    pub fn tls_handshake(&self, result: Handshake) {
-        self.tls_handshakes.with_label_values(&[result.as_str()]).inc();
-    }
-
-    /// End of the certificate of a configured name.
-    pub fn certificate_expiry(&self, name: &str, ends: Timestamp) {
-        self.certificate_expiry.with_label_values(&[name]).set(ends.millis() as f64 / 1000.0);
-    }
-
-    /// A reload was taken over, or refused and the old configuration kept.
-    pub fn reloaded(&self, success: bool, now: Timestamp) {
-        self.reload_success.set(i64::from(success));
-        if success {
-            self.reload_time.set(now.millis() as f64 / 1000.0);
-        }
-    }
-
-    /// An HTTP request was answered. `route` is a route of ours, never a path.
-    pub fn http(&self, route: &'static str, status: u16, took: Duration) {
-        self.http_requests.with_label_values(&[route, first_digit(status)]).inc();
-        self.http_seconds.observe(took.as_secs_f64());
-    }
-
-    /// Takes counts and sizes over; called before each scrape.
-    pub fn observe(&self, overview: &Overview) {
-        for (state, count) in [("suppressed", overview.suppressed), ("held", overview.held)] {
-            self.suppressions.with_label_values(&[state]).set(whole(count));
-        }
-        self.guards.set(whole(overview.guards.len() as u64));
-        let ledger = &overview.ledger;
-        self.journal_last.set(whole(ledger.last_seq));
-        self.journal_bytes.set(whole(ledger.journal_bytes));
-        self.store_lag.set(whole(ledger.last_seq.saturating_sub(ledger.folded_seq)));
-        self.store_bytes.set(whole(ledger.store_bytes));
-        self.disk_free.set(whole(ledger.free_bytes));
-    }
-
-    /// Verdicts so far by class, the most frequent first, for the page.
-    pub fn verdicts_by_class(&self) -> Vec<(Class, u64)> {
-        let mut counts: Vec<(Class, u64)> = Vec::new();
-        for metric in self.verdicts.collect().iter().flat_map(|family| family.get_metric()) {
-            let label = metric.get_label().iter().find(|label| label.name() == "class");
-            let Some(class) = label.and_then(|label| Class::parse(label.value())) else { continue };
-            let count = metric.get_counter().get_value() as u64;
-            match counts.iter_mut().find(|(known, _)| *known == class) {
-                Some((_, sum)) => *sum += count,
-                None => counts.push((class, count)),
-            }
-        }
-        counts.retain(|&(_, count)| count > 0);
-        counts.sort_by_key(|&(class, count)| (std::cmp::Reverse(count), class));
-        counts
-    }
-
-    /// The text format of Prometheus.
-    pub fn render(&self) -> String {
-        self.process.read();
-        let mut out = Vec::new();
-        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut out) {
-            tracing::error!(%error, "metrics cannot be written");
-        }
-        String::from_utf8_lossy(&out).into_owned()
     }
 }
 

@@ -30,12 +30,15 @@ use crate::mail::Timestamp;
 use crate::pipeline::Pipeline;
 use crate::policy::{Policy, PolicyFold, PolicyTable};
 use crate::preflight;
+use crate::service::ServiceError;
 use crate::smtp::{self, Budget, Dialect, Limits, OurDomains};
 use crate::store::{self, SledLedger};
 use crate::verp::Verp;
 
 /// How long running transactions may take after the signal to stop.
 const GRACE: Duration = Duration::from_secs(30);
+/// How often it is looked whether a rebuild is done.
+const REBUILD_LOOK: Duration = Duration::from_millis(50);
 /// How often gauges are refreshed.
 const GAUGES: Duration = Duration::from_secs(5);
 
@@ -88,7 +91,7 @@ pub fn ledger(config: &Config) -> Result<SledLedger> {
 
 /// The house of a configuration, without doors.
 pub fn house(config: &Config, metrics: Arc<Metrics>) -> Result<House> {
-    let (pipeline, policy) = (pipeline(config)?, policy(config)?);
+    let pipeline = pipeline(config)?;
     let ledger: Arc<dyn Ledger> = Arc::new(ledger(config)?);
     let counted = Arc::clone(&metrics);
     let observe = move |seen: &committer::Observation| match &seen.error {
@@ -98,8 +101,45 @@ pub fn house(config: &Config, metrics: Arc<Metrics>) -> Result<House> {
     let committer = Committer::start(Arc::clone(&ledger), committer::Options::default(), observe)
         .context("the committer cannot be started")?;
     let house = House::new(pipeline, ledger, committer, Arc::new(Counter { metrics }));
-    house.put_policy_in_force(&policy).map_err(|error| anyhow!("{error}"))?;
     Ok(house)
+}
+
+/// The house for one command: waits for a rebuild and puts the policy in force first.
+pub fn house_for_command(config: &Config) -> Result<House> {
+    let house = house(config, Arc::new(Metrics::new("sled")))?;
+    let wanted = policy(config)?;
+    while let Err(error) = house.put_policy_in_force(&wanted) {
+        let ServiceError::Busy(_) = error else { return Err(anyhow!("{error}")) };
+        std::thread::sleep(REBUILD_LOOK);
+    }
+    Ok(house)
+}
+
+/// Puts the policy in force now, or, while the view is rebuilt (mail is answered 451 and lookups
+/// TEMP until then), as soon as that is done.
+fn put_in_force(house: &Arc<House>, wanted: Policy) -> Result<()> {
+    match house.put_policy_in_force(&wanted) {
+        Ok(()) => Ok(()),
+        Err(ServiceError::Busy(why)) => {
+            tracing::warn!("{why}; mail is deferred until the view is rebuilt");
+            let house = Arc::clone(house);
+            let keep_trying = move || {
+                loop {
+                    std::thread::sleep(REBUILD_LOOK);
+                    match house.put_policy_in_force(&wanted) {
+                        Err(ServiceError::Busy(_)) => {}
+                        Err(error) => {
+                            return tracing::error!("the policy is not in force: {error}");
+                        }
+                        Ok(()) => return tracing::info!("the view is rebuilt"),
+                    }
+                }
+            };
+            std::thread::Builder::new().name("policy".to_string()).spawn(keep_trying)?;
+            Ok(())
+        }
+        Err(error) => Err(anyhow!("{error}")),
+    }
 }
 
 fn run(runtime: &Runtime, loaded: Loaded) -> Result<()> {
@@ -118,7 +158,9 @@ fn run(runtime: &Runtime, loaded: Loaded) -> Result<()> {
         }
     };
     let metrics = Arc::new(Metrics::new("sled"));
+    let wanted = policy(&config)?;
     let house = Arc::new(house(&config, Arc::clone(&metrics))?);
+    put_in_force(&house, wanted)?;
     if !config.verp.keys.is_empty() {
         tracing::info!("signing keys are configured: only signed return paths may suppress");
     } else {

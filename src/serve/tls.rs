@@ -51,7 +51,8 @@ pub enum TlsError {
     },
     /// They are not a pair.
     #[error(
-        "the key in {key} does not belong to the first certificate in {cert}; give a pair, with the server's own certificate first"
+        "the key in {key} does not belong to the first certificate in {cert}; \
+         give a pair, with the server's own certificate first"
     )]
     Mismatch {
         /// Certificate file.

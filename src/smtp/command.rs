@@ -14,8 +14,8 @@ use std::borrow::Cow;
 use smtp_proto::request::parser::Rfc5321Parser;
 use smtp_proto::{MAIL_BODY_8BITMIME, MAIL_BODY_BINARYMIME};
 
+use super::Rejection;
 use super::reply::{self, Reply};
-use super::{Limits, Rejection};
 
 /// The verbs that are told apart (label `verb`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -141,24 +141,25 @@ const fn fault(code: u16, text: &'static str, reason: Rejection) -> Fault {
     Fault { reply: Reply::fixed(code, text), reason }
 }
 
-/// Reads a line without its line end.
-pub fn parse<'a>(line: &'a [u8], limits: &Limits) -> (Verb, Result<Command<'a>, Fault>) {
+/// Reads a line without its line end. Addresses have at most `longest` octets.
+pub fn parse(line: &[u8], longest: usize) -> (Verb, Result<Command<'_>, Fault>) {
     let refuse = |reply, reason| (Verb::Other, Err(Fault { reply, reason }));
     // A bare CR or a NUL may be a line end or a string end for somebody else.
-    let Some(line) = std::str::from_utf8(line).ok().filter(|x| !x.contains(['\0', '\r'])) else {
+    let odd = |c: char| c.is_ascii_control() && c != '\t';
+    let Some(line) = std::str::from_utf8(line).ok().filter(|line| !line.contains(odd)) else {
         return refuse(reply::BAD_CHARACTER, Rejection::BadCharacter);
     };
     let line = line.trim_matches([' ', '\t']);
     let (word, rest) = line.split_once([' ', '\t']).unwrap_or((line, ""));
     let verb = Verb::of(word);
-    (verb, arguments(verb, word, rest.trim_start(), limits))
+    (verb, arguments(verb, word, rest.trim_start(), longest))
 }
 
 fn arguments<'a>(
     verb: Verb,
     word: &str,
     rest: &'a str,
-    limits: &Limits,
+    longest: usize,
 ) -> Result<Command<'a>, Fault> {
     use Rejection::{BadParameter, UnknownCommand};
     let host = |make: fn(&'a str) -> Command<'a>| match rest {
@@ -173,8 +174,8 @@ fn arguments<'a>(
         Verb::Ehlo => host(Command::Ehlo),
         Verb::Helo => host(Command::Helo),
         Verb::Lhlo => host(Command::Lhlo),
-        Verb::Mail => mail(rest, limits).map(Command::Mail),
-        Verb::Rcpt => rcpt(rest, limits).map(Command::Rcpt),
+        Verb::Mail => mail(rest, longest).map(Command::Mail),
+        Verb::Rcpt => rcpt(rest, longest).map(Command::Rcpt),
         Verb::Data => alone(Command::Data),
         Verb::Rset => alone(Command::Rset),
         Verb::StartTls => alone(Command::StartTls),
@@ -189,11 +190,11 @@ fn arguments<'a>(
     }
 }
 
-fn mail<'a>(rest: &'a str, limits: &Limits) -> Result<MailFrom<'a>, Fault> {
+fn mail<'a>(rest: &'a str, longest: usize) -> Result<MailFrom<'a>, Fault> {
     const SYNTAX: Fault =
         fault(501, "5.5.4 syntax: MAIL FROM:<address> [parameters]", Rejection::BadParameter);
     let rest = keyword(rest, "FROM").ok_or(SYNTAX)?;
-    let (reverse_path, rest) = path(rest, limits.path).ok_or(fault(
+    let (reverse_path, rest) = path(rest, longest).ok_or(fault(
         501,
         "5.1.7 the sender's address cannot be read",
         Rejection::BadAddress,
@@ -226,11 +227,11 @@ fn mail<'a>(rest: &'a str, limits: &Limits) -> Result<MailFrom<'a>, Fault> {
     Ok(mail)
 }
 
-fn rcpt<'a>(rest: &'a str, limits: &Limits) -> Result<&'a str, Fault> {
+fn rcpt(rest: &str, longest: usize) -> Result<&str, Fault> {
     const SYNTAX: Fault =
         fault(501, "5.5.4 syntax: RCPT TO:<address> [parameters]", Rejection::BadParameter);
     let rest = keyword(rest, "TO").ok_or(SYNTAX)?;
-    let (forward_path, rest) = path(rest, limits.path)
+    let (forward_path, rest) = path(rest, longest)
         .filter(|(path, _)| !path.is_empty())
         .ok_or(fault(501, "5.1.3 the recipient's address cannot be read", Rejection::BadAddress))?;
     for (key, parameter) in parameters(rest, &["NOTIFY", "ORCPT"])? {
@@ -266,7 +267,7 @@ fn keyword<'a>(rest: &'a str, word: &str) -> Option<&'a str> {
 
 /// The address of a path without angle brackets and source route, and what follows it. A path
 /// without brackets is read up to white space, as Postfix does.
-fn path(text: &str, limit: usize) -> Option<(&str, &str)> {
+fn path(text: &str, longest: usize) -> Option<(&str, &str)> {
     let bracketed = text.starts_with('<');
     let start = usize::from(bracketed);
     let (mut quoted, mut escaped, mut route_end, mut end) = (false, false, None, None);
@@ -307,7 +308,7 @@ fn path(text: &str, limit: usize) -> Option<(&str, &str)> {
         None => bracketed || !address.is_empty(),
     };
     let apart = rest.is_empty() || rest.starts_with([' ', '\t']);
-    (whole && apart && address.len() <= limit).then_some((address, rest))
+    (whole && apart && address.len() <= longest).then_some((address, rest))
 }
 
 /// `(keyword of the list, parameter as written)` for each ESMTP parameter.
@@ -348,7 +349,8 @@ fn is_original_recipient(parameter: &str) -> bool {
 
 /// The first `limit` octets, at a character boundary.
 fn cut(text: &str, limit: usize) -> &str {
-    text.get(..text.floor_char_boundary(limit)).unwrap_or(text)
+    let end = (0..=limit.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or(0)).unwrap_or(text)
 }
 
 #[cfg(test)]

@@ -57,10 +57,7 @@ impl DataReader {
         if self.state == State::End {
             return Progress::End(0);
         }
-        // One allocation for the usual message, which comes in one piece.
-        if self.octets <= self.limit {
-            self.text.reserve(piece.len());
-        }
+        self.text.reserve_exact(self.room(piece.len()).saturating_sub(self.text.len()));
         let mut at = 0;
         while let Some(&octet) = piece.get(at) {
             if self.state == State::Text {
@@ -134,6 +131,20 @@ impl DataReader {
     pub fn discard(&mut self) {
         self.limit = 0;
         self.text = Vec::new();
+    }
+
+    /// Octets of memory that the text holds once a piece of so many octets is taken. The usual
+    /// message comes in one piece and is one allocation; others grow by half each time, and not
+    /// much beyond the limit. Known beforehand, so that a budget can refuse it.
+    pub fn room(&self, piece: usize) -> usize {
+        let (held, wanted) = (self.text.capacity(), self.text.len() + piece);
+        if self.octets > self.limit || wanted <= held {
+            return held;
+        }
+        let most = usize::try_from(self.limit).unwrap_or(usize::MAX).saturating_add(piece);
+        // The end of data often comes alone; it must not double the memory.
+        const END_ALONE: usize = 16;
+        (wanted + END_ALONE).max((held + held / 2).min(most))
     }
 
     /// Octets of the message so far, stored or not.
@@ -246,6 +257,23 @@ mod tests {
         assert_eq!(reader.read(b".\r\nMAIL"), Progress::End(3));
         assert_eq!(reader.read(b"MAIL"), Progress::End(0));
         assert_eq!(reader.stored(), 0);
+    }
+
+    #[test]
+    fn memory_grows_as_foretold() {
+        let mut reader = DataReader::new(1000);
+        let mut held = 0;
+        for size in [10, 300, 7, 400, 1, 1, 250, 100, 600] {
+            let room = reader.room(size);
+            reader.read(&vec![b'x'; size]);
+            if reader.octets() > 1000 {
+                assert_eq!((reader.text.capacity(), reader.room(5000)), (0, 0), "too long: freed");
+            } else {
+                assert_eq!(reader.text.capacity(), room, "as foretold before {size} octets");
+                assert!(room >= held && room <= 1000 + size + 16);
+                held = room;
+            }
+        }
     }
 
     #[test]

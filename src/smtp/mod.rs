@@ -5,7 +5,9 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `session.rs` | the conversation: states, commands, error and time limits |
+//! | `session.rs` | the conversation: states, framing, time, the answer after DATA |
+//! | `session/commands.rs` | what each command does to it |
+//! | `service.rs` | what the sessions of a listener share |
 //! | `command.rs` | one command line to one [`Command`], or the reply that refuses it |
 //! | `data.rs` | the end of DATA, dot-unstuffing, bare CR and LF |
 //! | `reply.rs` | every reply that is ever sent |
@@ -19,6 +21,7 @@ mod limits;
 mod observer;
 mod recipient;
 mod reply;
+mod service;
 mod session;
 
 pub use command::{BodyType, Command, Verb};
@@ -27,4 +30,5 @@ pub use limits::{Budget, Limits, Reservation};
 pub use observer::{NoObserver, Observer, Outcome, Rejection};
 pub use recipient::{OurDomains, RecipientCheck, Refusal};
 pub use reply::{Receipt, Reply};
-pub use session::{Action, Delivery, Dialect, Service, Session};
+pub use service::{Dialect, Service};
+pub use session::{Action, Delivery, Session};

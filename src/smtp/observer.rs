@@ -91,7 +91,7 @@ pub enum Rejection {
     BadSequence,
     /// A command is unknown or not offered.
     UnknownCommand,
-    /// A command holds NUL, a bare CR or octets that are not UTF-8.
+    /// A command holds control characters or octets that are not UTF-8.
     BadCharacter,
     /// A command line is too long.
     LineTooLong,

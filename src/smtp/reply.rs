@@ -104,7 +104,7 @@ pub(super) const HELP: Reply =
 pub(super) const NOT_OFFERED: Reply = Reply::fixed(502, "5.5.1 command not offered");
 pub(super) const UNKNOWN: Reply = Reply::fixed(500, "5.5.2 command not recognised");
 pub(super) const BAD_CHARACTER: Reply =
-    Reply::fixed(500, "5.5.2 NUL, bare CR or invalid UTF-8 in a command");
+    Reply::fixed(500, "5.5.2 control character or invalid UTF-8 in a command");
 pub(super) const LINE_TOO_LONG: Reply = Reply::fixed(500, "5.5.2 line too long");
 pub(super) const TOO_BIG: Reply = Reply::fixed(552, "5.3.4 message is over the size limit");
 pub(super) const TOO_MANY_RECIPIENTS: Reply = Reply::fixed(452, "4.5.3 too many recipients");

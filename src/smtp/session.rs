@@ -19,76 +19,20 @@
 //!
 //! Deadlines are those of Postfix with smtpd_per_request_deadline: `request` for each command with
 //! its reply and for each message, prolonged by what arrives at `data_rate`, never beyond
-//! `request` from now (RELIABILITY A-13). They only ever move later.
+//! `request` from now (RELIABILITY A-13). They only ever move later, until the session closes.
 
-use std::io::Write as _;
 use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use memchr::memchr;
 
-use super::command::{self, MailFrom};
 use super::reply::{self, Receipt, Reply};
-use super::{BodyType, Budget, Command, DataReader, Limits, NoObserver, Observer, OurDomains};
-use super::{Outcome, Progress, RecipientCheck, Rejection, Reservation, Verb};
+use super::{BodyType, DataReader, Dialect, Outcome, Progress, Rejection, Reservation, Service};
+use super::{Verb, command};
 use crate::event::Envelope;
 
-/// Which of the two protocols is spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Dialect {
-    /// RFC 5321
-    Smtp,
-    /// RFC 2033: LHLO, and after DATA one reply for each recipient.
-    Lmtp,
-}
-
-impl Dialect {
-    /// The label `listener`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Smtp => "smtp",
-            Self::Lmtp => "lmtp",
-        }
-    }
-}
-
-/// What all sessions of a listener share.
-#[derive(Clone)]
-pub struct Service {
-    /// Greeting and EHLO.
-    pub hostname: String,
-    /// SMTP or LMTP.
-    pub dialect: Dialect,
-    /// Per session.
-    pub limits: Limits,
-    /// There is a certificate, so STARTTLS is offered.
-    pub tls: bool,
-    /// A bare CR or LF in DATA is refused instead of being made CRLF.
-    pub reject_bare_newline: bool,
-    /// Which recipients are taken.
-    pub recipients: Arc<dyn RecipientCheck>,
-    /// Who counts.
-    pub observer: Arc<dyn Observer>,
-    /// Memory for message texts, shared with other listeners.
-    pub budget: Budget,
-}
-
-impl Service {
-    /// A service with default limits, without TLS, that takes any recipient and counts nothing.
-    pub fn new(hostname: &str, dialect: Dialect) -> Self {
-        Self {
-            hostname: hostname.to_string(),
-            dialect,
-            limits: Limits::default(),
-            tls: false,
-            reject_bare_newline: false,
-            recipients: Arc::new(OurDomains::new(&[], None)),
-            observer: Arc::new(NoObserver),
-            budget: Budget::default(),
-        }
-    }
-}
+mod commands;
 
 /// The one thing to do now.
 #[derive(Debug)]
@@ -413,6 +357,7 @@ impl Session {
     fn take_line(&mut self, input: &[u8]) -> usize {
         let limits = &self.service.limits;
         let (command_line, absurd_line) = (limits.command_line, limits.absurd_line);
+        let path = limits.path;
         let end = memchr(b'\n', input);
         let taken = end.map_or(input.len(), |at| at + 1);
         let length = self.skipped + taken;
@@ -436,164 +381,22 @@ impl Session {
         // As Postfix, a command may end in LF alone; the end of DATA may not.
         let line = input.get(..end).unwrap_or_default();
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let service = Arc::clone(&self.service);
-        match command::parse(line, &service.limits) {
+        match command::parse(line, path) {
             (verb, Ok(command)) => self.execute(verb, command, taken < input.len()),
             (verb, Err(fault)) => self.refuse(verb, fault.reply, fault.reason),
         }
         taken
     }
 
-    /// Carries out a command. `behind`: the client sent more than this already.
-    fn execute(&mut self, verb: Verb, command: Command<'_>, behind: bool) {
-        match command {
-            Command::Ehlo(_) | Command::Helo(_) if self.service.dialect == Dialect::Lmtp => {
-                self.refuse(verb, reply::UNKNOWN, Rejection::UnknownCommand);
-            }
-            Command::Lhlo(_) if self.service.dialect == Dialect::Smtp => {
-                self.refuse(verb, reply::UNKNOWN, Rejection::UnknownCommand);
-            }
-            Command::Ehlo(helo) | Command::Lhlo(helo) => {
-                self.greet(helo);
-                self.junk(verb, None);
-            }
-            Command::Helo(helo) => {
-                self.greet(helo);
-                self.junk(verb, Some(Reply::made(250, self.service.hostname.clone())));
-            }
-            Command::Mail(mail) => self.mail(mail),
-            Command::Rcpt(forward_path) => self.rcpt(forward_path),
-            Command::Data => self.data(behind),
-            Command::Rset => {
-                if let State::Mail(transaction) = &mut self.state {
-                    let helo = mem::take(&mut transaction.helo);
-                    self.state = State::Greeted { helo };
-                }
-                self.junk(verb, Some(reply::OK));
-            }
-            Command::Noop => self.junk(verb, Some(reply::OK)),
-            Command::Vrfy => self.junk(verb, Some(reply::VRFY)),
-            Command::Help => self.junk(verb, Some(reply::HELP)),
-            Command::StartTls => self.start_tls(behind),
-            Command::Quit => {
-                self.say(verb, reply::BYE);
-                self.close(Outcome::Ok);
-            }
-            // The chunk would be read as commands: an invitation to smuggle. So it ends here.
-            Command::Bdat => {
-                self.refuse(verb, reply::NOT_OFFERED, Rejection::UnknownCommand);
-                self.close(Outcome::ProtocolError);
-            }
-            Command::Foreign => {
-                self.refuse(verb, reply::WRONG_PROTOCOL, Rejection::WrongProtocol);
-                self.close(Outcome::ProtocolError);
-            }
-        }
-    }
-
-    fn greet(&mut self, helo: &str) {
-        self.state = State::Greeted { helo: helo.to_string() };
-    }
-
-    fn mail(&mut self, mail: MailFrom<'_>) {
-        let helo = match &mut self.state {
-            State::Greeted { helo } => helo,
-            State::Mail(_) => {
-                return self.refuse(Verb::Mail, reply::MAIL_TWICE, Rejection::BadSequence);
-            }
-            _ => return self.refuse(Verb::Mail, self.hello_first(), Rejection::BadSequence),
-        };
-        if mail.size.is_some_and(|size| size > self.service.limits.message) {
-            return self.refuse(Verb::Mail, reply::TOO_BIG, Rejection::TooBig);
-        }
-        self.state = State::Mail(Box::new(Transaction {
-            helo: mem::take(helo),
-            envelope: Envelope { from: mail.reverse_path.to_string(), to: Vec::new() },
-            refused: false,
-            body: mail.body,
-            smtputf8: mail.smtputf8,
-        }));
-        self.say(Verb::Mail, reply::SENDER_OK);
-    }
-
-    fn rcpt(&mut self, forward_path: &str) {
-        let State::Mail(transaction) = &mut self.state else {
-            return self.refuse(Verb::Rcpt, self.mail_first(), Rejection::BadSequence);
-        };
-        if transaction.envelope.to.len() >= self.service.limits.recipients {
-            let reply = reply::TOO_MANY_RECIPIENTS;
-            return self.refuse(Verb::Rcpt, reply, Rejection::TooManyRecipients);
-        }
-        // RFC 5321 section 4.5.1: whatever the check thinks.
-        let postmaster = forward_path.eq_ignore_ascii_case("postmaster");
-        match self.service.recipients.check(forward_path) {
-            Err(refusal) if !postmaster => {
-                transaction.refused = true;
-                self.refuse(Verb::Rcpt, refusal.reply(), refusal.reason);
-            }
-            _ => {
-                transaction.envelope.to.push(forward_path.to_string());
-                self.say(Verb::Rcpt, reply::RECIPIENT_OK);
-            }
-        }
-    }
-
-    fn data(&mut self, behind: bool) {
-        if behind {
-            // DATA is the last of a pipelined group (RFC 2920 section 3.1). Whoever sends more may
-            // hold text for commands or commands for text (smtpd_forbid_unauth_pipelining).
-            self.refuse(Verb::Data, reply::EARLY_TALK, Rejection::EarlyTalk);
-            return self.close(Outcome::ProtocolError);
-        }
-        match mem::replace(&mut self.state, State::Closed) {
-            State::Mail(transaction) if !transaction.envelope.to.is_empty() => {
-                self.state = State::Data(Box::new(Incoming {
-                    transaction: *transaction,
-                    reader: DataReader::new(self.service.limits.message),
-                    held: self.service.budget.reservation(),
-                    over_budget: false,
-                }));
-                self.say(Verb::Data, reply::GO_AHEAD);
-            }
-            state => {
-                let reply = match &state {
-                    State::Mail(transaction) if transaction.refused => reply::NO_RECIPIENT,
-                    State::Mail(_) => reply::RCPT_FIRST,
-                    _ => reply::MAIL_FIRST,
-                };
-                self.state = state;
-                self.refuse(Verb::Data, reply, Rejection::BadSequence);
-            }
-        }
-    }
-
-    fn start_tls(&mut self, behind: bool) {
-        if self.tls {
-            return self.refuse(Verb::StartTls, reply::TLS_TWICE, Rejection::BadSequence);
-        }
-        if !self.service.tls {
-            return self.refuse(Verb::StartTls, reply::NO_TLS, Rejection::UnknownCommand);
-        }
-        if behind {
-            // CVE-2011-0411: plaintext would be carried out as if it had come inside TLS.
-            self.refuse(Verb::StartTls, reply::INJECTION, Rejection::StarttlsInjection);
-            return self.close(Outcome::ProtocolError);
-        }
-        self.say(Verb::StartTls, reply::START_TLS);
-        self.state = State::Upgrading { asked: false };
-    }
-
     /// Takes message text when it is awaited; how many octets.
     fn take_text(&mut self, piece: &[u8]) -> usize {
         let State::Data(incoming) = &mut self.state else { return 0 };
         let limits = &self.service.limits;
-        if !incoming.over_budget && incoming.reader.octets() <= limits.message {
-            let wanted = incoming.reader.stored() + piece.len();
-            if !incoming.held.cover(wanted) {
-                incoming.over_budget = true;
-                incoming.reader.discard();
-                incoming.held = self.service.budget.reservation();
-            }
+        let room = incoming.reader.room(piece.len());
+        if !incoming.over_budget && !incoming.held.cover(room) {
+            incoming.over_budget = true;
+            incoming.reader.discard();
+            incoming.held = self.service.budget.reservation();
         }
         match incoming.reader.read(piece) {
             Progress::End(used) => {
@@ -630,52 +433,9 @@ impl Session {
         self.refuse(Verb::Data, reply, reason);
     }
 
-    fn hello_first(&self) -> Reply {
-        match self.service.dialect {
-            Dialect::Smtp => reply::HELO_FIRST,
-            Dialect::Lmtp => reply::LHLO_FIRST,
-        }
-    }
-
-    fn mail_first(&self) -> Reply {
-        match self.state {
-            State::Connected => self.hello_first(),
-            _ => reply::MAIL_FIRST,
-        }
-    }
-
     fn refuse(&mut self, verb: Verb, reply: Reply, reason: Rejection) {
         self.service.observer.rejected(reason);
         self.say(verb, reply);
-    }
-
-    /// Answers a command that brings no message nearer; None is the answer to EHLO.
-    fn junk(&mut self, verb: Verb, reply: Option<Reply>) {
-        self.junk += 1;
-        if self.junk > self.service.limits.junk {
-            self.refuse(verb, reply::TOO_MANY_JUNK, Rejection::TooManyJunk);
-            return self.close(Outcome::ProtocolError);
-        }
-        match reply {
-            Some(reply) => self.say(verb, reply),
-            None => {
-                self.service.observer.command(verb, 250);
-                self.write_extensions();
-                self.renew();
-            }
-        }
-    }
-
-    fn write_extensions(&mut self) {
-        let service = &self.service;
-        let starttls = if service.tls && !self.tls { "250-STARTTLS\r\n" } else { "" };
-        // Writing into a Vec cannot fail.
-        let _ = write!(
-            self.output,
-            "250-{}\r\n250-PIPELINING\r\n250-SIZE {}\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n\
-             {starttls}250-ENHANCEDSTATUSCODES\r\n250 DSN\r\n",
-            service.hostname, service.limits.message
-        );
     }
 
     /// Queues the reply to a command. The last error that is allowed ends the session.

@@ -8,6 +8,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
@@ -79,7 +80,12 @@ fn run(inner: &Inner) {
                 let view = Arc::new(view);
                 lock(&inner.mail).generation = view.generation;
                 inner.set_stage(Stage::Ready(Arc::clone(&view)));
-                if let Err(error) = (Keeper { inner, view: &view, meta }).serve() {
+                let mut keeper = Keeper { inner, view: &view, meta };
+                let served = std::panic::catch_unwind(AssertUnwindSafe(|| keeper.serve()));
+                let served = served.unwrap_or_else(|_| {
+                    Err(LedgerError::Corrupt("the keeper panicked".to_string()))
+                });
+                if let Err(error) = served {
                     tracing::error!(%error, "the view is given up and built anew");
                     give_up(inner, &error);
                     // Dropping a broken sled may take for ever.

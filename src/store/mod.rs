@@ -250,9 +250,12 @@ impl Inner {
         question(view).map_err(|error| self.doubt(view, error))
     }
 
-    /// Damage becomes an order to rebuild.
+    /// Damage of the view becomes an order to rebuild it.
     fn doubt(&self, view: &View, error: LedgerError) -> LedgerError {
         let LedgerError::Corrupt(why) = error else { return error };
+        if !view.is_damaged() {
+            return LedgerError::Corrupt(why);
+        }
         let mut mail = lock(&self.mail);
         mail.doubt.get_or_insert((view.generation, why.clone()));
         self.bell.notify_all();

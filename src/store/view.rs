@@ -14,6 +14,7 @@ use std::ops::Bound;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sled::IVec;
 
@@ -33,6 +34,8 @@ pub(super) struct View {
     /// Which generation; a doubt about an older one is void.
     pub(super) generation: u64,
     above: RwLock<BTreeMap<IVec, (u64, Option<IVec>)>>,
+    /// A reader met damage. Errors of a fold are not: a rebuild would not mend them.
+    damaged: AtomicBool,
 }
 
 /// Runs something of sled's; a panic in it is an error like others.
@@ -67,7 +70,8 @@ impl View {
             // The journal is the durable one; sled is flushed at checkpoints.
             .flush_every_ms(None);
         let db = guarded(|| config.open())?;
-        Ok(Self { db, path: path.to_path_buf(), generation, above: RwLock::default() })
+        let damaged = AtomicBool::new(false);
+        Ok(Self { db, path: path.to_path_buf(), generation, above: RwLock::default(), damaged })
     }
 
     /// What the view says about itself; None when it is new or was not finished.
@@ -163,6 +167,23 @@ impl View {
         }
     }
 
+    /// A reader met damage.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Relaxed)
+    }
+
+    #[cfg(test)]
+    pub(super) fn mark_damaged(&self) {
+        self.damaged.store(true, Ordering::Relaxed);
+    }
+
+    fn note<T>(&self, read: Result<T, LedgerError>) -> Result<T, LedgerError> {
+        if matches!(read, Err(LedgerError::Corrupt(_))) {
+            self.damaged.store(true, Ordering::Relaxed);
+        }
+        read
+    }
+
     /// The value of one row.
     pub(super) fn value(&self, key: &[u8]) -> Result<Option<Vec<u8>>, LedgerError> {
         {
@@ -171,10 +192,11 @@ impl View {
                 return Ok(value.as_ref().map(|value| value.to_vec()));
             }
         }
-        match guarded(|| self.db.get(key))? {
+        let stored = || match guarded(|| self.db.get(key))? {
             None => Ok(None),
             Some(sealed) => unseal(key, &sealed).map(|v| Some(v.to_vec())).ok_or_else(damaged_row),
-        }
+        };
+        self.note(stored())
     }
 
     /// Rows with a prefix behind a key, in order.
@@ -204,7 +226,7 @@ impl View {
             .range::<[u8], _>((from(prefix, after), Bound::Unbounded))
             .take_while(|(key, _)| key.starts_with(prefix))
             .map(|(key, (_, value))| (&key[..], value.as_deref()));
-        layered(upper, &lower, after, limit)
+        self.note(layered(upper, &lower, after, limit))
     }
 
     /// Positions of the newest events of an address, newest first.
@@ -220,7 +242,7 @@ impl View {
         };
         let mut range = self.db.scan_prefix(&prefix);
         for _ in 0..limit {
-            match guarded(|| range.next_back().transpose())? {
+            match self.note(guarded(|| range.next_back().transpose()))? {
                 Some((key, _)) => seqs.extend(rows::history_seq(&key)),
                 None => break,
             }

@@ -45,7 +45,7 @@ impl Html {
     pub fn grouped(&mut self, number: u64) -> &mut Self {
         let digits = number.to_string();
         for (index, digit) in digits.chars().enumerate() {
-            if index > 0 && (digits.len() - index) % 3 == 0 {
+            if index > 0 && (digits.len() - index).is_multiple_of(3) {
                 self.0.push('\u{202f}');
             }
             self.0.push(digit);

@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use bounced::event::Envelope;
+use bounced::event::{Act, Envelope};
 use bounced::ledger::LedgerStatus;
 use bounced::mail::{Address, EnhancedStatus, Timestamp};
 use bounced::service::{
-    ImportEntry, ImportOutcome, ListPage, ListQuery, Lookup, Overview, Service, ServiceError,
+    ImportEntry, ImportOutcome, InBand, ListPage, ListQuery, Lookup, Overview, ResultsOutcome,
+    Service, ServiceError,
 };
 use serde_json::{Value, json};
 
@@ -161,6 +162,14 @@ impl Service for Memory {
         Ok(outcome)
     }
 
+    fn act(&self, act: Act, dry_run: bool) -> Result<Value, ServiceError> {
+        self.up()?;
+        if !dry_run {
+            self.record(json!({"type": "act", "act": act}));
+        }
+        Ok(json!({"changed": 0, "dry_run": dry_run}))
+    }
+
     fn explain(&self, address: &str) -> Result<Value, ServiceError> {
         self.up()?;
         let key = key(address)?;
@@ -204,6 +213,48 @@ impl Service for Memory {
     fn ready(&self) -> Vec<(String, Result<String, String>)> {
         let store = self.up().map(|()| "open".to_string()).map_err(|error| error.to_string());
         vec![("store".to_string(), store), ("disk".to_string(), Ok("9 GiB\nfree".to_string()))]
+    }
+
+    fn results(&self, results: Vec<InBand>) -> Result<ResultsOutcome, ServiceError> {
+        self.up()?;
+        let mut outcome = ResultsOutcome::default();
+        for (place, result) in results.into_iter().enumerate() {
+            match key(&result.address) {
+                Ok(address) => {
+                    self.record(json!({"type": "result", "result": {"outcome": result.outcome,
+                        "address": address}}));
+                    outcome.stored += 1;
+                }
+                Err(error) => outcome.refused.push((place, error.to_string())),
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn mint(
+        &self,
+        recipient: &str,
+        tag: Option<&str>,
+        domain: Option<&str>,
+    ) -> Result<String, ServiceError> {
+        self.up()?;
+        let key = key(recipient)?.replace('@', "=");
+        Ok(format!("b-{key}-{}@{}", tag.unwrap_or("none"), domain.unwrap_or("bounce.example.com")))
+    }
+
+    fn health(
+        &self,
+        scope: Option<&str>,
+        from: Option<Timestamp>,
+        to: Option<Timestamp>,
+    ) -> Result<Value, ServiceError> {
+        self.up()?;
+        Ok(json!({"scope": scope, "from": from, "to": to}))
+    }
+
+    fn guards(&self) -> Result<Value, ServiceError> {
+        self.up()?;
+        Ok(json!([{"clause": "guard/outage google"}]))
     }
 
     fn overview(&self) -> Result<Overview, ServiceError> {

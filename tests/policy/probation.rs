@@ -8,8 +8,11 @@ use crate::support::*;
 
 const USER: &str = "user@example.com";
 
+/// A record on a day.
+type On = (i64, fn() -> bounced::event::Event);
+
 /// States of each day of a year after a `user-unknown` on day 0, as runs: `(state, first day)`.
-fn year(policy: &Policy, events: &[(i64, fn() -> bounced::event::Event)]) -> Vec<(String, i64)> {
+fn year(policy: &Policy, events: &[On]) -> Vec<(String, i64)> {
     let book = Book::with(policy);
     book.put(0, failure(USER, Reason::UserUnknown));
     let mut runs: Vec<(String, i64)> = Vec::new();
@@ -40,7 +43,7 @@ fn answered() -> bounced::event::Event {
 
 #[test]
 fn a_year_of_probation() {
-    type Case<'a> = (&'a str, &'a [(i64, fn() -> bounced::event::Event)], &'a [(&'a str, i64)]);
+    type Case<'a> = (&'a str, &'a [On], &'a [(&'a str, i64)]);
     let table: &[Case<'_>] = &[
         ("no try", &[], &[("suppressed", 0), ("probation", 14), ("suppressed", 90)]),
         (

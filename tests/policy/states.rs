@@ -321,3 +321,87 @@ fn erasing_keeps_the_block_and_nothing_else() {
     assert_eq!(book.state(USER, 15 * DAY), "clear", "the term of the block is kept too");
     assert_eq!(book.state(kept, 2), "suppressed");
 }
+
+#[test]
+fn a_returned_message_id_that_we_sent_lifts_the_attribution() {
+    let sent = |address: &str| {
+        let mut event = result("sent", address, None);
+        if let Some(result) = &mut event.result {
+            result.message_id = Some("<m1@example.net>".to_string());
+        }
+        event
+    };
+    for (mailed, days, rung) in [
+        (USER, 0, Attribution::MessageId),
+        (USER, 7, Attribution::MessageId),
+        // Another recipient's mail proves nothing about this one.
+        ("other@example.com", 0, Attribution::Report),
+    ] {
+        let book = Book::default();
+        book.put(20 * DAY, sent(mailed));
+        book.put((20 + days) * DAY, about(failure(USER, Reason::UserUnknown), "m1@example.net"));
+        let standing = book.standing(USER, None, 30 * DAY).expect("a standing");
+        assert_eq!(standing.attribution, Some(rung), "{mailed} {days}");
+    }
+    // Old mails are forgotten while new ones come.
+    let book = Book::default();
+    for day in 0..200 {
+        for n in 0..10 {
+            let mut event = sent(USER);
+            if let Some(result) = &mut event.result {
+                result.message_id = Some(format!("<{day}.{n}@example.net>"));
+            }
+            book.put(day * DAY, event);
+        }
+    }
+    let rows = book.memory().rows.keys().filter(|k| k.starts_with(b"i/")).count();
+    assert!((80..=240).contains(&rows), "{rows}");
+}
+
+#[test]
+fn explain_shows_every_piece_of_evidence_and_what_it_did() {
+    let mut policy = Policy::default();
+    policy.require_signed = true;
+    let book = Book::with(&policy);
+    book.put(0, failure(USER, Reason::UserUnknown));
+    book.put(DAY, signed(failure(USER, Reason::MailboxInactive), USER, "b-1", None));
+    book.put(2 * DAY, signed(failure(USER, Reason::MailboxInactive), USER, "b-2", None));
+    let address = bounced::mail::Address::parse(USER).expect("an address");
+    let now = Timestamp::from_millis(3 * DAY);
+    let said = book.reader.explain(&book, &address, None, now).expect("memory").expect("known");
+    assert_eq!(said["state"], "suppressed");
+    assert_eq!(said["standing"]["clause"], "confirmed/mailbox-inactive");
+    assert_eq!(said["standing"]["rule"], "test/mailbox-inactive");
+    assert_eq!(said["standing"]["attribution"], "signed");
+    let evidence = said["evidence"].as_array().expect("a list");
+    let counted: Vec<_> = evidence.iter().map(|e| e["counted"].as_bool()).collect();
+    assert_eq!(counted, [Some(false), Some(true), Some(true)]);
+    assert!(evidence[0]["effect"].as_str().is_some_and(|e| e.contains("not signed")));
+    assert!(said["would_change"].as_array().is_some_and(|w| !w.is_empty()));
+    let nobody = bounced::mail::Address::parse("nobody@example.com").expect("an address");
+    assert!(book.reader.explain(&book, &nobody, None, now).expect("memory").is_none());
+}
+
+#[test]
+fn a_listing_names_each_entry_once() {
+    let book = Book::default();
+    book.put(0, failure("a@example.com", Reason::UserUnknown));
+    let mut complaint = message(Kind::Complaint, "b@example.com");
+    complaint.scope = Some("news".to_string());
+    book.put(0, complaint);
+    book.put(0, failure("c@example.com", Reason::MailboxFull));
+    book.put(0, failure("d@sub.example.com", Reason::UserUnknown));
+    let memory = book.memory();
+    let prefix = bounced::policy::prefix(Some("example.com"));
+    let entries: Vec<_> = memory
+        .rows
+        .iter()
+        .filter(|(k, _)| k.starts_with(&prefix))
+        .flat_map(|(k, v)| {
+            book.reader.entries(&book, k, v, Timestamp::from_millis(1)).expect("memory")
+        })
+        .map(|s| (s.address, s.scope))
+        .collect();
+    let expected = [("a@example.com", "*"), ("b@example.com", "news")];
+    assert_eq!(entries, expected.map(|(a, s)| (a.to_string(), s.to_string())));
+}

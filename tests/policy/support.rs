@@ -181,6 +181,7 @@ pub fn blank(event_type: EventType) -> Event {
         attribution: None,
         scope: None,
         campaign: None,
+        token: None,
         digest: None,
         analysis: None,
         act: None,

@@ -119,10 +119,13 @@ fn weigh(reading: &Reading, topic: Topic) -> Weight {
         }
         weight.total += weak(reading, topic);
     }
-    if weight.total >= 2 {
+    // Words that need company have it only in a subject or a phrase: "please contact us as soon as
+    // possible" stands in every notice of a bank.
+    if weight.in_subject || weight.certain || weight.total >= 3 {
         weight.total += origin(reading, machine);
     }
-    if many && !weight.certain {
+    let company = topic == Topic::Vacation || weight.in_subject || weight.certain;
+    if many && !weight.certain || !company {
         weight.total = 0;
     }
     weight
@@ -162,14 +165,17 @@ fn longest<'a>(hits: impl Iterator<Item = &'a Hit>) -> Option<&'a Hit> {
 fn format_of(reading: &Reading, vacation: &Weight, ticket: &Weight) -> &'static str {
     let suppressed = reading.clue_of("suppress").is_some_and(|c| c.value.contains("all"));
     let exchange = reading.clue_of("exchange-oof").is_some()
-        || suppressed && vacation.in_subject && vacation.certain;
+        || suppressed
+            && vacation.in_subject
+            && vacation.certain
+            && reading.clue(Means::Answer).is_none();
     let by_ticket = reading.clue_of("ticket").is_some() || ticket.total >= ENOUGH;
-    if by_ticket && ticket.total > vacation.total {
+    let ticket_answer =
+        reading.clues.iter().any(|c| c.row.means == Means::Answer && c.row.format == "ticket");
+    if by_ticket && ticket.total > vacation.total || ticket_answer && !vacation.certain {
         "ticket"
     } else if exchange {
         "exchange-oof"
-    } else if reading.clue(Means::Answer).is_some_and(|c| c.row.format == "ticket") {
-        "ticket"
     } else if reading.clue_of("rfc3834").is_some() {
         "rfc3834"
     } else if reading.clue(Means::Answer).is_some() {

@@ -66,6 +66,8 @@ static ROWS: LazyLock<[Vec<Row>; LENGTHS]> = LazyLock::new(|| {
 #[derive(Debug)]
 pub(super) struct Clue {
     pub row: &'static Row,
+    /// Field name as written.
+    name: String,
     /// Value, shortened.
     pub value: String,
 }
@@ -73,8 +75,11 @@ pub(super) struct Clue {
 impl Clue {
     /// As people would name it.
     pub fn label(&self) -> String {
-        let name: String = capitalised(&self.row.name);
-        if self.value.is_empty() { name } else { format!("{name}: {}", self.value) }
+        if self.value.is_empty() {
+            self.name.clone()
+        } else {
+            format!("{}: {}", self.name, self.value)
+        }
     }
 }
 
@@ -88,10 +93,11 @@ pub(super) fn read(headers: &Headers<'_>) -> Vec<Clue> {
             continue;
         }
         let value = field.text().trim().to_lowercase();
-        if let Some(row) = named.find(|r| r.fits(&value)) {
-            if row.means != Means::No {
-                clues.push(Clue { row, value: value.chars().take(60).collect() });
-            }
+        if let Some(row) = named.find(|r| r.fits(&value))
+            && row.means != Means::No
+        {
+            let name = field.name.chars().take(60).collect();
+            clues.push(Clue { row, name, value: value.chars().take(60).collect() });
         }
     }
     clues
@@ -102,18 +108,6 @@ impl Row {
         (self.starts.is_empty() || self.starts.iter().any(|s| value.starts_with(s.as_str())))
             && (self.has.is_empty() || self.has.iter().any(|s| value.contains(s.as_str())))
     }
-}
-
-/// `auto-submitted` as it is written in mail: `Auto-Submitted`.
-fn capitalised(name: &str) -> String {
-    let mut start = true;
-    name.chars()
-        .map(|c| {
-            let out = if start { c.to_ascii_uppercase() } else { c };
-            start = c == '-';
-            out
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -144,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_clue_reads_like_a_field() {
-        let (headers, _) = Headers::read(b"auto-submitted: auto-replied\n\n", true);
+        let (headers, _) = Headers::read(b"Auto-Submitted: Auto-Replied\n\n", true);
         let clues = read(&headers);
         assert_eq!(clues.first().map(Clue::label).as_deref(), Some("Auto-Submitted: auto-replied"));
     }

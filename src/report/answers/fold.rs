@@ -19,6 +19,9 @@ pub(super) fn fold(text: &str) -> String {
 /// Appends the folded form until `out` holds `limit` octets. White space at the start is dropped
 /// when `out` is empty or ends in white space already.
 pub(super) fn fold_into(out: &mut String, text: &str, limit: usize) {
+    if text.is_ascii() && !text.bytes().any(|b| b < 0x20 && !b.is_ascii_whitespace()) {
+        return fold_ascii(out, text, limit);
+    }
     for c in text.chars() {
         if out.len() >= limit {
             return;
@@ -32,6 +35,31 @@ pub(super) fn fold_into(out: &mut String, text: &str, limit: usize) {
         } else {
             fold_wide(out, c);
         }
+    }
+}
+
+/// The same for plain ASCII, a word at a time: most mail.
+fn fold_ascii(out: &mut String, text: &str, limit: usize) {
+    if text.starts_with(|c: char| c.is_ascii_whitespace()) {
+        push_blank(out);
+    }
+    let mut words = text.split_ascii_whitespace().peekable();
+    while let Some(word) = words.next() {
+        let room = limit.saturating_sub(out.len());
+        if room == 0 {
+            return;
+        }
+        let start = out.len();
+        out.push_str(word.get(..room).unwrap_or(word));
+        if let Some(added) = out.get_mut(start..) {
+            added.make_ascii_lowercase();
+        }
+        if words.peek().is_some() {
+            out.push(' ');
+        }
+    }
+    if text.ends_with(|c: char| c.is_ascii_whitespace()) {
+        push_blank(out);
     }
 }
 

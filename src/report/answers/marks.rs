@@ -1,12 +1,14 @@
 //! The phrase tables, and finding all of them in one pass.
 //!
-//! Promises: one Aho-Corasick pass over sender, subject and the beginning of the text, however
-//! many phrases there are; a phrase counts only as whole words; the number of hits is bounded.
-//! The tables are data (`*.toml` beside this file); what they mean together is judged in `mod.rs`.
+//! Promises: one look at each word of sender, subject and the beginning of the text, however many
+//! phrases there are; a phrase counts only as whole words; the number of hits is bounded. The
+//! tables are data (`*.toml` beside this file); what they mean together is judged in `mod.rs`.
+//!
+//! Phrases begin where words begin, so a filter on their first octets, small enough to stay in the
+//! first cache, is asked at each word; an Aho-Corasick automaton would have to look at every octet.
 
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use serde::Deserialize;
 
 use super::fold::fold;
@@ -69,7 +71,6 @@ pub(super) struct Mark {
     pub phrase: String,
     /// What `bounce_signs` and the evidence print.
     pub label: String,
-    open_start: bool,
     open_end: bool,
 }
 
@@ -127,35 +128,73 @@ const FILES: [&str; 7] = [
     include_str!("moves.toml"),
 ];
 
+/// First octets of a phrase by which it is looked up, as masks of a little-endian word: eight, or
+/// five or three for shorter phrases. No phrase is shorter than three octets.
+const KEYS: [u64; 3] = [u64::MAX, 0xff_ffff_ffff, 0xff_ffff];
+/// Slots; a power of two many times the number of phrases, so that other words rarely share one.
+const SLOTS: usize = 1 << 16;
+
 struct Tables {
-    /// Marks of each pattern of the automaton; several tables may hold the same phrase.
-    marks: Vec<Vec<Mark>>,
-    automaton: AhoCorasick,
+    /// All marks, those of one slot together.
+    marks: Vec<Mark>,
+    /// Where the marks of each slot begin and end.
+    slots: Vec<(u16, u16)>,
+    /// One bit a slot: whether it has marks.
+    filter: Vec<u64>,
 }
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
-    let mut phrases: Vec<String> = Vec::new();
-    let mut marks: Vec<Vec<Mark>> = Vec::new();
-    let mut known = std::collections::HashMap::new();
+    let mut keyed: Vec<(usize, Mark)> = Vec::new();
     for file in FILES {
         let file: File = toml::from_str(file).expect("a unit test reads the shipped tables");
         for mark in file.phrases.iter().flat_map(marks_of) {
-            let at = *known.entry(mark.phrase.clone()).or_insert_with(|| {
-                phrases.push(mark.phrase.clone());
-                marks.push(Vec::new());
-                phrases.len() - 1
-            });
-            marks[at].push(mark);
+            let mask = match mark.phrase.len() {
+                0..5 => KEYS[2],
+                5..8 => KEYS[1],
+                _ => KEYS[0],
+            };
+            keyed.push((slot(word(mark.phrase.as_bytes()) & mask), mark));
         }
     }
-    let automaton = AhoCorasick::builder()
-        .match_kind(MatchKind::Standard)
-        .kind(Some(AhoCorasickKind::ContiguousNFA))
-        .dense_depth(4)
-        .build(&phrases)
-        .expect("a few thousand short phrases are within the automaton's limits");
-    Tables { marks, automaton }
+    // A stable sort: within a slot the order of the files stays.
+    keyed.sort_by_key(|(slot, _)| *slot);
+    let mut slots = vec![(0, 0); SLOTS];
+    let mut filter = vec![0; SLOTS / 64];
+    for (at, (slot, _)) in (0_u16..).zip(&keyed) {
+        filter[slot / 64] |= 1 << (slot % 64);
+        let range: &mut (u16, u16) = &mut slots[*slot];
+        if range.1 == 0 {
+            range.0 = at;
+        }
+        range.1 = at + 1;
+    }
+    Tables { marks: keyed.into_iter().map(|(_, mark)| mark).collect(), slots, filter }
 });
+
+impl Tables {
+    /// The marks that may begin with these octets.
+    fn candidates(&self, key: u64) -> &[Mark] {
+        let slot = slot(key);
+        if self.filter.get(slot / 64).is_none_or(|bits| bits >> (slot % 64) & 1 == 0) {
+            return &[];
+        }
+        let (from, to) = self.slots.get(slot).copied().unwrap_or_default();
+        self.marks.get(usize::from(from)..usize::from(to)).unwrap_or_default()
+    }
+}
+
+/// The first eight octets; zeros behind the end.
+fn word(octets: &[u8]) -> u64 {
+    if let Some(eight) = octets.first_chunk() {
+        return u64::from_le_bytes(*eight);
+    }
+    octets.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet))
+}
+
+/// Fibonacci hashing to [`SLOTS`].
+fn slot(key: u64) -> usize {
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize
+}
 
 fn marks_of(row: &Row) -> impl Iterator<Item = Mark> + '_ {
     let places = [
@@ -171,31 +210,42 @@ fn marks_of(row: &Row) -> impl Iterator<Item = Mark> + '_ {
     ];
     places.into_iter().flat_map(move |(place, word, list)| {
         list.iter().map(move |written| {
-            let plain = written.trim_matches('*');
+            let plain = written.trim_end_matches('*');
             Mark {
                 topic: row.topic,
                 place,
                 format: row.format.clone(),
                 phrase: fold(plain),
                 label: format!("{word}: `{plain}` ({})", row.lang),
-                open_start: written.starts_with('*'),
                 open_end: written.ends_with('*'),
             }
         })
     })
 }
 
-/// All phrases in a folded text, as whole words.
+/// All phrases in a folded text, as whole words, in the order of the text.
 pub(super) fn find(folded: &str) -> Vec<Hit> {
     let tables = &*TABLES;
     let mut hits = Vec::new();
-    for found in tables.automaton.find_overlapping_iter(folded) {
-        let Some(marks) = tables.marks.get(found.pattern().as_usize()) else { continue };
-        let (start, end) = (found.start(), found.end());
-        let (opens, closes) = (word_starts(folded, start), word_ends(folded, end));
-        for mark in marks {
-            if (opens || mark.open_start) && (closes || mark.open_end) {
-                hits.push(Hit { mark, start, end });
+    let mut in_word = false;
+    for (start, c) in folded.char_indices() {
+        // A word begins where what stands before is no letter, or where the script writes without
+        // spaces (or with prefixes, as Hebrew and Arabic do).
+        let letter = spaced_letter(c);
+        let begins = !(in_word && letter) && c != ' ';
+        in_word = letter;
+        if !begins {
+            continue;
+        }
+        let Some(rest) = folded.get(start..) else { continue };
+        let octets = word(rest.as_bytes());
+        for key in KEYS {
+            let marks = tables.candidates(octets & key);
+            for mark in marks.iter().filter(|m| rest.starts_with(m.phrase.as_str())) {
+                let end = start + mark.phrase.len();
+                if mark.open_end || word_ends(folded, end) {
+                    hits.push(Hit { mark, start, end });
+                }
             }
         }
         if hits.len() >= HITS {
@@ -203,14 +253,6 @@ pub(super) fn find(folded: &str) -> Vec<Hit> {
         }
     }
     hits
-}
-
-/// Whether a word can begin here: what stands before is no letter, or the script writes without
-/// spaces (or with prefixes, as Hebrew and Arabic do).
-fn word_starts(text: &str, at: usize) -> bool {
-    let before = text.get(..at).and_then(|t| t.chars().next_back());
-    let first = text.get(at..).and_then(|t| t.chars().next());
-    !(before.is_some_and(spaced_letter) && first.is_some_and(spaced_letter))
 }
 
 fn word_ends(text: &str, at: usize) -> bool {
@@ -238,7 +280,7 @@ mod tests {
     #[test]
     fn every_phrase_is_found_by_itself() {
         let mut count = 0;
-        for mark in TABLES.marks.iter().flatten() {
+        for mark in &TABLES.marks {
             assert!(!mark.phrase.trim().is_empty(), "{}", mark.label);
             let found = find(&mark.phrase);
             assert!(found.iter().any(|h| std::ptr::eq(h.mark, mark)), "{}", mark.label);

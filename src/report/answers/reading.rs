@@ -186,6 +186,14 @@ impl Reading {
         self.clues.iter().find(|c| c.row.format == format)
     }
 
+    /// Whether the subject begins as responders begin it, followed by a colon and our subject.
+    fn has_prefix(&self) -> bool {
+        self.placed(Topic::Vacation, Place::Lead).any(|h| {
+            let rest = self.folded.get(h.end..self.subject.end).unwrap_or_default();
+            rest.trim_start().starts_with(':')
+        })
+    }
+
     /// What says that this is a notice of a failed or delayed delivery.
     pub fn signs(&self) -> Signs {
         let mut signs = Signs::default();
@@ -197,7 +205,8 @@ impl Reading {
             let holds = match mark.place {
                 Place::From => hit.end <= self.from_end,
                 Place::Lead => self.leads(hit),
-                Place::Subject => self.in_subject(hit) && !self.is_reply,
+                // Behind a responder's prefix stands our own subject.
+                Place::Subject => self.in_subject(hit) && !self.is_reply && !self.has_prefix(),
                 Place::Text => self.in_text(hit),
                 _ => false,
             };
@@ -349,8 +358,7 @@ fn opens_quote(line: &str) -> bool {
 pub(super) fn without_reply_prefix(subject: &str) -> Option<&str> {
     let mut rest = subject.trim_start();
     let mut cut = false;
-    loop {
-        let Some(colon) = rest.find([':', '：']) else { break };
+    while let Some(colon) = rest.find([':', '：']) {
         let head = rest.get(..=colon).map(fold).unwrap_or_default();
         if head.len() > 80 || !REPLY_PREFIXES.contains(&head.trim()) {
             break;

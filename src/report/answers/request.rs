@@ -67,7 +67,7 @@ fn asked(reading: &Reading, topic: Topic) -> Option<&Hit> {
     if let Some(hit) = reading.placed(topic, Place::Exact).find(|h| reading.is_subject(h)) {
         // `Stop` and `Re: off` are subjects of other mail too: a long text decides otherwise.
         let plain = hit.end - hit.start >= 5 || text.len() <= 400;
-        if !many && plain && !(cancelled && !short) {
+        if !many && plain && (!cancelled || short) {
             return Some(hit);
         }
     }

@@ -120,16 +120,15 @@ fn beside_replies(text: &str, action: Action) -> Vec<Recipient> {
         if !(code || EnhancedStatus::find(line).is_some_and(|s| s.class != 2)) {
             continue;
         }
-        if let Some(address) = addresses::first_in(line) {
-            if !found.iter().any(|r| r.address.as_ref() == Some(&address)) {
-                found.push(Recipient {
-                    final_recipient: Some(address.to_string()),
-                    address: Some(address),
-                    action: Some(action),
-                    diagnostic: bounded_words(line),
-                    ..Recipient::default()
-                });
-            }
+        let Some(address) = addresses::first_in(line) else { continue };
+        if !found.iter().any(|r| r.address.as_ref() == Some(&address)) {
+            found.push(Recipient {
+                final_recipient: Some(address.to_string()),
+                address: Some(address),
+                action: Some(action),
+                diagnostic: bounded_words(line),
+                ..Recipient::default()
+            });
         }
     }
     found

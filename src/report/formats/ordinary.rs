@@ -111,5 +111,6 @@ fn sells(notice: &Notice<'_, '_>) -> bool {
 /// What list programs tell owners about their members' bounces.
 fn talks_of_lists(notice: &Notice<'_, '_>) -> bool {
     notice.subject.contains("bounce action notification")
-        || super::rows::head(notice.lower).contains("this is a mailman mailing list bounce action notice")
+        || super::rows::head(notice.lower)
+            .contains("this is a mailman mailing list bounce action notice")
 }

@@ -84,7 +84,7 @@ pub type Pieces = mpsc::Sender<io::Result<Bytes>>;
 
 impl Outgoing {
     /// A body and the way to fill it. Two pieces may wait: one being sent, one being made.
-    pub fn new() -> (Pieces, Body) {
+    pub fn pair() -> (Pieces, Body) {
         let (pieces, receiver) = mpsc::channel(2);
         (pieces, Body::new(Self(receiver)))
     }
@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(body(10).whole(10).await.expect("fits").len(), 10);
         assert_eq!(body(11).whole(10).await.expect_err("too large").code, "too-large");
         // Without a length the octets themselves are counted.
-        let (pieces, body) = Outgoing::new();
+        let (pieces, body) = Outgoing::pair();
         let sender = tokio::spawn(async move {
             while pieces.send(Ok(Bytes::from_static(&[0; 6]))).await.is_ok() {}
         });
@@ -123,7 +123,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_body_is_given_up() {
-        let (pieces, body) = Outgoing::new();
+        let (pieces, body) = Outgoing::pair();
         let start = Instant::now();
         let sender = tokio::spawn(async move {
             // One octet every ten seconds.

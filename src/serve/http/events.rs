@@ -36,7 +36,7 @@ pub async fn feed(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response, P
     };
     let mut reader = Reader { http, from: params.number("from")?.unwrap_or(0), left };
     let first = reader.page().await?;
-    let (pieces, body) = Outgoing::new();
+    let (pieces, body) = Outgoing::pair();
     tokio::spawn(reader.send(first, follow, pieces));
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
 }

@@ -23,6 +23,8 @@ use crate::serve::tokens::Role;
 const OPEN: &[&str] = &["/livez", "/readyz", "/openapi.json", "/style.css", "/icon.svg"];
 /// Changes nothing, though it is a POST: the addresses do not fit into a query.
 const ASKING: &str = "/v1/suppressions:check";
+/// Acts on many decisions at once.
+const ACTS: &str = "/v1/acts";
 
 /// The middleware.
 pub async fn gate(State(http): State<Arc<Http>>, request: Request, next: Next) -> Response {
@@ -52,7 +54,11 @@ fn admit(http: &Http, request: &Request, route: &str) -> Result<(), Problem> {
     if OPEN.contains(&route) {
         return Ok(());
     }
-    let needed = if asks { Role::Read } else { Role::Write };
+    let needed = match route {
+        ACTS => Role::Admin,
+        _ if asks => Role::Read,
+        _ => Role::Write,
+    };
     let presented = presented(headers);
     match presented.as_deref().and_then(|token| tokens.check(token)) {
         Some((role, _)) if role >= needed => Ok(()),

@@ -183,7 +183,7 @@ pub async fn export(
     let query = ListQuery { limit: limits::STREAM_PAGE, ..list_query(&params)? };
     // The first page chooses the status.
     let first = page(&http, query.clone()).await?;
-    let (pieces, body) = Outgoing::new();
+    let (pieces, body) = Outgoing::pair();
     tokio::spawn(send(http, format, query, first, pieces));
     Ok(([(header::CONTENT_TYPE, format.content_type())], body).into_response())
 }

@@ -7,6 +7,7 @@
 //! Promises: every error is RFC 9457 problem+json (on the page: a page); everything has a limit
 //! from [`limits`]; paths, queries and bodies are never logged, because they hold addresses.
 
+mod acts;
 mod body;
 mod events;
 mod gate;
@@ -15,6 +16,7 @@ mod messages;
 mod operations;
 mod page;
 mod params;
+mod sending;
 mod suppressions;
 
 use std::net::IpAddr;
@@ -181,8 +183,12 @@ fn routes() -> Vec<(&'static str, &'static str, Handlers)> {
         same("/v1/suppressions:check", post(suppressions::check)),
         same("/v1/suppressions:import", post(import::import)),
         same("/v1/suppressions:export", get(import::export)),
-        same("/v1/events", get(events::feed)),
+        same("/v1/events", get(events::feed).post(sending::results)),
+        same("/v1/verp", post(sending::mint)),
+        same("/v1/health", get(sending::health)),
+        same("/v1/guards", get(sending::guards)),
         same("/v1/messages", post(messages::receive)),
+        same("/v1/acts", post(acts::act)),
         same("/livez", get(operations::livez)),
         same("/readyz", get(operations::readyz)),
         same("/metrics", get(operations::metrics)),
@@ -207,7 +213,11 @@ fn route_name(matched: &str) -> &'static str {
         ("/v1/suppressions:import", "/v1/suppressions:import"),
         ("/v1/suppressions:export", "/v1/suppressions:export"),
         ("/v1/events", "/v1/events"),
+        ("/v1/verp", "/v1/verp"),
+        ("/v1/health", "/v1/health"),
+        ("/v1/guards", "/v1/guards"),
         ("/v1/messages", "/v1/messages"),
+        ("/v1/acts", "/v1/acts"),
         ("/livez", "/livez"),
         ("/readyz", "/readyz"),
         ("/metrics", "/metrics"),

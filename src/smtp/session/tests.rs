@@ -1,6 +1,6 @@
 //! Tables for `session.rs`: time, hand-over and what the dialogs of tests/dialogs cannot show.
 
-use super::super::{Refusal, reply};
+use super::super::{Budget, RecipientCheck, Refusal};
 use super::*;
 
 /// A session with its clock, driven by hand.
@@ -133,7 +133,7 @@ fn deadlines_follow_the_octets_but_never_run_away() {
     bench.send(&"x".repeat(1_000_000));
     assert_eq!(bench.deadline(), 615.0);
     bench.at(614.0);
-    assert_eq!(bench.run(&[]).2, false);
+    assert!(!bench.run(&[]).2);
     bench.at(615.0);
     let (out, deliveries, closed) = bench.run(&[]);
     assert_eq!((out.as_str(), closed), ("421 4.4.2 timeout\r\n", true));

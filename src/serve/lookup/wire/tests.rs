@@ -207,12 +207,9 @@ fn requests(input: &[u8], pieces: &[usize]) -> (Vec<String>, bool) {
         let (piece, left) = rest.split_at(n);
         rest = left;
         buffer.extend_from_slice(piece);
-        loop {
-            let Some(wire) = wire.or_else(|| Wire::detect(&buffer)).inspect(|w| wire = Some(*w))
-            else {
-                break;
-            };
-            match wire.parse(&buffer) {
+        while let Some(known) = wire.or_else(|| Wire::detect(&buffer)) {
+            wire = Some(known);
+            match known.parse(&buffer) {
                 Parsed::Partial => break,
                 Parsed::Broken(_) => return (found, true),
                 Parsed::Complete(request, used) => {

@@ -1,0 +1,98 @@
+//! What sending systems tell and ask: `POST /v1/events` (in-band results), `POST /v1/verp`
+//! (return paths), `GET /v1/health` and `GET /v1/guards`.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::Uri;
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::body::Incoming;
+use super::params::Params;
+use super::{Http, blocking};
+use crate::serve::limits;
+use crate::serve::problem::Problem;
+use crate::service::InBand;
+
+const EXAMPLE: &str = r#"{"outcome":"failed","address":"user@example.com","message_id":"<1@example.com>","reply":"550 5.1.1 no such user"}"#;
+
+/// Takes one result, an array of them, or one a line.
+pub async fn results(State(http): State<Arc<Http>>, body: Body) -> Result<Response, Problem> {
+    let body = Incoming::new(body).whole(limits::JSON_OCTETS).await?;
+    let wrong = |why: serde_json::Error| {
+        Problem::bad_request(format!("the body must be results such as {EXAMPLE}: {why}"))
+    };
+    let first = body.iter().find(|b| !b.is_ascii_whitespace());
+    let results: Vec<InBand> = if first == Some(&b'[') {
+        serde_json::from_slice(&body).map_err(wrong)?
+    } else {
+        let lines = serde_json::Deserializer::from_slice(&body).into_iter::<InBand>();
+        lines.collect::<Result<_, _>>().map_err(wrong)?
+    };
+    if results.is_empty() {
+        return Err(Problem::bad_request(format!(
+            "the body is empty; send results such as {EXAMPLE}"
+        )));
+    }
+    let outcome = blocking(&http, move |service| service.results(results)).await?;
+    let refused: Vec<_> =
+        outcome.refused.iter().map(|(place, why)| json!({"place": place, "why": why})).collect();
+    Ok(super::json(&json!({"stored": outcome.stored, "refused": refused})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mint {
+    recipient: Option<String>,
+    recipients: Option<Vec<String>>,
+    tag: Option<String>,
+    domain: Option<String>,
+}
+
+/// Mints return paths for one recipient or many.
+pub async fn mint(State(http): State<Arc<Http>>, body: Body) -> Result<Response, Problem> {
+    let body = Incoming::new(body).whole(limits::JSON_OCTETS).await?;
+    let asked: Mint = serde_json::from_slice(&body).map_err(|why| {
+        let example = r#"{"recipient":"user@example.com","tag":"news.2026-11","domain":"bounce.example.com"}"#;
+        Problem::bad_request(format!("the body must be such as {example}: {why}"))
+    })?;
+    let single = asked.recipients.is_none();
+    let recipients =
+        asked.recipients.or_else(|| asked.recipient.map(|r| vec![r])).unwrap_or_default();
+    if recipients.is_empty() || recipients.len() > limits::CHECK_ADDRESSES {
+        let most = limits::CHECK_ADDRESSES;
+        return Err(Problem::bad_request(format!(
+            "name a `recipient`, or 1 to {most} `recipients`"
+        )));
+    }
+    let minted = blocking(&http, move |service| {
+        let mint = |recipient: &String| {
+            let path = service.mint(recipient, asked.tag.as_deref(), asked.domain.as_deref())?;
+            Ok(json!({"recipient": recipient, "return_path": path}))
+        };
+        recipients.iter().map(mint).collect::<Result<Vec<_>, _>>()
+    })
+    .await?;
+    Ok(match minted.first() {
+        Some(only) if single => super::json(only),
+        _ => super::json(&json!({"minted": minted})),
+    })
+}
+
+/// Rates with their denominators.
+pub async fn health(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response, Problem> {
+    let params = Params::of(&uri, &["scope", "from", "to"])?;
+    let (scope, from, to) = (params.text("scope")?, params.time("from")?, params.time("to")?);
+    let found = blocking(&http, move |service| service.health(scope.as_deref(), from, to)).await?;
+    Ok(super::json(&found))
+}
+
+/// Guards that are tripped.
+pub async fn guards(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response, Problem> {
+    Params::of(&uri, &[])?;
+    let found = blocking(&http, |service| service.guards()).await?;
+    Ok(super::json(&json!({"guards": found})))
+}
