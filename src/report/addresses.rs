@@ -50,6 +50,11 @@ pub fn all_in(text: &str) -> impl Iterator<Item = (Address, usize)> + '_ {
             Some(rest) => (start + 1, rest),
             None => (start, local),
         };
+        // Exchange 5.5 writes `SMTP=user@example.com;`.
+        let (start, local) = match local.get(..5) {
+            Some(kind) if kind.eq_ignore_ascii_case("smtp=") => (start + 5, local.get(5..)?),
+            _ => (start, local),
+        };
         let literal = domain.starts_with('[');
         if !literal
             && (!domain.contains('.') || domain.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
@@ -201,6 +206,7 @@ mod tests {
                 "The mail to <a@example.com>, b@example.net. failed",
                 vec!["a@example.com", "b@example.net"],
             ),
+            ("'SMTP=user@example.com; on", vec!["user@example.com"]),
             ("smtp:user@example.com", vec!["user@example.com"]),
             ("user@earthlink.example...user unknown", vec!["user@earthlink.example"]),
             ("TO=<user@example.com>", vec!["user@example.com"]),

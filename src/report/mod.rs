@@ -37,6 +37,9 @@ pub fn recognise(message: &Message<'_>) -> Report {
     let signs = answers::bounce_signs(message, &human);
     let notice =
         Notice { message, text, lower: &lower, from: &from, subject: &subject, signs: &signs };
+    if let Some(report) = forwarded(message, &human, &signs) {
+        return report;
+    }
     if let Some(mut report) = formats::recognise(&notice) {
         report.original = original::find(message, &human);
         complete(&mut report, &notice);
@@ -45,6 +48,34 @@ pub fn recognise(message: &Message<'_>) -> Report {
     let mut report = Report::new(Kind::Other, "none");
     report.evidence.push("no recogniser claims it".into());
     report
+}
+
+/// A notice in words that a person forwarded in the text: its sender stands in the pasted header.
+fn forwarded(message: &Message<'_>, human: &str, signs: &[&'static str]) -> Option<Report> {
+    let subject = message.headers().lower("subject");
+    if !is_forward(&subject) {
+        return None;
+    }
+    let pasted = original::start_in_text(human)?;
+    let tail: String = human
+        .get(pasted..)?
+        .lines()
+        .take(2_000)
+        .flat_map(|line| [line.trim_start_matches(['>', ' ']), "\n"])
+        .collect();
+    let (head, body) = tail.split_once("\n\n")?;
+    let from = head.to_ascii_lowercase();
+    let text = own_words(body);
+    let lower = text.to_ascii_lowercase();
+    let notice = Notice { message, text, lower: &lower, from: &from, subject: &subject, signs };
+    let mut report = formats::recognise_forwarded(&notice)?;
+    report.evidence.push("forwarded in a text".into());
+    complete(&mut report, &notice);
+    Some(report)
+}
+
+fn is_forward(subject: &str) -> bool {
+    ["fwd:", "fw:", "wg:", "tr:", "rv:", "i:", "转发"].iter().any(|p| subject.starts_with(p))
 }
 
 /// A text up to where the returned message begins: the line that announces it, or its fields.
@@ -108,9 +139,7 @@ fn delivery_status(message: &Message<'_>, human: &str) -> Option<Report> {
 /// A notice that a person forwarded in quotes (`> Final-Recipient: ...`), as `Fwd:` says.
 fn quoted(message: &Message<'_>, human: &str) -> Option<Report> {
     let subject = message.headers().lower("subject");
-    let forwarded =
-        ["fwd:", "fw:", "wg:", "tr:", "rv:", "i:", "转发"].iter().any(|p| subject.starts_with(p));
-    if !forwarded || !human.contains("\n>") {
+    if !is_forward(&subject) || !human.contains("\n>") {
         return None;
     }
     let unquoted: String = human

@@ -108,13 +108,8 @@ fn behind<'l>(line: &'l str, words: &[String]) -> Option<(Address, &'l str)> {
             let rest = rest_behind(line, offset, &address);
             return Some((address, rest));
         }
-        if words.iter().any(String::is_empty)
-            && let Some(found) = first(line)
-        {
-            return Some(found);
-        }
     }
-    None
+    if words.iter().any(String::is_empty) { first(line) } else { None }
 }
 
 /// `<a@b>: why`, `"a@b":`, `* a@b`, `-- a@b`, `a@b<mailto:a@b>`, `a@b on Mon ...`.

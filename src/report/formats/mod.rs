@@ -42,6 +42,11 @@ pub fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
     tables(notice)
 }
 
+/// The first table that claims a forwarded notice, whose sender must be a mail system.
+pub fn recognise_forwarded(notice: &Notice<'_, '_>) -> Option<Report> {
+    if ordinary::is_system(notice.from) { tables(notice) } else { None }
+}
+
 fn tables(notice: &Notice<'_, '_>) -> Option<Report> {
     transcript::recognise(notice)
         .or_else(|| rows::recognise(notice))

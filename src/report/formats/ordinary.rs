@@ -7,13 +7,17 @@
 use super::Notice;
 
 /// Parts of `From` by which mail systems call themselves.
-const SYSTEMS: [&str; 22] = [
+const SYSTEMS: [&str; 26] = [
     "mailer-daemon",
     "mailer daemon",
     "mailerdaemon",
     "mail-daemon",
     "mdaemon",
     "postmaster",
+    "post_master",
+    "poostmaster",
+    "mail router",
+    "interscan",
     "mail delivery",
     "mail deliver",
     "delivery subsystem",
@@ -76,9 +80,14 @@ const GOODS: [&str; 36] = [
 const REPLIES: [&str; 10] =
     ["re:", "re :", "aw:", "sv:", "antw:", "antwort:", "odp:", "res:", "rif:", "vs:"];
 
+/// Whether a sender is a mail system.
+pub(super) fn is_system(from: &str) -> bool {
+    SYSTEMS.iter().any(|s| from.contains(s))
+}
+
 pub(super) fn is_ordinary(notice: &Notice<'_, '_>) -> bool {
     let headers = notice.message.headers();
-    let system = SYSTEMS.iter().any(|s| notice.from.contains(s))
+    let system = is_system(notice.from)
         || headers.has("x-failed-recipients")
         || headers.text("return-path").is_some_and(|p| p.trim() == "<>");
     if system {
@@ -93,13 +102,15 @@ pub(super) fn is_ordinary(notice: &Notice<'_, '_>) -> bool {
 
 /// Goods, and nothing that only mail has.
 fn sells(notice: &Notice<'_, '_>) -> bool {
-    let goods = |w: &&str| notice.lower.contains(*w) || notice.subject.contains(*w);
+    let text = super::rows::head(notice.lower);
+    let goods = |w: &&str| text.contains(*w) || notice.subject.contains(*w);
     let mail = ["mailbox", "user unknown", "smtp", "returned mail", "rcpt to", "postfach"];
-    GOODS.iter().any(goods) && !mail.iter().any(|w| notice.lower.contains(w))
+    GOODS.iter().any(|w| goods(&w)) && !mail.iter().any(|w| text.contains(w))
 }
 
 /// What list programs tell owners about their members' bounces.
 fn talks_of_lists(notice: &Notice<'_, '_>) -> bool {
     notice.subject.contains("bounce action notification")
-        || notice.lower.contains("this is a mailman mailing list bounce action notice")
+        || super::rows::head(notice.lower)
+            .contains("this is a mailman mailing list bounce action notice")
 }

@@ -244,7 +244,8 @@ impl Row {
     }
 }
 
-fn head(text: &str) -> &str {
+/// The beginning of a text, where a notice says what it is.
+pub(super) fn head(text: &str) -> &str {
     let mut end = SEEN_OCTETS.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;

@@ -49,6 +49,10 @@ pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
     if !MARKS.iter().any(|m| notice.lower.contains(m)) || notice.signs.is_empty() {
         return None;
     }
+    // BIGLOBE writes such a list without a session.
+    if notice.lower.contains("addresses had delivery problems") {
+        return None;
+    }
     let mut seek = Seek::default();
     for line in notice.text.lines().take(5_000) {
         let line = line.trim().trim_start_matches("> ").trim();
