@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::classify::{Class, RuleSet};
+use crate::classify::{Category, Class, RuleSet};
 use crate::committer::Committer;
 use crate::event::{Act, Analysis, Envelope, Event, EventType, SendResult};
 use crate::ledger::{Committed, Ledger, LedgerError};
@@ -39,7 +39,24 @@ const PREVIEWED_ADDRESSES: usize = 10_000;
 /// What is told to metrics about each message.
 pub trait HouseObserver: Send + Sync {
     /// A message was answered 250.
-    fn stored(&self, analysis: &Analysis, committed: &Committed);
+    fn stored(&self, tally: &Tally, committed: &Committed);
+}
+
+/// What metrics count of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tally {
+    /// What the message is.
+    pub kind: Kind,
+    /// Class and category of each recipient that has them.
+    pub verdicts: Vec<(Class, Option<Category>)>,
+}
+
+impl Tally {
+    fn of(analysis: &Analysis) -> Self {
+        let recipients = analysis.recipients.iter();
+        let verdicts = recipients.filter_map(|r| Some((r.class?, r.category))).collect();
+        Self { kind: analysis.kind, verdicts }
+    }
 }
 
 /// Everything behind the doors.
@@ -109,13 +126,13 @@ impl House {
         reply: impl FnOnce(Result<Committed, LedgerError>) + Send + 'static,
     ) -> Result<(), LedgerError> {
         let event = self.evidence(data, envelope, peer);
-        let analysis = event.analysis.clone();
+        let tally = event.analysis.as_ref().map(Tally::of);
         let observer = Arc::clone(&self.observer);
         self.committer.submit(
             event,
             Box::new(move |outcome| {
-                if let (Ok(committed), Some(analysis)) = (&outcome, &analysis) {
-                    observer.stored(analysis, committed);
+                if let (Ok(committed), Some(tally)) = (&outcome, &tally) {
+                    observer.stored(tally, committed);
                 }
                 reply(outcome);
             }),

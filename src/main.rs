@@ -17,6 +17,10 @@ use bounced::service::Service;
 use bounced::verp::Verp;
 use serde_json::{Value, json};
 
+/// glibc's allocator keeps twice what messages of many sizes on many threads really hold.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     ExitCode::from(cli::run(std::env::args_os(), &House))
 }

@@ -76,7 +76,7 @@ impl<'x> Message<'x> {
                 continue;
             }
             if part.is("text/html") {
-                html = html.or_else(|| Some(self.text(part)));
+                html = html.or(Some(part));
             } else if part.is_human_text() {
                 let text = self.text(part);
                 if text.trim().is_empty() {
@@ -90,7 +90,8 @@ impl<'x> Message<'x> {
                 break;
             }
         }
-        plain.or_else(|| html.map(Cow::Borrowed)).unwrap_or_default()
+        // HTML costs most to read, and mostly says what the plain text said.
+        plain.or_else(|| html.map(|part| Cow::Borrowed(self.text(part)))).unwrap_or_default()
     }
 }
 

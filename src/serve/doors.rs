@@ -9,8 +9,7 @@ use tokio::sync::oneshot;
 use super::admission::Peer;
 use super::driver::Receiver;
 use super::metrics::{Change, Handshake, Metrics, Outcome as Ended, Rejection as Refused};
-use crate::event::Analysis;
-use crate::house::{House, HouseObserver};
+use crate::house::{House, HouseObserver, Tally};
 use crate::ledger::{Committed, LedgerError};
 use crate::mail::Timestamp;
 use crate::smtp::{
@@ -71,16 +70,14 @@ pub struct Counter {
 }
 
 impl HouseObserver for Counter {
-    fn stored(&self, analysis: &Analysis, committed: &Committed) {
-        self.metrics.message_stored(analysis.kind);
+    fn stored(&self, tally: &Tally, committed: &Committed) {
+        self.metrics.message_stored(tally.kind);
         if committed.duplicate {
             self.metrics.duplicate();
             return;
         }
-        for recipient in &analysis.recipients {
-            if let Some(class) = recipient.class {
-                self.metrics.verdict(class, recipient.category);
-            }
+        for (class, category) in &tally.verdicts {
+            self.metrics.verdict(*class, *category);
         }
         for decision in &committed.decisions {
             match (decision.from.as_str(), decision.to.as_str()) {
