@@ -120,7 +120,8 @@ impl Pipeline {
         for recipient in &report.recipients {
             near.extend(recipient.address.clone());
             let named = [&recipient.original_recipient, &recipient.final_recipient];
-            near.extend(named.into_iter().flatten().filter_map(|n| Address::parse(n)));
+            let others = named.into_iter().flatten().filter_map(|n| Address::parse(n));
+            near.extend(others.filter(|a| recipient.address.as_ref() != Some(a)));
         }
         near.extend(report.original.to.iter().filter_map(|to| Address::parse(to)));
         let failed = message.headers().text("x-failed-recipients").unwrap_or_default();

@@ -28,13 +28,13 @@ pub fn recognise(message: &Message<'_>) -> Report {
     if let Some(report) = delivery_status(message, text).or_else(|| quoted(message, &human)) {
         return report;
     }
-    if let Some(report) = answers::recognise(message, &human) {
-        return report;
-    }
+    let signs = match answers::read(message, &human) {
+        Ok(report) => return report,
+        Err(signs) => signs,
+    };
     let lower = text.to_ascii_lowercase();
     let from = message.headers().lower("from");
     let subject = message.headers().lower("subject");
-    let signs = answers::bounce_signs(message, &human);
     let notice =
         Notice { message, text, lower: &lower, from: &from, subject: &subject, signs: &signs };
     if let Some(report) = forwarded(message, &human, &signs) {
@@ -164,14 +164,17 @@ fn quoted(message: &Message<'_>, human: &str) -> Option<Report> {
 /// Fills in actions that are missing and derives the kind of the whole report: one failed
 /// recipient makes it a failure.
 fn settle_actions(report: &mut Report, message: &Message<'_>, human: &str) {
-    let subject = message.headers().lower("subject");
-    let delayed_words = subject.contains("delay")
-        || subject.contains("warning")
-        || formats::says_delayed(&human.to_ascii_lowercase());
+    // Asked for only where a report leaves its Action out.
+    let delayed_words = || {
+        let subject = message.headers().lower("subject");
+        subject.contains("delay")
+            || subject.contains("warning")
+            || formats::says_delayed(&human.to_ascii_lowercase())
+    };
     for recipient in &mut report.recipients {
-        let action = recipient.action.unwrap_or(match recipient.status {
+        let action = recipient.action.unwrap_or_else(|| match recipient.status {
             Some(s) if s.class == 2 => Action::Delivered,
-            Some(s) if s.class == 4 && delayed_words => Action::Delayed,
+            Some(s) if s.class == 4 && delayed_words() => Action::Delayed,
             _ => Action::Failed,
         });
         recipient.action = Some(action);

@@ -48,8 +48,10 @@ impl Answer {
     }
 }
 
-/// Recognises an answer; None when the message is a bounce, or anything else.
-pub fn recognise(message: &Message<'_>, human_text: &str) -> Option<Report> {
+/// Recognises an answer. Otherwise (the message is a bounce, or anything else) gives what says
+/// that it is a notice of a failed or delayed delivery, in words; empty when nothing does. The
+/// recogniser of last resort must not take other mail for a bounce.
+pub fn read(message: &Message<'_>, human_text: &str) -> Result<Report, Vec<&'static str>> {
     let reading = Reading::new(message, human_text);
     let signs = reading.signs();
     let answer = challenge::judge(&reading, &signs)
@@ -57,12 +59,19 @@ pub fn recognise(message: &Message<'_>, human_text: &str) -> Option<Report> {
         .or_else(|| automatic::judge(&reading, &signs))
         .or_else(|| request::unsubscribe(message, &reading, &signs))
         .or_else(|| request::subscribe(&reading, &signs))
-        .or_else(|| request::address_change(&reading, &signs))?;
-    Some(report(message, &reading, answer))
+        .or_else(|| request::address_change(&reading, &signs));
+    match answer {
+        Some(answer) => Ok(report(message, &reading, answer)),
+        None => Err(signs.labels),
+    }
 }
 
-/// What says that a message is a notice of a failed or delayed delivery, in words; empty when
-/// nothing does. For the recogniser of last resort, which must not take other mail for a bounce.
+/// The answer that a message is; None when it is a bounce, or anything else.
+pub fn recognise(message: &Message<'_>, human_text: &str) -> Option<Report> {
+    read(message, human_text).ok()
+}
+
+/// What says that a message is a notice of delivery; see [`read`].
 pub fn bounce_signs(message: &Message<'_>, human_text: &str) -> Vec<&'static str> {
     Reading::new(message, human_text).signs().labels
 }
