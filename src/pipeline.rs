@@ -1,4 +1,4 @@
-//! The straight line from octets to evidence. Read [`analyse`] from top to bottom: each arrow of
+//! The straight line from octets to evidence. Read [`Pipeline::analyse`] from top to bottom: each arrow of
 //! the house is one call with one typed value.
 //!
 //! Nothing here fails: a message that nobody understands is `other`, kept and counted, and

@@ -50,7 +50,9 @@ fn steers(c: char) -> bool {
 
 /// One aligned row: indentation, name, value.
 pub fn row(out: &mut dyn Write, indent: usize, name: &str, value: &str) -> std::io::Result<()> {
-    writeln!(out, "{:indent$}{name:COLUMN$}{}", "", visible(value))
+    // A name that fills its column is still parted from its value.
+    let gap = if name.len() >= COLUMN { " " } else { "" };
+    writeln!(out, "{:indent$}{name:COLUMN$}{gap}{}", "", visible(value))
 }
 
 /// A JSON value as an outline: `name  value`, objects and lists indented. Null and empty values

@@ -105,7 +105,7 @@ fn sells(notice: &Notice<'_, '_>) -> bool {
     let text = super::rows::head(notice.lower);
     let goods = |w: &&str| text.contains(*w) || notice.subject.contains(*w);
     let mail = ["mailbox", "user unknown", "smtp", "returned mail", "rcpt to", "postfach"];
-    GOODS.iter().any(|w| goods(&w)) && !mail.iter().any(|w| text.contains(w))
+    GOODS.iter().any(goods) && !mail.iter().any(|w| text.contains(w))
 }
 
 /// What list programs tell owners about their members' bounces.
