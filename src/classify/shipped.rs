@@ -21,6 +21,7 @@ pub(super) const SHIPPED: &[(&str, &str)] = &[
     ("70-refused.toml", include_str!("rules/70-refused.toml")),
     ("80-generic.toml", include_str!("rules/80-generic.toml")),
     ("82-languages.toml", include_str!("rules/82-languages.toml")),
+    ("84-notices.toml", include_str!("rules/84-notices.toml")),
     ("90-iana.toml", include_str!("rules/90-iana.toml")),
     ("92-weak-words.toml", include_str!("rules/92-weak-words.toml")),
     ("95-vague-codes.toml", include_str!("rules/95-vague-codes.toml")),
