@@ -21,6 +21,7 @@ use crate::ledger::{Committed, Ledger, LedgerError};
 use crate::mail::{Address, EnhancedStatus, Timestamp};
 use crate::pipeline::{Pipeline, Received, judge_reply};
 use crate::policy::{self, Clock, Reader, Selection, Standing, State};
+use crate::raw::RawStore;
 use crate::report::{Attribution, Kind, Original};
 use crate::service::{
     ImportEntry, ImportOutcome, InBand, ListPage, ListQuery, Lookup, Overview, ResultsOutcome,
@@ -68,6 +69,7 @@ pub struct House {
     observer: Arc<dyn HouseObserver>,
     clock: Mutex<Clock>,
     started: Instant,
+    raw: Option<Arc<RawStore>>,
 }
 
 impl House {
@@ -82,7 +84,26 @@ impl House {
         let last = reader.latest(&*ledger).ok().flatten();
         let clock = Mutex::new(Clock::start(Timestamp::now(), Duration::ZERO, last));
         let started = Instant::now();
-        Self { pipeline, ledger, committer, reader, observer, clock, started }
+        Self { pipeline, ledger, committer, reader, observer, clock, started, raw: None }
+    }
+
+    /// Keeps raw messages, too.
+    pub fn with_raw(self, raw: RawStore) -> Self {
+        Self { raw: Some(Arc::new(raw)), ..self }
+    }
+
+    /// Writes the message down for people, when `journal.raw` says so. Gives what is to be taken
+    /// back when the message is not stored under this id.
+    fn keep_raw(&self, event: &Event, data: &[u8]) -> Option<(Arc<RawStore>, String)> {
+        let raw = self.raw.as_ref()?;
+        let kind = event.analysis.as_ref().map_or(Kind::Other, |a| a.kind);
+        if !raw.wants(kind) {
+            return None;
+        }
+        if let Err(error) = raw.keep(&event.id, data, event.received_at) {
+            tracing::warn!(id = event.id, %error, "the raw message cannot be kept; its event is");
+        }
+        Some((Arc::clone(raw), event.id.clone()))
     }
 
     /// The time that expiry counts by: after a jump of the wall clock nothing expires until an
@@ -128,11 +149,17 @@ impl House {
         let event = self.evidence(data, envelope, peer);
         let tally = event.analysis.as_ref().map(Tally::of);
         let observer = Arc::clone(&self.observer);
+        let raw = self.keep_raw(&event, data);
         self.committer.submit(
             event,
             Box::new(move |outcome| {
                 if let (Ok(committed), Some(tally)) = (&outcome, &tally) {
                     observer.stored(tally, committed);
+                }
+                if let Some((raw, id)) = raw
+                    && outcome.as_ref().map_or(true, |committed| committed.id != id)
+                {
+                    raw.drop_again(&id);
                 }
                 reply(outcome);
             }),

@@ -9,7 +9,7 @@
 //! | 0, words | [`mail`], [`event`] |
 //! | 1, protocol | [`smtp`], [`message`] |
 //! | 2, meaning | [`report`], [`classify`], [`policy`], [`verp`] |
-//! | 3, durability | [`journal`], [`store`], behind [`ledger`]; [`committer`] |
+//! | 3, durability | [`journal`], [`store`], behind [`ledger`]; [`committer`], [`raw`] |
 //! | between | [`pipeline`] and [`house`] join the floors; [`service`] is what the outside may ask |
 //! | 4, outside | [`serve`] (tokio), [`web`], [`cli`] |
 //!
@@ -33,6 +33,7 @@ pub mod message;
 pub mod pipeline;
 pub mod policy;
 pub mod preflight;
+pub mod raw;
 pub mod report;
 pub mod serve;
 pub mod service;

@@ -268,6 +268,9 @@ fn an_unreadable_report_is_kept_and_suppresses_nobody() {
     let events = service.events();
     let message = events.iter().find(|e| e["type"] == "message").expect("it is kept");
     assert_eq!(message["kind"], "other");
+    let raw = format!("raw/{}.eml", message["id"].as_str().expect("an id"));
+    let kept = std::fs::read(service.dir.path().join("data").join(raw)).expect("kept as it came");
+    assert!(kept.starts_with(b"\x01\x02 what?"), "{kept:?}");
     assert_eq!(service.get("/v1/suppressions/user@example.com").expect("it answers").0, 404);
     let (_, metrics) = service.get("/metrics").expect("it answers");
     assert!(metrics.contains("bounced_messages_total{kind=\"other\"} 1"), "{metrics}");

@@ -30,6 +30,7 @@ use crate::mail::Timestamp;
 use crate::pipeline::Pipeline;
 use crate::policy::{Policy, PolicyFold, PolicyTable};
 use crate::preflight;
+use crate::raw::RawStore;
 use crate::service::ServiceError;
 use crate::smtp::{self, Budget, Dialect, Limits, OurDomains};
 use crate::store::{self, SledLedger};
@@ -100,7 +101,10 @@ pub fn house(config: &Config, metrics: Arc<Metrics>) -> Result<House> {
     };
     let committer = Committer::start(Arc::clone(&ledger), committer::Options::default(), observe)
         .context("the committer cannot be started")?;
-    let house = House::new(pipeline, ledger, committer, Arc::new(Counter { metrics }));
+    let raw = RawStore::open(&config.data_dir, &config.journal, Timestamp::now())
+        .context("the folder of raw messages cannot be used; see journal.raw")?;
+    let house =
+        House::new(pipeline, ledger, committer, Arc::new(Counter { metrics })).with_raw(raw);
     Ok(house)
 }
 
