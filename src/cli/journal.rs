@@ -49,11 +49,27 @@ fn events(
     }
 }
 
+/// Messages that say the same, but for addresses, hosts, numbers and ids.
 struct Wording {
+    template: String,
     count: u64,
-    sample: String,
+    first_seen: Timestamp,
+    last_seen: Timestamp,
+    samples: Vec<String>,
     by: String,
     id: String,
+}
+
+impl Wording {
+    fn add(&mut self, said: &str, at: Timestamp) {
+        self.count += 1;
+        self.first_seen = self.first_seen.min(at);
+        self.last_seen = self.last_seen.max(at);
+        let sample = redacted(said);
+        if self.samples.len() < SAMPLES && !self.samples.contains(&sample) {
+            self.samples.push(sample);
+        }
+    }
 }
 
 pub(super) fn unknown(
@@ -72,28 +88,45 @@ pub(super) fn unknown(
             }
             let said = recipient.diagnostic.as_deref().unwrap_or_default();
             let key = normalised(said);
-            if let Some(wording) = wordings.get_mut(&key) {
-                wording.count += 1;
-            } else if wordings.len() < MAX_WORDINGS {
-                let by = recipient.remote_mta.clone().or(analysis.reporting_mta.clone());
-                let sample = said.chars().take(WORDING).collect();
-                let by = by.unwrap_or_default();
-                wordings.insert(key, Wording { count: 1, sample, by, id: event.id.clone() });
-            } else {
+            if wordings.len() >= MAX_WORDINGS && !wordings.contains_key(&key) {
                 beyond += 1;
+                continue;
             }
+            let at = event.received_at;
+            let wording = wordings.entry(key).or_insert_with_key(|template| Wording {
+                template: template.clone(),
+                count: 0,
+                first_seen: at,
+                last_seen: at,
+                samples: Vec::new(),
+                by: recipient
+                    .remote_mta
+                    .clone()
+                    .or(analysis.reporting_mta.clone())
+                    .unwrap_or_default(),
+                id: event.id.clone(),
+            });
+            wording.add(said, at);
         }
     })?;
     let mut sorted: Vec<Wording> = wordings.into_values().collect();
     // The map's order decides between equals, so the same journal prints the same.
     sorted.sort_by_key(|wording| std::cmp::Reverse(wording.count));
-    for Wording { count, sample, by, id } in sorted.iter().take(args.limit) {
+    for Wording { template, count, first_seen, last_seen, samples, by, id } in
+        sorted.iter().take(args.limit)
+    {
         if args.json {
-            let line = json!({"count": count, "sample": sample, "by": by, "event": id});
+            let line = json!({"count": count, "template": template, "first_seen": first_seen,
+                "last_seen": last_seen, "samples": samples, "by": by, "event": id});
             writeln!(console.out, "{line}")?;
-        } else {
-            writeln!(console.out, "{count:>7}  {}  ({by}, {id})", print::visible(sample))?;
+            continue;
         }
+        writeln!(console.out, "{count:>7}  {}", print::visible(template))?;
+        for sample in samples {
+            writeln!(console.out, "           {}", print::visible(sample))?;
+        }
+        let by = print::visible(by);
+        writeln!(console.out, "           {first_seen} to {last_seen}, first from {by} in {id}")?;
     }
     remark(console, unread, beyond);
     Ok(Answer::yes_if(!sorted.is_empty()))
@@ -108,20 +141,30 @@ fn remark(console: &mut Console<'_>, unread: u64, beyond: u64) {
     }
 }
 
-/// One wording for many messages: addresses, numbers and ids are what differs.
+/// One wording for many messages: addresses, hosts, numbers and ids are what differs.
 fn normalised(text: &str) -> String {
     let mut words = Vec::new();
     for word in text.split_whitespace() {
         let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
-        if word.contains('@') {
-            words.push("@".to_string());
-        } else if bare.len() >= 8 && bare.chars().any(|c| c.is_ascii_digit()) {
-            words.push("#".to_string());
+        let digits = bare.bytes().filter(u8::is_ascii_digit).count();
+        let host = bare.split('.').filter(|label| !label.is_empty()).count() > 2;
+        words.push(if word.contains('@') {
+            "<address>".to_string()
+        } else if bare.len() >= 8 && digits > 0 {
+            "<id>".to_string()
+        } else if host && digits < bare.len() / 2 {
+            "<host>".to_string()
         } else {
-            words.push(word.to_lowercase());
-        }
+            word.to_lowercase()
+        });
     }
     words.join(" ").chars().take(WORDING).collect()
+}
+
+/// A wording as it was said, without addresses: it is shown to people who write rules.
+fn redacted(text: &str) -> String {
+    let words = text.split_whitespace().map(|w| if w.contains('@') { "<address>" } else { w });
+    words.collect::<Vec<_>>().join(" ").chars().take(WORDING).collect()
 }
 
 #[derive(Default)]
