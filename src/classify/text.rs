@@ -35,7 +35,10 @@ pub fn fold(text: &str, out: &mut String) {
         if byte.is_ascii_digit() && out.ends_with(' ') {
             let rest = bytes.get(at..).unwrap_or_default();
             if let Some(prefix) = ReplyPrefix::read(rest) {
+                // Gmail writes `554 554 5.7.0`: the second one brings the status.
+                let news = status.is_none() && prefix.status.is_some() && !dashed;
                 let repeated = reply == Some(prefix.code)
+                    && !news
                     && (prefix.dash || prefix.status.is_some() || dashed);
                 dashed |= prefix.dash;
                 reply = reply.or(Some(prefix.code));
@@ -202,6 +205,16 @@ pub fn codes(folded: &str) -> Codes {
             continue;
         }
         let rest = bytes.get(at..).unwrap_or_default();
+        // `554 4.4.7 expired ... <421 4.4.2 timed out>`: the reply of the last attempt says more
+        // than that time ran out.
+        if found.status.is_some_and(|s| (s.subject, s.detail) == (4, 7))
+            && reply_code_at(rest).is_some()
+            && let Some((status, n)) = status_follows(rest)
+        {
+            found.status = Some(status);
+            at += n;
+            continue;
+        }
         if let Some(code) = reply_code_at(rest).filter(|_| found.reply.is_none()) {
             let after = rest.get(3).copied().unwrap_or(b' ');
             let follows = status_follows(rest);
@@ -353,6 +366,29 @@ mod tests {
             let codes = codes(&folded);
             assert_eq!(codes.reply.map(ReplyCode::value), reply, "{text}");
             assert_eq!(codes.status.map(|s| s.to_string()).as_deref(), status, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_code_of_the_last_attempt_counts() {
+        for (text, reply, status) in [
+            (
+                "554 4.4.7 Message expired: unable to deliver.<421 4.4.2 Connection timed out>",
+                554,
+                "4.4.2",
+            ),
+            (
+                "The error that the other server returned was: 554 554 5.7.0 Header error",
+                554,
+                "5.7.0",
+            ),
+            ("550 4.4.7 QUEUE.Expired; message expired", 550, "4.4.7"),
+        ] {
+            let mut folded = String::new();
+            fold(text, &mut folded);
+            let found = codes(&folded);
+            assert_eq!(found.reply.map(crate::mail::ReplyCode::value), Some(reply), "{folded}");
+            assert_eq!(found.status.map(|s| s.to_string()).as_deref(), Some(status), "{folded}");
         }
     }
 }
