@@ -124,6 +124,9 @@ fn samples_mean_what_their_expectation_says() {
                 expect_path.display()
             ));
         }
+        if !expect.contains("\nkind: ") {
+            failures.push(format!("{}: it expects no kind", expect_path.display()));
+        }
         for wrong in differences(&expect, &analysis) {
             failures.push(format!("{}: {wrong}", path.display()));
         }
