@@ -272,7 +272,8 @@ fn flipped_octets_in_sled_never_change_the_state() {
         drop(ledger);
         rebuilt += usize::from(!file.exists());
     }
-    assert!(rebuilt > 5, "only {rebuilt} of 16 changes were found: were they real?");
+    // How many octets were live is up to sled; that none was found would be our fault.
+    assert!(rebuilt > 0, "none of 16 changes was found: were they real?");
 }
 
 #[test]
