@@ -168,6 +168,29 @@ pub struct Event {
     pub decisions: Vec<Decision>,
 }
 
+impl Event {
+    /// A record that says nothing yet, without its place in the journal.
+    pub fn new(event_type: EventType, id: String, received_at: Timestamp) -> Self {
+        Self {
+            seq: 0,
+            id,
+            event_type,
+            received_at,
+            peer: None,
+            envelope: None,
+            attribution: None,
+            scope: None,
+            campaign: None,
+            token: None,
+            digest: None,
+            analysis: None,
+            act: None,
+            result: None,
+            decisions: Vec::new(),
+        }
+    }
+}
+
 /// Something done by hand or by the program itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "kebab-case")]

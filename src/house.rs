@@ -6,7 +6,7 @@
 //! and randomness are read here and nowhere below.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,9 @@ const EXPLAINED_EVENTS: usize = 100;
 const LISTED_ROWS: usize = 20_000;
 /// How long an operation waits for its commit.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(60);
+/// Events of one import or batch of results that wait at once: the committer's queue is shared
+/// with SMTP, so they take a part of it.
+const QUEUED_AT_ONCE: usize = 1_000;
 /// Addresses that a dry run names.
 const PREVIEWED_ADDRESSES: usize = 10_000;
 
@@ -200,15 +203,14 @@ impl House {
     /// Commits one event and waits for it.
     fn commit(&self, mut event: Event) -> Result<Committed, ServiceError> {
         event.received_at = self.now();
-        let (answer, waiting) = sync_channel(1);
-        let reply = Box::new(move |outcome| {
-            let _ = answer.send(outcome);
-        });
-        self.committer.submit(event, reply).map_err(trouble)?;
-        match waiting.recv_timeout(COMMIT_PATIENCE) {
-            Ok(outcome) => outcome.map_err(trouble),
-            Err(_) => Err(ServiceError::Busy("the commit did not end in time".to_string())),
-        }
+        awaited(&self.queue(event)?)
+    }
+
+    /// Hands one event to the committer; its answer comes through the channel.
+    fn queue(&self, event: Event) -> Result<Receipt, ServiceError> {
+        let (reply, receipt) = reply_to_channel();
+        self.committer.submit(event, Box::new(reply)).map_err(trouble)?;
+        Ok(receipt)
     }
 
     fn standing(
@@ -364,14 +366,8 @@ impl Service for House {
                 until: imported.until,
             });
             event.received_at = now;
-            let (answer, receipt) = sync_channel(1);
-            let reply = Box::new(move |committed| {
-                let _ = answer.send(committed);
-            });
-            self.committer.submit(event, reply).map_err(trouble)?;
-            waiting.push(receipt);
-            // The queue of the committer is shared with SMTP: an import takes a part of it.
-            if waiting.len() >= 1_000 {
+            waiting.push(self.queue(event)?);
+            if waiting.len() >= QUEUED_AT_ONCE {
                 outcome.suppressed += drain(&mut waiting)?;
             }
         }
@@ -421,15 +417,9 @@ impl Service for House {
         envelope: Envelope,
         peer: Option<String>,
     ) -> Result<Value, ServiceError> {
-        let (answer, waiting) = sync_channel(1);
-        let reply = move |outcome| {
-            let _ = answer.send(outcome);
-        };
+        let (reply, receipt) = reply_to_channel();
         self.take_in(&data, envelope, peer, reply).map_err(trouble)?;
-        let committed = waiting
-            .recv_timeout(COMMIT_PATIENCE)
-            .map_err(|_| ServiceError::Busy("the commit did not end in time".to_string()))?
-            .map_err(trouble)?;
+        let committed = awaited(&receipt)?;
         let line = self.ledger.journal(committed.seq, 1).map_err(trouble)?.into_iter().next();
         match line.filter(|(seq, _)| *seq == committed.seq) {
             Some((_, line)) => serde_json::from_str(&line)
@@ -464,13 +454,8 @@ impl Service for House {
                     continue;
                 }
             };
-            let (answer, receipt) = sync_channel(1);
-            let reply = Box::new(move |committed| {
-                let _ = answer.send(committed);
-            });
-            self.committer.submit(event, reply).map_err(trouble)?;
-            waiting.push(receipt);
-            if waiting.len() >= 1_000 {
+            waiting.push(self.queue(event)?);
+            if waiting.len() >= QUEUED_AT_ONCE {
                 outcome.stored += drain(&mut waiting)?;
             }
         }
@@ -611,16 +596,32 @@ fn result_event(rules: &RuleSet, result: InBand) -> Result<Event, ServiceError> 
     })
 }
 
-/// Waits for commits of an import; gives how many there were.
-fn drain(
-    waiting: &mut Vec<std::sync::mpsc::Receiver<Result<Committed, LedgerError>>>,
-) -> Result<u64, ServiceError> {
+/// Where the committer's answer to one event arrives.
+type Receipt = Receiver<Result<Committed, LedgerError>>;
+
+/// A reply for the committer, and where what it is told arrives.
+fn reply_to_channel() -> (impl FnOnce(Result<Committed, LedgerError>) + Send + 'static, Receipt) {
+    let (answer, receipt) = sync_channel(1);
+    let reply = move |outcome| {
+        // Whoever asked may have lost patience.
+        let _ = answer.send(outcome);
+    };
+    (reply, receipt)
+}
+
+/// Waits for one commit.
+fn awaited(receipt: &Receipt) -> Result<Committed, ServiceError> {
+    match receipt.recv_timeout(COMMIT_PATIENCE) {
+        Ok(outcome) => outcome.map_err(trouble),
+        Err(_) => Err(ServiceError::Busy("the commit did not end in time".to_string())),
+    }
+}
+
+/// Waits for the commits of a batch; gives how many there were.
+fn drain(waiting: &mut Vec<Receipt>) -> Result<u64, ServiceError> {
     let mut done = 0;
     for receipt in waiting.drain(..) {
-        let committed = receipt.recv_timeout(COMMIT_PATIENCE);
-        committed
-            .map_err(|_| ServiceError::Busy("the commit did not end in time".to_string()))?
-            .map_err(trouble)?;
+        awaited(&receipt)?;
         done += 1;
     }
     Ok(done)
@@ -722,25 +723,9 @@ fn act_event(act: Act) -> Event {
     Event { peer, act: Some(act), ..blank(EventType::Act) }
 }
 
+/// An event with an id of its own; its time is set when it is committed.
 fn blank(event_type: EventType) -> Event {
-    Event {
-        seq: 0,
-        id: new_id(),
-        event_type,
-        // Set when it is committed.
-        received_at: Timestamp::default(),
-        peer: None,
-        envelope: None,
-        attribution: None,
-        scope: None,
-        campaign: None,
-        token: None,
-        digest: None,
-        analysis: None,
-        act: None,
-        result: None,
-        decisions: Vec::new(),
-    }
+    Event::new(event_type, new_id(), Timestamp::default())
 }
 
 fn unreadable(bytes: u64) -> Analysis {

@@ -86,10 +86,6 @@ impl Pipeline {
     pub fn evidence(&self, received: Received<'_>) -> Event {
         let analysed = self.analyse(received.data, &received.envelope.to, received.received_at);
         Event {
-            seq: 0,
-            id: received.id,
-            event_type: EventType::Message,
-            received_at: received.received_at,
             peer: received.peer,
             envelope: Some(received.envelope),
             attribution: Some(analysed.attribution),
@@ -98,9 +94,7 @@ impl Pipeline {
             token: analysed.token_id,
             digest: Some(analysed.digest),
             analysis: Some(analysed.analysis),
-            act: None,
-            result: None,
-            decisions: Vec::new(),
+            ..Event::new(EventType::Message, received.id, received.received_at)
         }
     }
 

@@ -79,6 +79,14 @@ pub fn policy(config: &Config) -> Result<Policy> {
     Ok(policy)
 }
 
+/// The tokens of a configuration; None when none are asked for.
+fn tokens(config: &Config) -> Result<Option<Tokens>> {
+    let Some(file) = &config.http.tokens_file else { return Ok(None) };
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("tokens_file {} cannot be read", file.display()))?;
+    Tokens::parse(&text).map(Some).map_err(|why| anyhow!("{}: {why}", file.display()))
+}
+
 /// The ledger of a configuration.
 pub fn ledger(config: &Config) -> Result<SledLedger> {
     let options = store::Options {
@@ -153,14 +161,7 @@ fn run(runtime: &Runtime, loaded: Loaded) -> Result<()> {
         None => None,
         Some(files) => Some(Arc::new(ReloadableTls::load(&files.cert, &files.key)?)),
     };
-    let tokens = match &config.http.tokens_file {
-        None => None,
-        Some(file) => {
-            let text = std::fs::read_to_string(file)
-                .with_context(|| format!("tokens_file {} cannot be read", file.display()))?;
-            Some(Tokens::parse(&text).map_err(|why| anyhow!("{}: {why}", file.display()))?)
-        }
-    };
+    let tokens = tokens(&config)?;
     let metrics = Arc::new(Metrics::new("sled"));
     let wanted = policy(&config)?;
     let house = Arc::new(house(&config, Arc::clone(&metrics))?);
@@ -320,12 +321,7 @@ fn reload(house: &House, file: Option<&std::path::Path>) -> Result<Option<Tokens
     let loaded = Config::load(file)?;
     preflight::check(&loaded.config, &loaded.origin)?;
     let (pipeline, policy) = (pipeline(&loaded.config)?, policy(&loaded.config)?);
-    let tokens = match &loaded.config.http.tokens_file {
-        None => None,
-        Some(file) => {
-            Some(Tokens::parse(&std::fs::read_to_string(file)?).map_err(|w| anyhow!("{w}"))?)
-        }
-    };
+    let tokens = tokens(&loaded.config)?;
     house.put_policy_in_force(&policy).map_err(|error| anyhow!("{error}"))?;
     house.replace_pipeline(pipeline);
     Ok(tokens)
