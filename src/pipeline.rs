@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::classify::{self, Advice, Class, Reason, RuleSet, Verdict};
+use crate::classify::{self, Advice, Category, Class, Reason, RuleSet, Verdict};
 use crate::event::{Analysis, Envelope, Event, EventType, RecipientVerdict};
 use crate::mail::{Address, Timestamp};
 use crate::message::Message;
@@ -234,7 +234,11 @@ fn verdict(kind: Kind, recipient: Recipient, verdict: Verdict) -> RecipientVerdi
         reason,
         class,
         class_code: class.map(Class::code),
-        category: reason.filter(|_| failed).map(Reason::category),
+        category: match reason {
+            // Still tried, beside others that failed: class 70, which is soft.
+            Some(_) if delayed && kind == Kind::Failure => Some(Category::Soft),
+            reason => reason.filter(|_| failed).map(Reason::category),
+        },
         advice,
         rule: judged.then_some(verdict.rule),
         rule_at: judged.then_some(verdict.rule_at),

@@ -63,6 +63,9 @@ fn lines(analysis: &Analysis) -> Vec<String> {
         if let Some(reason) = recipient.reason {
             out.push(format!("  reason: {reason}"));
         }
+        if let Some(category) = recipient.category {
+            out.push(format!("  category: {category}"));
+        }
     }
     out
 }

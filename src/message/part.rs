@@ -129,6 +129,8 @@ impl<'x> Part<'x> {
             .charset
             .as_deref()
             .filter(|c| !is_utf8_or_ascii(c))
+            // ISO-2022-JP has no octet above 127: such a text was converted, its label was not.
+            .filter(|c| !c.eq_ignore_ascii_case("iso-2022-jp") || octets.is_ascii())
             .and_then(|c| charset_decoder(c.as_bytes()));
         let text = match (octets, decoder) {
             (octets, Some(decoder)) => Cow::Owned(decoder(&octets)),

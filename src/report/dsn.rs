@@ -226,9 +226,11 @@ fn split_field(line: &str) -> Option<(&str, &str)> {
     valid.then_some((name, value))
 }
 
-/// `Diagnostic-Code` without its type (`smtp;`, `X-Postfix;`).
+/// `Diagnostic-Code` without its type (`smtp;`, `X-Postfix;`). `x-unix` stays: it says that a
+/// delivery program spoke, where the same words of a server mean something else.
 fn diagnostic(value: &str) -> &str {
     match value.split_once(';') {
+        Some((kind, _)) if kind.trim().eq_ignore_ascii_case("x-unix") => value.trim(),
         Some((kind, rest))
             if kind.trim().len() <= 24
                 && kind

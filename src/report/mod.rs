@@ -125,15 +125,30 @@ fn delivery_status(message: &Message<'_>, human: &str) -> Option<Report> {
     report.recipients = fields.recipients;
     settle_actions(&mut report, message, human);
     report.original = original::find(message, human);
+    let alone = report.recipients.len() == 1;
     for recipient in &mut report.recipients {
-        let said = paragraph_about(human, recipient.address.as_ref().map(|a| a.as_str()));
+        let (before, said) = paragraph_about(human, recipient.address.as_ref().map(|a| a.as_str()));
         if recipient.diagnostic.is_empty() && crate::mail::EnhancedStatus::find(said).is_some() {
             // OpenSMTPD says in words what its fields leave out.
             recipient.diagnostic = bounded_words(said);
         }
-        recipient.remarks = bounded_words(&format!("{} {said}", recipient.remarks));
+        // The sentence above the only address is about it, too.
+        let before = if alone { before } else { "" };
+        recipient.remarks = bounded_words(&format!("{} {said} {before}", recipient.remarks));
+        add_stage(recipient);
     }
     Some(report)
+}
+
+/// Postfix tells only people at which command the server refused. "Unknown user" behind the whole
+/// message is what some receivers say when the reader's own filter refuses it.
+fn add_stage(recipient: &mut Recipient) {
+    const STAGE: &str = "(in reply to end of DATA command)";
+    let refused = !recipient.diagnostic.is_empty() && !recipient.diagnostic.contains(STAGE);
+    if refused && recipient.remarks.contains(STAGE) {
+        recipient.diagnostic.push(' ');
+        recipient.diagnostic.push_str(STAGE);
+    }
 }
 
 /// A notice that a person forwarded in quotes (`> Final-Recipient: ...`), as `Fwd:` says.
@@ -189,11 +204,12 @@ fn settle_actions(report: &mut Report, message: &Message<'_>, human: &str) {
     };
 }
 
-/// The part of the human text that is about an address; all of it when the address is not there.
-fn paragraph_about<'t>(text: &'t str, address: Option<&str>) -> &'t str {
-    let Some(address) = address else { return text };
-    let Some(at) = text.find(address) else { return text };
-    let tail = text.get(at..).unwrap_or_default();
+/// The paragraph above an address in the human text, and the part that is about it; all of the
+/// text when the address is not there.
+fn paragraph_about<'t>(text: &'t str, address: Option<&str>) -> (&'t str, &'t str) {
+    let Some(at) = address.and_then(|address| text.find(address)) else { return ("", text) };
+    let (before, tail) = text.split_at(at);
+    let address = address.unwrap_or_default();
     // Up to the next recipient: a line that begins with another address.
     let mut offset = 0;
     for line in tail.split_inclusive('\n') {
@@ -205,7 +221,20 @@ fn paragraph_about<'t>(text: &'t str, address: Option<&str>) -> &'t str {
         }
         offset += line.len();
     }
-    tail.get(..offset).unwrap_or(tail)
+    (last_paragraph(before), tail.get(..offset).unwrap_or(tail))
+}
+
+/// The last lines above an address that no blank line parts.
+fn last_paragraph(text: &str) -> &str {
+    let text = text.trim_end_matches(['<', ' ', '\t']).trim_end();
+    let mut start = text.len();
+    for line in text.split_inclusive('\n').rev() {
+        if line.trim().is_empty() {
+            break;
+        }
+        start -= line.len();
+    }
+    text.get(start..).unwrap_or_default()
 }
 
 fn formats_first(line: &str) -> Option<String> {
