@@ -2,7 +2,8 @@
 //! bytes, in turn, on one core: `cargo bench --bench classify [-- DIR]`.
 //!
 //! Reads all messages of `../shared/corpus` (or DIR, or the repository's samples) into memory,
-//! measures rounds of A B A B and prints medians, their ratio and the slowest message.
+//! measures rounds of A B A B and prints medians, their ratio and the slowest message. With
+//! `BOUNCED_PROFILE=N` it only classifies all of them N times, for a profiler.
 
 use std::fs;
 use std::hint::black_box;
@@ -14,6 +15,10 @@ use bounced::classify::RuleSet;
 use bounced::mail::Timestamp;
 use bounced::pipeline::Pipeline;
 use bounced::verp::Verp;
+
+/// The allocator of the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ROUNDS: usize = 21;
 
@@ -42,6 +47,14 @@ fn main() {
     };
     println!("rules loaded in {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
 
+    if let Ok(rounds) = std::env::var("BOUNCED_PROFILE") {
+        for _ in 0..rounds.parse().expect("BOUNCED_PROFILE: a number of rounds") {
+            for (_, data) in &messages {
+                black_box(pipeline.analyse(data, &[], Timestamp::from_millis(0)));
+            }
+        }
+        return;
+    }
     let parser = mail_parser::MessageParser::default();
     let (mut parse, mut classify) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {

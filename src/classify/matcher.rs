@@ -103,13 +103,13 @@ impl Matcher {
     ) -> Option<usize> {
         let mut best = bound.unwrap_or(usize::MAX);
         let mut found = false;
-        let mut try_list = |list: &[u32]| {
+        let mut try_list = |list: &[u32], found_by_text: bool| {
             for index in list {
                 let index = *index as usize;
                 if index >= best {
                     break;
                 }
-                if rules.get(index).is_some_and(|rule| holds(&rule.when, facts)) {
+                if rules.get(index).is_some_and(|rule| holds(&rule.when, facts, found_by_text)) {
                     best = index;
                     found = true;
                     break;
@@ -118,19 +118,19 @@ impl Matcher {
         };
         if with_codes {
             if let Some(list) = facts.status.and_then(|s| self.by_status.get(&s)) {
-                try_list(list);
+                try_list(list, false);
             }
             if let Some(list) = facts.text_status.and_then(|s| self.by_status.get(&s)) {
-                try_list(list);
+                try_list(list, false);
             }
             if let Some(list) = facts.code.and_then(|c| self.by_code.get(&c.value())) {
-                try_list(list);
+                try_list(list, false);
             }
-            try_list(&self.rest);
+            try_list(&self.rest, false);
         }
         for hit in self.automaton.find_overlapping_iter(facts.text) {
             if let Some(list) = self.owners.get(hit.pattern().as_usize()) {
-                try_list(list);
+                try_list(list, true);
             }
         }
         found.then_some(best)
@@ -170,8 +170,10 @@ fn index_by_code(
     }
 }
 
-/// Whether all conditions hold; the cheap ones first.
-fn holds(when: &When, facts: &Facts<'_>) -> bool {
+/// Whether all conditions hold; the cheap ones first. What the automaton found (the longest piece,
+/// or one of the alternatives) is not looked for again.
+fn holds(when: &When, facts: &Facts<'_>, found_by_text: bool) -> bool {
+    let (one_piece, alternatives) = (when.text.len() == 1, when.text.is_empty());
     (when.code.is_empty() || when.code.iter().any(|code| code_holds(code, facts)))
         && (when.status.is_empty()
             || when.status.iter().any(|pattern| {
@@ -183,8 +185,10 @@ fn holds(when: &When, facts: &Facts<'_>) -> bool {
         && (when.action.is_empty() || facts.action.is_some_and(|a| when.action.contains(&a)))
         && (when.domain.is_empty() || when.domain.iter().any(|d| is_below(facts.domain, d)))
         && (when.host.is_empty() || when.host.iter().any(|host| host_holds(host, facts)))
-        && in_order(&when.text, facts.text)
-        && (when.any.is_empty() || when.any.iter().any(|piece| has(facts.text, piece)))
+        && ((found_by_text && one_piece) || in_order(&when.text, facts.text))
+        && (when.any.is_empty()
+            || (found_by_text && alternatives)
+            || when.any.iter().any(|piece| has(facts.text, piece)))
         && !when.not.iter().any(|piece| has(facts.text, piece))
 }
 

@@ -60,11 +60,27 @@ pub fn fold(text: &str, out: &mut String) {
                 status = status.or(Some(code));
             }
         }
-        at += push_folded(text, at, byte, out);
+        at += match plain_run(bytes, at) {
+            0 => push_folded(text, at, byte, out),
+            run => {
+                let start = out.len();
+                out.push_str(text.get(at..at + run).unwrap_or_default());
+                if let Some(added) = out.get_mut(start..) {
+                    added.make_ascii_lowercase();
+                }
+                run
+            }
+        };
     }
     if !out.ends_with(' ') {
         out.push(' ');
     }
+}
+
+/// Octets from here to the end of a run of printable ASCII: most of a text, copied whole.
+fn plain_run(bytes: &[u8], at: usize) -> usize {
+    let rest = bytes.get(at..).unwrap_or_default();
+    rest.iter().position(|b| !b.is_ascii_graphic()).unwrap_or(rest.len())
 }
 
 /// A piece of a rule in the form that [`fold`] gives to text; its outer blanks are kept.

@@ -38,12 +38,14 @@ pub fn recognise(message: &Message<'_>) -> Option<Report> {
 fn jmrp(message: &Message<'_>) -> Option<Report> {
     let headers = message.headers();
     let marked = message.parts().iter().find(|p| p.headers.has("x-hmxmroriginalrecipient"));
-    let staff = headers.addresses("from").iter().any(|a| {
-        a.local().eq_ignore_ascii_case("staff")
-            && matches!(a.domain(), "hotmail.com" | "outlook.com")
-    });
-    let subject = headers.lower("subject");
-    if marked.is_none() && !(staff && subject.starts_with("complaint about message from")) {
+    let from_staff = || {
+        headers.addresses("from").iter().any(|a| {
+            a.local().eq_ignore_ascii_case("staff")
+                && matches!(a.domain(), "hotmail.com" | "outlook.com")
+        })
+    };
+    let complains = || headers.lower("subject").starts_with("complaint about message from");
+    if marked.is_none() && !(complains() && from_staff()) {
         return None;
     }
     let mut report = Report::new(Kind::Complaint, "jmrp");

@@ -4,6 +4,8 @@
 //! without blank lines between groups or with too many, folded, with comments, in the wrong
 //! order. Several recipients give several entries. Does not judge.
 
+use std::borrow::Cow;
+
 use super::types::{Action, Recipient, StatusSource};
 use super::{addresses, bounded_words};
 use crate::mail::{EnhancedStatus, Timestamp};
@@ -55,21 +57,18 @@ pub fn read(text: &str) -> Fields {
             continue;
         }
         let after_blank = std::mem::take(&mut blank_before);
-        let name = name.to_ascii_lowercase();
-        if group.ends_before(&name, after_blank) {
-            group.close(&mut fields);
-        }
-        match name.as_str() {
-            "reporting-mta" => {
-                let host = addresses::without_type(&value).trim_matches(['<', '>', ' ']);
-                if fields.reporting_mta.is_none() && !host.is_empty() {
-                    fields.reporting_mta = Some(host.chars().take(255).collect());
-                }
+        if name.eq_ignore_ascii_case("reporting-mta") {
+            let host = addresses::without_type(&value).trim_matches(['<', '>', ' ']);
+            if fields.reporting_mta.is_none() && !host.is_empty() {
+                fields.reporting_mta = Some(host.chars().take(255).collect());
             }
-            "arrival-date" => {
-                fields.arrival_date = fields.arrival_date.or(Timestamp::parse_rfc5322(&value))
+        } else if name.eq_ignore_ascii_case("arrival-date") {
+            fields.arrival_date = fields.arrival_date.or(Timestamp::parse_rfc5322(&value));
+        } else if let Some((_, field)) = NAMES.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)) {
+            if group.ends_before(*field, after_blank) {
+                group.close(&mut fields);
             }
-            _ => group.take(&name, &value),
+            group.take(*field, value.trim());
         }
     }
     group.close(&mut fields);
@@ -81,59 +80,69 @@ pub fn read(text: &str) -> Fields {
 struct Group {
     recipient: Recipient,
     x_actual: Option<String>,
-    seen: Vec<&'static str>,
+    /// A bit for each field that it has.
+    seen: u8,
 }
 
-const GROUP_FIELDS: [&str; 7] = [
-    "original-recipient",
-    "final-recipient",
-    "x-actual-recipient",
-    "action",
-    "status",
-    "diagnostic-code",
-    "remote-mta",
+/// Fields of a recipient group.
+#[derive(Clone, Copy)]
+enum Field {
+    Original,
+    Final,
+    Actual,
+    Action,
+    Status,
+    Diagnostic,
+    Remote,
+}
+
+const NAMES: [(&str, Field); 7] = [
+    ("original-recipient", Field::Original),
+    ("final-recipient", Field::Final),
+    ("x-actual-recipient", Field::Actual),
+    ("action", Field::Action),
+    ("status", Field::Status),
+    ("diagnostic-code", Field::Diagnostic),
+    ("remote-mta", Field::Remote),
 ];
 
 impl Group {
+    const fn has(&self, field: Field) -> bool {
+        self.seen >> field as u8 & 1 == 1
+    }
+
     /// A new group begins with a recipient field once this group has what makes one; blank lines
     /// alone prove nothing, for some senders put one behind each field.
-    fn ends_before(&self, name: &str, after_blank: bool) -> bool {
-        let has = |field| self.seen.contains(&field);
-        match name {
-            "final-recipient" => {
-                has("final-recipient")
-                    || (after_blank
-                        && has("original-recipient")
-                        && (has("action") || has("status")))
+    fn ends_before(&self, field: Field, after_blank: bool) -> bool {
+        let told = self.has(Field::Action) || self.has(Field::Status);
+        match field {
+            Field::Final => {
+                self.has(Field::Final) || (after_blank && self.has(Field::Original) && told)
             }
-            "original-recipient" => {
-                has("original-recipient")
-                    || (after_blank && has("final-recipient") && (has("action") || has("status")))
+            Field::Original => {
+                self.has(Field::Original) || (after_blank && self.has(Field::Final) && told)
             }
-            "action" => has("action") && after_blank,
+            Field::Action => self.has(Field::Action) && after_blank,
             _ => false,
         }
     }
 
-    fn take(&mut self, name: &str, value: &str) {
-        let Some(known) = GROUP_FIELDS.iter().find(|f| **f == name) else { return };
-        if self.seen.contains(known) {
+    /// The first of each field counts.
+    fn take(&mut self, field: Field, value: &str) {
+        if self.has(field) {
             return;
         }
-        self.seen.push(known);
-        let value = value.trim();
+        self.seen |= 1 << field as u8;
         let kept =
             |text: &str| Some(text.chars().take(320).collect::<String>()).filter(|t| !t.is_empty());
-        match *known {
-            "original-recipient" => {
-                self.recipient.original_recipient = kept(addresses::without_type(value))
+        match field {
+            Field::Original => {
+                self.recipient.original_recipient = kept(addresses::without_type(value));
             }
-            "final-recipient" => {
-                self.recipient.final_recipient = kept(addresses::without_type(value))
-            }
-            "x-actual-recipient" => self.x_actual = kept(addresses::without_type(value)),
-            "action" => self.recipient.action = action(value),
-            "status" => {
+            Field::Final => self.recipient.final_recipient = kept(addresses::without_type(value)),
+            Field::Actual => self.x_actual = kept(addresses::without_type(value)),
+            Field::Action => self.recipient.action = action(value),
+            Field::Status => {
                 self.recipient.status = status(value);
                 self.recipient.status_source = self.recipient.status.map(|_| StatusSource::Field);
                 // `Status: 5.1.1 (user unknown)`: the words help when there is no diagnostic.
@@ -141,8 +150,8 @@ impl Group {
                     self.recipient.remarks = bounded_words(words.trim_end_matches(')'));
                 }
             }
-            "diagnostic-code" => self.recipient.diagnostic = bounded_words(diagnostic(value)),
-            "remote-mta" => {
+            Field::Diagnostic => self.recipient.diagnostic = bounded_words(diagnostic(value)),
+            Field::Remote => {
                 let host = addresses::without_type(value);
                 let host = host
                     .split([' ', '('])
@@ -151,13 +160,12 @@ impl Group {
                     .trim_matches(['<', '>', '[', ']']);
                 self.recipient.remote_mta = kept(host);
             }
-            _ => {}
         }
     }
 
     fn close(&mut self, fields: &mut Fields) {
         let group = std::mem::take(self);
-        if group.seen.is_empty() || fields.recipients.len() >= MAX_RECIPIENTS {
+        if group.seen == 0 || fields.recipients.len() >= MAX_RECIPIENTS {
             return;
         }
         let mut recipient = group.recipient;
@@ -168,8 +176,8 @@ impl Group {
         let all = || names.into_iter().flatten().filter_map(|name| addresses::in_field(name));
         recipient.address =
             all().find(|a| a.domain().contains(['.', '['])).or_else(|| all().next());
-        if recipient.address.is_none() && names.iter().all(|n| n.is_none()) && group.seen.len() < 2
-        {
+        let little = group.seen.count_ones() < 2;
+        if recipient.address.is_none() && names.iter().all(|n| n.is_none()) && little {
             return;
         }
         fields.recipients.push(recipient);
@@ -177,8 +185,8 @@ impl Group {
 }
 
 /// Field lines with their folds undone; `("", "")` stands for a blank line.
-fn unfold(text: &str) -> Vec<(&str, String)> {
-    let mut fields: Vec<(&str, String)> = Vec::new();
+fn unfold(text: &str) -> Vec<(&str, Cow<'_, str>)> {
+    let mut fields: Vec<(&str, Cow<'_, str>)> = Vec::with_capacity(16);
     let mut total = 0;
     for line in text.lines() {
         let line = line.trim_end();
@@ -187,15 +195,14 @@ fn unfold(text: &str) -> Vec<(&str, String)> {
             break;
         }
         if line.trim_start().is_empty() {
-            fields.push(("", String::new()));
+            fields.push(("", Cow::Borrowed("")));
             continue;
         }
         let field = (!line.starts_with([' ', '\t'])).then(|| split_field(line)).flatten();
         match (field, fields.last_mut()) {
-            (Some((name, value)), _) => fields.push((name, value.to_string())),
+            (Some((name, value)), _) => fields.push((name, Cow::Borrowed(value))),
             (None, Some((name, value))) if !name.is_empty() && value.len() < 8_000 => {
-                value.push(' ');
-                value.push_str(line.trim_start());
+                add_line(value, line);
             }
             // A continuation behind a blank line that does not belong there.
             (None, _) => {
@@ -205,13 +212,18 @@ fn unfold(text: &str) -> Vec<(&str, String)> {
                     && line.starts_with([' ', '\t'])
                     && value.len() < 8_000
                 {
-                    value.push(' ');
-                    value.push_str(line.trim_start());
+                    add_line(value, line);
                 }
             }
         }
     }
     fields
+}
+
+fn add_line(value: &mut Cow<'_, str>, line: &str) {
+    let value = value.to_mut();
+    value.push(' ');
+    value.push_str(line.trim_start());
 }
 
 /// `Name: value` with a name that a report field can have. `550: text` is no field.

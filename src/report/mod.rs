@@ -134,7 +134,9 @@ fn delivery_status(message: &Message<'_>, human: &str) -> Option<Report> {
         }
         // The sentence above the only address is about it, too.
         let before = if alone { before } else { "" };
-        recipient.remarks = bounded_words(&format!("{} {said} {before}", recipient.remarks));
+        for words in [said, before] {
+            add_words(&mut recipient.remarks, words);
+        }
         add_stage(recipient);
     }
     Some(report)
@@ -270,17 +272,36 @@ fn complete(report: &mut Report, notice: &Notice<'_, '_>) {
     }
 }
 
-/// Words for a record: white space folded, unprintable characters gone, 2,000 characters at most.
+/// Words for a record: white space folded, unprintable characters gone, 2,000 octets at most.
 pub fn bounded_words(text: &str) -> String {
-    let mut out = String::with_capacity(text.len().min(2_000));
-    for word in text.split_whitespace() {
-        if out.len() + word.len() > 2_000 {
+    let mut out = String::with_capacity(text.len().min(MAX_WORDS));
+    add_words(&mut out, text);
+    out
+}
+
+/// Octets of the words that a record keeps.
+const MAX_WORDS: usize = 2_000;
+
+/// Adds the words of a text to others, in the manner of [`bounded_words`].
+fn add_words(out: &mut String, text: &str) {
+    // Nearly all words are plain: those are copied whole.
+    for word in text.split(|c: char| c.is_ascii_whitespace()).filter(|w| !w.is_empty()) {
+        if out.len() + word.len() > MAX_WORDS {
             break;
         }
         if !out.is_empty() {
             out.push(' ');
         }
-        out.extend(word.chars().filter(|c| !is_unprintable(*c)));
+        if word.bytes().all(|b| b.is_ascii_graphic()) {
+            out.push_str(word);
+        } else {
+            let words = word.split_whitespace();
+            for (n, word) in words.enumerate() {
+                if n > 0 {
+                    out.push(' ');
+                }
+                out.extend(word.chars().filter(|c| !is_unprintable(*c)));
+            }
+        }
     }
-    out
 }

@@ -75,13 +75,13 @@ pub fn start_in_text(text: &str) -> Option<usize> {
     let mut said_something = false;
     for line in text.split_inclusive('\n') {
         let trimmed = line.trim_end();
-        let content = trimmed.trim_start_matches(['>', '|']).trim_start();
-        let quoted = content.len() != trimmed.len() && trimmed.starts_with(['>', '|']);
-        let name = content.split(':').next().unwrap_or_default();
-        let is_field = content.len() > name.len()
-            && !name.is_empty()
-            && name.len() < 60
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let quoted = trimmed.starts_with(['>', '|']);
+        let content = match quoted {
+            true => trimmed.trim_start_matches(['>', '|']).trim_start(),
+            false => trimmed.trim_start(),
+        };
+        let name = field_name(content);
+        let is_field = !name.is_empty();
         if is_field {
             run.get_or_insert(at);
             fields += 1;
@@ -102,6 +102,16 @@ pub fn start_in_text(text: &str) -> Option<usize> {
         at += line.len();
     }
     None
+}
+
+/// The name of a field line; empty when the line is none.
+fn field_name(line: &str) -> &str {
+    let octets = line.as_bytes().iter().take(59);
+    let length = octets.take_while(|b| b.is_ascii_alphanumeric() || **b == b'-').count();
+    match line.as_bytes().get(length) {
+        Some(b':') => line.get(..length).unwrap_or_default(),
+        _ => "",
+    }
 }
 
 fn bounded(text: &str) -> String {

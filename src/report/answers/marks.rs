@@ -131,20 +131,25 @@ const FILES: [&str; 7] = [
 /// First octets of a phrase by which it is looked up, as masks of a little-endian word: eight, or
 /// five or three for shorter phrases. No phrase is shorter than three octets.
 const KEYS: [u64; 3] = [u64::MAX, 0xff_ffff_ffff, 0xff_ffff];
-/// Slots; a power of two many times the number of phrases, so that other words rarely share one.
-const SLOTS: usize = 1 << 16;
+/// Bits of the filter; a power of two many times the number of phrases, so that other words rarely
+/// share one. 8 KiB: it stays in the first cache.
+const BITS: usize = 1 << 16;
+/// Slots; a power of two near the number of phrases.
+const SLOTS: usize = 1 << 12;
 
 struct Tables {
     /// All marks, those of one slot together.
     marks: Vec<Mark>,
-    /// Where the marks of each slot begin and end.
-    slots: Vec<(u16, u16)>,
-    /// One bit a slot: whether it has marks.
+    /// The first octets of each mark, as its key masks them: compared before the phrase is.
+    heads: Vec<u64>,
+    /// Where the marks of each slot begin; one more at the end.
+    slots: Vec<u16>,
+    /// One bit a hash: whether there are marks.
     filter: Vec<u64>,
 }
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
-    let mut keyed: Vec<(usize, Mark)> = Vec::new();
+    let mut keyed: Vec<(usize, u64, Mark)> = Vec::new();
     for file in FILES {
         let file: File = toml::from_str(file).expect("a unit test reads the shipped tables");
         for mark in file.phrases.iter().flat_map(marks_of) {
@@ -153,33 +158,35 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
                 5..8 => KEYS[1],
                 _ => KEYS[0],
             };
-            keyed.push((slot(word(mark.phrase.as_bytes()) & mask), mark));
+            let head = word(mark.phrase.as_bytes()) & mask;
+            keyed.push((hash(head), head, mark));
         }
     }
     // A stable sort: within a slot the order of the files stays.
-    keyed.sort_by_key(|(slot, _)| *slot);
-    let mut slots = vec![(0, 0); SLOTS];
-    let mut filter = vec![0; SLOTS / 64];
-    for (at, (slot, _)) in (0_u16..).zip(&keyed) {
-        filter[slot / 64] |= 1 << (slot % 64);
-        let range: &mut (u16, u16) = &mut slots[*slot];
-        if range.1 == 0 {
-            range.0 = at;
-        }
-        range.1 = at + 1;
+    keyed.sort_by_key(|(hash, ..)| slot(*hash));
+    let mut filter = vec![0; BITS / 64];
+    for (hash, ..) in &keyed {
+        filter[hash / 64] |= 1 << (hash % 64);
     }
-    Tables { marks: keyed.into_iter().map(|(_, mark)| mark).collect(), slots, filter }
+    let begin = |n| keyed.partition_point(|(hash, ..)| slot(*hash) < n);
+    let slots = (0..=SLOTS).map(|n| u16::try_from(begin(n)).expect("some thousand phrases"));
+    let slots = slots.collect();
+    let heads = keyed.iter().map(|(_, head, _)| *head).collect();
+    Tables { marks: keyed.into_iter().map(|(.., mark)| mark).collect(), heads, slots, filter }
 });
 
 impl Tables {
-    /// The marks that may begin with these octets.
-    fn candidates(&self, key: u64) -> &[Mark] {
-        let slot = slot(key);
-        if self.filter.get(slot / 64).is_none_or(|bits| bits >> (slot % 64) & 1 == 0) {
-            return &[];
-        }
-        let (from, to) = self.slots.get(slot).copied().unwrap_or_default();
-        self.marks.get(usize::from(from)..usize::from(to)).unwrap_or_default()
+    /// The marks that begin with these octets, as far as the key looks.
+    fn candidates(&self, key: u64) -> impl Iterator<Item = &Mark> {
+        let hash = hash(key);
+        let may = self.filter.get(hash / 64).is_some_and(|bits| bits >> (hash % 64) & 1 == 1);
+        let range = match self.slots.get(slot(hash)..slot(hash) + 2) {
+            Some(&[from, to]) if may => usize::from(from)..usize::from(to),
+            _ => 0..0,
+        };
+        let heads = self.heads.get(range.clone()).unwrap_or_default();
+        let marks = self.marks.get(range).unwrap_or_default();
+        heads.iter().zip(marks).filter(move |(head, _)| **head == key).map(|(_, mark)| mark)
     }
 }
 
@@ -191,9 +198,14 @@ fn word(octets: &[u8]) -> u64 {
     octets.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet))
 }
 
-/// Fibonacci hashing to [`SLOTS`].
-fn slot(key: u64) -> usize {
+/// Fibonacci hashing to [`BITS`].
+fn hash(key: u64) -> usize {
     (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize
+}
+
+/// Slot of a hash: its first bits.
+const fn slot(hash: usize) -> usize {
+    hash / (BITS / SLOTS)
 }
 
 fn marks_of(row: &Row) -> impl Iterator<Item = Mark> + '_ {
@@ -241,7 +253,7 @@ pub(super) fn find(folded: &str) -> Vec<Hit> {
         let octets = word(rest.as_bytes());
         for key in KEYS {
             let marks = tables.candidates(octets & key);
-            for mark in marks.iter().filter(|m| rest.starts_with(m.phrase.as_str())) {
+            for mark in marks.filter(|m| rest.starts_with(m.phrase.as_str())) {
                 let end = start + mark.phrase.len();
                 if mark.open_end || word_ends(folded, end) {
                     hits.push(Hit { mark, start, end });

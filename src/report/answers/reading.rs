@@ -329,6 +329,10 @@ fn opens_quote(line: &str) -> bool {
         .any(|w| line.ends_with(w))
             || line.contains("schrieb") && line.contains('@');
     }
+    // All of these have their colon near the start.
+    if !line.bytes().take(24).any(|b| b == b':') {
+        return false;
+    }
     let head = [
         "from: ",
         "von: ",

@@ -4,6 +4,10 @@
 //! Promise: a message whose sender is a mail system, or that says in its header that it reports
 //! failed recipients, is never called ordinary; nor is one whose envelope sender was empty.
 
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+
 use super::Notice;
 
 /// Parts of `From` by which mail systems call themselves.
@@ -82,7 +86,12 @@ const REPLIES: [&str; 10] =
 
 /// Whether a sender is a mail system.
 pub(super) fn is_system(from: &str) -> bool {
-    SYSTEMS.iter().any(|s| from.contains(s))
+    static NAMES: LazyLock<AhoCorasick> = LazyLock::new(|| literals(&SYSTEMS));
+    NAMES.is_match(from)
+}
+
+fn literals(words: &[&str]) -> AhoCorasick {
+    AhoCorasick::new(words).expect("some dozen literals")
 }
 
 pub(super) fn is_ordinary(notice: &Notice<'_, '_>) -> bool {
@@ -102,10 +111,11 @@ pub(super) fn is_ordinary(notice: &Notice<'_, '_>) -> bool {
 
 /// Goods, and nothing that only mail has.
 fn sells(notice: &Notice<'_, '_>) -> bool {
+    static WORDS: LazyLock<AhoCorasick> = LazyLock::new(|| literals(&GOODS));
     let text = super::rows::head(notice.lower);
-    let goods = |w: &&str| text.contains(*w) || notice.subject.contains(*w);
     let mail = ["mailbox", "user unknown", "smtp", "returned mail", "rcpt to", "postfach"];
-    GOODS.iter().any(goods) && !mail.iter().any(|w| text.contains(w))
+    (WORDS.is_match(text) || WORDS.is_match(notice.subject))
+        && !mail.iter().any(|w| text.contains(w))
 }
 
 /// What list programs tell owners about their members' bounces.
