@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::admission::Peer;
 use super::driver::Receiver;
-use super::metrics::{Change, Handshake, Metrics, Outcome as Ended, Rejection as Refused};
+use super::metrics::{Change, Handshake, Metrics};
 use crate::house::{House, HouseObserver, Tally};
 use crate::ledger::{Committed, LedgerError};
 use crate::mail::Timestamp;
@@ -96,17 +96,15 @@ impl Observer for Counter {
         self.metrics.smtp_opened();
     }
 
-    fn closed(&self, _: Dialect, outcome: Outcome) {
-        if outcome == Outcome::RefusedLimit {
-            self.metrics.smtp_refused();
-            return;
+    fn closed(&self, _: Dialect, outcome: Outcome, lasted: Duration) {
+        match outcome {
+            Outcome::RefusedLimit => self.metrics.smtp_refused(),
+            outcome => self.metrics.smtp_closed(outcome, lasted),
         }
-        let ended = Ended::parse(outcome.as_str()).unwrap_or(Ended::Dropped);
-        self.metrics.smtp_closed(ended, Duration::ZERO);
     }
 
     fn rejected(&self, reason: Rejection) {
-        self.metrics.rejection(Refused::parse(reason.as_str()).unwrap_or(Refused::Other));
+        self.metrics.rejection(reason);
     }
 
     fn command(&self, verb: Verb, code: u16) {

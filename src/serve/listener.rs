@@ -162,7 +162,8 @@ impl<R: Receiver> Acceptor<R> {
             Ok(permit) => permit,
             Err(reason) => {
                 self.service.observer.rejected(reason);
-                self.service.observer.closed(self.service.dialect, Outcome::RefusedLimit);
+                let (dialect, outcome) = (self.service.dialect, Outcome::RefusedLimit);
+                self.service.observer.closed(dialect, outcome, Duration::ZERO);
                 return turn_away(stream, reason);
             }
         };
@@ -171,6 +172,7 @@ impl<R: Receiver> Acceptor<R> {
             observer: Arc::clone(&self.service.observer),
             dialect: self.service.dialect,
             outcome: Outcome::Panic,
+            began: Instant::now(),
             _permit: permit,
             _alive: alive,
         };
@@ -233,6 +235,7 @@ struct End {
     observer: Arc<dyn Observer>,
     dialect: Dialect,
     outcome: Outcome,
+    began: Instant,
     _permit: Permit,
     _alive: mpsc::Sender<()>,
 }
@@ -246,7 +249,7 @@ impl Drop for End {
         if self.outcome == Outcome::Panic {
             error!("a session panicked; this is a defect, please report it with the lines above");
         }
-        self.observer.closed(self.dialect, self.outcome);
+        self.observer.closed(self.dialect, self.outcome, self.began.elapsed());
     }
 }
 

@@ -20,7 +20,8 @@ use crate::classify::{Category, Class, Reason};
 use crate::mail::Timestamp;
 use crate::report::Kind;
 use crate::service::Overview;
-pub use labels::{Change, Handshake, LookupResult, Outcome, Protocol, Rejection, Verb};
+use crate::smtp::{Outcome, Rejection};
+pub use labels::{Change, Handshake, LookupResult, Protocol, Verb};
 use process::Process;
 
 /// Buckets in seconds around what one fdatasync takes.

@@ -1,14 +1,17 @@
 //! What a session tells whoever counts: closed sets only, so that no stranger can make a metric
 //! grow (RELIABILITY A-16). `serve/metrics.rs` implements [`Observer`]; a session works without.
 
+use std::time::Duration;
+
 use super::{Dialect, Verb};
 
 /// Hears what happens. Every method may be called from any thread and must not block.
 pub trait Observer: Send + Sync {
     /// A connection was accepted and has a session now.
     fn opened(&self, _dialect: Dialect) {}
-    /// A connection ended, or was turned away before it had a session (`Outcome::RefusedLimit`).
-    fn closed(&self, _dialect: Dialect, _outcome: Outcome) {}
+    /// A connection ended after that time, or was turned away before it had a session
+    /// (`Outcome::RefusedLimit`).
+    fn closed(&self, _dialect: Dialect, _outcome: Outcome, _lasted: Duration) {}
     /// Something was refused.
     fn rejected(&self, _reason: Rejection) {}
     /// A command was answered. `code` is the reply code.

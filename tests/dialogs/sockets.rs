@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bounced::config::Listen;
 use bounced::serve::admission::Admission;
@@ -16,7 +17,7 @@ use crate::wire::{Client, Server, TlsFiles};
 struct Ends(Mutex<Vec<Outcome>>, Mutex<Vec<Rejection>>, std::sync::Condvar);
 
 impl Observer for Ends {
-    fn closed(&self, _: Dialect, outcome: Outcome) {
+    fn closed(&self, _: Dialect, outcome: Outcome, _: Duration) {
         self.0.lock().unwrap().push(outcome);
         self.2.notify_all();
     }

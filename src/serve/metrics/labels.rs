@@ -33,66 +33,6 @@ words! {
 }
 
 words! {
-    /// How an SMTP connection ended.
-    Outcome {
-        /// QUIT, or the client left between transactions.
-        Ok = "ok",
-        /// Too many connections.
-        RefusedLimit = "refused_limit",
-        /// The TLS handshake failed.
-        TlsFailed = "tls_failed",
-        /// The client was too slow.
-        Timeout = "timeout",
-        /// Too many errors, or STARTTLS injection.
-        ProtocolError = "protocol_error",
-        /// The client went away inside a transaction.
-        Dropped = "dropped",
-    }
-}
-
-words! {
-    /// Why SMTP refused something.
-    Rejection {
-        /// A signed return path whose signature is wrong.
-        VerpBadSignature = "verp_bad_signature",
-        /// A signed return path that is too old.
-        VerpExpired = "verp_expired",
-        /// A signature is required and there is none.
-        VerpUnsigned = "verp_unsigned",
-        /// RCPT domain not ours.
-        UnknownDomain = "unknown_domain",
-        /// Message over the limit.
-        TooBig = "too_big",
-        /// Too many recipients.
-        TooManyRecipients = "too_many_recipients",
-        /// Command line over the limit.
-        LineTooLong = "line_too_long",
-        /// A bare CR or LF where they are refused.
-        BareNewline = "bare_newline",
-        /// Unknown or malformed command.
-        Syntax = "syntax",
-        /// Command out of order.
-        Sequence = "sequence",
-        /// HTTP, or commands behind STARTTLS.
-        Injection = "injection",
-        /// Too many errors in a session.
-        TooManyErrors = "too_many_errors",
-        /// Too many connections.
-        TooManyConnections = "too_many_connections",
-        /// The client was too slow.
-        Timeout = "timeout",
-        /// The ledger could not commit.
-        StoreUnavailable = "store_unavailable",
-        /// The disk is nearly full.
-        DiskFull = "disk_full",
-        /// The service is stopping.
-        ShuttingDown = "shutting_down",
-        /// Anything else.
-        Other = "other",
-    }
-}
-
-words! {
     /// SMTP commands that are counted by name; the others are `other`.
     Verb {
         /// EHLO
