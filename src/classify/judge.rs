@@ -87,13 +87,13 @@ impl RuleSet {
         for (file, source) in SHIPPED {
             loader.text(file, source, false)?;
         }
-        Self::build(loader)
+        Ok(Self::build(loader))
     }
 
-    pub(super) fn build(loader: Loader) -> Result<Self, RuleError> {
+    pub(super) fn build(loader: Loader) -> Self {
         let digest = loader.digest();
-        let matcher = Matcher::new(&loader.rules)?;
-        Ok(Self { rules: loader.rules, matcher, digest })
+        let matcher = Matcher::new(&loader.rules);
+        Self { rules: loader.rules, matcher, digest }
     }
 
     /// Twelve hex digits that name exactly these rules.

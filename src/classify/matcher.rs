@@ -1,19 +1,18 @@
 //! Finds the first rule in file order that holds, in one pass over the text.
 //!
-//! One Aho-Corasick automaton over the longest piece of each rule names candidates; the other
-//! conditions are checked for candidates only, and only while they could still win. Rules without
-//! text are found by their code. Nothing is allocated while matching.
+//! The longest piece of each rule is looked for (all of them at once, see [`Needles`]) and names
+//! candidates; all conditions are checked for candidates only, and only while they could still win.
+//! Rules without text are found by their code. Nothing is allocated while matching.
 //!
 //! Promises: the lowest index wins, whatever the order in which candidates turn up (the same text
 //! gives the same rule); a rule is never missed because of another one's text.
 
 use std::collections::HashMap;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use memchr::memmem;
 
-use super::rule::{Rule, RuleError, When};
-use crate::mail::{EnhancedStatus, ReplyCode};
+use super::rule::{Rule, When};
+use crate::mail::{EnhancedStatus, Needles, ReplyCode};
 use crate::report::Action;
 
 /// What is known of one refusal when the rules are asked.
@@ -42,7 +41,7 @@ pub(super) struct Facts<'a> {
 /// The prepared form of a list of rules.
 #[derive(Debug)]
 pub(super) struct Matcher {
-    automaton: AhoCorasick,
+    needles: Needles,
     /// Rules of each pattern, in file order.
     owners: Vec<Vec<u32>>,
     by_status: HashMap<EnhancedStatus, Vec<u32>>,
@@ -53,7 +52,7 @@ pub(super) struct Matcher {
 
 impl Matcher {
     /// Prepares rules.
-    pub(super) fn new(rules: &[Rule]) -> Result<Self, RuleError> {
+    pub(super) fn new(rules: &[Rule]) -> Self {
         let mut patterns: Vec<&str> = Vec::new();
         let mut owners: Vec<Vec<u32>> = Vec::new();
         let mut known: HashMap<&str, usize> = HashMap::new();
@@ -72,24 +71,13 @@ impl Matcher {
                     owners.push(Vec::new());
                     patterns.len() - 1
                 });
-                if let Some(list) = owners.get_mut(pattern) {
+                if let Some(list) = owners.get_mut(pattern).filter(|l| l.last() != Some(&index)) {
                     list.push(index);
                 }
             }
         }
-        // Overlapping search needs the standard semantics; the contiguous automaton stays in the
-        // cache where the full DFA does not.
-        let automaton = AhoCorasick::builder()
-            .match_kind(MatchKind::Standard)
-            .kind(Some(AhoCorasickKind::ContiguousNFA))
-            // Nearly every step of a miss is near the root: those states get full rows.
-            .dense_depth(4)
-            .build(&patterns)
-            .map_err(|e| RuleError {
-                at: "rules".to_string(),
-                what: format!("too many pieces of text for one automaton: {e}; remove rules"),
-            })?;
-        Ok(Self { automaton, owners, by_status, by_code, rest })
+        let needles = Needles::new(&patterns);
+        Self { needles, owners, by_status, by_code, rest }
     }
 
     /// Index of the first rule that holds, below `bound`; `with_codes` also asks rules that have
@@ -103,13 +91,13 @@ impl Matcher {
     ) -> Option<usize> {
         let mut best = bound.unwrap_or(usize::MAX);
         let mut found = false;
-        let mut try_list = |list: &[u32], found_by_text: bool| {
+        let mut try_list = |list: &[u32], by_text: bool| {
             for index in list {
                 let index = *index as usize;
                 if index >= best {
                     break;
                 }
-                if rules.get(index).is_some_and(|rule| holds(&rule.when, facts, found_by_text)) {
+                if rules.get(index).is_some_and(|rule| holds(&rule.when, facts, by_text)) {
                     best = index;
                     found = true;
                     break;
@@ -128,11 +116,9 @@ impl Matcher {
             }
             try_list(&self.rest, false);
         }
-        for hit in self.automaton.find_overlapping_iter(facts.text) {
-            if let Some(list) = self.owners.get(hit.pattern().as_usize()) {
-                try_list(list, true);
-            }
-        }
+        self.needles.find(facts.text.as_bytes(), |piece, _| {
+            try_list(self.owners.get(piece).map_or(&[], Vec::as_slice), true);
+        });
         found.then_some(best)
     }
 }
@@ -170,10 +156,11 @@ fn index_by_code(
     }
 }
 
-/// Whether all conditions hold; the cheap ones first. What the automaton found (the longest piece,
-/// or one of the alternatives) is not looked for again.
-fn holds(when: &When, facts: &Facts<'_>, found_by_text: bool) -> bool {
-    let (one_piece, alternatives) = (when.text.len() == 1, when.text.is_empty());
+/// Whether all conditions hold; the cheap ones first. What made the rule a candidate (its longest
+/// piece, or one of its alternatives) is not looked for again.
+fn holds(when: &When, facts: &Facts<'_>, by_text: bool) -> bool {
+    let one_piece = by_text && when.text.len() == 1;
+    let alternative = by_text && when.text.is_empty();
     (when.code.is_empty() || when.code.iter().any(|code| code_holds(code, facts)))
         && (when.status.is_empty()
             || when.status.iter().any(|pattern| {
@@ -185,9 +172,9 @@ fn holds(when: &When, facts: &Facts<'_>, found_by_text: bool) -> bool {
         && (when.action.is_empty() || facts.action.is_some_and(|a| when.action.contains(&a)))
         && (when.domain.is_empty() || when.domain.iter().any(|d| is_below(facts.domain, d)))
         && (when.host.is_empty() || when.host.iter().any(|host| host_holds(host, facts)))
-        && ((found_by_text && one_piece) || in_order(&when.text, facts.text))
+        && (one_piece || in_order(&when.text, facts.text))
         && (when.any.is_empty()
-            || (found_by_text && alternatives)
+            || alternative
             || when.any.iter().any(|piece| has(facts.text, piece)))
         && !when.not.iter().any(|piece| has(facts.text, piece))
 }
@@ -301,7 +288,7 @@ mod tests {
             ("host='example.com'", Facts { text: " <user@example.com> unknown ", ..base }, false),
         ] {
             let rules = rules(&one("a", when));
-            let matcher = Matcher::new(&rules).expect("one rule");
+            let matcher = Matcher::new(&rules);
             assert_eq!(matcher.first(&rules, &facts, true, None).is_some(), expected, "{when}");
         }
     }
@@ -316,7 +303,7 @@ mod tests {
         ]
         .concat();
         let rules = rules(&text);
-        let matcher = Matcher::new(&rules).expect("four rules");
+        let matcher = Matcher::new(&rules);
         let mut facts = Facts { text: " no such user here ", ..Facts::default() };
         let id = |facts: &Facts<'_>, codes, bound| {
             matcher.first(&rules, facts, codes, bound).map(|i| rules[i].id.clone())

@@ -3,11 +3,13 @@
 //! Nothing here knows messages, reports, policy or sockets; nothing here reads a clock.
 
 mod address;
+mod needles;
 mod reply_code;
 mod status;
 mod time;
 
 pub use address::Address;
+pub use needles::Needles;
 pub use reply_code::ReplyCode;
 pub use status::EnhancedStatus;
 pub use time::Timestamp;

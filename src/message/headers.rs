@@ -209,10 +209,15 @@ pub(super) fn trim_line(line: &[u8]) -> &[u8] {
 
 /// Name of a field line and the offset of its value.
 fn field_name(line: &[u8]) -> Option<(&str, usize)> {
-    let colon = memchr::memchr(b':', line.get(..100.min(line.len()))?)?;
-    let name = line.get(..colon)?.trim_ascii_end();
-    let valid = !name.is_empty() && name.iter().all(|b| (33..127).contains(b));
-    valid.then_some((std::str::from_utf8(name).ok()?, colon + 1))
+    let length = line.iter().take(100).take_while(|b| **b > b' ' && **b < 127 && **b != b':');
+    let length = length.count();
+    // White space may stand before the colon (corpus trap 2).
+    let behind = line.get(length..)?;
+    let colon = length + (behind.len() - behind.trim_ascii_start().len());
+    if length == 0 || line.get(colon) != Some(&b':') {
+        return None;
+    }
+    Some((std::str::from_utf8(line.get(..length)?).ok()?, colon + 1))
 }
 
 /// Octets of a byte order mark and blank lines at the very start.

@@ -24,7 +24,8 @@ pub fn recognise(message: &Message<'_>) -> Report {
         return report;
     }
     let human = message.human_text();
-    let text = own_words(&human);
+    let all_lower = human.to_ascii_lowercase();
+    let text = own_words(&human, &all_lower);
     if let Some(report) = delivery_status(message, text).or_else(|| quoted(message, &human)) {
         return report;
     }
@@ -32,11 +33,10 @@ pub fn recognise(message: &Message<'_>) -> Report {
         Ok(report) => return report,
         Err(signs) => signs,
     };
-    let lower = text.to_ascii_lowercase();
+    let lower = all_lower.get(..text.len()).unwrap_or_default();
     let from = message.headers().lower("from");
     let subject = message.headers().lower("subject");
-    let notice =
-        Notice { message, text, lower: &lower, from: &from, subject: &subject, signs: &signs };
+    let notice = Notice { message, text, lower, from: &from, subject: &subject, signs: &signs };
     if let Some(report) = forwarded(message, &human, &signs) {
         return report;
     }
@@ -65,9 +65,10 @@ fn forwarded(message: &Message<'_>, human: &str, signs: &[&'static str]) -> Opti
         .collect();
     let (head, body) = tail.split_once("\n\n")?;
     let from = head.to_ascii_lowercase();
-    let text = own_words(body);
-    let lower = text.to_ascii_lowercase();
-    let notice = Notice { message, text, lower: &lower, from: &from, subject: &subject, signs };
+    let lower = body.to_ascii_lowercase();
+    let text = own_words(body, &lower);
+    let lower = lower.get(..text.len()).unwrap_or_default();
+    let notice = Notice { message, text, lower, from: &from, subject: &subject, signs };
     let mut report = formats::recognise_forwarded(&notice)?;
     report.evidence.push("forwarded in a text".into());
     complete(&mut report, &notice);
@@ -79,9 +80,10 @@ fn is_forward(subject: &str) -> bool {
 }
 
 /// A text up to where the returned message begins: the line that announces it, or its fields.
-fn own_words(human: &str) -> &str {
+/// `lower` is the same text in lower case.
+fn own_words<'t>(human: &'t str, lower: &str) -> &'t str {
     let fields = original::start_in_text(human).unwrap_or(human.len());
-    let announced = formats::original_announced(human).unwrap_or(human.len());
+    let announced = formats::original_announced(lower).unwrap_or(human.len());
     human.get(..fields.min(announced)).unwrap_or(human)
 }
 

@@ -140,12 +140,21 @@ const SLOTS: usize = 1 << 12;
 struct Tables {
     /// All marks, those of one slot together.
     marks: Vec<Mark>,
-    /// The first octets of each mark, as its key masks them: compared before the phrase is.
-    heads: Vec<u64>,
+    /// The first octets of each mark: compared before the phrase is.
+    heads: Vec<Head>,
     /// Where the marks of each slot begin; one more at the end.
     slots: Vec<u16>,
     /// One bit a hash: whether there are marks.
     filter: Vec<u64>,
+    /// One bit a hash of three octets: whether a mark of any length begins so.
+    starts: Vec<u64>,
+}
+
+/// The first sixteen octets of a mark as two words; shorter ones are masked.
+struct Head {
+    first: u64,
+    second: u64,
+    second_mask: u64,
 }
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
@@ -164,30 +173,50 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
     }
     // A stable sort: within a slot the order of the files stays.
     keyed.sort_by_key(|(hash, ..)| slot(*hash));
-    let mut filter = vec![0; BITS / 64];
-    for (hash, ..) in &keyed {
-        filter[hash / 64] |= 1 << (hash % 64);
+    let (mut filter, mut starts) = (vec![0; BITS / 64], vec![0; BITS / 64]);
+    for (all, head, _) in &keyed {
+        filter[all / 64] |= 1 << (all % 64);
+        let start = hash(head & KEYS[2]);
+        starts[start / 64] |= 1 << (start % 64);
     }
     let begin = |n| keyed.partition_point(|(hash, ..)| slot(*hash) < n);
     let slots = (0..=SLOTS).map(|n| u16::try_from(begin(n)).expect("some thousand phrases"));
     let slots = slots.collect();
-    let heads = keyed.iter().map(|(_, head, _)| *head).collect();
-    Tables { marks: keyed.into_iter().map(|(.., mark)| mark).collect(), heads, slots, filter }
+    let heads = keyed.iter().map(|(_, first, mark)| {
+        let behind = mark.phrase.as_bytes().get(8..).unwrap_or_default();
+        let second_mask = match behind.len() {
+            0..8 => !(u64::MAX << (8 * behind.len())),
+            _ => u64::MAX,
+        };
+        Head { first: *first, second: word(behind), second_mask }
+    });
+    let heads = heads.collect();
+    let marks = keyed.into_iter().map(|(.., mark)| mark).collect();
+    Tables { marks, heads, slots, filter, starts }
 });
 
 impl Tables {
-    /// The marks that begin with these octets, as far as the key looks.
-    fn candidates(&self, key: u64) -> impl Iterator<Item = &Mark> {
+    /// Whether any mark begins with the first three of these octets.
+    fn may_begin(&self, octets: u64) -> bool {
+        is_set(&self.starts, hash(octets & KEYS[2]))
+    }
+
+    /// The marks that begin with these octets, as far as the key looks and their first sixteen go.
+    fn candidates(&self, key: u64, second: u64) -> impl Iterator<Item = &Mark> {
         let hash = hash(key);
-        let may = self.filter.get(hash / 64).is_some_and(|bits| bits >> (hash % 64) & 1 == 1);
         let range = match self.slots.get(slot(hash)..slot(hash) + 2) {
-            Some(&[from, to]) if may => usize::from(from)..usize::from(to),
+            Some(&[from, to]) if is_set(&self.filter, hash) => usize::from(from)..usize::from(to),
             _ => 0..0,
         };
         let heads = self.heads.get(range.clone()).unwrap_or_default();
         let marks = self.marks.get(range).unwrap_or_default();
-        heads.iter().zip(marks).filter(move |(head, _)| **head == key).map(|(_, mark)| mark)
+        let fits = move |h: &Head| h.first == key && second & h.second_mask == h.second;
+        heads.iter().zip(marks).filter(move |(head, _)| fits(head)).map(|(_, mark)| mark)
     }
+}
+
+fn is_set(bits: &[u64], at: usize) -> bool {
+    bits.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
 }
 
 /// The first eight octets; zeros behind the end.
@@ -239,21 +268,31 @@ fn marks_of(row: &Row) -> impl Iterator<Item = Mark> + '_ {
 pub(super) fn find(folded: &str) -> Vec<Hit> {
     let tables = &*TABLES;
     let mut hits = Vec::new();
-    let mut in_word = false;
-    for (start, c) in folded.char_indices() {
+    let octets = folded.as_bytes();
+    let (mut at, mut in_word) = (0, false);
+    while let Some(&octet) = octets.get(at) {
+        let start = at;
         // A word begins where what stands before is no letter, or where the script writes without
         // spaces (or with prefixes, as Hebrew and Arabic do).
-        let letter = spaced_letter(c);
-        let begins = !(in_word && letter) && c != ' ';
+        let letter = if octet.is_ascii() {
+            at += 1;
+            octet.is_ascii_alphanumeric()
+        } else {
+            let c = folded.get(at..).and_then(|rest| rest.chars().next()).unwrap_or(' ');
+            at += c.len_utf8();
+            spaced_letter(c)
+        };
+        let begins = !(in_word && letter) && octet != b' ';
         in_word = letter;
-        if !begins {
+        let rest = octets.get(start..).unwrap_or_default();
+        let first = word(rest);
+        if !begins || !tables.may_begin(first) {
             continue;
         }
-        let Some(rest) = folded.get(start..) else { continue };
-        let octets = word(rest.as_bytes());
+        let second = rest.get(8..).map_or(0, word);
         for key in KEYS {
-            let marks = tables.candidates(octets & key);
-            for mark in marks.filter(|m| rest.starts_with(m.phrase.as_str())) {
+            let marks = tables.candidates(first & key, second);
+            for mark in marks.filter(|m| rest.starts_with(m.phrase.as_bytes())) {
                 let end = start + mark.phrase.len();
                 if mark.open_end || word_ends(folded, end) {
                     hits.push(Hit { mark, start, end });

@@ -71,9 +71,9 @@ pub fn says_delayed(lower: &str) -> bool {
     rows::says_delayed(lower)
 }
 
-/// Where a text announces the returned message.
-pub(in crate::report) fn original_announced(text: &str) -> Option<usize> {
-    rows::original_announced(text)
+/// Where a text (in lower case) announces the returned message.
+pub(in crate::report) fn original_announced(lower: &str) -> Option<usize> {
+    rows::original_announced(lower)
 }
 
 /// Whether a format names its recipient only in the returned message.

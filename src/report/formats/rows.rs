@@ -19,11 +19,11 @@
 
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use serde::Deserialize;
 
 use super::Notice;
 use super::block::{self, RecipientLine};
+use crate::mail::Needles;
 use crate::report::types::{Action, Kind, Report};
 
 /// The tables in the order in which they are asked: programs, providers and languages, the rest.
@@ -86,14 +86,15 @@ struct Gate {
     also: Vec<String>,
 }
 
-/// The parsed rows and one automaton over all words that are looked for in bodies.
+/// The parsed rows and the words that are looked for in bodies.
 struct Table {
     file: File,
-    bodies: AhoCorasick,
-    /// Row of each pattern of `bodies`.
+    bodies: Needles,
+    /// Row of each word of `bodies`.
     owner: Vec<usize>,
-    tone: AhoCorasick,
-    ends: AhoCorasick,
+    /// What says that delivery is still tried, then what says that it was given up.
+    tone: Needles,
+    ends: Needles,
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
@@ -105,27 +106,11 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
         file.until.extend(more.until);
         file.format.extend(more.format);
     }
-    let mut words = Vec::new();
-    let mut owner = Vec::new();
-    for (n, row) in file.format.iter().enumerate() {
-        for word in &row.gate.body {
-            words.push(word.clone());
-            owner.push(n);
-        }
-    }
-    let tone: Vec<&String> = file.delay.iter().chain(&file.gave_up).collect();
-    let build = |words: &[&str]| {
-        AhoCorasick::builder()
-            .match_kind(MatchKind::Standard)
-            // A few hundred phrases: the full table is small, and the fastest to walk.
-            .kind(Some(AhoCorasickKind::DFA))
-            .ascii_case_insensitive(true)
-            .build(words)
-            .expect("literals of phrases.toml")
-    };
-    let bodies = build(&words.iter().map(String::as_str).collect::<Vec<_>>());
-    let tone = build(&tone.iter().map(|s| s.as_str()).collect::<Vec<_>>());
-    let ends = build(&file.until.iter().map(String::as_str).collect::<Vec<_>>());
+    let gates = || file.format.iter().enumerate();
+    let bodies = Needles::new(gates().flat_map(|(_, row)| &row.gate.body));
+    let owner = gates().flat_map(|(n, row)| row.gate.body.iter().map(move |_| n)).collect();
+    let tone = Needles::new(file.delay.iter().chain(&file.gave_up));
+    let ends = Needles::new(&file.until);
     Table { bodies, owner, tone, ends, file }
 });
 
@@ -138,27 +123,24 @@ pub(super) fn names() -> Vec<&'static str> {
 
 /// Whether the words say that delivery is still tried and nobody gave up.
 pub(super) fn says_delayed(lower: &str) -> bool {
-    let mut delayed = false;
-    for found in TABLE.tone.find_overlapping_iter(head(lower)) {
-        if found.pattern().as_usize() >= TABLE.file.delay.len() {
-            return false;
-        }
-        delayed = true;
-    }
-    delayed
+    let (mut delayed, mut gave_up) = (false, false);
+    TABLE.tone.find(head(lower).as_bytes(), |word, _| match word < TABLE.file.delay.len() {
+        true => delayed = true,
+        false => gave_up = true,
+    });
+    delayed && !gave_up
 }
 
 /// Where the returned message begins, by the usual lines that announce it.
-pub(super) fn original_announced(text: &str) -> Option<usize> {
-    let found = TABLE.ends.find_iter(text).next()?;
-    Some(text.get(..found.start())?.rfind('\n').map_or(0, |n| n + 1))
+pub(super) fn original_announced(lower: &str) -> Option<usize> {
+    let mut first: Option<usize> = None;
+    TABLE.ends.find(lower.as_bytes(), |_, at| first = Some(first.map_or(at, |f| f.min(at))));
+    Some(lower.get(..first?)?.rfind('\n').map_or(0, |n| n + 1))
 }
 
 pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
     let mut hit = vec![false; TABLE.file.format.len()];
-    for found in TABLE.bodies.find_overlapping_iter(head(notice.lower)) {
-        hit[TABLE.owner[found.pattern().as_usize()]] = true;
-    }
+    TABLE.bodies.find(head(notice.lower).as_bytes(), |word, _| hit[TABLE.owner[word]] = true);
     let rows = TABLE.file.format.iter().enumerate();
     let mut nobody = None;
     for (_, row) in
