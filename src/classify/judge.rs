@@ -90,6 +90,13 @@ impl RuleSet {
         Ok(Self::build(loader))
     }
 
+    /// The rules of one text, without the shipped ones; `file` stands in errors.
+    pub fn of_text(file: &str, text: &str) -> Result<Self, RuleError> {
+        let mut loader = Loader::new();
+        loader.text(file, text, true)?;
+        Ok(Self::build(loader))
+    }
+
     pub(super) fn build(loader: Loader) -> Self {
         let digest = loader.digest();
         let matcher = Matcher::new(&loader.rules);
