@@ -75,6 +75,26 @@ pub fn fold(text: &str, out: &mut String) {
     if !out.ends_with(' ') {
         out.push(' ');
     }
+    blank_local_parts(out);
+}
+
+/// What a mailbox is called is nobody's reason for refusing it: `overquota@example.com` is not full.
+/// Local parts become `x`es of the same length; the domain stays, for rules ask for it.
+fn blank_local_parts(folded: &mut String) {
+    if memchr::memchr(b'@', folded.as_bytes()).is_none() {
+        return;
+    }
+    let mut octets = std::mem::take(folded).into_bytes();
+    let signs: Vec<usize> = memchr::memchr_iter(b'@', &octets).collect();
+    for at in signs {
+        let names = |b: &u8| b.is_ascii_alphanumeric() || b"._+-=".contains(b);
+        let local = octets.get_mut(..at).unwrap_or_default();
+        for octet in local.iter_mut().rev().take_while(|b| names(b)) {
+            *octet = b'x';
+        }
+    }
+    // Only ASCII took the place of ASCII.
+    *folded = String::from_utf8(octets).unwrap_or_default();
 }
 
 /// Octets from here to the end of a run of printable ASCII: most of a text, copied whole.

@@ -128,7 +128,7 @@ impl<'x> Part<'x> {
         let decoder = self
             .charset
             .as_deref()
-            .filter(|c| !is_utf8_or_ascii(c))
+            .filter(|c| !is_utf8_or_ascii(c) && !is_utf7(c))
             // ISO-2022-JP has no octet above 127: such a text was converted, its label was not.
             .filter(|c| !c.eq_ignore_ascii_case("iso-2022-jp") || octets.is_ascii())
             .and_then(|c| charset_decoder(c.as_bytes()));
@@ -143,6 +143,13 @@ impl<'x> Part<'x> {
 
 fn is_utf8_or_ascii(charset: &str) -> bool {
     ["utf-8", "utf8", "us-ascii", "ascii"].iter().any(|c| charset.eq_ignore_ascii_case(c))
+}
+
+/// UTF-7 hides ASCII from whoever looks at octets; nobody needs it, so it stays as it stands.
+fn is_utf7(charset: &str) -> bool {
+    ["utf-7", "utf7", "unicode-1-1-utf-7", "csunicode11utf7"]
+        .iter()
+        .any(|c| charset.eq_ignore_ascii_case(c))
 }
 
 /// What is kept of a Content-Type field.

@@ -127,9 +127,12 @@ fn delivery_status(message: &Message<'_>, human: &str) -> Option<Report> {
     report.recipients = fields.recipients;
     settle_actions(&mut report, message, human);
     report.original = original::find(message, human);
+    let named: Vec<String> =
+        report.recipients.iter().flat_map(|r| &r.address).map(|a| a.to_string()).collect();
     let alone = report.recipients.len() == 1;
     for recipient in &mut report.recipients {
-        let (before, said) = paragraph_about(human, recipient.address.as_ref().map(|a| a.as_str()));
+        let address = recipient.address.as_ref().map(|a| a.as_str());
+        let (before, said) = paragraph_about(human, address, &named);
         if recipient.diagnostic.is_empty() && crate::mail::EnhancedStatus::find(said).is_some() {
             // OpenSMTPD says in words what its fields leave out.
             recipient.diagnostic = bounded_words(said);
@@ -191,11 +194,12 @@ fn settle_actions(report: &mut Report, message: &Message<'_>, human: &str) {
             || formats::says_delayed(&human.to_ascii_lowercase())
     };
     for recipient in &mut report.recipients {
-        let action = recipient.action.unwrap_or_else(|| match recipient.status {
-            Some(s) if s.class == 2 => Action::Delivered,
-            Some(s) if s.class == 4 && delayed_words() => Action::Delayed,
-            _ => Action::Failed,
-        });
+        let action = match (recipient.action, recipient.status) {
+            (Some(action), _) => action,
+            (None, Some(s)) if s.class == 2 => Action::Delivered,
+            (None, Some(s)) if s.class == 4 && delayed_words() => Action::Delayed,
+            (None, _) => Action::Failed,
+        };
         recipient.action = Some(action);
     }
     let has = |action| report.recipients.iter().any(|r| r.action == Some(action));
@@ -209,19 +213,20 @@ fn settle_actions(report: &mut Report, message: &Message<'_>, human: &str) {
 }
 
 /// The paragraph above an address in the human text, and the part that is about it; all of the
-/// text when the address is not there.
-fn paragraph_about<'t>(text: &'t str, address: Option<&str>) -> (&'t str, &'t str) {
+/// text when the address is not there. `named` are all recipients of the report.
+fn paragraph_about<'t>(
+    text: &'t str,
+    address: Option<&str>,
+    named: &[String],
+) -> (&'t str, &'t str) {
     let Some(at) = address.and_then(|address| text.find(address)) else { return ("", text) };
     let (before, tail) = text.split_at(at);
     let address = address.unwrap_or_default();
     // Up to the next recipient: a line that begins with another address.
     let mut offset = 0;
     for line in tail.split_inclusive('\n') {
-        if offset > 0 {
-            let named = formats_first(line);
-            if named.is_some_and(|a| !a.eq_ignore_ascii_case(address)) {
-                break;
-            }
+        if offset > 0 && begins_with_another(line, address, named) {
+            break;
         }
         offset += line.len();
     }
@@ -241,12 +246,20 @@ fn last_paragraph(text: &str) -> &str {
     text.get(start..).unwrap_or_default()
 }
 
-fn formats_first(line: &str) -> Option<String> {
-    let trimmed = line.trim_start();
-    if !trimmed.starts_with('<') {
-        return None;
+/// Whether a line begins with the address of another recipient: in brackets any, bare (OpenSMTPD)
+/// one that the report names.
+fn begins_with_another(line: &str, address: &str, named: &[String]) -> bool {
+    let line = line.trim_start();
+    let other = |found: &str| !found.eq_ignore_ascii_case(address);
+    if line.starts_with('<') {
+        let first = addresses::all_in(line).next();
+        return first.is_some_and(|(found, at)| at == 1 && other(found.as_str()));
     }
-    addresses::all_in(trimmed).next().filter(|(_, at)| *at == 1).map(|(a, _)| a.to_string())
+    let begins = |name: &&String| {
+        line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+            && line.get(name.len()..).is_some_and(|rest| rest.starts_with(':'))
+    };
+    named.iter().find(begins).is_some_and(|found| other(found))
 }
 
 /// What a textual notice leaves open: recipients from `X-Failed-Recipients`.
