@@ -20,6 +20,7 @@ mod journal;
 mod list;
 pub mod print;
 mod remote;
+mod replay;
 pub mod walk;
 pub mod when;
 
@@ -34,6 +35,7 @@ use serde_json::Value;
 use crate::config::{Config, ConfigError, Loaded};
 use crate::event::{Analysis, Event, RecipientVerdict};
 use crate::mail::{Address, Timestamp};
+use crate::policy::Policy;
 use crate::preflight;
 use crate::service::Service;
 use args::{Cli, Command};
@@ -74,6 +76,8 @@ pub trait Program {
     ) -> Result<Result<Value, String>>;
     /// Reads all rules and runs their proofs: what there is, or each problem as `file:line: ...`.
     fn check_rules(&self, dir: Option<&Path>) -> Result<Result<String, Vec<String>>>;
+    /// The policy of a file's `[policy]` table, or of the configuration.
+    fn policy(&self, loaded: &Loaded, file: Option<&Path>) -> Result<Policy>;
     /// A judge with the operator rules of `dir`, or those of the configuration.
     fn judge(&self, loaded: &Loaded, dir: Option<&Path>) -> Result<Box<Judge>>;
 }
@@ -257,8 +261,18 @@ fn ask(
         Command::Ingest(args) => ingest::ingest(&args, backend, console),
         Command::Unknown(args) => journal::unknown(&args, backend, console),
         Command::Replay(args) => {
-            let judge = program.judge(loaded, args.rules.as_deref())?;
-            journal::replay(&args, &*judge, backend, console)
+            // A policy alone is tried on the verdicts as they are.
+            let judge = match (&args.rules, &args.policy) {
+                (None, Some(_)) => None,
+                (dir, _) => Some(program.judge(loaded, dir.as_deref())?),
+            };
+            let policy = args.policy.as_deref().map(|file| program.policy(loaded, Some(file)));
+            let wanted = replay::Wanted {
+                judge: judge.as_deref(),
+                policy: policy.transpose()?,
+                present: program.policy(loaded, None)?,
+            };
+            replay::replay(&args, wanted, backend, console)
         }
         Command::Undo(args) => journal::undo(args, backend, console),
         Command::Erase(args) => journal::erase(args, backend, console),

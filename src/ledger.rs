@@ -4,8 +4,11 @@
 //! An engine stores two things: the journal (append-only events, the truth) and rows (what a
 //! [`Fold`] made of the journal, a disposable view). It knows neither policy nor JSON fields.
 
+mod memory;
+
 use crate::event::Event;
 use crate::mail::Timestamp;
+pub use memory::{Lookback, MemoryRows};
 
 /// Key and value of rows, as octets. Keys are ordered by octet.
 pub type Row = (Vec<u8>, Vec<u8>);

@@ -5,12 +5,13 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use bounced::classify::RuleSet;
 use bounced::cli::{self, Judge, Program};
-use bounced::config::Loaded;
+use bounced::config::{Config, Loaded};
 use bounced::event::Analysis;
 use bounced::mail::{Address, Timestamp};
+use bounced::policy::Policy;
 use bounced::serve::run;
 use bounced::serve::tls::ReloadableTls;
 use bounced::service::Service;
@@ -96,7 +97,25 @@ impl Program for House {
         Ok(Err(findings))
     }
 
-    fn judge(&self, _: &Loaded, dir: Option<&Path>) -> Result<Box<Judge>> {
+    fn policy(&self, loaded: &Loaded, file: Option<&Path>) -> Result<Policy> {
+        let Some(file) = file else { return run::policy(&loaded.config) };
+        let shown = file.display();
+        let text = std::fs::read_to_string(file).with_context(|| {
+            format!("{shown} cannot be read; name a TOML file with a [policy] table")
+        })?;
+        let mut table: toml::Table = text.parse().map_err(|error| anyhow!("{shown}: {error}"))?;
+        let Some(toml::Value::Table(policy)) = table.remove("policy") else {
+            return Err(anyhow!(
+                "{shown} has no [policy] table; write one as in config/bounced.toml"
+            ));
+        };
+        let config = Config { policy_table: policy, ..loaded.config.clone() };
+        run::policy(&config).with_context(|| shown.to_string())
+    }
+
+    fn judge(&self, loaded: &Loaded, dir: Option<&Path>) -> Result<Box<Judge>> {
+        let configured = loaded.config.rules_dir.as_deref().filter(|dir| dir.is_dir());
+        let dir = dir.or(configured);
         let rules = RuleSet::load(dir).map_err(|error| anyhow!("{error}"))?;
         Ok(Box::new(move |event| bounced::pipeline::judge_again(event, &rules)))
     }

@@ -304,33 +304,47 @@ pub fn judge_reply(
     Some(verdict(kind, recipient, judged))
 }
 
-/// Judges the recipients of a journalled message again, with other rules. None when nothing in it
-/// was judged.
+/// Judges the recipients of a journalled message, or an in-band result, again with other rules.
+/// None when nothing in it was judged.
 pub fn judge_again(event: &Event, rules: &RuleSet) -> Option<Vec<RecipientVerdict>> {
+    if let Some(result) = &event.result {
+        let kind = if result.outcome == "failed" { Kind::Failure } else { Kind::Delay };
+        let report = Report::new(kind, "in-band");
+        return Some(vec![verdict_again(report, result.verdict.as_ref()?, rules)?]);
+    }
     let analysis = event.analysis.as_ref()?;
     if !matches!(analysis.kind, Kind::Failure | Kind::Delay) {
         return None;
     }
     let again = |old: &RecipientVerdict| {
-        let address = old.address.as_deref().and_then(Address::parse);
-        let recipient = Recipient {
-            address,
-            original_recipient: old.original_recipient.clone(),
-            final_recipient: old.final_recipient.clone(),
-            action: old.action,
-            // A status that we took from the words is found there again.
-            status: old.status.filter(|_| old.status_source == Some(report::StatusSource::Field)),
-            status_source: old.status_source,
-            reply_code: old.reply_code,
-            diagnostic: old.diagnostic.clone().unwrap_or_default(),
-            remarks: String::new(),
-            remote_mta: old.remote_mta.clone(),
-        };
         let mut report = Report::new(analysis.kind, analysis.format.as_str());
         report.reporting_mta = analysis.reporting_mta.clone();
-        report.recipients.push(recipient.clone());
-        let new = classify::judge(&report, rules).pop()?;
-        Some(verdict(analysis.kind, recipient, new))
+        verdict_again(report, old, rules)
     };
     analysis.recipients.iter().map(again).collect()
+}
+
+/// One recipient of a journalled event, judged again as part of an empty report of its kind.
+fn verdict_again(
+    mut report: Report,
+    old: &RecipientVerdict,
+    rules: &RuleSet,
+) -> Option<RecipientVerdict> {
+    let recipient = Recipient {
+        address: old.address.as_deref().and_then(Address::parse),
+        original_recipient: old.original_recipient.clone(),
+        final_recipient: old.final_recipient.clone(),
+        action: old.action,
+        // A status that we took from the words is found there again.
+        status: old.status.filter(|_| old.status_source == Some(report::StatusSource::Field)),
+        status_source: old.status_source,
+        reply_code: old.reply_code,
+        diagnostic: old.diagnostic.clone().unwrap_or_default(),
+        remarks: String::new(),
+        remote_mta: old.remote_mta.clone(),
+    };
+    report.recipients.push(recipient.clone());
+    let kind = report.kind;
+    let new = classify::judge(&report, rules).pop()?;
+    Some(verdict(kind, recipient, new))
 }

@@ -70,7 +70,12 @@ pub enum Command {
     /// Check rules
     #[command(subcommand)]
     Rules(Rules),
-    /// Judge the journal again with other rules: what would change
+    /// What if: the journal again, with other rules or another policy
+    ///
+    /// Judges every recorded refusal again with the rules of DIR, folds the journal again in memory
+    /// under the policy of FILE, or both, and says which verdicts would change and which addresses
+    /// would be suppressed, held or released. Changes nothing without --apply. Holds about 1 KiB of
+    /// memory for each address of the journal.
     Replay(Replay),
     /// Take back a batch of decisions
     Undo(Undo),
@@ -282,12 +287,18 @@ pub enum Rules {
 /// `replay`
 #[derive(Debug, Args)]
 pub struct Replay {
-    /// Folder of operator rules to try
+    /// Folder of operator rules to try [default without --policy: rules.dir]
     #[arg(long, value_name = "DIR")]
     pub rules: Option<PathBuf>,
+    /// TOML file whose [policy] table to try, in place of every policy that was in force
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
     /// Only events since: a date, an RFC 3339 time, or a duration ago such as 30d
     #[arg(long, value_name = "WHEN")]
     pub since: Option<String>,
+    /// All that would change, one JSON object a line
+    #[arg(long)]
+    pub json: bool,
     /// Replace the verdicts by the new ones, as one act of the journal
     #[arg(long, requires = "reason")]
     pub apply: bool,

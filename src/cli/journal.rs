@@ -1,30 +1,29 @@
-//! Over the whole journal: wordings that no rule knows, what other rules would say, and the acts
-//! that take something back.
+//! Over the whole journal: wordings that no rule knows, and the acts that take something back.
 
 use anyhow::{Result, anyhow};
 use serde_json::json;
 use std::collections::BTreeMap;
 
-use super::args::{Erase, Replay, Undo, Unknown};
+use super::args::{Erase, Undo, Unknown};
 use super::backend::Backend;
 use super::list::{at, said, show};
 use super::when::Direction;
-use super::{Answer, Console, Judge, print};
+use super::{Answer, Console, print};
 use crate::classify::Reason;
-use crate::event::{Act, Event, RecipientVerdict};
+use crate::event::{Act, Event};
 use crate::mail::Timestamp;
 
 /// Events that are read at a time.
-const PAGE: usize = 1000;
+pub(super) const PAGE: usize = 1000;
 /// Different wordings that are held; further ones are counted together.
 const MAX_WORDINGS: usize = 100_000;
-/// Addresses shown for one change of a replay.
+/// Samples shown of a wording.
 const SAMPLES: usize = 3;
 /// Characters of a wording that are compared and shown.
 const WORDING: usize = 200;
 
 /// Calls `each` for every event since a moment; gives the number of lines that were no events.
-fn events(
+pub(super) fn events(
     backend: &dyn Backend,
     since: Option<Timestamp>,
     each: &mut dyn FnMut(Event),
@@ -132,7 +131,7 @@ pub(super) fn unknown(
     Ok(Answer::yes_if(!sorted.is_empty()))
 }
 
-fn remark(console: &mut Console<'_>, unread: u64, beyond: u64) {
+pub(super) fn remark(console: &mut Console<'_>, unread: u64, beyond: u64) {
     if unread > 0 {
         console.say(&format!("{unread} lines of the journal are of another version, left out"));
     }
@@ -165,78 +164,6 @@ fn normalised(text: &str) -> String {
 fn redacted(text: &str) -> String {
     let words = text.split_whitespace().map(|w| if w.contains('@') { "<address>" } else { w });
     words.collect::<Vec<_>>().join(" ").chars().take(WORDING).collect()
-}
-
-#[derive(Default)]
-struct Change {
-    count: u64,
-    samples: Vec<String>,
-}
-
-pub(super) fn replay(
-    args: &Replay,
-    judge: &Judge,
-    backend: &dyn Backend,
-    console: &mut Console<'_>,
-) -> Result<Answer> {
-    let since = at(args.since.as_deref(), console.now, Direction::Back)?;
-    let mut matrix: BTreeMap<(String, String), Change> = BTreeMap::new();
-    let (mut judged, mut changed) = (0u64, Vec::new());
-    let unread = events(backend, since, &mut |event| {
-        let Some(new) = judge(&event) else { return };
-        judged += 1;
-        let old = match (&event.analysis, event.result.as_ref().and_then(|r| r.verdict.as_ref())) {
-            (Some(analysis), _) => analysis.recipients.clone(),
-            (None, Some(verdict)) => vec![verdict.clone()],
-            (None, None) => Vec::new(),
-        };
-        if compare(&old, &new, &mut matrix) && args.apply {
-            changed.push((event.seq, new));
-        }
-    })?;
-    let mut rows: Vec<_> = matrix.iter().filter(|((old, new), _)| old != new).collect();
-    rows.sort_by_key(|(_, change)| std::cmp::Reverse(change.count));
-    for ((old, new), change) in &rows {
-        let samples = print::visible(&change.samples.join(", "));
-        writeln!(console.out, "{:>7}  {old} -> {new}  {samples}", change.count)?;
-    }
-    let total: u64 = rows.iter().map(|(_, change)| change.count).sum();
-    writeln!(console.out, "{judged} events judged, {total} verdicts would change")?;
-    remark(console, unread, 0);
-    if args.apply && !changed.is_empty() {
-        let reason = said(args.reason.as_deref().unwrap_or_default())?.to_string();
-        let told = backend.act(Act::Rejudge { verdicts: changed, reason }, false)?;
-        show(&told, false, console)?;
-    }
-    Ok(Answer::Yes)
-}
-
-/// Counts each recipient by its old and new verdict; true when one changed.
-fn compare(
-    old: &[RecipientVerdict],
-    new: &[RecipientVerdict],
-    matrix: &mut BTreeMap<(String, String), Change>,
-) -> bool {
-    let mut differs = old.len() != new.len();
-    for (old, new) in old.iter().zip(new) {
-        let key = (verdict(old), verdict(new));
-        differs |= key.0 != key.1;
-        let change = matrix.entry(key).or_default();
-        change.count += 1;
-        if let (true, Some(address)) = (change.samples.len() < SAMPLES, &new.address) {
-            change.samples.push(address.clone());
-        }
-    }
-    differs
-}
-
-/// `user-unknown (hard)`
-fn verdict(recipient: &RecipientVerdict) -> String {
-    match (recipient.reason, recipient.category) {
-        (Some(reason), Some(category)) => format!("{reason} ({category})"),
-        (Some(reason), None) => reason.to_string(),
-        (None, _) => recipient.class.map_or("none".to_string(), |class| class.to_string()),
-    }
 }
 
 pub(super) fn undo(args: Undo, backend: &dyn Backend, console: &mut Console<'_>) -> Result<Answer> {

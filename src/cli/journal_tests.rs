@@ -73,45 +73,6 @@ fn unknown_wordings_are_counted_together() {
 }
 
 #[test]
-fn a_replay_shows_the_matrix_and_applies_only_when_asked() {
-    // Rules that know what the old ones did not.
-    let judge = |event: &Event| {
-        let mut recipients = event.analysis.as_ref()?.recipients.clone();
-        for recipient in &mut recipients {
-            if recipient.diagnostic.as_deref().is_some_and(|said| said.contains("no for")) {
-                recipient.reason = Some(Reason::Blocked);
-            }
-        }
-        Some(recipients)
-    };
-    let args = |apply| Replay {
-        rules: None,
-        since: None,
-        apply,
-        reason: apply.then(|| "better rules".to_string()),
-    };
-    for apply in [false, true] {
-        let (_, out, acts) = run(|journal, console| replay(&args(apply), &judge, journal, console));
-        assert!(
-            out.starts_with(
-                "      2  undetermined -> blocked  u1@example.com, u5@example.com\n\
-                 4 events judged, 2 verdicts would change\n"
-            ),
-            "{out}"
-        );
-        match acts.as_slice() {
-            [] => assert!(!apply),
-            [(Act::Rejudge { verdicts, reason }, false)] => {
-                assert!(apply);
-                assert_eq!(verdicts.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [1, 5]);
-                assert_eq!(reason, "better rules");
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-#[test]
 fn an_undo_says_what_it_takes_back() {
     let (_, out, acts) = run(|journal, console| {
         let args = Undo {

@@ -8,7 +8,7 @@
 //!   our own mail.
 //! - `guard`, `rate`, `provider`: times in which evidence waits.
 //! - `health`: how a sender's mail fares. `clock`: time against jumps.
-//! - `explain`, `view`: reading it all, over any ledger.
+//! - `explain`, `view`: reading it all, over any ledger. `whatif`: the journal folded anew.
 
 mod acts;
 mod clock;
@@ -29,6 +29,7 @@ mod term;
 mod undo;
 mod view;
 mod walk;
+mod whatif;
 
 pub use acts::BY_HAND;
 pub use clock::{Clock, JUMP};
@@ -45,3 +46,4 @@ pub use standing::{DEFAULT_SCOPE, Standing, State, standing_of};
 pub use term::Term;
 pub use undo::Selection;
 pub use view::{GuardStatus, Reader};
+pub use whatif::{Difference, Shift, Trial, compare};

@@ -66,34 +66,11 @@ pub(super) fn estimate(rows: &dyn Rows, scope: &str, now: Timestamp) -> Result<u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Event;
-    use crate::ledger::Row;
-    use std::collections::BTreeMap;
-
-    struct Map(BTreeMap<Vec<u8>, Vec<u8>>);
-
-    impl Rows for Map {
-        fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, LedgerError> {
-            Ok(self.0.get(key).cloned())
-        }
-        fn put(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
-            match value {
-                Some(value) => self.0.insert(key, value),
-                None => self.0.remove(&key),
-            };
-        }
-        fn scan(&self, prefix: &[u8], _: &[u8], limit: usize) -> Result<Vec<Row>, LedgerError> {
-            let rows = self.0.iter().filter(|(k, _)| k.starts_with(prefix)).take(limit);
-            Ok(rows.map(|(k, v)| (k.clone(), v.clone())).collect())
-        }
-        fn event(&self, _: u64) -> Result<Option<Event>, LedgerError> {
-            Ok(None)
-        }
-    }
+    use crate::ledger::MemoryRows;
 
     #[test]
     fn counts_distinct_addresses_of_a_day_within_a_fifth() {
-        let mut rows = Map(BTreeMap::new());
+        let mut rows = MemoryRows::over(());
         for n in 0..40_000i64 {
             // Each address twice: the second time counts nothing.
             for _ in 0..2 {
@@ -104,10 +81,10 @@ mod tests {
         let late = Timestamp::from_millis(23 * HOUR_MS);
         let seen = estimate(&rows, "news", late).expect("memory");
         assert!((32_000..48_000).contains(&seen), "{seen}");
-        assert_eq!(rows.0.len(), 24);
+        assert_eq!(rows.rows.len(), 24);
         let week = Timestamp::from_millis(170 * HOUR_MS);
         note(&mut rows, "news", "u1@example.com", week).expect("memory");
-        assert_eq!(rows.0.len(), 1);
+        assert_eq!(rows.rows.len(), 1);
         assert!(estimate(&rows, "news", week).expect("memory") < 300);
     }
 }

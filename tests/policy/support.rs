@@ -1,13 +1,12 @@
 //! A ledger in memory, and records as short as a test wants to write them.
 
-use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use bounced::classify::Reason;
 use bounced::event::{
     Act, Analysis, Decision, Envelope, Event, EventType, RecipientVerdict, SendResult, VerpInfo,
 };
-use bounced::ledger::{Committed, Fold, Ledger, LedgerError, LedgerStatus, Page, Row, Rows};
+use bounced::ledger::{Committed, Fold, Ledger, LedgerError, LedgerStatus, MemoryRows, Page, Rows};
 use bounced::mail::{Address, Timestamp};
 use bounced::policy::{Policy, PolicyFold, Reader, Standing};
 use bounced::report::{Action, Attribution, Kind, Original};
@@ -17,45 +16,7 @@ pub const HOUR: i64 = 3_600_000;
 pub const MINUTE: i64 = 60_000;
 
 /// Rows and journal in memory.
-#[derive(Default, Clone)]
-pub struct Memory {
-    pub rows: BTreeMap<Vec<u8>, Vec<u8>>,
-    pub journal: Vec<Event>,
-}
-
-impl Rows for Memory {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, LedgerError> {
-        Ok(self.rows.get(key).cloned())
-    }
-
-    fn put(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
-        match value {
-            Some(value) => {
-                assert!(value.len() < 64 * 1024, "{} octets", value.len());
-                self.rows.insert(key, value);
-            }
-            None => {
-                self.rows.remove(&key);
-            }
-        }
-    }
-
-    fn scan(&self, prefix: &[u8], after: &[u8], limit: usize) -> Result<Vec<Row>, LedgerError> {
-        let start = if after > prefix { after } else { prefix };
-        Ok(self
-            .rows
-            .range(start.to_vec()..)
-            .take_while(|(key, _)| key.starts_with(prefix))
-            .filter(|(key, _)| key.as_slice() > after)
-            .take(limit)
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect())
-    }
-
-    fn event(&self, seq: u64) -> Result<Option<Event>, LedgerError> {
-        Ok(seq.checked_sub(1).and_then(|i| self.journal.get(i as usize)).cloned())
-    }
-}
+pub type Memory = MemoryRows<Vec<Event>>;
 
 /// A ledger with one fold.
 pub struct Book {
