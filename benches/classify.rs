@@ -44,6 +44,7 @@ fn main() {
     let pipeline = Pipeline {
         verp: Arc::new(Verp::new(&config, &[]).expect("no keys, nothing to refuse")),
         rules: Arc::new(RuleSet::load(None).expect("the shipped rules load")),
+        shadow: None,
     };
     println!("rules loaded in {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
 

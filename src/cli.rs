@@ -261,6 +261,9 @@ fn ask(
         Command::Ingest(args) => ingest::ingest(&args, backend, console),
         Command::Unknown(args) => journal::unknown(&args, backend, console),
         Command::Replay(args) => {
+            if args.shadow {
+                return replay::shadow(args.json, backend, console);
+            }
             // A policy alone is tried on the verdicts as they are.
             let judge = match (&args.rules, &args.policy) {
                 (None, Some(_)) => None,

@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::classify::{Category, Class, RuleSet};
+use crate::classify::{Category, Class};
 use crate::committer::Committer;
 use crate::event::{Act, Analysis, Envelope, Event, EventType, SendResult};
 use crate::ledger::{Committed, Ledger, LedgerError};
@@ -44,6 +44,8 @@ const PREVIEWED_ADDRESSES: usize = 10_000;
 pub trait HouseObserver: Send + Sync {
     /// A message was answered 250.
     fn stored(&self, tally: &Tally, committed: &Committed);
+    /// Shadow rules agreed and disagreed with the live ones so often since the last time.
+    fn shadowed(&self, same: u64, different: u64);
 }
 
 /// What metrics count of a message.
@@ -121,8 +123,17 @@ impl House {
         self.clock.lock().unwrap_or_else(PoisonError::into_inner).agree();
     }
 
+    /// Hands what the shadow rules counted to the metrics.
+    fn count_shadow(&self, pipeline: &Pipeline) {
+        if let Some(shadow) = &pipeline.shadow {
+            let (same, different) = shadow.take_fresh();
+            self.observer.shadowed(same, different);
+        }
+    }
+
     /// Takes new rules and keys over; running analyses end with the old ones.
     pub fn replace_pipeline(&self, pipeline: Pipeline) {
+        self.count_shadow(&self.pipeline.load());
         self.pipeline.store(Arc::new(pipeline));
     }
 
@@ -178,6 +189,7 @@ impl House {
     /// with it for ever (RELIABILITY A-27): it is stored as unreadable.
     fn evidence(&self, data: &[u8], envelope: Envelope, peer: Option<String>) -> Event {
         let pipeline = self.pipeline.load();
+        self.count_shadow(&pipeline);
         let (id, received_at) = (new_id(), self.now());
         let received = Received {
             data,
@@ -447,7 +459,7 @@ impl Service for House {
         let pipeline = self.pipeline.load();
         let (mut outcome, mut waiting) = (ResultsOutcome::default(), Vec::new());
         for (place, result) in results.into_iter().enumerate() {
-            let event = match result_event(&pipeline.rules, result) {
+            let event = match result_event(&pipeline, result) {
                 Ok(event) => Event { received_at: self.now(), ..event },
                 Err(error) => {
                     outcome.refused.push((place, error.to_string()));
@@ -486,6 +498,12 @@ impl Service for House {
         serde_json::to_value(found).map_err(|e| ServiceError::Internal(e.to_string()))
     }
 
+    fn shadow(&self) -> Result<Value, ServiceError> {
+        let none =
+            json!({"configured": false, "same": 0, "different": 0, "pairs": [], "beyond": 0});
+        Ok(self.pipeline.load().shadow.as_ref().map_or(none, |shadow| shadow.table()))
+    }
+
     fn guards(&self) -> Result<Value, ServiceError> {
         let open = self.reader.guards(&*self.ledger, self.now()).map_err(trouble)?;
         serde_json::to_value(open).map_err(|e| ServiceError::Internal(e.to_string()))
@@ -505,6 +523,7 @@ impl Service for House {
     }
 
     fn overview(&self) -> Result<Overview, ServiceError> {
+        self.count_shadow(&self.pipeline.load());
         let states = self.reader.decided_states(&*self.ledger).map_err(trouble)?;
         let count = |state| states.iter().find(|(s, _)| *s == state).map_or(0, |(_, n)| *n);
         Ok(Overview {
@@ -555,7 +574,7 @@ impl House {
 }
 
 /// The record of an in-band result.
-fn result_event(rules: &RuleSet, result: InBand) -> Result<Event, ServiceError> {
+fn result_event(pipeline: &Pipeline, result: InBand) -> Result<Event, ServiceError> {
     let address = parsed(&result.address)?;
     if let Some(scope) = &result.scope {
         checked_scope(scope)?;
@@ -571,7 +590,7 @@ fn result_event(rules: &RuleSet, result: InBand) -> Result<Event, ServiceError> 
     };
     let reply = result.reply.as_deref().unwrap_or_default();
     let verdict = (failed || result.outcome == "deferred")
-        .then(|| judge_reply(rules, failed, &address, reply, result.remote_mta.as_deref()))
+        .then(|| judge_reply(pipeline, failed, &address, reply, result.remote_mta.as_deref()))
         .flatten();
     let short =
         |text: String| text.chars().filter(|c| !c.is_control()).take(998).collect::<String>();

@@ -10,7 +10,7 @@
 //! | 1, protocol | [`smtp`], [`message`] |
 //! | 2, meaning | [`report`], [`classify`], [`policy`], [`verp`] |
 //! | 3, durability | [`journal`], [`store`], behind [`ledger`]; [`committer`], [`raw`] |
-//! | between | [`pipeline`] and [`house`] join the floors; [`service`] is what the outside may ask |
+//! | between | [`pipeline`] (with [`shadow`]) and [`house`] join the floors; [`service`] is what the outside may ask |
 //! | 4, outside | [`serve`] (tokio), [`web`], [`cli`] |
 //!
 //! Promises, each with a test: a 250 after DATA means that the event is on the disk; our trouble is
@@ -37,6 +37,7 @@ pub mod raw;
 pub mod report;
 pub mod serve;
 pub mod service;
+pub mod shadow;
 pub mod smtp;
 pub mod store;
 pub mod table;

@@ -13,6 +13,7 @@ use crate::event::{Analysis, Envelope, Event, EventType, RecipientVerdict};
 use crate::mail::{Address, Timestamp};
 use crate::message::Message;
 use crate::report::{self, Action, Attribution, Kind, Recipient, Report};
+use crate::shadow::Shadow;
 use crate::verp::{Attributed, Verp};
 
 /// What judging needs besides the message: swapped as a whole on reload.
@@ -22,6 +23,8 @@ pub struct Pipeline {
     pub verp: Arc<Verp>,
     /// Classification rules.
     pub rules: Arc<RuleSet>,
+    /// Rules on trial; they decide nothing.
+    pub shadow: Option<Arc<Shadow>>,
 }
 
 /// A message as it was received.
@@ -64,6 +67,9 @@ impl Pipeline {
         let attributed = self.attribute(&message, &report, envelope_to, now);
         settle_recipients(&mut report, &message, &attributed);
         let verdicts = classify::judge(&report, &self.rules);
+        if let Some(shadow) = &self.shadow {
+            shadow.watch(&report, &verdicts);
+        }
         let digest = digest(&message, &report, envelope_to);
         let attribution = match attributed.attribution() {
             Attribution::None if report.recipients.iter().any(|r| r.address.is_some()) => {
@@ -284,7 +290,7 @@ fn digest(message: &Message<'_>, report: &Report, envelope_to: &[String]) -> Str
 
 /// Judges the reply to an attempt of our own MTA, as a report about it would be judged.
 pub fn judge_reply(
-    rules: &RuleSet,
+    pipeline: &Pipeline,
     failed: bool,
     address: &Address,
     reply: &str,
@@ -300,8 +306,11 @@ pub fn judge_reply(
     };
     let mut report = Report::new(kind, "in-band");
     report.recipients.push(recipient.clone());
-    let judged = classify::judge(&report, rules).pop()?;
-    Some(verdict(kind, recipient, judged))
+    let judged = classify::judge(&report, &pipeline.rules);
+    if let Some(shadow) = &pipeline.shadow {
+        shadow.watch(&report, &judged);
+    }
+    Some(verdict(kind, recipient, judged.into_iter().next()?))
 }
 
 /// Judges the recipients of a journalled message, or an in-band result, again with other rules.

@@ -50,6 +50,16 @@ fn findings(config: &Config, origin: &Origin) -> Vec<(&'static str, String)> {
         );
         found.push(("http.tokens_file", text));
     }
+    if let Some(dir) = &config.shadow_rules_dir
+        && let Err(why) = std::fs::read_dir(dir)
+    {
+        let text = format!(
+            "rules.shadow_dir \"{}\" cannot be read ({}), make the folder or write shadow_dir = \"\"",
+            dir.display(),
+            reason(&why)
+        );
+        found.push(("rules.shadow_dir", text));
+    }
     if let Some(dir) = &config.rules_dir
         && let Err(why) = std::fs::read_dir(dir)
         // The default may be missing; a folder that somebody asked for may not.

@@ -94,6 +94,11 @@ pub trait Service: Send + Sync {
         to: Option<Timestamp>,
     ) -> Result<Value, ServiceError>;
 
+    /// What the rules on trial (`rules.shadow_dir`) say otherwise than the live ones: `configured`,
+    /// `same`, `different`, `pairs` (each with `live` and `shadow` reason and rule, `count`,
+    /// `sample`) and `beyond`, the disagreements for which the table had no room.
+    fn shadow(&self) -> Result<Value, ServiceError>;
+
     /// The guards that are tripped now.
     fn guards(&self) -> Result<Value, ServiceError>;
 

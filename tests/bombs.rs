@@ -28,6 +28,7 @@ fn pipeline() -> Pipeline {
     Pipeline {
         verp: Arc::new(Verp::new(&config, &[]).expect("no keys")),
         rules: Arc::new(RuleSet::load(None).expect("the shipped rules load")),
+        shadow: None,
     }
 }
 

@@ -26,6 +26,7 @@ fn pipeline() -> Pipeline {
     Pipeline {
         verp: Arc::new(Verp::new(&config, &[]).expect("no keys, nothing to refuse")),
         rules: Arc::new(RuleSet::load(None).expect("the shipped rules load")),
+        shadow: None,
     }
 }
 

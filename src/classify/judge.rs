@@ -80,8 +80,13 @@ impl RuleSet {
 
     /// The rules of an operator directory, then the shipped ones.
     pub fn load(operator_dir: Option<&Path>) -> Result<Self, RuleError> {
+        Self::load_all(operator_dir.as_slice())
+    }
+
+    /// The rules of some operator directories in their order, then the shipped ones.
+    pub fn load_all(operator_dirs: &[&Path]) -> Result<Self, RuleError> {
         let mut loader = Loader::new();
-        if let Some(dir) = operator_dir {
+        for dir in operator_dirs {
             loader.directory(dir)?;
         }
         for (file, source) in SHIPPED {

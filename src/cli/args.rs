@@ -293,6 +293,9 @@ pub struct Replay {
     /// TOML file whose [policy] table to try, in place of every policy that was in force
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
+    /// Show instead where the rules on trial (rules.shadow_dir) disagreed since the service began
+    #[arg(long, conflicts_with_all = ["rules", "policy", "since", "apply"])]
+    pub shadow: bool,
     /// Only events since: a date, an RFC 3339 time, or a duration ago such as 30d
     #[arg(long, value_name = "WHEN")]
     pub since: Option<String>,

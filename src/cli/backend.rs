@@ -47,6 +47,8 @@ pub trait Backend {
     fn events(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, ServiceError>;
     /// [`Service::message`], from this machine.
     fn message(&self, data: Vec<u8>, to: Option<&str>) -> Result<Value, ServiceError>;
+    /// [`Service::shadow`]
+    fn shadow(&self) -> Result<Value, ServiceError>;
     /// [`Service::act`]
     fn act(&self, act: Act, dry_run: bool) -> Result<Value, ServiceError>;
 }
@@ -97,6 +99,10 @@ impl Backend for Local {
         let to = to.map(str::to_string).into_iter().collect();
         let envelope = Envelope { from: String::new(), to };
         self.0.message(data, envelope, Some("local".to_string()))
+    }
+
+    fn shadow(&self) -> Result<Value, ServiceError> {
+        self.0.shadow()
     }
 
     fn act(&self, act: Act, dry_run: bool) -> Result<Value, ServiceError> {

@@ -16,6 +16,7 @@ use crate::service::{ImportEntry, ImportOutcome, ListPage, ListQuery, ServiceErr
 pub(super) struct Double {
     pub(super) lines: Vec<String>,
     pub(super) entries: Vec<Value>,
+    pub(super) shadow: Value,
     pub(super) acts: RefCell<Vec<(Act, bool)>>,
     pub(super) batches: RefCell<Vec<Vec<ImportEntry>>>,
 }
@@ -89,6 +90,10 @@ impl Backend for Double {
             b"bad" => Err(ServiceError::BadRequest("the body is empty".to_string())),
             _ => Ok(json!({"id": "e1", "kind": "other"})),
         }
+    }
+
+    fn shadow(&self) -> Result<Value, ServiceError> {
+        Ok(self.shadow.clone())
     }
 
     fn act(&self, act: Act, dry_run: bool) -> Result<Value, ServiceError> {

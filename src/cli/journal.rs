@@ -11,7 +11,7 @@ use super::when::Direction;
 use super::{Answer, Console, print};
 use crate::classify::Reason;
 use crate::event::{Act, Event};
-use crate::mail::Timestamp;
+use crate::mail::{Timestamp, redacted};
 
 /// Events that are read at a time.
 pub(super) const PAGE: usize = 1000;
@@ -64,7 +64,7 @@ impl Wording {
         self.count += 1;
         self.first_seen = self.first_seen.min(at);
         self.last_seen = self.last_seen.max(at);
-        let sample = redacted(said);
+        let sample = redacted(said, WORDING);
         if self.samples.len() < SAMPLES && !self.samples.contains(&sample) {
             self.samples.push(sample);
         }
@@ -158,12 +158,6 @@ fn normalised(text: &str) -> String {
         });
     }
     words.join(" ").chars().take(WORDING).collect()
-}
-
-/// A wording as it was said, without addresses: it is shown to people who write rules.
-fn redacted(text: &str) -> String {
-    let words = text.split_whitespace().map(|w| if w.contains('@') { "<address>" } else { w });
-    words.collect::<Vec<_>>().join(" ").chars().take(WORDING).collect()
 }
 
 pub(super) fn undo(args: Undo, backend: &dyn Backend, console: &mut Console<'_>) -> Result<Answer> {

@@ -243,6 +243,10 @@ impl Backend for Remote {
         self.json(self.send(false, &path, "message/rfc822", &data)?)
     }
 
+    fn shadow(&self) -> Result<Value, ServiceError> {
+        self.json(self.get("/v1/shadow")?)
+    }
+
     fn act(&self, act: Act, dry_run: bool) -> Result<Value, ServiceError> {
         let body = serde_json::to_vec(&act)
             .map_err(|e| ServiceError::Internal(format!("the act cannot be written: {e}")))?;

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, anyhow, bail};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::args::Replay;
 use super::backend::Backend;
@@ -289,6 +289,44 @@ fn remarks(found: &Found, since: Option<Timestamp>, console: &mut Console<'_>) {
              neither side"
         ));
     }
+}
+
+/// What the rules on trial said otherwise; they ran in the service, so only it can tell.
+pub(super) fn shadow(
+    json: bool,
+    backend: &dyn Backend,
+    console: &mut Console<'_>,
+) -> Result<Answer> {
+    let table = backend.shadow()?;
+    if table.get("configured") != Some(&json!(true)) {
+        bail!(
+            "no rules are on trial: name a folder as shadow_dir below [rules] and send SIGHUP to \
+             the running service"
+        );
+    }
+    if json {
+        show(&table, true, console)?;
+        return Ok(Answer::Yes);
+    }
+    let word = |value: &Value, key: &str| {
+        print::visible(value.get(key).and_then(Value::as_str).unwrap_or("none"))
+    };
+    let count = |value: &Value, key: &str| value.get(key).and_then(Value::as_u64).unwrap_or(0);
+    let pairs = table.get("pairs").and_then(Value::as_array);
+    for pair in pairs.into_iter().flatten() {
+        let (live, shadow) = (&pair["live"], &pair["shadow"]);
+        let (was, by) = (word(live, "reason"), word(live, "rule"));
+        let (new, with) = (word(shadow, "reason"), word(shadow, "rule"));
+        writeln!(console.out, "{:>7}  {was} ({by}) -> {new} ({with})", count(pair, "count"))?;
+        writeln!(console.out, "           {}", word(pair, "sample"))?;
+    }
+    let (same, different) = (count(&table, "same"), count(&table, "different"));
+    writeln!(console.out, "{same} verdicts are the same, {different} differ")?;
+    if count(&table, "beyond") > 0 {
+        let beyond = count(&table, "beyond");
+        console.say(&format!("{beyond} of them are of further pairs, not shown"));
+    }
+    Ok(Answer::Yes)
 }
 
 #[cfg(test)]

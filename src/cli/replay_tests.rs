@@ -1,7 +1,5 @@
 //! A short journal, tried with other rules, another policy, and both.
 
-use serde_json::Value;
-
 use super::*;
 use crate::classify::{Category, Reason};
 use crate::cli::double::{self, Double};
@@ -74,7 +72,15 @@ fn never() -> Policy {
 }
 
 fn args() -> Replay {
-    Replay { rules: None, policy: None, since: None, json: false, apply: false, reason: None }
+    Replay {
+        rules: None,
+        policy: None,
+        shadow: false,
+        since: None,
+        json: false,
+        apply: false,
+        reason: None,
+    }
 }
 
 type Ran = (anyhow::Result<Answer>, String, String, Vec<(Act, bool)>);
@@ -162,4 +168,25 @@ fn only_new_verdicts_can_be_applied() {
     let refused = answer.expect_err("refused").to_string();
     assert!(refused.contains("write it into [policy] there"), "{refused}");
     assert!(acts.is_empty());
+}
+
+#[test]
+fn the_table_of_the_rules_on_trial() {
+    let pair = json!({"live": {"reason": "undetermined", "rule": "a"},
+        "shadow": {"reason": "mailbox-full", "rule": "b"}, "count": 3, "sample": "odd \u{1b}"});
+    let table =
+        json!({"configured": true, "same": 9, "different": 5, "pairs": [pair], "beyond": 2});
+    let service = Double { shadow: table, ..Double::default() };
+    let (answer, out, err) =
+        double::run(&service, |backend, console| shadow(false, backend, console));
+    assert_eq!(answer.expect("a table"), Answer::Yes);
+    assert!(out.starts_with("      3  undetermined (a) -> mailbox-full (b)\n"), "{out}");
+    assert!(
+        out.ends_with("9 verdicts are the same, 5 differ\n") && !out.contains('\u{1b}'),
+        "{out}"
+    );
+    assert!(err.contains("2 of them are of further pairs"), "{err}");
+    let (answer, _, _) =
+        double::run(&Double::default(), |backend, console| shadow(false, backend, console));
+    assert!(answer.expect_err("none").to_string().contains("shadow_dir"));
 }

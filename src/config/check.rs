@@ -28,6 +28,7 @@ pub(super) fn check(
     let lmtp = raw.lmtp.unwrap_or_default().listen;
     let lookup = raw.lookup.unwrap_or_default().listen;
     let http = raw.http.unwrap_or_default();
+    let rules = raw.rules.unwrap_or_default();
     let config = Config {
         hostname: check.hostname(raw.hostname, default.hostname),
         data_dir: check.path("data_dir", raw.data_dir).unwrap_or(default.data_dir),
@@ -42,10 +43,11 @@ pub(super) fn check(
         policy_table: raw.policy.unwrap_or_default(),
         journal: check.journal(raw.journal.unwrap_or_default(), default.journal),
         store: check.store(raw.store.unwrap_or_default(), default.store),
-        rules_dir: match raw.rules.unwrap_or_default().dir {
+        rules_dir: match rules.dir {
             None => default.rules_dir,
             dir => check.optional_path(dir),
         },
+        shadow_rules_dir: check.optional_path(rules.shadow_dir),
         privacy: Privacy {
             hash_key: check.hash_key(raw.privacy.unwrap_or_default().hash_key_file),
         },

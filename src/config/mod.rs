@@ -49,6 +49,8 @@ pub struct Config {
     pub store: Store,
     /// Operator rules. Skipped when it is the default and is not there.
     pub rules_dir: Option<PathBuf>,
+    /// Operator rules on trial: asked before the others, and they decide nothing.
+    pub shadow_rules_dir: Option<PathBuf>,
     /// Hashing of addresses at rest.
     pub privacy: Privacy,
     /// Log lines.
@@ -260,6 +262,7 @@ impl Default for Config {
             },
             store: Store { engine: Engine::Sled, cache: 64 * MIB, min_free: 64 * MIB },
             rules_dir: Some(PathBuf::from("/etc/bounced/rules.d")),
+            shadow_rules_dir: None,
             privacy: Privacy::default(),
             log: Log { format: LogFormat::Text },
         }

@@ -97,6 +97,13 @@ impl std::fmt::Display for Address {
     }
 }
 
+/// Words without addresses, for people who need not know whose they are; at most so many
+/// characters.
+pub fn redacted(text: &str, characters: usize) -> String {
+    let words = text.split_whitespace().map(|w| if w.contains('@') { "<address>" } else { w });
+    words.collect::<Vec<_>>().join(" ").chars().take(characters).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

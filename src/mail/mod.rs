@@ -8,7 +8,7 @@ mod reply_code;
 mod status;
 mod time;
 
-pub use address::Address;
+pub use address::{Address, redacted};
 pub use needles::Needles;
 pub use reply_code::ReplyCode;
 pub use status::EnhancedStatus;

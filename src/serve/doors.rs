@@ -70,6 +70,10 @@ pub struct Counter {
 }
 
 impl HouseObserver for Counter {
+    fn shadowed(&self, same: u64, different: u64) {
+        self.metrics.shadow_verdicts(same, different);
+    }
+
     fn stored(&self, tally: &Tally, committed: &Committed) {
         self.metrics.message_stored(tally.kind);
         if committed.duplicate {

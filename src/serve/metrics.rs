@@ -58,6 +58,7 @@ struct Mail {
     parse: Histogram,
     verdicts: IntCounterVec,
     provider_failures: IntCounterVec,
+    shadow_verdicts: IntCounterVec,
 }
 
 /// The suppression list.
@@ -154,6 +155,9 @@ impl Metrics {
         for result in Handshake::ALL {
             self.smtp.tls_handshakes.with_label_values(&[result.as_str()]);
         }
+        for verdict in ["same", "different"] {
+            self.mail.shadow_verdicts.with_label_values(&[verdict]);
+        }
         for state in ["suppressed", "held"] {
             self.list.suppressions.with_label_values(&[state]);
         }
@@ -180,6 +184,12 @@ impl Metrics {
     pub fn verdict(&self, class: Class, category: Option<Category>) {
         let category = category.map_or("none", Category::as_str);
         self.mail.verdicts.with_label_values(&[class.as_str(), category]).inc();
+    }
+
+    /// The rules on trial agreed and disagreed so often.
+    pub fn shadow_verdicts(&self, same: u64, different: u64) {
+        self.mail.shadow_verdicts.with_label_values(&["same"]).inc_by(same);
+        self.mail.shadow_verdicts.with_label_values(&["different"]).inc_by(different);
     }
 
     /// One recipient failed at a provider of the closed table, or at none of it.
@@ -360,6 +370,11 @@ impl Mail {
                 "bounced_provider_failures_total",
                 "Failed recipients, by provider of the closed table and category.",
                 &["provider", "category"],
+            ),
+            shadow_verdicts: d.counters(
+                "bounced_shadow_verdicts_total",
+                "Verdicts of the rules on trial (rules.shadow_dir), same as the live one or not.",
+                &["verdict"],
             ),
         }
     }

@@ -32,6 +32,7 @@ use crate::policy::{Policy, PolicyFold, PolicyTable};
 use crate::preflight;
 use crate::raw::RawStore;
 use crate::service::ServiceError;
+use crate::shadow::Shadow;
 use crate::smtp::{self, Budget, Dialect, Limits, OurDomains};
 use crate::store::{self, SledLedger};
 use crate::verp::Verp;
@@ -63,8 +64,11 @@ pub fn serve(loaded: Loaded) -> Result<()> {
 pub fn pipeline(config: &Config) -> Result<Pipeline> {
     let dir = config.rules_dir.as_deref().filter(|dir| dir.is_dir());
     let rules = RuleSet::load(dir).map_err(|error| anyhow!("{error}"))?;
+    let shadow = config.shadow_rules_dir.as_deref().map(|trial| Shadow::load(trial, dir));
+    let shadow = shadow.transpose().map_err(|error| anyhow!("rules.shadow_dir: {error}"))?;
     let verp = Verp::new(&config.verp, &config.smtp.domains).map_err(|error| anyhow!("{error}"))?;
-    Ok(Pipeline { verp: Arc::new(verp), rules: Arc::new(rules) })
+    let (verp, rules) = (Arc::new(verp), Arc::new(rules));
+    Ok(Pipeline { verp, rules, shadow: shadow.map(Arc::new) })
 }
 
 /// The policy of a configuration; with a signing key only signed evidence may suppress.

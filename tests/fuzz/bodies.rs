@@ -20,6 +20,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_795_000_000_000);
 static PIPELINE: LazyLock<Pipeline> = LazyLock::new(|| Pipeline {
     verp: Arc::new(keyed_verp()),
     rules: Arc::new(RuleSet::load(None).expect("the shipped rules load")),
+    shadow: None,
 });
 
 fn keyed_verp() -> Verp {

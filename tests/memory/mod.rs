@@ -252,6 +252,11 @@ impl Service for Memory {
         Ok(json!({"scope": scope, "from": from, "to": to}))
     }
 
+    fn shadow(&self) -> Result<Value, ServiceError> {
+        self.up()?;
+        Ok(json!({"configured": false, "same": 0, "different": 0, "pairs": [], "beyond": 0}))
+    }
+
     fn guards(&self) -> Result<Value, ServiceError> {
         self.up()?;
         Ok(json!([{"clause": "guard/outage google"}]))

@@ -96,3 +96,10 @@ pub async fn guards(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response,
     let found = blocking(&http, |service| service.guards()).await?;
     Ok(super::json(&json!({"guards": found})))
 }
+
+/// What the rules on trial say otherwise.
+pub async fn shadow(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response, Problem> {
+    Params::of(&uri, &[])?;
+    let found = blocking(&http, |service| service.shadow()).await?;
+    Ok(super::json(&found))
+}
