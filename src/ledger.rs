@@ -32,6 +32,10 @@ pub trait Fold: Send {
     fn fold(&mut self, rows: &mut dyn Rows, event: &mut Event) -> Result<(), LedgerError>;
     /// Addresses (key form) whose history this event belongs to.
     fn touches(&self, event: &Event) -> Vec<String>;
+    /// Addresses (key form) whose history ends with this event: it is no longer found by them.
+    fn forgets(&self, _: &Event) -> Vec<String> {
+        Vec::new()
+    }
     /// Forgets what it remembers beside the rows: they were rolled back or built anew.
     fn reset(&mut self) {}
 }
@@ -75,6 +79,13 @@ pub trait Ledger: Send + Sync {
     fn journal(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, LedgerError>;
     /// Health and sizes.
     fn status(&self) -> LedgerStatus;
+    /// Lets every record so far say less, where `edit` says so: journal, checkpoints and view hold
+    /// nothing of what it takes out when this returns `Ok` with the number of changed records.
+    /// After an error, or a crash, it must be done again; then it goes on where it was. Lookups
+    /// and commits are `Retryable` while the view is built anew.
+    fn redact(&self, _: &mut dyn FnMut(u64, &str) -> Option<String>) -> Result<u64, LedgerError> {
+        Err(LedgerError::Fatal("this ledger cannot rewrite its journal".to_string()))
+    }
     /// Writes a checkpoint of all rows; afterwards whole old segments may go.
     fn checkpoint(&self, now: Timestamp) -> Result<(), LedgerError>;
 }

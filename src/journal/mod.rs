@@ -17,7 +17,8 @@
 //! | a wrong CRC with right lines behind it         | damaged later                  | the same      |
 //! | a position that goes back                      | damaged later                  | the same      |
 //!
-//! A segment is only left for the next one when every octet of it was acknowledged.
+//! A segment is only left for the next one when every octet of it was acknowledged. A sealed one
+//! may be replaced as a whole by a rewritten one (`rewrite.rs`): same name, same positions.
 //!
 //! States of the appending half: *sound* (file open, its length is what was acknowledged) and
 //! *doubtful* (after any failed create, write or sync: the descriptor is dropped and never used
@@ -28,6 +29,7 @@ mod checkpoint;
 mod disk;
 mod lock;
 mod record;
+mod rewrite;
 mod segment;
 #[cfg(test)]
 pub(crate) mod simulated;
@@ -42,6 +44,7 @@ pub use checkpoint::{Checkpoint, CheckpointWriter, checkpoints, keep_newest, swe
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use lock::DirLock;
 pub use record::{MAX_RECORD, Unfit};
+pub use rewrite::{Edit, Rewritten};
 pub(crate) use segment::lock;
 
 use crate::ledger::LedgerError;
@@ -73,6 +76,9 @@ impl Batch {
     }
 }
 
+/// A segment, its file, and the position that the next segment begins with.
+type Opened = (Arc<Segment>, Box<dyn DiskFile>, u64);
+
 /// What readers and the appending half share.
 struct Shared {
     disk: Arc<dyn Disk>,
@@ -83,6 +89,23 @@ struct Shared {
 impl Shared {
     fn segments(&self) -> Vec<Arc<Segment>> {
         self.segments.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// The first segment that may hold a position, opened, and where the next one begins. File and
+    /// index belong together: nothing is put in the place of a segment while the list is held.
+    fn open_at(&self, from: u64) -> io::Result<Option<Opened>> {
+        let segments = self.segments.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let at = segments.partition_point(|segment| segment.first_seq <= from).max(1) - 1;
+        for (at, segment) in segments.iter().enumerate().skip(at) {
+            let until = segments.get(at + 1).map_or(u64::MAX, |next| next.first_seq);
+            match self.disk.open(&Segment::file_name(segment.first_seq), false) {
+                Ok(file) => return Ok(Some((Arc::clone(segment), file, until))),
+                // Removed by hand.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 
     fn change(&self, change: impl FnOnce(&mut Vec<Arc<Segment>>)) {
@@ -115,6 +138,10 @@ impl Journal {
         for name in disk.list(DIR)? {
             match Segment::first_seq_of(&name) {
                 Some(first_seq) => firsts.push(first_seq),
+                // A rewrite that a crash ended: what it was to replace is there.
+                None if rewrite::is_unfinished(&name) => {
+                    disk.remove(&format!("{DIR}/{name}"))?;
+                }
                 None => tracing::warn!(file = name, "not a journal segment: left alone"),
             }
         }
@@ -274,6 +301,15 @@ impl Journal {
         Ok(segment)
     }
 
+    /// Ends the newest segment, so that every record so far is in one that is only read.
+    pub fn seal(&mut self) -> io::Result<()> {
+        self.make_sound()?;
+        match self.shared.segments().pop() {
+            Some(newest) if newest.length() > 0 => self.begin_segment().map(drop),
+            _ => Ok(()),
+        }
+    }
+
     /// Removes whole old segments: those of which every record is at or before `through`. The
     /// newest one stays.
     pub fn remove_through(&mut self, through: u64) -> io::Result<u64> {
@@ -308,17 +344,12 @@ pub(crate) fn refused(what: &str, error: &io::Error) -> LedgerError {
 impl Reader {
     /// Hands records from a position on to `take`, in order, until it says false.
     pub fn for_each(&self, from: u64, take: &mut dyn FnMut(u64, &[u8]) -> bool) -> io::Result<()> {
-        let segments = self.shared.segments();
-        let start = segments.partition_point(|segment| segment.first_seq <= from).max(1) - 1;
-        for (at, segment) in segments.iter().enumerate().skip(start) {
-            let until = segments.get(at + 1).map_or(u64::MAX, |next| next.first_seq);
-            match segment.read(self.shared.disk.as_ref(), (from, until), take) {
-                Ok(true) => {}
-                Ok(false) => break,
-                // Removed by `keep` since the list was copied.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+        let mut next = from;
+        while let Some((segment, file, until)) = self.shared.open_at(next)? {
+            if !segment.read(file.as_ref(), (from, until), take)? || until == u64::MAX {
+                break;
             }
+            next = until;
         }
         Ok(())
     }

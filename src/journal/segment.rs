@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::disk::{Disk, DiskFile};
+use super::disk::DiskFile;
 use super::record::{self, MAX_LINE, Parsed};
 
 /// Records between two points of the index.
@@ -173,21 +173,20 @@ impl Segment {
     /// Reads records with `from <= seq < until` in order until `take` says false.
     pub(super) fn read(
         &self,
-        disk: &dyn Disk,
+        file: &dyn DiskFile,
         (from, until): (u64, u64),
         take: &mut dyn FnMut(u64, &[u8]) -> bool,
     ) -> io::Result<bool> {
         if self.length() == 0 {
             return Ok(true);
         }
-        let file = disk.open(&Self::file_name(self.first_seq), false)?;
-        self.complete_index(file.as_ref())?;
+        self.complete_index(file)?;
         let start = {
             let index = lock(&self.index);
             let after = index.points.partition_point(|point| point.0 <= from);
             after.checked_sub(1).and_then(|i| index.points.get(i)).map_or(0, |point| point.1)
         };
-        let mut scanner = Scanner::new(file.as_ref(), start, self.length());
+        let mut scanner = Scanner::new(file, start, self.length());
         let mut last = 0;
         while let Some(found) = scanner.next()? {
             let Found::Record { seq, json, .. } = found else { continue };

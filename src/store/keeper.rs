@@ -19,7 +19,7 @@ use super::overlay::read_event;
 use super::rows::{Meta, is_dead};
 use super::view::{Changes, View};
 use super::{Inner, Stage, rebuild};
-use crate::journal::{self, CheckpointWriter, lock};
+use crate::journal::{self, Checkpoint, CheckpointWriter, lock};
 use crate::ledger::LedgerError;
 use crate::mail::Timestamp;
 
@@ -52,6 +52,9 @@ impl Group {
     }
 }
 
+/// Where the outcome of an order goes.
+pub(super) type Answer = SyncSender<Result<(), LedgerError>>;
+
 /// What others have for the keeper.
 #[derive(Default)]
 pub(super) struct Mail {
@@ -61,7 +64,9 @@ pub(super) struct Mail {
     pub(super) generation: u64,
     /// A generation that somebody found damaged, and how.
     pub(super) doubt: Option<(u64, String)>,
-    pub(super) checkpoints: Vec<(Timestamp, SyncSender<Result<(), LedgerError>>)>,
+    pub(super) checkpoints: Vec<(Timestamp, Answer)>,
+    /// Who wants one fresh checkpoint in the place of all, and then a new view made from it.
+    pub(super) renewals: Vec<Answer>,
     pub(super) stop: bool,
     /// Position that sled has.
     pub(super) folded: u64,
@@ -85,12 +90,22 @@ fn run(inner: &Inner) {
                 let served = served.unwrap_or_else(|_| {
                     Err(LedgerError::Corrupt("the keeper panicked".to_string()))
                 });
-                if let Err(error) = served {
-                    tracing::error!(%error, "the view is given up and built anew");
-                    give_up(inner, &error);
-                    // Dropping a broken sled may take for ever.
-                    std::thread::spawn(move || drop(view));
-                    trust = false;
+                match served {
+                    Ok(After::Stop) => {}
+                    Ok(After::Renew) => {
+                        tracing::info!("the view is built anew, without what was forgotten");
+                        let why = "something was forgotten".to_string();
+                        give_up(inner, &LedgerError::Retryable(why));
+                        drop(view);
+                        trust = false;
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "the view is given up and built anew");
+                        give_up(inner, &error);
+                        // Dropping a broken sled may take for ever.
+                        std::thread::spawn(move || drop(view));
+                        trust = false;
+                    }
                 }
             }
             Err(error) => {
@@ -104,7 +119,9 @@ fn run(inner: &Inner) {
         }
     }
     // Whoever waits for a checkpoint is told by the dropped sender.
-    lock(&inner.mail).checkpoints.clear();
+    let mut mail = lock(&inner.mail);
+    mail.checkpoints.clear();
+    mail.renewals.clear();
 }
 
 /// From here on nobody uses the view. A commit under way may still publish into it; the rebuild
@@ -116,9 +133,17 @@ fn give_up(inner: &Inner, error: &LedgerError) {
         mail.groups.clear();
         mail.octets = 0;
         mail.checkpoints.clear();
+        mail.renewals.clear();
         mail.doubt = None;
     }
     inner.set_stage(Stage::Absent(format!("the view is being rebuilt: {error}")));
+}
+
+/// Why a sound view is served no longer.
+#[derive(PartialEq, Eq)]
+enum After {
+    Stop,
+    Renew,
 }
 
 /// What to do next.
@@ -126,7 +151,9 @@ enum Work {
     Stop,
     Rebuild(String),
     Move(Vec<Group>),
-    Checkpoint(Timestamp, Vec<SyncSender<Result<(), LedgerError>>>),
+    Checkpoint(Timestamp, Vec<Answer>),
+    /// With what the view still lacks.
+    Renew(Vec<Answer>, usize),
     /// Nothing now, or no space to do it.
     Rest,
 }
@@ -139,14 +166,25 @@ struct Keeper<'a> {
 
 impl Keeper<'_> {
     /// Serves one view until it is told to stop (`Ok`) or the view is no good any more.
-    fn serve(&mut self) -> Result<(), LedgerError> {
+    fn serve(&mut self) -> Result<After, LedgerError> {
         let newest = journal::checkpoints(self.inner.disk.as_ref()).unwrap_or_default();
         let mut last_checkpoint = newest.first().copied().unwrap_or(0);
         loop {
             match self.next_work() {
-                Work::Stop => return Ok(()),
+                Work::Stop => return Ok(After::Stop),
                 Work::Rebuild(why) => return Err(LedgerError::Corrupt(why)),
                 Work::Rest => {}
+                Work::Renew(answers, behind) => {
+                    let done = self.renew(behind);
+                    last_checkpoint = self.meta.position;
+                    for answer in answers {
+                        let _ = answer.try_send(done.clone());
+                    }
+                    if done.is_ok() {
+                        return Ok(After::Renew);
+                    }
+                    self.survive(done)?;
+                }
                 Work::Move(groups) => self.move_rows(groups)?,
                 Work::Checkpoint(now, answers) => {
                     let done = self.checkpoint(now);
@@ -188,6 +226,7 @@ impl Keeper<'_> {
             !mail.stop
                 && mail.doubt.is_none()
                 && mail.checkpoints.is_empty()
+                && mail.renewals.is_empty()
                 && (tight || mail.groups.is_empty())
         };
         let mail = lock(&inner.mail);
@@ -215,6 +254,9 @@ impl Keeper<'_> {
                 }
             }
             return Work::Move(groups);
+        }
+        if !mail.renewals.is_empty() {
+            return Work::Renew(std::mem::take(&mut mail.renewals), mail.groups.len());
         }
         if mail.checkpoints.is_empty() {
             return Work::Rest;
@@ -283,6 +325,23 @@ impl Keeper<'_> {
             let rows = keys.iter().map(|key| (key.clone(), None)).collect();
             self.view.apply(&rows, &mut self.meta, true)?;
         }
+        Ok(())
+    }
+
+    /// One fresh checkpoint in the place of all others. It is read back before they go.
+    fn renew(&mut self, behind: usize) -> Result<(), LedgerError> {
+        let failed = |error: io::Error| journal::refused("no checkpoint", &error);
+        let disk = &self.inner.disk;
+        if behind > 0 {
+            return Err(LedgerError::Full(format!(
+                "{behind} events wait for the view because the disk is nearly full: free some space"
+            )));
+        }
+        self.checkpoint(self.last_event_at())?;
+        let mut written = Checkpoint::open(disk.as_ref(), self.meta.position).map_err(failed)?;
+        while written.next_rows().map_err(failed)?.is_some() {}
+        journal::keep_newest(disk.as_ref(), 1).map_err(failed)?;
+        tracing::info!(position = self.meta.position, "older checkpoints removed");
         Ok(())
     }
 

@@ -27,6 +27,7 @@ mod commit;
 mod keeper;
 mod overlay;
 mod rebuild;
+mod redact;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -67,6 +68,8 @@ pub struct Options {
     pub commit_patience: Duration,
     /// How long `open` waits for the view; a longer rebuild goes on behind.
     pub open_patience: Duration,
+    /// How long `redact` waits for the view to be built anew.
+    pub redact_patience: Duration,
 }
 
 impl Options {
@@ -82,6 +85,7 @@ impl Options {
             max_waiting_bytes: 64 << 20,
             commit_patience: Duration::from_secs(10),
             open_patience: Duration::from_secs(2),
+            redact_patience: Duration::from_secs(600),
         }
     }
 }
@@ -343,13 +347,17 @@ impl Ledger for SledLedger {
         }
     }
 
+    fn redact(
+        &self,
+        edit: &mut dyn FnMut(u64, &str) -> Option<String>,
+    ) -> Result<u64, LedgerError> {
+        self.inner.redact(edit)
+    }
+
     fn checkpoint(&self, now: Timestamp) -> Result<(), LedgerError> {
         self.inner.view()?;
         let (answer, answered) = std::sync::mpsc::sync_channel(1);
         lock(&self.inner.mail).checkpoints.push((now, answer));
-        self.inner.bell.notify_all();
-        answered.recv().unwrap_or_else(|_| {
-            Err(LedgerError::Retryable("the view is being rebuilt or closed".to_string()))
-        })
+        self.inner.answered(&answered)
     }
 }

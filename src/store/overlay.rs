@@ -10,6 +10,9 @@ use crate::event::Event;
 use crate::journal::Reader;
 use crate::ledger::{Fold, LedgerError, Row, Rows};
 
+/// History rows removed at a time.
+const FORGOTTEN_AT_ONCE: usize = 1_000;
+
 /// The rows as of the event before, and what became of the events of this batch.
 pub(super) struct Overlay<'a> {
     view: &'a View,
@@ -63,6 +66,9 @@ impl<'a> Overlay<'a> {
                 self.set(key, Some(Vec::new()));
             }
         }
+        for address in fold.forgets(event) {
+            self.forget_history(&address)?;
+        }
         if let Some(digest) = &event.digest {
             let seen = Seen { seq: event.seq, at: event.received_at, id: event.id.clone() };
             self.set(rows::digest_key(digest), Some(seen.encode()));
@@ -72,6 +78,32 @@ impl<'a> Overlay<'a> {
         touched.dedup();
         let value = |key: &Vec<u8>| self.changed.get(key).and_then(Option::as_deref);
         touched.iter().map(|key| change(key, value(key))).collect()
+    }
+
+    /// Removes the history rows of an address.
+    fn forget_history(&mut self, address: &str) -> Result<(), LedgerError> {
+        let prefix = rows::history_prefix(address);
+        let mut after = Vec::new();
+        loop {
+            let page = self.layered(&prefix, &after, FORGOTTEN_AT_ONCE)?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after.clone_from(last);
+            for (key, _) in page {
+                self.set(key, None);
+            }
+        }
+    }
+
+    /// Rows of the view with the changes on top; keys with their space.
+    fn layered(&self, prefix: &[u8], after: &[u8], limit: usize) -> Result<Vec<Row>, LedgerError> {
+        let lower = |after: &[u8], limit: usize| self.view.scan(prefix, after, limit);
+        let from = if after < prefix { Bound::Included(prefix) } else { Bound::Excluded(after) };
+        let upper = self
+            .changed
+            .range::<[u8], _>((from, Bound::Unbounded))
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .map(|(key, value)| (&key[..], value.as_deref()));
+        layered(upper, &lower, after, limit)
     }
 
     /// Keeps an event in sight of those behind it in the batch.
@@ -91,15 +123,7 @@ impl Rows for Overlay<'_> {
 
     fn scan(&self, prefix: &[u8], after: &[u8], limit: usize) -> Result<Vec<Row>, LedgerError> {
         let (prefix, after) = (key_in(space::FOLD, prefix), key_in(space::FOLD, after));
-        let lower = |after: &[u8], limit: usize| self.view.scan(&prefix, after, limit);
-        let from =
-            if after < prefix { Bound::Included(&prefix[..]) } else { Bound::Excluded(&after[..]) };
-        let upper = self
-            .changed
-            .range::<[u8], _>((from, Bound::Unbounded))
-            .take_while(|(key, _)| key.starts_with(&prefix))
-            .map(|(key, value)| (&key[..], value.as_deref()));
-        let mut rows = layered(upper, &lower, &after, limit)?;
+        let mut rows = self.layered(&prefix, &after, limit)?;
         for (key, _) in &mut rows {
             key.remove(0);
         }

@@ -8,7 +8,7 @@
 //! Readers look above first, then into sled: a row leaves the upper layer only after sled has it.
 //! sled may panic (FACTS): every call runs under `catch_unwind` and a panic is `Corrupt`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::ops::Bound;
 use std::panic::AssertUnwindSafe;
@@ -232,18 +232,29 @@ impl View {
     /// Positions of the newest events of an address, newest first.
     pub(super) fn history(&self, address: &str, limit: usize) -> Result<Vec<u64>, LedgerError> {
         let prefix = rows::history_prefix(address);
-        let mut seqs: Vec<u64> = {
+        let mut removed: HashSet<u64> = HashSet::new();
+        let mut seqs: Vec<u64> = Vec::new();
+        {
             let above = self.above.read().unwrap_or_else(std::sync::PoisonError::into_inner);
             let mut end = prefix.clone();
             end.extend_from_slice(&[0xff; 9]);
             let range =
                 above.range::<[u8], _>((Bound::Included(&prefix[..]), Bound::Included(&end[..])));
-            range.rev().take(limit).filter_map(|(key, _)| rows::history_seq(key)).collect()
-        };
+            for (key, (_, value)) in range.rev() {
+                match (rows::history_seq(key), value) {
+                    (Some(seq), None) => drop(removed.insert(seq)),
+                    (Some(seq), Some(_)) if seqs.len() < limit => seqs.push(seq),
+                    _ => {}
+                }
+            }
+        }
         let mut range = self.db.scan_prefix(&prefix);
-        for _ in 0..limit {
+        let enough = seqs.len() + limit;
+        while seqs.len() < enough {
             match self.note(guarded(|| range.next_back().transpose()))? {
-                Some((key, _)) => seqs.extend(rows::history_seq(&key)),
+                Some((key, _)) => {
+                    seqs.extend(rows::history_seq(&key).filter(|seq| !removed.contains(seq)));
+                }
                 None => break,
             }
         }

@@ -1,0 +1,210 @@
+//! Rewriting a sealed segment: some records say less afterwards, each at its old position. For
+//! forgetting a person; nothing else may change what was journalled.
+//!
+//! | step                                     | a crash behind it leaves            | next start |
+//! |------------------------------------------|-------------------------------------|------------|
+//! | `<first>.rewrite` written, then synced   | the old segment, and a useless file | removes it |
+//! | renamed to `<first>.journal`             | the old or the new segment, whole   | reads it   |
+//! | directory synced                         | the new segment                     | reads it   |
+//!
+//! So the caller does it again until it was told that it is done; a second time changes nothing.
+//! Lines that can no longer be read are left out, because nobody can say what they hold.
+
+use std::io;
+use std::sync::Arc;
+
+use super::segment::{DIR, Segment};
+use super::{Journal, Reader, record};
+
+/// What becomes of a record: None leaves it as it is.
+pub type Edit<'a> = &'a mut dyn FnMut(u64, &str) -> Option<String>;
+
+/// Octets that are gathered before they are written.
+const CHUNK: usize = 1 << 20;
+
+/// A segment that is written anew and not in its place yet.
+#[derive(Debug)]
+pub struct Rewritten {
+    first_seq: u64,
+    length: u64,
+    /// Records that say less.
+    pub changed: u64,
+}
+
+fn name(first_seq: u64) -> String {
+    format!("{DIR}/{first_seq:020}.rewrite")
+}
+
+/// A file that a rewrite left behind.
+pub(super) fn is_unfinished(name: &str) -> bool {
+    name.ends_with(".rewrite")
+}
+
+impl Reader {
+    /// Writes a sealed segment anew beside the old one; None when nothing in it would change.
+    /// Appending goes on meanwhile.
+    pub fn rewrite(&self, first_seq: u64, edit: Edit<'_>) -> io::Result<Option<Rewritten>> {
+        let Some((segment, file, until)) = self.shared.open_at(first_seq)? else { return Ok(None) };
+        if segment.first_seq != first_seq || until == u64::MAX {
+            return Ok(None);
+        }
+        let disk = &self.shared.disk;
+        let mut into = disk.open(&name(first_seq), true)?;
+        if into.length()? > 0 {
+            into.truncate(0)?;
+        }
+        let (mut gathered, mut changed, mut failed) = (Vec::new(), 0, None);
+        segment.read(file.as_ref(), (first_seq, until), &mut |seq, json| {
+            let new = std::str::from_utf8(json).ok().and_then(|json| edit(seq, json));
+            changed += u64::from(new.is_some());
+            let json = new.as_deref().map_or(json, str::as_bytes);
+            let mut written = record::push(&mut gathered, seq, json).map_err(io::Error::other);
+            if written.is_ok() && gathered.len() >= CHUNK {
+                written = into.append(&gathered);
+                gathered.clear();
+            }
+            failed = written.err();
+            failed.is_none()
+        })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        if changed == 0 && segment.damaged() == 0 {
+            disk.remove(&name(first_seq))?;
+            return Ok(None);
+        }
+        into.append(&gathered)?;
+        into.sync()?;
+        Ok(Some(Rewritten { first_seq, length: into.length()?, changed }))
+    }
+}
+
+impl Journal {
+    /// Puts a rewritten segment in the place of the old one.
+    pub fn put_in_place(&mut self, new: &Rewritten) -> io::Result<()> {
+        let disk = &self.shared.disk;
+        let from = name(new.first_seq);
+        let mut segments =
+            self.shared.segments.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let Some(place) = segments.iter_mut().find(|old| old.first_seq == new.first_seq) else {
+            // `keep` removed it meanwhile.
+            return disk.remove(&from);
+        };
+        disk.rename(&from, &Segment::file_name(new.first_seq))?;
+        *place = Arc::new(Segment::new(new.first_seq, new.length));
+        disk.sync_dir(DIR)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::simulated::{Fault, SimulatedDisk};
+    use super::super::{Batch, Disk};
+    use super::*;
+
+    const RECORDS: u64 = 140;
+
+    fn open(disk: &SimulatedDisk) -> io::Result<Journal> {
+        Journal::open(Arc::new(disk.clone()), 600, 0)
+    }
+
+    fn json(seq: u64) -> String {
+        let who = if seq % 7 == 0 { "SECRET" } else { "public" };
+        format!("{{\"seq\":{seq},\"who\":\"{who}\"}}")
+    }
+
+    fn filled(seed: u64) -> SimulatedDisk {
+        let disk = SimulatedDisk::new(seed);
+        let mut journal = open(&disk).expect("open");
+        for seq in 1..=RECORDS {
+            let mut batch = Batch::default();
+            batch.push(seq, json(seq).as_bytes()).expect("fit");
+            journal.append(&batch).expect("appended");
+        }
+        disk
+    }
+
+    fn without_secret(journal: &mut Journal) -> io::Result<u64> {
+        journal.seal()?;
+        let (reader, mut changed) = (journal.reader(), 0);
+        for first in reader.segment_starts() {
+            let edit =
+                |_, json: &str| json.contains("SECRET").then(|| json.replace("SECRET", "gone"));
+            if let Some(new) = reader.rewrite(first, &mut { edit })? {
+                journal.put_in_place(&new)?;
+                changed += new.changed;
+            }
+        }
+        Ok(changed)
+    }
+
+    /// What the records say, by position.
+    fn said(journal: &Journal) -> Vec<(u64, String)> {
+        journal.reader().read(1, usize::MAX).expect("readable")
+    }
+
+    fn holds_secret(disk: &SimulatedDisk) -> bool {
+        let names = disk.list(DIR).expect("memory");
+        names.iter().any(|name| {
+            let octets = disk.contents(&format!("{DIR}/{name}"));
+            String::from_utf8_lossy(&octets).contains("SECRET")
+        })
+    }
+
+    #[test]
+    fn records_say_less_at_their_old_positions_and_appending_goes_on() {
+        let disk = filled(1);
+        let mut journal = open(&disk).expect("open");
+        let reader = journal.reader();
+        assert!(holds_secret(&disk));
+        assert_eq!(without_secret(&mut journal).expect("rewritten"), RECORDS / 7);
+        assert!(!holds_secret(&disk));
+        // A second time there is nothing to do.
+        assert_eq!(without_secret(&mut journal).expect("rewritten"), 0);
+        let mut batch = Batch::default();
+        batch.push(RECORDS + 1, json(RECORDS + 1).as_bytes()).expect("fit");
+        journal.append(&batch).expect("appended");
+        let expected: Vec<_> =
+            (1..=RECORDS + 1).map(|seq| (seq, json(seq).replace("SECRET", "gone"))).collect();
+        assert_eq!(said(&journal), expected);
+        // A reader from before finds its way in the new files, by position, too.
+        for seq in 1..=RECORDS + 1 {
+            assert_eq!(
+                reader.at(seq).expect("readable"),
+                Some(expected[seq as usize - 1].1.clone())
+            );
+        }
+        assert_eq!(said(&open(&disk).expect("open")), expected);
+    }
+
+    #[test]
+    fn power_may_go_off_at_every_step() {
+        let all = {
+            let disk = filled(2);
+            let mut journal = open(&disk).expect("open");
+            let from = disk.operations();
+            without_secret(&mut journal).expect("rewritten");
+            disk.operations() - from
+        };
+        assert!(all > 30, "{all} operations");
+        for fault in [Fault::Crash, Fault::Broken, Fault::Full] {
+            for at in 1..=all {
+                let disk = filled(at);
+                let mut journal = open(&disk).expect("open");
+                disk.fail(disk.operations() + at, 1, fault);
+                let first = without_secret(&mut journal);
+                drop(journal);
+                disk.reboot();
+                let mut journal = open(&disk).expect("open");
+                let seqs: Vec<u64> = said(&journal).into_iter().map(|(seq, _)| seq).collect();
+                assert_eq!(seqs, (1..=RECORDS).collect::<Vec<_>>(), "{fault:?} at {at}");
+                if first.is_ok() {
+                    assert!(!holds_secret(&disk), "{fault:?} at {at}");
+                }
+                without_secret(&mut journal).expect("rewritten");
+                assert!(!holds_secret(&disk), "{fault:?} at {at}");
+                assert_eq!(said(&journal).len() as u64, RECORDS);
+            }
+        }
+    }
+}

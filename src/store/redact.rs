@@ -1,0 +1,56 @@
+//! Taking something out of everything that is stored: journal segments are rewritten, one fresh
+//! checkpoint replaces all, and the view is built anew from it, because a log-structured store
+//! keeps what was removed from it.
+//!
+//! The order makes it safe to be killed at any moment, and to do it again: the journal says less
+//! first, a checkpoint is removed only when a newer one was read back, the view is disposable.
+
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use super::Inner;
+use crate::journal::{self, Edit, lock};
+use crate::ledger::LedgerError;
+
+impl Inner {
+    /// See [`crate::ledger::Ledger::redact`].
+    pub(super) fn redact(&self, edit: Edit<'_>) -> Result<u64, LedgerError> {
+        let failed = |error| journal::refused("the journal cannot be rewritten", &error);
+        let old = self.view()?.generation;
+        lock(&self.writer).journal.seal().map_err(failed)?;
+        let mut changed = 0;
+        for first_seq in self.reader.segment_starts() {
+            if let Some(new) = self.reader.rewrite(first_seq, edit).map_err(failed)? {
+                lock(&self.writer).journal.put_in_place(&new).map_err(failed)?;
+                changed += new.changed;
+            }
+        }
+        let (answer, answered) = sync_channel(1);
+        lock(&self.mail).renewals.push(answer);
+        self.answered(&answered)?;
+        self.wait_for_another(old)?;
+        Ok(changed)
+    }
+
+    /// Wakes the keeper and waits for what became of an order to it.
+    pub(super) fn answered(
+        &self,
+        answered: &Receiver<Result<(), LedgerError>>,
+    ) -> Result<(), LedgerError> {
+        self.bell.notify_all();
+        answered.recv().unwrap_or_else(|_| {
+            Err(LedgerError::Retryable("the view is being rebuilt or closed".to_string()))
+        })
+    }
+
+    /// Waits until another generation of the view is ready.
+    fn wait_for_another(&self, old: u64) -> Result<(), LedgerError> {
+        let pending = || self.view().map_or(true, |view| view.generation == old);
+        let mail = lock(&self.mail);
+        let patience = self.options.redact_patience;
+        drop(self.moved.wait_timeout_while(mail, patience, |mail| !mail.stop && pending()));
+        match pending() {
+            false => Ok(()),
+            true => Err(LedgerError::Retryable("the view is still being built anew".to_string())),
+        }
+    }
+}
