@@ -273,6 +273,7 @@ mod tests {
             token: None,
             digest: None,
             analysis: None,
+            erased: Vec::new(),
             act: None,
             result: None,
             decisions: Vec::new(),

@@ -157,6 +157,10 @@ pub struct Event {
     /// What the message said and means.
     #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
     pub analysis: Option<Analysis>,
+    /// Addresses of this event (key form) on which a block outlived an erasure, with the keyed
+    /// hash that it stands under.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub erased: Vec<(String, String)>,
     /// An act by hand or by the program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<Act>,
@@ -184,6 +188,7 @@ impl Event {
             token: None,
             digest: None,
             analysis: None,
+            erased: Vec::new(),
             act: None,
             result: None,
             decisions: Vec::new(),
@@ -246,8 +251,11 @@ pub enum Act {
     },
     /// Forget a person, keep the block as a keyed hash.
     Erase {
-        /// Address as given; replaced by its hash when the journal is rewritten.
+        /// Address in its key form; replaced by a mark when the journal is rewritten.
         address: String,
+        /// Keyed hash of the address, made above the fold, which knows no key.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        hash: String,
     },
     /// The verdicts of earlier records are replaced (`bounced replay --apply`).
     Rejudge {

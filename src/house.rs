@@ -5,6 +5,8 @@
 //! commit) -> ledger (journal fsynced, policy folded) -> answer. No tokio, no sockets; the clock
 //! and randomness are read here and nowhere below.
 
+mod erasure;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -75,6 +77,7 @@ pub struct House {
     clock: Mutex<Clock>,
     started: Instant,
     raw: Option<Arc<RawStore>>,
+    erasure: Option<erasure::Erasure>,
 }
 
 impl House {
@@ -89,7 +92,17 @@ impl House {
         let last = reader.latest(&*ledger).ok().flatten();
         let clock = Mutex::new(Clock::start(Timestamp::now(), Duration::ZERO, last));
         let started = Instant::now();
-        Self { pipeline, ledger, committer, reader, observer, clock, started, raw: None }
+        Self {
+            pipeline,
+            ledger,
+            committer,
+            reader,
+            observer,
+            clock,
+            started,
+            raw: None,
+            erasure: None,
+        }
     }
 
     /// Keeps raw messages, too.
@@ -164,7 +177,7 @@ impl House {
         let tally = event.analysis.as_ref().map(Tally::of);
         let observer = Arc::clone(&self.observer);
         let raw = self.keep_raw(&event, data);
-        self.committer.submit(
+        self.submit(
             event,
             Box::new(move |outcome| {
                 if let (Ok(committed), Some(tally)) = (&outcome, &tally) {
@@ -221,7 +234,7 @@ impl House {
     /// Hands one event to the committer; its answer comes through the channel.
     fn queue(&self, event: Event) -> Result<Receipt, ServiceError> {
         let (reply, receipt) = reply_to_channel();
-        self.committer.submit(event, Box::new(reply)).map_err(trouble)?;
+        self.submit(event, Box::new(reply)).map_err(trouble)?;
         Ok(receipt)
     }
 
@@ -443,6 +456,9 @@ impl Service for House {
     fn act(&self, act: Act, dry_run: bool) -> Result<Value, ServiceError> {
         if dry_run {
             return self.preview(&act);
+        }
+        if let Act::Erase { address, .. } = &act {
+            return self.erase(address);
         }
         if let Act::Undo { .. } = &act
             && Selection::of(&act).is_none()

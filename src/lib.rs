@@ -10,7 +10,7 @@
 //! | 1, protocol | [`smtp`], [`message`] |
 //! | 2, meaning | [`report`], [`classify`], [`policy`], [`verp`] |
 //! | 3, durability | [`journal`], [`store`], behind [`ledger`]; [`committer`], [`raw`] |
-//! | between | [`pipeline`] (with [`shadow`]) and [`house`] join the floors; [`service`] is what the outside may ask |
+//! | between | [`pipeline`] (with [`shadow`], [`redact`]) and [`house`] join the floors; [`service`] is what the outside may ask |
 //! | 4, outside | [`serve`] (tokio), [`web`], [`cli`] |
 //!
 //! Promises, each with a test: a 250 after DATA means that the event is on the disk; our trouble is
@@ -34,6 +34,7 @@ pub mod pipeline;
 pub mod policy;
 pub mod preflight;
 pub mod raw;
+pub mod redact;
 pub mod report;
 pub mod serve;
 pub mod service;

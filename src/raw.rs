@@ -5,7 +5,7 @@
 //! it does not promise: durability. The event in the journal is the truth, this is its attachment,
 //! and a message is stored and answered also when the attachment cannot be written.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -14,6 +14,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::config::{self, KeepRaw};
 use crate::mail::Timestamp;
+use crate::policy::Forgotten;
 use crate::report::Kind;
 
 /// The folder of raw messages and what is in it.
@@ -100,6 +101,34 @@ impl RawStore {
             held.octets = held.octets.saturating_sub(size);
             let _ = fs::remove_file(self.path(id));
         }
+    }
+
+    /// Removes the messages of some events, and every other one that names a forgotten person;
+    /// gives how many. Looks at what is there, also when nothing is kept any more.
+    pub fn forget(&self, ids: &HashSet<String>, who: &Forgotten) -> io::Result<u64> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = match fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            Err(error) => return Err(error),
+        };
+        let mut removed = 0;
+        for entry in entries {
+            let path = entry?.path();
+            let id = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            if !ids.contains(id) && !who.may_be_in(&String::from_utf8_lossy(&fs::read(&path)?)) {
+                continue;
+            }
+            if let Some(n) = held.files.iter().position(|(kept, _, _)| kept == id)
+                && let Some((_, size, _)) = held.files.remove(n)
+            {
+                held.octets = held.octets.saturating_sub(size);
+            }
+            fs::remove_file(&path)?;
+            removed += 1;
+        }
+        fs::File::open(&self.dir)?.sync_all()?;
+        Ok(removed)
     }
 
     fn path(&self, id: &str) -> PathBuf {

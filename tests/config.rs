@@ -159,7 +159,7 @@ fn a_full_file_is_read_value_by_value() {
     assert_eq!(config.lmtp.len(), 1);
     assert!(config.verp.signed && !config.verp.plain);
     assert_eq!(config.verp.max_age, Duration::from_secs(14 * 86_400));
-    let key = b"a secret of the tests alone".to_vec();
+    let key = b"a secret of the tests alone, of 32 octets".to_vec();
     assert_eq!(config.verp.keys, [("2026-b".to_string(), key.clone())]);
     assert_eq!(config.http.tokens_file, Some("/etc/bounced/tokens".into()));
     assert_eq!(config.lookup, []);

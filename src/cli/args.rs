@@ -82,6 +82,11 @@ pub enum Command {
     /// Show the wordings that no rule knows, most frequent first
     Unknown(Unknown),
     /// Forget a person and keep the block
+    ///
+    /// The address disappears from journal, checkpoints, raw messages and list; what is suppressed
+    /// stays so under a keyed hash. Mail is deferred (451) while the list is built anew. When it is
+    /// cut off, the next start goes on with it; doing it twice changes nothing. Backups and logs of
+    /// others are not reached.
     Erase(Erase),
     /// Check this machine and say what to mend
     Doctor(Doctor),

@@ -182,7 +182,7 @@ pub(super) fn erase(
     backend: &dyn Backend,
     console: &mut Console<'_>,
 ) -> Result<Answer> {
-    let told = backend.act(Act::Erase { address: args.address }, false)?;
+    let told = backend.act(Act::Erase { address: args.address, hash: String::new() }, false)?;
     show(&told, false, console)?;
     Ok(Answer::Yes)
 }

@@ -94,7 +94,9 @@ fn each_operation_asks_its_path() {
     assert_eq!(asked(handle).0, "GET /v1/events?from=7&limit=100");
 
     let (remote, handle) = answer("200 OK", "{}");
-    remote.act(Act::Erase { address: "u@example.com".into() }, true).expect("200");
+    remote
+        .act(Act::Erase { address: "u@example.com".into(), hash: String::new() }, true)
+        .expect("200");
     let (path, body) = asked(handle);
     assert_eq!(path, "POST /v1/acts?dry_run=true");
     assert_eq!(body, r#"{"what":"erase","address":"u@example.com"}"#);

@@ -18,6 +18,8 @@ pub const MIN_MESSAGE: u64 = 16 * 1024;
 pub const MAX_MESSAGE: u64 = 256 * 1024 * 1024;
 /// Shortest secret; 16 octets are 128 bits when they are random.
 pub const MIN_SECRET_OCTETS: usize = 16;
+/// Shortest key for hashing addresses: it cannot be changed later, so it has room.
+pub const MIN_HASH_KEY_OCTETS: usize = 32;
 
 pub(super) fn check(
     raw: RawConfig,
@@ -275,7 +277,9 @@ impl Check<'_> {
                 );
                 continue;
             };
-            if let Some(secret) = self.secret(&at("secret_file"), "secret_file", &file) {
+            if let Some(secret) =
+                self.secret(&at("secret_file"), "secret_file", &file, MIN_SECRET_OCTETS)
+            {
                 keys.push((id, secret));
             }
         }
@@ -284,7 +288,7 @@ impl Check<'_> {
 
     fn hash_key(&mut self, file: Option<String>) -> Option<Vec<u8>> {
         let file = file.filter(|file| !file.is_empty())?;
-        self.secret("privacy.hash_key_file", "hash_key_file", &file)
+        self.secret("privacy.hash_key_file", "hash_key_file", &file, MIN_HASH_KEY_OCTETS)
     }
 
     fn journal(&mut self, raw: RawJournal, default: Journal) -> Journal {

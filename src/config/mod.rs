@@ -18,7 +18,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use check::{MAX_MESSAGE, MIN_MESSAGE, MIN_SECRET_OCTETS};
+pub use check::{MAX_MESSAGE, MIN_HASH_KEY_OCTETS, MIN_MESSAGE, MIN_SECRET_OCTETS};
 pub use hint::{DEFAULT_FILE, nearest, uncomment};
 pub use load::{ConfigError, Loaded, Origin, Problem, SEARCH};
 pub use units::{parse_duration, parse_size, print_size};
@@ -51,7 +51,7 @@ pub struct Config {
     pub rules_dir: Option<PathBuf>,
     /// Operator rules on trial: asked before the others, and they decide nothing.
     pub shadow_rules_dir: Option<PathBuf>,
-    /// Hashing of addresses at rest.
+    /// Hashing of erased addresses.
     pub privacy: Privacy,
     /// Log lines.
     pub log: Log,
@@ -209,7 +209,8 @@ pub enum Engine {
 /// `[privacy]`
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Privacy {
-    /// Key for hashing addresses at rest, read from its file; None: they are kept as they are.
+    /// Key under which blocks of erased addresses stand, read from its file; None: one is made in
+    /// the data directory when the first address is erased.
     pub hash_key: Option<Vec<u8>>,
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::check::{Check, MIN_SECRET_OCTETS};
+use super::check::Check;
 use super::units::{parse_duration, parse_size, print_size};
 use super::{Listen, hint};
 
@@ -106,9 +106,15 @@ impl Check<'_> {
     }
 
     /// The content of a secret file without the white space that an editor leaves at its end.
-    pub(super) fn secret(&mut self, key: &str, name: &str, file: &str) -> Option<Vec<u8>> {
+    pub(super) fn secret(
+        &mut self,
+        key: &str,
+        name: &str,
+        file: &str,
+        least: usize,
+    ) -> Option<Vec<u8>> {
         match read_secret(Path::new(file)) {
-            Ok(secret) if secret.len() >= MIN_SECRET_OCTETS => {
+            Ok(secret) if secret.len() >= least => {
                 if readable_by_all(Path::new(file)) {
                     let at = self.origin.at(key);
                     self.notes.push(format!(
@@ -119,7 +125,7 @@ impl Check<'_> {
             }
             Ok(secret) => {
                 let text = format!(
-                    "{name} \"{file}\" holds {} octets, at least {MIN_SECRET_OCTETS} are needed, \
+                    "{name} \"{file}\" holds {} octets, at least {least} are needed, \
                      run: openssl rand -hex 32 > {file}",
                     secret.len()
                 );

@@ -109,7 +109,7 @@ mod tests {
     }
 
     fn json(seq: u64) -> String {
-        let who = if seq % 7 == 0 { "SECRET" } else { "public" };
+        let who = if seq.is_multiple_of(7) { "SECRET" } else { "public" };
         format!("{{\"seq\":{seq},\"who\":\"{who}\"}}")
     }
 

@@ -3,7 +3,10 @@
 use super::evidence::key;
 use super::facts::{IN_FORCE_KEY, InForce, policy_key};
 use super::fold::Step;
-use super::row::{AddressRow, Item, ItemKind, address_key, erased_key, hash, life_key};
+use super::privacy::Forgotten;
+use super::row::{
+    AddressRow, Item, ItemKind, MAX_TEXT, address_key, block_key, cut, hash, life_key,
+};
 use super::settings::{Policy, is_scope};
 use super::standing::{State, judge};
 use super::undo::{self, Selection};
@@ -19,9 +22,9 @@ pub const BY_HAND: &str = "by-hand";
 /// Addresses that an act is about.
 pub(super) fn addresses(event: &Event) -> Vec<String> {
     match &event.act {
-        Some(
-            Act::Suppress { address, .. } | Act::Release { address, .. } | Act::Erase { address },
-        ) => key(address).into_iter().collect(),
+        Some(Act::Suppress { address, .. } | Act::Release { address, .. }) => {
+            key(address).into_iter().collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -36,7 +39,7 @@ pub(super) fn take(step: &mut Step<'_>, event: &Event) -> Result<(), LedgerError
             by_hand(step, event, ItemKind::Release, (address, scope, reason), None)
         }
         Some(Act::Policy { policy }) => new_policy(step, policy),
-        Some(Act::Erase { address }) => erase(step, address),
+        Some(Act::Erase { address, hash }) => erase(step, address, hash),
         Some(Act::ReleaseHeld { provider, scope, .. }) => {
             step.release_held(provider.as_deref(), scope.as_deref())
         }
@@ -61,9 +64,7 @@ fn by_hand(
     let row = match (stored, kind) {
         (Some(row), _) => row,
         // Nothing to release: no row comes of it, unless a block outlived an erasure.
-        (None, ItemKind::Release) if step.rows.get(&erased_key(&address))?.is_none() => {
-            return Ok(());
-        }
+        (None, ItemKind::Release) if step.block_of(&address).is_none() => return Ok(()),
         (None, _) => step.first_row(&address)?,
     };
     let item = Item {
@@ -102,8 +103,10 @@ fn new_policy(step: &mut Step<'_>, policy: &serde_json::Value) -> Result<(), Led
 }
 
 /// Forgets a person; what is suppressed stays blocked under a hash of the address.
-fn erase(step: &mut Step<'_>, address: &str) -> Result<(), LedgerError> {
-    let Some(address) = key(address) else { return Ok(()) };
+fn erase(step: &mut Step<'_>, address: &str, hash: &str) -> Result<(), LedgerError> {
+    // Without a hash the block would be lost with the person; the house always makes one.
+    let Some(address) = key(address).filter(|_| !hash.is_empty()) else { return Ok(()) };
+    blot_words(step, &Forgotten::new(&address, hash))?;
     let stored = step.rows.get(&address_key(&address))?.and_then(|v| AddressRow::decode(&v));
     step.rows.put(life_key(&address), None);
     let Some(row) = stored else { return Ok(()) };
@@ -142,7 +145,37 @@ fn erase(step: &mut Step<'_>, address: &str) -> Result<(), LedgerError> {
     step.rows.put(address_key(&address), None);
     let block = (!block.items.is_empty()).then(|| block.encode());
     if block.is_some() {
-        step.rows.put(erased_key(&address), block);
+        step.rows.put(block_key(hash), block);
+    }
+    Ok(())
+}
+
+/// Rows read at once.
+const PAGE: usize = 1_000;
+
+/// Takes a forgotten address out of what was written down about others: the report on a forwarded
+/// mail names it, or a person who acted did. Walks over all addresses once.
+fn blot_words(step: &mut Step<'_>, forgotten: &Forgotten) -> Result<(), LedgerError> {
+    for prefix in [b"a/", b"l/"] {
+        let mut after = prefix.to_vec();
+        loop {
+            let page = step.rows.scan(prefix, &after, PAGE)?;
+            let Some((last, _)) = page.last() else { break };
+            after.clone_from(last);
+            for (key, value) in page {
+                if !std::str::from_utf8(&value).is_ok_and(|text| forgotten.may_be_in(text)) {
+                    continue;
+                }
+                let Some(mut row) = AddressRow::decode(&value) else { continue };
+                for words in row.items.iter_mut().filter_map(|item| item.words.as_mut()) {
+                    if let Some(blotted) = forgotten.blot(words) {
+                        *words = blotted;
+                        cut(words, MAX_TEXT);
+                    }
+                }
+                step.rows.put(key, Some(row.encode()));
+            }
+        }
     }
     Ok(())
 }

@@ -12,13 +12,13 @@ use super::evidence::{self, Figure, Said};
 use super::facts::{Facts, InForce, PolicyCache};
 use super::guard;
 use super::row::{
-    AddressRow, Item, ItemKind, KEPT_ITEMS, MAX_ITEMS, address_key, erased_key, life_key,
+    AddressRow, Item, ItemKind, KEPT_ITEMS, MAX_ITEMS, address_key, block_key, life_key,
 };
 use super::settings::Policy;
 use super::standing::{Judged, State, judge};
 use super::walk::{Note, counts, walk, walk_with};
 use super::{seen, sent};
-use crate::event::{Decision, Event, EventType};
+use crate::event::{Act, Decision, Event, EventType};
 use crate::ledger::{Fold, LedgerError, Rows};
 use crate::mail::Timestamp;
 
@@ -53,6 +53,7 @@ impl Fold for PolicyFold {
             policy,
             seq: event.seq,
             now: event.received_at,
+            erased: &event.erased.clone(),
             progress: &mut ledger,
             decisions: Vec::new(),
         };
@@ -73,19 +74,31 @@ impl Fold for PolicyFold {
     }
 
     fn touches(&self, event: &Event) -> Vec<String> {
-        let mut addresses: Vec<String> = match event.event_type {
-            EventType::Act => acts::addresses(event),
-            // Everything that names the address is history, counted or not.
-            EventType::Message => event.analysis.iter().flat_map(named).collect(),
-            EventType::Result => {
-                event.result.iter().filter_map(|r| evidence::key(&r.address)).collect()
-            }
-        };
-        addresses.sort_unstable();
-        addresses.dedup();
-        addresses.truncate(MAX_TOUCHED);
-        addresses
+        touched(event)
     }
+
+    fn forgets(&self, event: &Event) -> Vec<String> {
+        match &event.act {
+            Some(Act::Erase { address, .. }) => evidence::key(address).into_iter().collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Addresses (key form) whose history an event belongs to.
+pub fn touched(event: &Event) -> Vec<String> {
+    let mut addresses: Vec<String> = match event.event_type {
+        EventType::Act => acts::addresses(event),
+        // Everything that names the address is history, counted or not.
+        EventType::Message => event.analysis.iter().flat_map(named).collect(),
+        EventType::Result => {
+            event.result.iter().filter_map(|r| evidence::key(&r.address)).collect()
+        }
+    };
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses.truncate(MAX_TOUCHED);
+    addresses
 }
 
 /// Addresses that one event belongs to, at most.
@@ -143,6 +156,8 @@ pub(super) struct Step<'a> {
     pub policy: Arc<Policy>,
     pub seq: u64,
     pub now: Timestamp,
+    /// Blocks that outlived an erasure: address and keyed hash.
+    pub erased: &'a [(String, String)],
     pub progress: &'a mut Progress,
     pub decisions: Vec<Decision>,
 }
@@ -293,7 +308,7 @@ impl Step<'_> {
     /// become part of it.
     pub(super) fn first_row(&mut self, address: &str) -> Result<AddressRow, LedgerError> {
         let mut row = AddressRow::default();
-        for key in [erased_key(address), life_key(address)] {
+        for key in self.block_of(address).into_iter().chain([life_key(address)]) {
             if let Some(old) = self.rows.get(&key)?.and_then(|v| AddressRow::decode(&v)) {
                 for item in old.items {
                     row.insert(item);
@@ -306,6 +321,11 @@ impl Step<'_> {
             *n += 1;
         }
         Ok(row)
+    }
+
+    /// Where a block on this address stands that outlived an erasure.
+    pub(super) fn block_of(&self, address: &str) -> Option<Vec<u8>> {
+        self.erased.iter().find(|(erased, _)| erased == address).map(|(_, hash)| block_key(hash))
     }
 
     fn remember_life(&mut self, address: &str, item: Item) -> Result<(), LedgerError> {

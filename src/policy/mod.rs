@@ -8,6 +8,7 @@
 //!   our own mail.
 //! - `guard`, `rate`, `provider`: times in which evidence waits.
 //! - `health`: how a sender's mail fares. `clock`: time against jumps.
+//! - `privacy`: what is left of a forgotten person.
 //! - `explain`, `view`: reading it all, over any ledger. `whatif`: the journal folded anew.
 
 mod acts;
@@ -18,6 +19,7 @@ mod facts;
 mod fold;
 mod guard;
 mod health;
+mod privacy;
 pub mod provider;
 mod rate;
 mod row;
@@ -34,10 +36,11 @@ mod whatif;
 pub use acts::BY_HAND;
 pub use clock::{Clock, JUMP};
 pub use facts::Facts;
-pub use fold::PolicyFold;
+pub use fold::{PolicyFold, touched};
 pub use guard::{Interval, Intervals};
 pub use health::{Condition, Figures, Health, Rate, Summary};
-pub use row::{AddressRow, Item, ItemKind, MAX_ITEMS, address_key, address_of, prefix};
+pub use privacy::{Forgotten, HashKeys};
+pub use row::{AddressRow, Item, ItemKind, MAX_ITEMS, address_key, address_of, block_key, prefix};
 pub use settings::{
     Blast, Effect, Layer, Numbers, Outage, Policy, PolicyTable, ScopeTable, Thresholds, Untried,
     is_scope,

@@ -46,7 +46,7 @@ pub const MAX_ITEMS: usize = 48;
 /// What a row shrinks to when it has to.
 pub(super) const KEPT_ITEMS: usize = 32;
 /// Longest text in an item, in octets.
-const MAX_TEXT: usize = 200;
+pub(super) const MAX_TEXT: usize = 200;
 
 /// One item of evidence, or one act by hand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -188,17 +188,9 @@ pub(super) fn life_key(address: &str) -> Vec<u8> {
     keyed(b"l/", address)
 }
 
-/// Key of the block on an erased address.
-pub(super) fn erased_key(address: &str) -> Vec<u8> {
-    let mut hasher = Sha256::new();
-    hasher.update(b"bounced erased address\0");
-    hasher.update(address.as_bytes());
-    let digest = hasher.finalize();
-    let mut key = b"x/".to_vec();
-    for byte in digest.iter().take(16) {
-        key.extend_from_slice(format!("{byte:02x}").as_bytes());
-    }
-    key
+/// Key of the block on an erased address, by its keyed hash.
+pub fn block_key(hash: &str) -> Vec<u8> {
+    [b"x/", hash.as_bytes()].concat()
 }
 
 /// Prefix of the rows of all addresses, or of those at one domain (without its subdomains).

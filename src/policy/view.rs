@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 use super::explain;
 use super::facts::{Facts, PolicyCache, Source};
 use super::fold::{PROGRESS_KEY, Progress};
 use super::guard::{self, Intervals};
 use super::health::{self, Health};
-use super::row::{AddressRow, address_key, address_of, erased_key, life_key};
+use super::privacy::HashKeys;
+use super::row::{AddressRow, address_key, address_of, block_key, life_key};
 use super::settings::Policy;
 use super::standing::{DEFAULT_SCOPE, Standing, State, standing_of};
 use crate::ledger::{Ledger, LedgerError};
@@ -32,12 +35,19 @@ pub struct GuardStatus {
 #[derive(Debug, Default)]
 pub struct Reader {
     cache: PolicyCache,
+    /// Finds blocks that outlived an erasure; without keys none is looked for.
+    keys: ArcSwap<HashKeys>,
 }
 
 impl Reader {
     /// A reader.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Takes the keys over under which blocks of erased addresses are looked for.
+    pub fn set_hash_keys(&self, keys: Arc<HashKeys>) {
+        self.keys.store(keys);
     }
 
     /// The policy in force; None while none was ever journalled.
@@ -66,12 +76,13 @@ impl Reader {
         now: Timestamp,
     ) -> Result<Vec<Option<Standing>>, LedgerError> {
         let keyed: Vec<String> = addresses.iter().map(Address::key).collect();
-        let keys: Vec<Vec<u8>> =
-            keyed.iter().flat_map(|a| [address_key(a), erased_key(a)]).collect();
-        let values = ledger.look_up(&keys)?;
+        let hash_keys = self.keys.load();
+        let keys: Vec<Vec<Vec<u8>>> = keyed.iter().map(|a| row_keys(&hash_keys, a)).collect();
+        let each = keys.first().map_or(1, Vec::len);
+        let values = ledger.look_up(&keys.concat())?;
         let scope = scope.unwrap_or(DEFAULT_SCOPE);
         let mut standings = Vec::with_capacity(addresses.len());
-        for (address, pair) in keyed.iter().zip(values.chunks(2)) {
+        for (address, pair) in keyed.iter().zip(values.chunks(each)) {
             let value = pair.iter().flatten().next();
             standings.push(match value {
                 None => None,
@@ -94,7 +105,8 @@ impl Reader {
         now: Timestamp,
     ) -> Result<Option<serde_json::Value>, LedgerError> {
         let key = address.key();
-        let keys = [address_key(&key), erased_key(&key), life_key(&key)];
+        let mut keys = row_keys(&self.keys.load(), &key);
+        keys.push(life_key(&key));
         let values = ledger.look_up(&keys)?;
         let Some(value) = values.into_iter().flatten().next() else { return Ok(None) };
         let row = decode(&value)?;
@@ -218,6 +230,12 @@ impl Reader {
         let value = (&ledger).values(&[PROGRESS_KEY.to_vec()])?.into_iter().next().flatten();
         Ok(value.map(|v| Timestamp::from_millis(Progress::decode(Some(v)).latest_ms)))
     }
+}
+
+/// Where an address may stand: its own row, or the block that is left of it.
+fn row_keys(keys: &HashKeys, address: &str) -> Vec<Vec<u8>> {
+    let blocks = keys.hashes(address).into_iter().map(|hash| block_key(&hash));
+    std::iter::once(address_key(address)).chain(blocks).collect()
 }
 
 fn decode(value: &[u8]) -> Result<AddressRow, LedgerError> {

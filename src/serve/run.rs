@@ -117,7 +117,9 @@ pub fn house(config: &Config, metrics: Arc<Metrics>) -> Result<House> {
         .context("the folder of raw messages cannot be used; see journal.raw")?;
     let house =
         House::new(pipeline, ledger, committer, Arc::new(Counter { metrics })).with_raw(raw);
-    Ok(house)
+    house
+        .with_privacy(&config.data_dir, config.privacy.hash_key.clone())
+        .context("privacy.key in the data directory cannot be read")
 }
 
 /// The house for one command: waits for a rebuild and puts the policy in force first.
@@ -128,7 +130,25 @@ pub fn house_for_command(config: &Config) -> Result<House> {
         let ServiceError::Busy(_) = error else { return Err(anyhow!("{error}")) };
         std::thread::sleep(REBUILD_LOOK);
     }
+    house.finish_erasure().map_err(|error| anyhow!("{error}"))?;
     Ok(house)
+}
+
+/// An erasure that was begun before is carried out in the background: mail need not wait for it.
+fn finish_erasure(house: &Arc<House>) -> Result<()> {
+    let house = Arc::clone(house);
+    let keep_trying = move || {
+        loop {
+            match house.finish_erasure() {
+                Err(ServiceError::Busy(_)) => std::thread::sleep(REBUILD_LOOK),
+                Err(error) => return tracing::error!("an erasure is not finished: {error}"),
+                Ok(true) => return tracing::info!("an erasure that was begun before is finished"),
+                Ok(false) => return,
+            }
+        }
+    };
+    std::thread::Builder::new().name("erasure".to_string()).spawn(keep_trying)?;
+    Ok(())
 }
 
 /// Puts the policy in force now, or, while the view is rebuilt (mail is answered 451 and lookups
@@ -170,6 +190,7 @@ fn run(runtime: &Runtime, loaded: Loaded) -> Result<()> {
     let wanted = policy(&config)?;
     let house = Arc::new(house(&config, Arc::clone(&metrics))?);
     put_in_force(&house, wanted)?;
+    finish_erasure(&house)?;
     if !config.verp.keys.is_empty() {
         tracing::info!("signing keys are configured: only signed return paths may suppress");
     } else {
@@ -327,6 +348,7 @@ fn reload(house: &House, file: Option<&std::path::Path>) -> Result<Option<Tokens
     let (pipeline, policy) = (pipeline(&loaded.config)?, policy(&loaded.config)?);
     let tokens = tokens(&loaded.config)?;
     house.put_policy_in_force(&policy).map_err(|error| anyhow!("{error}"))?;
+    house.replace_hash_key(loaded.config.privacy.hash_key)?;
     house.replace_pipeline(pipeline);
     Ok(tokens)
 }

@@ -67,6 +67,7 @@ fn event(n: u64, address: &str) -> Event {
         token: None,
         digest: Some(format!("{n:040x}")),
         analysis: None,
+        erased: Vec::new(),
         act: None,
         result: Some(SendResult {
             outcome: "failed".to_string(),

@@ -1,9 +1,11 @@
 //! States and terms (POLICY section 3), reason by reason.
 
+use std::sync::Arc;
+
 use bounced::classify::Reason;
-use bounced::event::Act;
+use bounced::event::{Act, Event, EventType};
 use bounced::mail::Timestamp;
-use bounced::policy::{Effect, Policy};
+use bounced::policy::{Effect, HashKeys, Policy};
 use bounced::report::{Action, Attribution, Kind};
 
 use crate::support::*;
@@ -311,15 +313,38 @@ fn a_token_allows_one_hard_one_soft_a_day_one_complaint() {
 #[test]
 fn erasing_keeps_the_block_and_nothing_else() {
     let book = Book::default();
+    let keys = HashKeys::new([&b"a secret of ours"[..]]);
+    let hash = keys.hashes(USER).remove(0);
+    let block = |event: Event| Event { erased: vec![(USER.to_string(), hash.clone())], ..event };
+    book.reader.set_hash_keys(Arc::new(keys));
     book.put(0, failure(USER, Reason::UserUnknown));
     let kept = "kept@example.com";
-    book.put(0, failure(kept, Reason::UserUnknown));
-    book.act(1, Act::Erase { address: USER.to_string() });
+    // Forwarded: the report on another one's mail names the forgotten.
+    let mut forwarded = signed(failure(USER, Reason::UserUnknown), kept, "b-x", None);
+    forwarded.attribution = Some(Attribution::Signed);
+    book.put(0, forwarded);
+    book.act(1, Act::Erase { address: USER.to_string(), hash: hash.clone() });
     let text: Vec<u8> = book.memory().rows.into_iter().flat_map(|(k, v)| [k, v].concat()).collect();
     assert!(!text.windows(8).any(|w| w == b"ple/user" || w == b"r@exampl"));
     assert_eq!(book.state(USER, 2), "suppressed");
     assert_eq!(book.state(USER, 15 * DAY), "clear", "the term of the block is kept too");
     assert_eq!(book.state(kept, 2), "suppressed");
+    // Who has another key cannot ask.
+    book.reader.set_hash_keys(Arc::new(HashKeys::new([&b"another"[..]])));
+    assert_eq!(book.state(USER, 2), "clear");
+    book.reader.set_hash_keys(Arc::new(HashKeys::new([&b"a secret of ours"[..]])));
+    // Later evidence and a release find the block.
+    book.put(2, block(failure(USER, Reason::MailboxFull)));
+    assert_eq!(book.state(USER, 3), "suppressed");
+    let mut event = blank(EventType::Act);
+    event.act = Some(Act::Release {
+        address: USER.to_string(),
+        scope: "*".to_string(),
+        reason: "asked".to_string(),
+    });
+    book.put(4, event);
+    assert_eq!(book.state(USER, 5), "clear");
+    assert!(!book.memory().rows.keys().any(|key| key.starts_with(b"x/")));
 }
 
 #[test]

@@ -145,6 +145,7 @@ pub fn blank(event_type: EventType) -> Event {
         token: None,
         digest: None,
         analysis: None,
+        erased: Vec::new(),
         act: None,
         result: None,
         decisions: Vec::new(),

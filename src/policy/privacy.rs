@@ -1,0 +1,214 @@
+//! What is left of a forgotten person (POLICY section 6): a keyed hash, under which the block
+//! stands, and a mark that takes the place of the address wherever it was written.
+//!
+//! The hash is HMAC-SHA256, so whoever has the data without the key cannot try addresses. It is
+//! made above the fold and handed to it in the event: the fold knows no key, and a replay needs
+//! none. The mark is an address itself (RFC 2606 `.invalid`), so that a record that was rewritten
+//! is still read, and folded, like the one that it was.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+/// Octets of a hash that are kept: 128 bits.
+const HASH_OCTETS: usize = 16;
+/// What stands in the place of `@` where an address is part of another one or of a URL.
+const SIGNS: [&str; 8] = ["@", "=", "==a==", "==", "%", "+40", "%40", "=40"];
+
+/// The keys that addresses are hashed with: the first makes new hashes, all are looked under.
+#[derive(Clone, Default)]
+pub struct HashKeys {
+    keys: Vec<Hmac<Sha256>>,
+}
+
+impl std::fmt::Debug for HashKeys {
+    /// A log line or a panic text must not carry a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HashKeys").field("keys", &self.keys.len()).finish()
+    }
+}
+
+impl HashKeys {
+    /// Takes secrets of any length, in the order in which they are asked.
+    pub fn new<'a>(secrets: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let hmac = |secret| Hmac::new_from_slice(secret).expect("HMAC takes any length");
+        Self { keys: secrets.into_iter().map(hmac).collect() }
+    }
+
+    /// The hashes of an address (key form), that of the first key first.
+    pub fn hashes(&self, address: &str) -> Vec<String> {
+        let hash = |key: &Hmac<Sha256>| {
+            let mut hmac = key.clone();
+            hmac.update(b"bounced erased address\0");
+            hmac.update(address.as_bytes());
+            let octets = hmac.finalize().into_bytes();
+            data_encoding::HEXLOWER.encode(octets.get(..HASH_OCTETS).unwrap_or(&octets))
+        };
+        self.keys.iter().map(hash).collect()
+    }
+}
+
+/// An address that is to be found nowhere any more.
+#[derive(Debug, Clone)]
+pub struct Forgotten {
+    /// What is looked for, lower case: the address itself in its spellings, then those that may
+    /// as well be a part of another person's.
+    plain: Vec<String>,
+    inside: Vec<String>,
+    /// Key form of the address.
+    address: String,
+    /// What is written instead.
+    mark: String,
+}
+
+impl Forgotten {
+    /// The address (key form) and its hash.
+    pub fn new(address: &str, hash: &str) -> Self {
+        let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
+        let mut domains = vec![domain.to_string()];
+        let (unicode, _) = idna::domain_to_unicode(domain);
+        if unicode != domain {
+            domains.push(unicode);
+        }
+        let spelled = |signs: &[&str]| {
+            let mut forms = Vec::new();
+            for domain in &domains {
+                forms.extend(signs.iter().map(|sign| format!("{local}{sign}{domain}")));
+            }
+            forms
+        };
+        let (at, others) = SIGNS.split_at(1);
+        Self {
+            plain: spelled(at),
+            inside: spelled(others),
+            address: address.to_string(),
+            mark: format!("erased-{hash}@erased.invalid"),
+        }
+    }
+
+    /// What stands in the place of the address.
+    pub fn mark(&self) -> &str {
+        &self.mark
+    }
+
+    /// Whether this is the address, however it is written.
+    pub fn is(&self, address: &str) -> bool {
+        super::evidence::key(address).is_some_and(|key| key == self.address)
+    }
+
+    /// Whether a text may hold the address; quick, and never a no when it does.
+    pub fn may_be_in(&self, text: &str) -> bool {
+        let text = text.to_lowercase();
+        self.plain.iter().chain(&self.inside).any(|form| text.contains(form.as_str()))
+    }
+
+    /// The text with the mark in the place of the address; None when it does not stand there as
+    /// a whole. `user@example.com` is no part of `other-user@example.com`.
+    pub fn blot(&self, text: &str) -> Option<String> {
+        if !self.may_be_in(text) {
+            return None;
+        }
+        let lower = Lower::of(text);
+        let (mut out, mut done, mut at) = (String::new(), 0, 0);
+        while at < lower.text.len() {
+            match self.whole_at(&lower, at) {
+                Some(length) => {
+                    let (from, to) = (lower.origin(at), lower.origin(at + length));
+                    out.push_str(text.get(done..from)?);
+                    out.push_str(&self.mark);
+                    done = to;
+                    at += length;
+                }
+                None => at += 1,
+            }
+        }
+        (done > 0).then(|| out + text.get(done..).unwrap_or_default())
+    }
+
+    /// Length of a spelling that begins at a place of the lower-cased text and ends a word there.
+    fn whole_at(&self, lower: &Lower, at: usize) -> Option<usize> {
+        let rest = lower.text.get(at..)?;
+        let before = lower.text.get(..at)?.chars().next_back();
+        let forms = self.plain.iter().chain(&self.inside);
+        let form = forms.filter(|form| rest.starts_with(form.as_str())).max_by_key(|f| f.len())?;
+        let inside = |c: char| c.is_alphanumeric() || "!#$&'*+-./?^_`{|}~%".contains(c);
+        let mut after = rest.get(form.len()..)?.chars();
+        let longer = match after.next() {
+            Some('.') => after.next().is_some_and(|c| c.is_alphanumeric()),
+            Some(c) => c.is_alphanumeric() || c == '-' || c == '_',
+            None => false,
+        };
+        (!longer && !before.is_some_and(inside)).then_some(form.len())
+    }
+}
+
+/// A text in lower case, and where each octet of it came from.
+struct Lower {
+    text: String,
+    origins: Vec<usize>,
+}
+
+impl Lower {
+    fn of(text: &str) -> Self {
+        let (mut lower, mut origins) = (String::with_capacity(text.len()), Vec::new());
+        for (at, c) in text.char_indices() {
+            lower.extend(c.to_lowercase());
+            origins.resize(lower.len(), at);
+        }
+        origins.push(text.len());
+        Self { text: lower, origins }
+    }
+
+    fn origin(&self, at: usize) -> usize {
+        self.origins.get(at).copied().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_depends_on_key_and_address_and_shows_neither() {
+        let keys = HashKeys::new([&b"one"[..], &b"two"[..]]);
+        let hashes = keys.hashes("user@example.com");
+        assert_eq!(hashes.len(), 2);
+        assert_ne!(hashes.first(), hashes.get(1));
+        assert_ne!(hashes, keys.hashes("user2@example.com"));
+        // By an independent implementation: printf 'bounced erased address\0user@example.com' |
+        // openssl dgst -sha256 -hmac one
+        assert_eq!(hashes.first().map(String::as_str), Some("9fd47f942071afa55521419270069729"));
+        assert!(HashKeys::default().hashes("user@example.com").is_empty());
+        assert_eq!(format!("{keys:?}"), "HashKeys { keys: 2 }");
+    }
+
+    #[test]
+    fn an_address_is_blotted_out_in_every_spelling_and_only_as_a_whole() {
+        let forgotten = Forgotten::new("user@example.com", "0f");
+        for (text, expected) in [
+            ("user@example.com", Some("MARK")),
+            ("550 <User@EXAMPLE.com>: unknown", Some("550 <MARK>: unknown")),
+            ("rfc822;user@example.com, to=user@example.com.", Some("rfc822;MARK, to=MARK.")),
+            ("a user=example.com b", Some("a MARK b")),
+            ("x?r=user%40example.com&y", Some("x?r=MARK&y")),
+            ("other-user@example.com", None),
+            ("user@example.com.au", None),
+            ("user@example.community", None),
+            ("x.user@example.com", None),
+            ("user", None),
+            ("", None),
+        ] {
+            let expected = expected.map(|text| text.replace("MARK", "erased-0f@erased.invalid"));
+            assert_eq!(forgotten.blot(text), expected, "{text}");
+        }
+        assert!(forgotten.is("<User@Example.com>") && !forgotten.is("user2@example.com"));
+    }
+
+    #[test]
+    fn letters_that_change_their_length_keep_the_rest_in_place() {
+        let forgotten = Forgotten::new("grå@xn--exmple-cua.se", "0f");
+        assert_eq!(
+            forgotten.blot("İ: GRÅ@exämple.se, grå@xn--exmple-cua.se ß").as_deref(),
+            Some("İ: erased-0f@erased.invalid, erased-0f@erased.invalid ß")
+        );
+    }
+}

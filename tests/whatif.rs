@@ -1,0 +1,161 @@
+//! What if, rules on trial, and forgetting a person, with the real binary.
+
+#[path = "service/mod.rs"]
+mod service;
+
+use std::path::Path;
+
+use service::*;
+
+fn bounce(service: &Service, user: &str, words: &str) {
+    let message = report(user, "5.1.1", words);
+    let verp = user.replace('@', "=");
+    deliver(service.smtp, &format!("bounces+{verp}@bounce.example.test"), &message);
+}
+
+/// Files below a folder that hold a text, in any case.
+fn holding(dir: &Path, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(holding(&path, text));
+            continue;
+        }
+        let octets = std::fs::read(&path).expect("readable").to_ascii_lowercase();
+        if octets.windows(text.len()).any(|window| window == text.as_bytes()) {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}
+
+#[test]
+fn a_policy_is_tried_beside_the_running_service() {
+    let mut service = Service::new("");
+    service.start();
+    for n in 0..30 {
+        bounce(&service, &format!("user{n}@example.com"), "550 5.1.1 user unknown");
+    }
+    let file = service.dir.path().join("lenient.toml");
+    std::fs::write(&file, "[policy.reasons.user-unknown]\neffect = \"never\"\n").expect("written");
+    let file = file.display().to_string();
+    let (code, out, err) = service.run(&["replay", "--policy", &file]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("30 would be released\n") && out.contains("and 10 more"), "{out}");
+    let (_, out, _) = service.run(&["replay", "--policy", &file, "--json"]);
+    assert_eq!(out.matches("\"what\":\"released\"").count(), 30, "{out}");
+    // Nothing was changed, and it cannot be by this way.
+    let entry = service.json("/v1/suppressions/user3@example.com");
+    assert_eq!(entry["state"], "suppressed");
+    let args = ["replay", "--policy", &file, "--apply", "--reason", "x"];
+    let (code, _, err) = service.run(&args);
+    assert!(code == 2 && err.contains("write it into [policy] there"), "{err}");
+    for (text, wrong) in [
+        ("[smtp]\n", "has no [policy] table"),
+        ("[policy]\nstrikes = -1\n", "[policy]"),
+        ("[policy\n", "lenient.toml"),
+    ] {
+        std::fs::write(&file, text).expect("written");
+        let (code, _, err) = service.run(&["replay", "--policy", &file]);
+        assert!(code == 2 && err.contains(wrong), "{err}");
+    }
+}
+
+#[test]
+fn rules_on_trial_only_count() {
+    let rules = tempfile::tempdir().expect("a scratch folder");
+    let file = rules.path().join("10-trial.toml");
+    let rule = "[[rule]]\nid = \"trial\"\nwhen = { text = \"user unknown\" }\n\
+                reason = \"mailbox-full\"\nseen = [\"550 user unknown\"]\n";
+    std::fs::write(&file, rule).expect("written");
+    let mut service = Service::new(&format!(
+        "[rules]\ndir = \"\"\nshadow_dir = \"{}\"\n",
+        rules.path().display()
+    ));
+    service.start();
+    bounce(&service, "user@example.com", "550 5.1.1 <user@example.com>: user unknown");
+    bounce(&service, "full@example.com", "552 5.2.2 <full@example.com>: mailbox full");
+    assert_eq!(service.json("/v1/suppressions/user@example.com")["reason"], "user-unknown");
+    let table = service.json("/v1/shadow");
+    assert_eq!((&table["same"], &table["different"]), (&1.into(), &1.into()), "{table}");
+    let (code, out, err) = service.run(&["replay", "--shadow"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("-> mailbox-full (trial)") && !out.contains("user@example.com"), "{out}");
+    assert!(out.ends_with("1 verdicts are the same, 1 differ\n"), "{out}");
+    let (_, metrics) = service.get("/metrics").expect("it answers");
+    assert!(
+        metrics.contains("bounced_shadow_verdicts_total{verdict=\"different\"} 1"),
+        "{metrics}"
+    );
+    // A bad set is refused before anything is bound.
+    std::fs::write(&file, "[[rule]]\n").expect("written");
+    let (code, out, _) = service.run(&["check-config"]);
+    assert!(code == 2 && out.contains("10-trial.toml"), "{out}");
+}
+
+#[test]
+fn a_forgotten_person_is_nowhere_and_stays_blocked() {
+    const PERSON: &str = "jane.roe@example.com";
+    let mut service = Service::new("[journal]\nraw = \"all\"\n");
+    service.start();
+    bounce(&service, PERSON, "550 5.1.1 <Jane.Roe@Example.COM>: User unknown");
+    bounce(&service, "john@example.com", "550 5.1.1 <john@example.com>: User unknown");
+    let (code, _, err) =
+        service.run(&["suppress", PERSON, "--reason", "asked by jane.roe@example.com"]);
+    assert_eq!(code, 0, "{err}");
+    let data = service.dir.path().join("data");
+    assert!(!holding(&data, PERSON).is_empty());
+    let (code, out, err) = service.run(&["erase", "Jane.Roe@example.com"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("records") && !out.contains("jane"), "{out}");
+    for text in [PERSON, "jane.roe", "/jane.roe"] {
+        assert_eq!(holding(&data, text), Vec::<String>::new(), "{text}");
+    }
+    // The block is found by whoever asks for the address, and only the block.
+    assert_eq!(service.json("/v1/suppressions/jane.roe@example.com")["state"], "suppressed");
+    let explained = service.json("/v1/addresses/Jane.Roe@example.com");
+    assert_eq!(explained["events"], serde_json::json!([]), "{explained}");
+    assert_eq!(explained["policy"]["evidence"].as_array().map(Vec::len), Some(1), "{explained}");
+    assert_eq!(service.json("/v1/suppressions/john@example.com")["state"], "suppressed");
+    let seqs: Vec<u64> = service.events().iter().filter_map(|e| e["seq"].as_u64()).collect();
+    assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>(), "positions stay");
+    // A rebuild from what is left says the same.
+    service.stop("-TERM");
+    assert_eq!(holding(&data, PERSON), Vec::<String>::new());
+    std::fs::remove_dir_all(data.join("view")).expect("disposable");
+    std::fs::remove_dir_all(data.join("checkpoint")).expect("the journal is whole");
+    service.start();
+    assert_eq!(holding(&data, PERSON), Vec::<String>::new());
+    assert_eq!(service.json("/v1/suppressions/jane.roe@example.com")["state"], "suppressed");
+    // New evidence works, and finds the block.
+    bounce(&service, PERSON, "452 4.2.2 <jane.roe@example.com>: mailbox full");
+    let explained = service.json("/v1/addresses/jane.roe@example.com");
+    assert_eq!(explained["events"].as_array().map(Vec::len), Some(1), "{explained}");
+    assert_eq!(explained["state"], "suppressed", "{explained}");
+    // Twice is once, also without a service: then the command does it itself.
+    service.stop("-TERM");
+    let (code, _, err) = service.run(&["erase", PERSON]);
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(holding(&data, PERSON), Vec::<String>::new());
+    let (code, _, _) = service.run(&["lookup", PERSON]);
+    assert_eq!(code, 0);
+}
+
+#[test]
+fn an_erasure_that_was_cut_off_is_finished_at_the_next_start() {
+    let mut service = Service::new("");
+    service.start();
+    bounce(&service, "jane.roe@example.com", "550 5.1.1 <jane.roe@example.com>: User unknown");
+    service.stop("-KILL");
+    let data = service.dir.path().join("data");
+    std::fs::write(data.join("erasing"), "jane.roe@example.com").expect("written");
+    service.start();
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while data.join("erasing").exists() {
+        assert!(std::time::Instant::now() < end, "not finished within a minute");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert_eq!(holding(&data, "jane.roe@example.com"), Vec::<String>::new());
+    assert_eq!(service.json("/v1/suppressions/jane.roe@example.com")["state"], "suppressed");
+}
