@@ -13,8 +13,8 @@ use crate::event::Act;
 use crate::mail::Timestamp;
 use crate::service::{ImportEntry, ImportOutcome, ListPage, ListQuery, ServiceError};
 
-/// How long an answer may take; a commit waits for a disk.
-const ANSWER: Duration = Duration::from_secs(120);
+/// How long an answer may take; an erasure rewrites the journal and builds the list anew.
+const ANSWER: Duration = Duration::from_secs(900);
 /// Largest answer read: ten thousand events, or one very long history.
 const MAX_ANSWER: u64 = 256 << 20;
 /// The problem code of an address that may be mailed.

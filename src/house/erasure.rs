@@ -185,7 +185,12 @@ impl House {
         {
             self.carry_out(erasure, &other)?;
         }
-        self.carry_out(erasure, &address)
+        self.carry_out(erasure, &address).map_err(|error| match error {
+            ServiceError::Busy(why) => ServiceError::Busy(format!(
+                "{why}; the erasure goes on when it is asked for again, or at the next start"
+            )),
+            other => other,
+        })
     }
 
     /// Carries out what an earlier run did not finish; whether there was anything.

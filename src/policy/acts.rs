@@ -143,10 +143,18 @@ fn erase(step: &mut Step<'_>, address: &str, hash: &str) -> Result<(), LedgerErr
         *n = n.saturating_sub(1);
     }
     step.rows.put(address_key(&address), None);
-    let block = (!block.items.is_empty()).then(|| block.encode());
-    if block.is_some() {
-        step.rows.put(block_key(hash), block);
+    if block.items.is_empty() {
+        return Ok(());
     }
+    // One that is there already may last longer.
+    let key = block_key(hash);
+    let known = step.rows.get(&key)?.and_then(|v| AddressRow::decode(&v)).unwrap_or_default();
+    for old in known.items {
+        if !block.items.iter().any(|i| (&i.scope, i.until_ms) == (&old.scope, old.until_ms)) {
+            block.insert(old);
+        }
+    }
+    step.rows.put(key, Some(block.encode()));
     Ok(())
 }
 

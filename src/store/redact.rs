@@ -1,9 +1,11 @@
-//! Taking something out of everything that is stored: journal segments are rewritten, one fresh
-//! checkpoint replaces all, and the view is built anew from it, because a log-structured store
-//! keeps what was removed from it.
+//! Taking something out of everything that is stored: one fresh checkpoint replaces all, the view
+//! is built anew from it, because a log-structured store keeps what was removed from it, and
+//! journal segments are rewritten.
 //!
-//! The order makes it safe to be killed at any moment, and to do it again: the journal says less
-//! first, a checkpoint is removed only when a newer one was read back, the view is disposable.
+//! The order makes it safe to be killed at any moment, and to do it again. The caller's event has
+//! taken the rows out already, so the checkpoint is clean; older ones go only when it was read
+//! back. The journal comes last: then every record that is rewritten stands behind that checkpoint
+//! and the view, and is folded again only if both are lost.
 
 use std::sync::mpsc::{Receiver, sync_channel};
 
@@ -17,17 +19,18 @@ impl Inner {
         let failed = |error| journal::refused("the journal cannot be rewritten", &error);
         let old = self.view()?.generation;
         lock(&self.writer).journal.seal().map_err(failed)?;
+        let sealed = self.reader.segment_starts();
+        let (answer, answered) = sync_channel(1);
+        lock(&self.mail).renewals.push(answer);
+        self.answered(&answered)?;
+        self.wait_for_another(old)?;
         let mut changed = 0;
-        for first_seq in self.reader.segment_starts() {
+        for first_seq in sealed {
             if let Some(new) = self.reader.rewrite(first_seq, edit).map_err(failed)? {
                 lock(&self.writer).journal.put_in_place(&new).map_err(failed)?;
                 changed += new.changed;
             }
         }
-        let (answer, answered) = sync_channel(1);
-        lock(&self.mail).renewals.push(answer);
-        self.answered(&answered)?;
-        self.wait_for_another(old)?;
         Ok(changed)
     }
 
