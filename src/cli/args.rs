@@ -295,7 +295,7 @@ pub struct Replay {
     /// Folder of operator rules to try [default without --policy: rules.dir]
     #[arg(long, value_name = "DIR")]
     pub rules: Option<PathBuf>,
-    /// TOML file whose [policy] table to try, in place of every policy that was in force
+    /// TOML file with the policy table to try, in place of every policy that was in force
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
     /// Show instead where the rules on trial (rules.shadow_dir) disagreed since the service began
