@@ -32,7 +32,7 @@ pub fn fold(text: &str, out: &mut String) {
     let (mut reply, mut dashed, mut status) = (None, false, None);
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
-        if byte.is_ascii_digit() && out.ends_with(' ') {
+        if byte.is_ascii_digit() && ends_blank(out) {
             let rest = bytes.get(at..).unwrap_or_default();
             if let Some(prefix) = ReplyPrefix::read(rest) {
                 // Gmail writes `554 554 5.7.0`: the second one brings the status.
@@ -72,7 +72,7 @@ pub fn fold(text: &str, out: &mut String) {
             }
         };
     }
-    if !out.ends_with(' ') {
+    if !ends_blank(out) {
         out.push(' ');
     }
     blank_local_parts(out);
@@ -95,6 +95,10 @@ fn blank_local_parts(folded: &mut String) {
     }
     // Only ASCII took the place of ASCII.
     *folded = String::from_utf8(octets).unwrap_or_default();
+}
+
+fn ends_blank(text: &str) -> bool {
+    text.as_bytes().last() == Some(&b' ')
 }
 
 /// Octets from here to the end of a run of printable ASCII: most of a text, copied whole.
@@ -121,7 +125,7 @@ fn push_ascii(bytes: &[u8], out: &mut String) {
 
 fn push_blank_or(byte: u8, out: &mut String) {
     if byte <= b' ' || byte == 0x7f {
-        if !out.ends_with(' ') {
+        if !ends_blank(out) {
             out.push(' ');
         }
     } else {

@@ -113,7 +113,14 @@ impl Facts {
             .chain(scopes.iter().map(|s| blast_key(s)))
             .collect();
         let mut values = source.values(&keys)?.into_iter();
-        let mut facts = Self { fallback: cache.fallback(), now, ..Self::default() };
+        // Not by its Default: that would make a whole policy, once for each event.
+        let mut facts = Self {
+            policies: BTreeMap::new(),
+            fallback: cache.fallback(),
+            guards: BTreeMap::new(),
+            caps: BTreeMap::new(),
+            now,
+        };
         for version in versions {
             let bytes = values.next().flatten().unwrap_or_default();
             facts.policies.insert(version, cache.parse(version, &bytes));

@@ -50,9 +50,16 @@ pub(super) fn note(
 /// How many were seen in the last 24 hours.
 pub(super) fn estimate(rows: &dyn Rows, scope: &str, now: Timestamp) -> Result<u64, LedgerError> {
     let hour = now.millis().div_euclid(HOUR_MS).max(0);
+    let oldest = key(scope, (hour - HOURS + 1).max(0));
+    let newest = key(scope, hour);
     let mut merged = [0u8; REGISTERS];
-    for hour in (hour - HOURS + 1).max(0)..=hour {
-        for (all, one) in merged.iter_mut().zip(rows.get(&key(scope, hour))?.unwrap_or_default()) {
+    // Hours that saw nobody have no row; one scan finds the others.
+    let prefix = format!("g/s/{scope}/").into_bytes();
+    for (key, registers) in rows.scan(&prefix, &[], 2 * HOURS as usize)? {
+        if key.len() != newest.len() || key < oldest || key > newest {
+            continue;
+        }
+        for (all, one) in merged.iter_mut().zip(registers) {
             *all = (*all).max(one);
         }
     }

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use super::types::{Action, Recipient, StatusSource};
-use super::{addresses, bounded_words};
+use super::{addresses, bounded_words, lines};
 use crate::mail::{EnhancedStatus, Timestamp};
 
 /// What the fields of one report say.
@@ -188,13 +188,13 @@ impl Group {
 fn unfold(text: &str) -> Vec<(&str, Cow<'_, str>)> {
     let mut fields: Vec<(&str, Cow<'_, str>)> = Vec::with_capacity(16);
     let mut total = 0;
-    for line in text.lines() {
-        let line = line.trim_end();
+    for line in lines(text) {
+        let line = line.trim_ascii_end();
         total += 1;
         if total > 20_000 {
             break;
         }
-        if line.trim_start().is_empty() {
+        if line.trim_ascii_start().is_empty() {
             fields.push(("", Cow::Borrowed("")));
             continue;
         }
@@ -228,7 +228,8 @@ fn add_line(value: &mut Cow<'_, str>, line: &str) {
 
 /// `Name: value` with a name that a report field can have. `550: text` is no field.
 fn split_field(line: &str) -> Option<(&str, &str)> {
-    let (name, value) = line.split_once(':')?;
+    let colon = memchr::memchr(b':', line.as_bytes())?;
+    let (name, value) = (line.get(..colon)?, line.get(colon + 1..)?);
     let name = name.trim_end();
     let valid = name.len() <= 60
         && name.starts_with(|c: char| c.is_ascii_alphabetic())

@@ -98,9 +98,14 @@ fn delivery_status(message: &Message<'_>, human: &str) -> Option<Report> {
         fields = Some(dsn::read(message.text(part)));
     }
     if fields.as_ref().is_none_or(|f| f.recipients.is_empty()) {
-        let loose = message
-            .own_parts()
-            .find(|p| !p.is_multipart() && !labelled(p) && dsn::looks_like_fields(message.text(p)));
+        // HTML costs most to read: only where nothing else says it.
+        let plain = message.own_parts().any(|p| p.is("text/plain"));
+        let loose = message.own_parts().find(|p| {
+            !p.is_multipart()
+                && !labelled(p)
+                && !(plain && p.is("text/html"))
+                && dsn::looks_like_fields(message.text(p))
+        });
         if let Some(part) = loose {
             fields = Some(dsn::read(message.text(part)));
         } else if fields.is_none() {
@@ -294,20 +299,42 @@ pub fn bounded_words(text: &str) -> String {
     out
 }
 
+/// The lines of a text with their ends, as `str::split_inclusive` gives them, but found by
+/// memchr: every recogniser goes over all lines.
+pub(crate) fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let end = memchr::memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |at| at + 1);
+        let (line, behind) = rest.split_at(end);
+        rest = behind;
+        (!line.is_empty()).then_some(line)
+    })
+}
+
 /// Octets of the words that a record keeps.
 const MAX_WORDS: usize = 2_000;
 
 /// Adds the words of a text to others, in the manner of [`bounded_words`].
 fn add_words(out: &mut String, text: &str) {
-    // Nearly all words are plain: those are copied whole.
-    for word in text.split(|c: char| c.is_ascii_whitespace()).filter(|w| !w.is_empty()) {
+    let mut rest = text.trim_ascii_start();
+    while !rest.is_empty() {
+        // Nearly all words are plain: those are copied whole.
+        let octets = rest.as_bytes();
+        let plain = octets.iter().position(|b| !b.is_ascii_graphic()).unwrap_or(octets.len());
+        let all_plain = octets.get(plain).is_none_or(u8::is_ascii_whitespace);
+        let end = match all_plain {
+            true => plain,
+            false => octets.iter().position(u8::is_ascii_whitespace).unwrap_or(octets.len()),
+        };
+        let (word, behind) = rest.split_at(end);
+        rest = behind.trim_ascii_start();
         if out.len() + word.len() > MAX_WORDS {
             break;
         }
         if !out.is_empty() {
             out.push(' ');
         }
-        if word.bytes().all(|b| b.is_ascii_graphic()) {
+        if all_plain {
             out.push_str(word);
         } else {
             let words = word.split_whitespace();

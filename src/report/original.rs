@@ -1,5 +1,6 @@
 //! What was returned of our mail: message/rfc822, text/rfc822-headers, or fields pasted into text.
 
+use super::lines;
 use super::types::Original;
 use crate::message::{Headers, Message};
 
@@ -73,12 +74,12 @@ pub fn start_in_text(text: &str) -> Option<usize> {
     let (mut telling, mut fields) = (0, 0);
     let mut at = 0;
     let mut said_something = false;
-    for line in text.split_inclusive('\n') {
-        let trimmed = line.trim_end();
+    for line in lines(text) {
+        let trimmed = line.trim_ascii_end();
         let quoted = trimmed.starts_with(['>', '|']);
         let content = match quoted {
-            true => trimmed.trim_start_matches(['>', '|']).trim_start(),
-            false => trimmed.trim_start(),
+            true => trimmed.trim_start_matches(['>', '|']).trim_ascii_start(),
+            false => trimmed.trim_ascii_start(),
         };
         let name = field_name(content);
         let is_field = !name.is_empty();

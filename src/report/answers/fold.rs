@@ -64,7 +64,7 @@ fn fold_ascii(out: &mut String, text: &str, limit: usize) {
 }
 
 fn push_blank(out: &mut String) {
-    if !out.is_empty() && !out.ends_with([' ', '\n']) {
+    if !matches!(out.as_bytes().last(), None | Some(b' ' | b'\n')) {
         out.push(' ');
     }
 }

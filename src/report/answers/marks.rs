@@ -152,9 +152,19 @@ struct Tables {
 
 /// The first sixteen octets of a mark as two words; shorter ones are masked.
 struct Head {
-    first: u64,
-    second: u64,
-    second_mask: u64,
+    first: (u64, u64),
+    second: (u64, u64),
+    /// There are no more octets.
+    whole: bool,
+}
+
+/// Up to eight octets as a word, and the mask of those that there are.
+fn masked(octets: &[u8]) -> (u64, u64) {
+    let mask = match octets.len() {
+        length @ 0..8 => !(u64::MAX << (8 * length)),
+        _ => u64::MAX,
+    };
+    (word(octets) & mask, mask)
 }
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
@@ -182,13 +192,10 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
     let begin = |n| keyed.partition_point(|(hash, ..)| slot(*hash) < n);
     let slots = (0..=SLOTS).map(|n| u16::try_from(begin(n)).expect("some thousand phrases"));
     let slots = slots.collect();
-    let heads = keyed.iter().map(|(_, first, mark)| {
-        let behind = mark.phrase.as_bytes().get(8..).unwrap_or_default();
-        let second_mask = match behind.len() {
-            0..8 => !(u64::MAX << (8 * behind.len())),
-            _ => u64::MAX,
-        };
-        Head { first: *first, second: word(behind), second_mask }
+    let heads = keyed.iter().map(|(.., mark)| {
+        let phrase = mark.phrase.as_bytes();
+        let second = masked(phrase.get(8..).unwrap_or_default());
+        Head { first: masked(phrase), second, whole: phrase.len() <= 16 }
     });
     let heads = heads.collect();
     let marks = keyed.into_iter().map(|(.., mark)| mark).collect();
@@ -201,8 +208,13 @@ impl Tables {
         is_set(&self.starts, hash(octets & KEYS[2]))
     }
 
-    /// The marks that begin with these octets, as far as the key looks and their first sixteen go.
-    fn candidates(&self, key: u64, second: u64) -> impl Iterator<Item = &Mark> {
+    /// The marks of a key that a text begins with; `first` and `second` are its first octets.
+    fn candidates(
+        &self,
+        key: u64,
+        (first, second): (u64, u64),
+        text: &[u8],
+    ) -> impl Iterator<Item = &Mark> {
         let hash = hash(key);
         let range = match self.slots.get(slot(hash)..slot(hash) + 2) {
             Some(&[from, to]) if is_set(&self.filter, hash) => usize::from(from)..usize::from(to),
@@ -210,8 +222,12 @@ impl Tables {
         };
         let heads = self.heads.get(range.clone()).unwrap_or_default();
         let marks = self.marks.get(range).unwrap_or_default();
-        let fits = move |h: &Head| h.first == key && second & h.second_mask == h.second;
-        heads.iter().zip(marks).filter(move |(head, _)| fits(head)).map(|(_, mark)| mark)
+        let fits = move |(head, mark): &(&Head, &Mark)| {
+            first & head.first.1 == head.first.0
+                && second & head.second.1 == head.second.0
+                && (head.whole || text.starts_with(mark.phrase.as_bytes()))
+        };
+        heads.iter().zip(marks).filter(fits).map(|(_, mark)| mark)
     }
 }
 
@@ -291,8 +307,7 @@ pub(super) fn find(folded: &str) -> Vec<Hit> {
         }
         let second = rest.get(8..).map_or(0, word);
         for key in KEYS {
-            let marks = tables.candidates(first & key, second);
-            for mark in marks.filter(|m| rest.starts_with(m.phrase.as_bytes())) {
+            for mark in tables.candidates(first & key, (first, second), rest) {
                 let end = start + mark.phrase.len();
                 if mark.open_end || word_ends(folded, end) {
                     hits.push(Hit { mark, start, end });

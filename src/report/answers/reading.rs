@@ -10,6 +10,7 @@ use super::clues::{self, Clue, Means};
 use super::fold::{fold, fold_into};
 use super::marks::{self, Hit, Place, Topic};
 use crate::message::Message;
+use crate::report::lines;
 
 /// Octets of folded text that are looked at. Answers say what they are at their beginning.
 const TEXT: usize = 4 * 1024;
@@ -79,11 +80,11 @@ impl Reading {
 
     fn read_text(&mut self, human_text: &str) {
         let limit = self.text.start + TEXT;
-        for line in human_text.lines() {
+        for line in lines(human_text) {
             if self.folded.len() >= limit {
                 break;
             }
-            let trimmed = line.trim();
+            let trimmed = line.trim_ascii();
             if trimmed.is_empty() || trimmed.starts_with('>') {
                 continue;
             }
@@ -96,7 +97,7 @@ impl Reading {
             if self.lines.len() < LINES {
                 self.lines.push(start..self.folded.trim_end().len().max(start));
             }
-            if !self.folded.ends_with(' ') {
+            if self.folded.as_bytes().last() != Some(&b' ') {
                 self.folded.push(' ');
             }
         }

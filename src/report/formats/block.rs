@@ -3,8 +3,8 @@
 
 use crate::mail::Address;
 use crate::report::addresses;
-use crate::report::bounded_words;
 use crate::report::types::{Action, Recipient};
+use crate::report::{bounded_words, lines};
 
 /// How a line names a recipient.
 pub enum RecipientLine<'a> {
@@ -30,7 +30,7 @@ pub fn read(
 ) -> Vec<Recipient> {
     let mut found: Vec<(Address, String)> = Vec::new();
     let mut before = String::new();
-    for line in block.lines() {
+    for line in lines(block) {
         let trimmed = line.trim();
         let trimmed = trimmed.strip_prefix("> ").unwrap_or(trimmed);
         if trimmed.is_empty() || is_rule(trimmed) {
