@@ -174,6 +174,9 @@ impl Default for ContentTypeValue {
 
 /// Reads a Content-Type value (RFC 2045 section 5, RFC 2231) within the field budget.
 fn content_type(value: &[u8]) -> ContentTypeValue {
+    if let Some(media_type) = bare_media_type(value) {
+        return ContentTypeValue { media_type, ..ContentTypeValue::default() };
+    }
     let mut octets = headers::cut(value, limits::FIELD_OCTETS).to_vec();
     // RFC 2231 continuations cost more than linear time in mail-parser (RELIABILITY A-09).
     if memchr::memchr_iter(b';', &octets).count() > 64 {
@@ -199,6 +202,16 @@ fn content_type(value: &[u8]) -> ContentTypeValue {
         report_type.make_ascii_lowercase();
     }
     kept
+}
+
+/// `text/plain` and nothing more, as most parts of a report have it.
+fn bare_media_type(value: &[u8]) -> Option<Cow<'static, str>> {
+    let value = std::str::from_utf8(value.trim_ascii()).ok()?;
+    let (main, sub) = value.split_once('/')?;
+    let token = |t: &str| {
+        !t.is_empty() && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"-+.".contains(&b))
+    };
+    (token(main) && token(sub)).then(|| known_media_type(main, Some(sub)))
 }
 
 /// Media types that occur in bounces, without an allocation.

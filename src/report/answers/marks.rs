@@ -300,6 +300,11 @@ pub(super) fn find(folded: &str) -> Vec<Hit> {
         };
         let begins = !(in_word && letter) && octet != b' ';
         in_word = letter;
+        if letter {
+            // No word begins inside a word.
+            let inside = octets.get(at..).unwrap_or_default();
+            at += inside.iter().take_while(|b| b.is_ascii_alphanumeric()).count();
+        }
         let rest = octets.get(start..).unwrap_or_default();
         let first = word(rest);
         if !begins || !tables.may_begin(first) {
