@@ -7,7 +7,6 @@ use mail_parser::HeaderValue;
 use mail_parser::decoders::base64::base64_decode;
 use mail_parser::decoders::charsets::map::charset_decoder;
 use mail_parser::decoders::html::html_to_text;
-use mail_parser::decoders::quoted_printable::quoted_printable_decode;
 use mail_parser::parsers::MessageStream;
 
 use super::headers::{self, Headers};
@@ -120,10 +119,7 @@ impl<'x> Part<'x> {
                 Some(decoded) => Cow::Owned(decoded),
                 None => Cow::Borrowed(body),
             },
-            TransferEncoding::QuotedPrintable => match quoted_printable_decode(body) {
-                Some(decoded) => Cow::Owned(decoded),
-                None => Cow::Borrowed(body),
-            },
+            TransferEncoding::QuotedPrintable => quoted_printable(body),
         };
         let decoder = self
             .charset
@@ -243,6 +239,40 @@ fn known_media_type(main: &str, sub: Option<&str>) -> Cow<'static, str> {
     Cow::Owned(format!("{main}/{sub}").to_ascii_lowercase())
 }
 
+/// Undoes quoted-printable (RFC 2045 section 6.7) between one `=` and the next: most of such a text
+/// stands as it is. An `=` that encodes nothing stays, as the RFC advises; gateways make many.
+fn quoted_printable(body: &[u8]) -> Cow<'_, [u8]> {
+    let Some(first) = memchr::memchr(b'=', body) else { return Cow::Borrowed(body) };
+    let (plain, mut rest) = body.split_at(first);
+    let mut out = Vec::with_capacity(body.len());
+    out.extend_from_slice(plain);
+    while let Some((_, behind)) = rest.split_first() {
+        let hex = |octet: &u8| char::from(*octet).to_digit(16).and_then(|d| u8::try_from(d).ok());
+        let pair = behind.first_chunk::<2>();
+        let pair = pair.and_then(|[high, low]| Some(hex(high)? << 4 | hex(low)?));
+        let blanks = behind.iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\r')).count();
+        rest = match pair {
+            Some(octet) => {
+                out.push(octet);
+                behind.get(2..).unwrap_or_default()
+            }
+            // A soft line break, with the blanks that gateways put before its end.
+            None if behind.get(blanks) == Some(&b'\n') => {
+                behind.get(blanks + 1..).unwrap_or_default()
+            }
+            None => {
+                out.push(b'=');
+                behind
+            }
+        };
+        let next = memchr::memchr(b'=', rest).unwrap_or(rest.len());
+        let (plain, encoded) = rest.split_at(next);
+        out.extend_from_slice(plain);
+        rest = encoded;
+    }
+    Cow::Owned(out)
+}
+
 /// The leading lines that can be base64.
 fn base64_run(body: &[u8]) -> &[u8] {
     let mut end = 0;
@@ -257,4 +287,28 @@ fn base64_run(body: &[u8]) -> &[u8] {
         end += line.len();
     }
     body.get(..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoted_printable_as_it_comes() {
+        for (body, expected) in [
+            ("no sign", "no sign"),
+            ("a=20b=3D", "a b="),
+            ("gr=C3=BC=c3=9fe", "gr\u{fc}\u{df}e"),
+            ("soft=\r\nbreak=\nhere", "softbreakhere"),
+            ("blanks= \t\r\nbefore", "blanksbefore"),
+            // Not encoded at all.
+            ("a=b =zz x==41", "a=b =zz x=A"),
+            ("cut=", "cut="),
+            ("cut=4", "cut=4"),
+            ("=\n", ""),
+        ] {
+            let decoded = quoted_printable(body.as_bytes());
+            assert_eq!(String::from_utf8_lossy(&decoded), expected, "{body:?}");
+        }
+    }
 }

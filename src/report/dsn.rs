@@ -27,23 +27,26 @@ const MAX_RECIPIENTS: usize = 1_000;
 /// Whether a text holds delivery-status fields: a recipient field and an action or status, each
 /// at the start of a line. Cheap: looks at few lines.
 pub fn looks_like_fields(text: &str) -> bool {
-    let has = |name: &str| starts_a_line(text, name);
-    has("Final-Recipient") && (has("Action") || has("Status"))
-        || has("Original-Recipient") && has("Action") && has("Status")
-        || has("Reporting-MTA") && has("Status") && has("Action")
+    let [mut last, mut first, mut reporter, mut action, mut status] = [false; 5];
+    for line in lines(text) {
+        // Few lines of a text begin with one of these letters.
+        let seen = match line.as_bytes().first() {
+            Some(b'F' | b'f') => ("Final-Recipient", &mut last),
+            Some(b'O' | b'o') => ("Original-Recipient", &mut first),
+            Some(b'R' | b'r') => ("Reporting-MTA", &mut reporter),
+            Some(b'A' | b'a') => ("Action", &mut action),
+            Some(b'S' | b's') => ("Status", &mut status),
+            _ => continue,
+        };
+        *seen.1 |= names(line, seen.0);
+    }
+    last && (action || status) || (first || reporter) && action && status
 }
 
-/// Octet offset of a line that begins with `name` and a colon, any case.
-fn starts_a_line(text: &str, name: &str) -> bool {
-    let first = name.as_bytes().first().copied().unwrap_or_default();
-    let bytes = text.as_bytes();
-    memchr::memchr2_iter(first, first.to_ascii_lowercase(), bytes).any(|at| {
-        (at == 0 || bytes.get(at - 1) == Some(&b'\n'))
-            && bytes
-                .get(at..at + name.len())
-                .is_some_and(|w| w.eq_ignore_ascii_case(name.as_bytes()))
-            && bytes.get(at + name.len()..).is_some_and(|r| r.trim_ascii_start().starts_with(b":"))
-    })
+/// Whether a line begins with a field name and a colon, any case.
+fn names(line: &str, name: &str) -> bool {
+    line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+        && line.get(name.len()..).is_some_and(|rest| rest.trim_ascii_start().starts_with(':'))
 }
 
 /// Reads the fields. Linear in the text.

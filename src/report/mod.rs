@@ -224,7 +224,8 @@ fn paragraph_about<'t>(
     address: Option<&str>,
     named: &[String],
 ) -> (&'t str, &'t str) {
-    let Some(at) = address.and_then(|address| text.find(address)) else { return ("", text) };
+    let find = |address: &str| memchr::memmem::find(text.as_bytes(), address.as_bytes());
+    let Some(at) = address.and_then(find) else { return ("", text) };
     let (before, tail) = text.split_at(at);
     let address = address.unwrap_or_default();
     // Up to the next recipient: a line that begins with another address.

@@ -152,7 +152,7 @@ fn rest_behind<'l>(line: &'l str, offset: usize, address: &Address) -> &'l str {
 fn host(words: &str) -> Option<String> {
     let lower = words.to_ascii_lowercase();
     ["host: ", "host ", "by the server for the recipient domain "].iter().find_map(|mark| {
-        let at = lower.find(mark)? + mark.len();
+        let at = memchr::memmem::find(lower.as_bytes(), mark.as_bytes())? + mark.len();
         let tail = words.get(at..)?;
         let tail =
             tail.split_once(" by ").filter(|_| mark.starts_with("by")).map_or(tail, |(_, t)| t);

@@ -13,9 +13,11 @@
 //! Also `In:`/`Out:` (Postfix), `Sent <<<`/`Received >>>` (InterScan). Memory between lines: the
 //! recipient that the last RCPT named, and the reply to a command that concerns all.
 
+use std::sync::LazyLock;
+
 use super::Notice;
 use super::block;
-use crate::mail::{Address, ReplyCode};
+use crate::mail::{Address, Needles, ReplyCode};
 use crate::report::types::{Action, Kind, Recipient, Report};
 use crate::report::{addresses, bounded_words};
 
@@ -46,7 +48,13 @@ struct Seek {
 
 /// Reads a transcript.
 pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
-    if !MARKS.iter().any(|m| notice.lower.contains(m)) || notice.signs.is_empty() {
+    static MARKED: LazyLock<Needles> = LazyLock::new(|| Needles::new(MARKS));
+    if notice.signs.is_empty() {
+        return None;
+    }
+    let mut marked = false;
+    MARKED.find(notice.lower.as_bytes(), |_, _| marked = true);
+    if !marked {
         return None;
     }
     // BIGLOBE writes such a list without a session.
