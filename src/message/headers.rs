@@ -15,8 +15,8 @@ use crate::mail::Address;
 /// One field: name as written, value with its folds.
 #[derive(Debug, Clone, Copy)]
 pub struct Field<'x> {
-    /// Name as written, without the colon.
-    pub name: &'x str,
+    /// Name as written, without the colon; printable ASCII.
+    pub name: &'x [u8],
     /// Raw value up to the line end that closes it.
     pub value: &'x [u8],
     start: usize,
@@ -85,7 +85,7 @@ impl<'x> Headers<'x> {
 
     /// The first field of that name.
     pub fn field(&self, name: &str) -> Option<&Field<'x>> {
-        self.fields.iter().find(|f| f.name.eq_ignore_ascii_case(name))
+        self.fields.iter().find(|f| f.name.eq_ignore_ascii_case(name.as_bytes()))
     }
 
     /// Whether there is such a field.
@@ -127,7 +127,7 @@ impl<'x> Headers<'x> {
     /// it is not indented.
     fn last_wants_more(&self) -> bool {
         self.fields.last().is_some_and(|f| {
-            f.name.eq_ignore_ascii_case("content-type") && f.value.trim_ascii_end().ends_with(b";")
+            f.name.eq_ignore_ascii_case(b"content-type") && f.value.trim_ascii_end().ends_with(b";")
         })
     }
 }
@@ -208,7 +208,7 @@ pub(super) fn trim_line(line: &[u8]) -> &[u8] {
 }
 
 /// Name of a field line and the offset of its value.
-fn field_name(line: &[u8]) -> Option<(&str, usize)> {
+fn field_name(line: &[u8]) -> Option<(&[u8], usize)> {
     let length = line.iter().take(100).take_while(|b| **b > b' ' && **b < 127 && **b != b':');
     let length = length.count();
     // White space may stand before the colon (corpus trap 2).
@@ -217,7 +217,7 @@ fn field_name(line: &[u8]) -> Option<(&str, usize)> {
     if length == 0 || line.get(colon) != Some(&b':') {
         return None;
     }
-    Some((std::str::from_utf8(line.get(..length)?).ok()?, colon + 1))
+    Some((line.get(..length)?, colon + 1))
 }
 
 /// Octets of a byte order mark and blank lines at the very start.
@@ -247,7 +247,10 @@ mod tests {
 
     fn read(text: &str) -> (Vec<(String, String)>, usize) {
         let (headers, end) = Headers::read(text.as_bytes(), true);
-        let fields = headers.fields().iter().map(|f| (f.name.to_string(), f.text().into_owned()));
+        let fields = headers
+            .fields()
+            .iter()
+            .map(|f| (String::from_utf8_lossy(f.name).into_owned(), f.text().into_owned()));
         (fields.collect(), end.body)
     }
 

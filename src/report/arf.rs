@@ -23,7 +23,11 @@ pub fn recognise(message: &Message<'_>) -> Option<Report> {
     report.arrival_date = fields.text("arrival-date").and_then(|v| Timestamp::parse_rfc5322(&v));
     report.original = original::find(message, "");
     for name in ["original-rcpt-to", "removal-recipient"] {
-        for field in fields.fields().iter().filter(|f| f.name.eq_ignore_ascii_case(name)).take(100)
+        for field in fields
+            .fields()
+            .iter()
+            .filter(|f| f.name.eq_ignore_ascii_case(name.as_bytes()))
+            .take(100)
         {
             push(&mut report, addresses::in_field(&field.text()));
         }

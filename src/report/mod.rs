@@ -156,8 +156,9 @@ fn delivery_status(message: &Message<'_>, human: &str) -> Option<Report> {
 /// message is what some receivers say when the reader's own filter refuses it.
 fn add_stage(recipient: &mut Recipient) {
     const STAGE: &str = "(in reply to end of DATA command)";
-    let refused = !recipient.diagnostic.is_empty() && !recipient.diagnostic.contains(STAGE);
-    if refused && recipient.remarks.contains(STAGE) {
+    let tells = |words: &str| memchr::memmem::find(words.as_bytes(), STAGE.as_bytes()).is_some();
+    let refused = !recipient.diagnostic.is_empty() && !tells(&recipient.diagnostic);
+    if refused && tells(&recipient.remarks) {
         recipient.diagnostic.push(' ');
         recipient.diagnostic.push_str(STAGE);
     }

@@ -88,7 +88,8 @@ pub(super) fn read(headers: &Headers<'_>) -> Vec<Clue> {
     let mut clues = Vec::new();
     for field in headers.fields() {
         let Some(rows) = ROWS.get(field.name.len()) else { continue };
-        let mut named = rows.iter().filter(|r| r.name.eq_ignore_ascii_case(field.name)).peekable();
+        let mut named =
+            rows.iter().filter(|r| r.name.as_bytes().eq_ignore_ascii_case(field.name)).peekable();
         if named.peek().is_none() {
             continue;
         }
@@ -96,7 +97,7 @@ pub(super) fn read(headers: &Headers<'_>) -> Vec<Clue> {
         if let Some(row) = named.find(|r| r.fits(&value))
             && row.means != Means::No
         {
-            let name = field.name.chars().take(60).collect();
+            let name = String::from_utf8_lossy(field.name).chars().take(60).collect();
             clues.push(Clue { row, name, value: value.chars().take(60).collect() });
         }
     }

@@ -38,8 +38,23 @@ pub(super) fn fold_into(out: &mut String, text: &str, limit: usize) {
     }
 }
 
-/// The same for plain ASCII, a word at a time: most mail.
+/// Whether folding plain ASCII is lower-casing: no tabs and no blanks beside blanks or edges.
+fn is_tidy(text: &str) -> bool {
+    let mut before = b' ';
+    text.bytes().all(|b| b >= b' ' && (std::mem::replace(&mut before, b) != b' ' || b != b' '))
+        && before != b' '
+}
+
+/// The same for plain ASCII, a line or a word at a time: most mail.
 fn fold_ascii(out: &mut String, text: &str, limit: usize) {
+    let start = out.len();
+    if text.len() <= limit.saturating_sub(start) && is_tidy(text) {
+        out.push_str(text);
+        if let Some(added) = out.get_mut(start..) {
+            added.make_ascii_lowercase();
+        }
+        return;
+    }
     if text.starts_with(|c: char| c.is_ascii_whitespace()) {
         push_blank(out);
     }

@@ -164,7 +164,7 @@ pub(super) fn to_of_original(format: &str) -> bool {
 impl Gate {
     fn holds(&self, notice: &Notice<'_, '_>) -> bool {
         let any = |words: &[String], text: &str| {
-            words.is_empty() || words.iter().any(|w| text.contains(w.as_str()))
+            words.is_empty() || words.iter().any(|w| find(text, w).is_some())
         };
         any(&self.also, notice.lower)
             && any(&self.from, notice.from)
@@ -185,7 +185,7 @@ impl Row {
             RecipientLine::Behind(&self.recipient)
         };
         let delayed = self.always_delay
-            || self.delay.iter().any(|w| notice.lower.contains(w.as_str()))
+            || self.delay.iter().any(|w| find(notice.lower, w).is_some())
             || says_delayed(notice.lower);
         let (kind, action) =
             if delayed { (Kind::Delay, Action::Delayed) } else { (Kind::Failure, Action::Failed) };
@@ -208,7 +208,7 @@ impl Row {
     fn block<'t>(&self, notice: &Notice<'t, '_>) -> &'t str {
         let lower = notice.lower;
         let mut from = 0;
-        if let Some(at) = self.start.iter().filter_map(|w| lower.find(w.as_str())).min() {
+        if let Some(at) = self.start.iter().filter_map(|w| find(lower, w)).min() {
             from = if self.after {
                 lower.get(at..).and_then(|l| l.find('\n')).map_or(lower.len(), |n| at + n + 1)
             } else {
@@ -216,16 +216,15 @@ impl Row {
             };
         }
         let rest = lower.get(from..).unwrap_or_default();
-        let to = self
-            .until
-            .iter()
-            .filter_map(|w| rest.find(w.as_str()))
-            .min()
-            .map_or(lower.len(), |n| {
-                from + rest.get(..n).and_then(|l| l.rfind('\n')).map_or(0, |n| n + 1)
-            });
+        let to = self.until.iter().filter_map(|w| find(rest, w)).min().map_or(lower.len(), |n| {
+            from + rest.get(..n).and_then(|l| l.rfind('\n')).map_or(0, |n| n + 1)
+        });
         notice.text.get(from..to.max(from)).unwrap_or_default()
     }
+}
+
+fn find(text: &str, word: &str) -> Option<usize> {
+    memchr::memmem::find(text.as_bytes(), word.as_bytes())
 }
 
 /// The beginning of a text, where a notice says what it is.
