@@ -24,7 +24,7 @@ use crate::ledger::LedgerError;
 use crate::mail::Timestamp;
 
 /// Rows of one sled batch: sled lets nobody read while it takes one in (about 20 us a row).
-const ROWS_AT_ONCE: usize = 64;
+const ROWS_AT_ONCE: usize = 128;
 
 /// Superfluous rows removed at one checkpoint, at most.
 const SWEPT_AT_ONCE: usize = 200_000;

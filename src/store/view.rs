@@ -67,6 +67,9 @@ impl View {
         let config = sled::Config::new()
             .path(path)
             .cache_capacity(cache)
+            // The other mode rewrites old pages for space; a view that may be built anew at any
+            // time need not be tidy.
+            .mode(sled::Mode::HighThroughput)
             // The journal is the durable one; sled is flushed at checkpoints.
             .flush_every_ms(None);
         let db = guarded(|| config.open())?;
