@@ -1,7 +1,8 @@
 //! What a fold works on: the view, with the changes of the batch at hand on top. Thrown away when
 //! the batch cannot be made durable.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
 use super::rows::{self, Seen, key_in, layered, space};
@@ -18,6 +19,9 @@ pub(super) struct Overlay<'a> {
     view: &'a View,
     reader: &'a Reader,
     changed: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// What the view said: nobody else commits, and most events ask for the same policy, guards
+    /// and figures.
+    asked: RefCell<HashMap<Vec<u8>, Option<Vec<u8>>>>,
     /// Keys that the event at hand changed.
     touched: Vec<Vec<u8>>,
     /// Events of the batch that are not in the journal yet.
@@ -26,14 +30,26 @@ pub(super) struct Overlay<'a> {
 
 impl<'a> Overlay<'a> {
     pub(super) fn new(view: &'a View, reader: &'a Reader) -> Self {
-        Self { view, reader, changed: BTreeMap::new(), touched: Vec::new(), ahead: Vec::new() }
+        Self {
+            view,
+            reader,
+            changed: BTreeMap::new(),
+            asked: RefCell::default(),
+            touched: Vec::new(),
+            ahead: Vec::new(),
+        }
     }
 
     fn value(&self, key: &[u8]) -> Result<Option<Vec<u8>>, LedgerError> {
-        match self.changed.get(key) {
-            Some(value) => Ok(value.clone()),
-            None => self.view.value(key),
+        if let Some(value) = self.changed.get(key) {
+            return Ok(value.clone());
         }
+        if let Some(value) = self.asked.borrow().get(key) {
+            return Ok(value.clone());
+        }
+        let value = self.view.value(key)?;
+        self.asked.borrow_mut().insert(key.to_vec(), value.clone());
+        Ok(value)
     }
 
     fn set(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
