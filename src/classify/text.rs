@@ -7,7 +7,7 @@
 //! does not exist`). Reports join the lines, so the repeated codes stand inside sentences; folding
 //! drops them, and rules need not know where a server broke its lines.
 
-use crate::mail::{EnhancedStatus, ReplyCode};
+use crate::mail::{EnhancedStatus, ReplyCode, unaccented};
 
 /// How much of a diagnostic is read. Real ones are below 1 KiB; what is longer is quoted mail.
 pub const MAX_OCTETS: usize = 4096;
@@ -22,7 +22,7 @@ pub fn repaired(text: &str) -> Option<String> {
     String::from_utf8(octets?).ok()
 }
 
-/// Lower-cases, folds white space and typographic quotes, drops repeated reply codes. The result
+/// Lower-cases, folds white space, accents and typographic quotes, drops repeated reply codes. The result
 /// begins and ends with one blank, so that a rule can ask for a whole word with `" word "`.
 pub fn fold(text: &str, out: &mut String) {
     out.clear();
@@ -145,7 +145,11 @@ fn push_folded(text: &str, at: usize, byte: u8, out: &mut String) -> usize {
         '\u{201c}' | '\u{201d}' | '\u{201e}' => out.push('"'),
         '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{feff}' => {}
         c if c.is_whitespace() => push_blank_or(b' ', out),
-        c => out.extend(c.to_lowercase()),
+        // Mail often lost the accents, so rules are read without them, too.
+        c => match unaccented(c) {
+            Some(plain) => out.push_str(plain),
+            None => out.extend(c.to_lowercase()),
+        },
     }
     c.len_utf8()
 }
@@ -353,6 +357,7 @@ mod tests {
             ("550 quota 550 reached", " 550 quota 550 reached "),
             ("can\u{2019}t\u{a0}say \u{201c}no\u{201d}", " can't say \"no\" "),
             ("ПОЧТОВЫЙ Ящик", " почтовый ящик "),
+            ("El buzón está lleno", " el buzon esta lleno "),
             ("", " "),
         ] {
             let mut out = String::new();
@@ -376,7 +381,7 @@ mod tests {
     #[test]
     fn folding_is_bounded_at_a_character() {
         let mut out = String::new();
-        fold(&"ä".repeat(MAX_OCTETS), &mut out);
+        fold(&"я".repeat(MAX_OCTETS), &mut out);
         assert_eq!(out.len(), MAX_OCTETS + 2);
     }
 

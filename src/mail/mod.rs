@@ -3,12 +3,14 @@
 //! Nothing here knows messages, reports, policy or sockets; nothing here reads a clock.
 
 mod address;
+mod latin;
 mod needles;
 mod reply_code;
 mod status;
 mod time;
 
 pub use address::{Address, redacted};
+pub use latin::unaccented;
 pub use needles::Needles;
 pub use reply_code::ReplyCode;
 pub use status::EnhancedStatus;

@@ -101,10 +101,8 @@ fn delivery_status(message: &Message<'_>, human: &str) -> Option<Report> {
         // HTML costs most to read: only where nothing else says it.
         let plain = message.own_parts().any(|p| p.is("text/plain"));
         let loose = message.own_parts().find(|p| {
-            !p.is_multipart()
-                && !labelled(p)
-                && !(plain && p.is("text/html"))
-                && dsn::looks_like_fields(message.text(p))
+            let left_out = p.is_multipart() || labelled(p) || (plain && p.is("text/html"));
+            !left_out && dsn::looks_like_fields(message.text(p))
         });
         if let Some(part) = loose {
             fields = Some(dsn::read(message.text(part)));

@@ -6,6 +6,7 @@
 //! only lower-cased. Typographic apostrophes and dashes become the plain ones, full-width ASCII
 //! (Japanese and Chinese mail) becomes ASCII.
 
+use crate::mail::unaccented;
 use crate::message::is_unprintable;
 
 /// The folded form of a short text.
@@ -85,33 +86,11 @@ fn push_blank(out: &mut String) {
 }
 
 fn fold_wide(out: &mut String, c: char) {
+    if let Some(plain) = unaccented(c) {
+        out.push_str(plain);
+        return;
+    }
     match c {
-        'à'..='å' | 'À'..='Å' | 'ā' | 'Ā' | 'ă' | 'Ă' | 'ą' | 'Ą' => out.push('a'),
-        'æ' | 'Æ' => out.push_str("ae"),
-        'ç' | 'Ç' | 'ć' | 'Ć' | 'č' | 'Č' => out.push('c'),
-        'ď' | 'Ď' | 'đ' | 'Đ' | 'ð' | 'Ð' => out.push('d'),
-        'è'..='ë' | 'È'..='Ë' | 'ē' | 'Ē' | 'ė' | 'Ė' | 'ę' | 'Ę' | 'ě' | 'Ě' => {
-            out.push('e')
-        }
-        'ğ' | 'Ğ' | 'ģ' | 'Ģ' => out.push('g'),
-        'ì'..='ï' | 'Ì'..='Ï' | 'ī' | 'Ī' | 'į' | 'Į' | 'ı' | 'İ' => out.push('i'),
-        'ķ' | 'Ķ' => out.push('k'),
-        'ļ' | 'Ļ' | 'ľ' | 'Ľ' | 'ł' | 'Ł' => out.push('l'),
-        'ñ' | 'Ñ' | 'ń' | 'Ń' | 'ņ' | 'Ņ' | 'ň' | 'Ň' => out.push('n'),
-        'ò'..='ö' | 'ø' | 'Ò'..='Ö' | 'Ø' | 'ō' | 'Ō' | 'ő' | 'Ő' | 'ơ' | 'Ơ' => {
-            out.push('o')
-        }
-        'œ' | 'Œ' => out.push_str("oe"),
-        'ř' | 'Ř' | 'ŕ' | 'Ŕ' => out.push('r'),
-        'ß' => out.push_str("ss"),
-        'ś' | 'Ś' | 'ş' | 'Ş' | 'š' | 'Š' | 'ș' | 'Ș' => out.push('s'),
-        'ţ' | 'Ţ' | 'ť' | 'Ť' | 'ț' | 'Ț' => out.push('t'),
-        'ù'..='ü' | 'Ù'..='Ü' | 'ū' | 'Ū' | 'ů' | 'Ů' | 'ű' | 'Ű' | 'ų' | 'Ų' | 'ư' | 'Ư' =>
-        {
-            out.push('u');
-        }
-        'ý' | 'ÿ' | 'Ý' | 'Ÿ' => out.push('y'),
-        'ź' | 'Ź' | 'ż' | 'Ż' | 'ž' | 'Ž' => out.push('z'),
         // Combining accents of decomposed text (macOS), Arabic and Hebrew vowel marks.
         '\u{300}'..='\u{36f}' | '\u{591}'..='\u{5c7}' | '\u{64b}'..='\u{65f}' => {}
         '\u{2018}' | '\u{2019}' | '\u{201b}' | '`' | '´' | '\u{2032}' => out.push('\''),
