@@ -260,24 +260,7 @@ mod tests {
     }
 
     fn event(id: &str) -> Event {
-        Event {
-            seq: 0,
-            id: id.to_string(),
-            event_type: EventType::Result,
-            received_at: Timestamp::from_millis(0),
-            peer: None,
-            envelope: None,
-            attribution: None,
-            scope: None,
-            campaign: None,
-            token: None,
-            digest: None,
-            analysis: None,
-            erased: Vec::new(),
-            act: None,
-            result: None,
-            decisions: Vec::new(),
-        }
+        Event::new(EventType::Result, id.to_string(), Timestamp::from_millis(0))
     }
 
     /// Runs events through a committer of which the first batch waits until all are queued; gives

@@ -55,28 +55,17 @@ fn address(n: u64) -> String {
 }
 
 fn event(n: u64) -> Event {
+    let received_at = Timestamp::from_millis(START + n as i64 * 1000);
     Event {
-        seq: 0,
-        id: format!("id-{n}"),
-        event_type: EventType::Result,
-        received_at: Timestamp::from_millis(START + n as i64 * 1000),
         peer: Some("192.0.2.1".to_string()),
-        envelope: None,
-        attribution: None,
-        scope: None,
-        campaign: None,
-        token: None,
         digest: Some(format!("{n:040x}")),
-        analysis: None,
-        erased: Vec::new(),
-        act: None,
         result: Some(SendResult {
             outcome: "failed".to_string(),
             address: address(n),
             message_id: None,
             verdict: None,
         }),
-        decisions: Vec::new(),
+        ..Event::new(EventType::Result, format!("id-{n}"), received_at)
     }
 }
 

@@ -55,27 +55,18 @@ impl Fold for Counting {
 
 fn event(n: u64, address: &str) -> Event {
     Event {
-        seq: 0,
-        id: format!("id-{n}"),
-        event_type: EventType::Result,
-        received_at: Timestamp::from_millis(1_790_000_000_000 + n as i64),
-        peer: None,
-        envelope: None,
-        attribution: None,
-        scope: None,
-        campaign: None,
-        token: None,
         digest: Some(format!("{n:040x}")),
-        analysis: None,
-        erased: Vec::new(),
-        act: None,
         result: Some(SendResult {
             outcome: "failed".to_string(),
             address: address.to_string(),
             message_id: None,
             verdict: None,
         }),
-        decisions: Vec::new(),
+        ..Event::new(
+            EventType::Result,
+            format!("id-{n}"),
+            Timestamp::from_millis(1_790_000_000_000 + n as i64),
+        )
     }
 }
 

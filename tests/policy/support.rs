@@ -132,24 +132,7 @@ impl Ledger for Book {
 }
 
 pub fn blank(event_type: EventType) -> Event {
-    Event {
-        seq: 0,
-        id: String::new(),
-        event_type,
-        received_at: Timestamp::default(),
-        peer: None,
-        envelope: None,
-        attribution: None,
-        scope: None,
-        campaign: None,
-        token: None,
-        digest: None,
-        analysis: None,
-        erased: Vec::new(),
-        act: None,
-        result: None,
-        decisions: Vec::new(),
-    }
+    Event::new(event_type, String::new(), Timestamp::default())
 }
 
 pub fn verdict(address: &str, reason: Reason) -> RecipientVerdict {
