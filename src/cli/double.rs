@@ -21,6 +21,28 @@ pub(super) struct Double {
     pub(super) batches: RefCell<Vec<Vec<ImportEntry>>>,
 }
 
+/// A line of the journal: one recipient whose failure was judged.
+pub(super) fn line(seq: u64, day: u32, address: &str, reason: &str, said: &str) -> String {
+    let category = if reason == "user-unknown" { json!("hard") } else { Value::Null };
+    let recipient = json!({
+        "address": address, "original_recipient": null,
+        "final_recipient": null, "action": "failed", "status": null, "status_source": null,
+        "reply_code": 550, "diagnostic": said, "remote_mta": "mx.example.net", "provider": null,
+        "reason": reason, "class": null, "class_code": null, "category": category,
+        "advice": null, "rule": null, "matched": null,
+    });
+    json!({
+        "seq": seq, "id": format!("e{seq}"), "type": "message",
+        "received_at": format!("2026-11-{day:02}T00:00:00Z"), "kind": "failure",
+        "format": "rfc3464", "bytes": 1, "verp": null, "reporting_mta": null,
+        "arrival_date": null, "recipients": [recipient],
+        "original": {"message_id": null, "subject": null, "to": [], "list_id": null,
+            "feedback_id": null},
+        "evidence": [], "defects": [],
+    })
+    .to_string()
+}
+
 /// Answer, standard output, standard error of one command at 2026-11-22.
 pub(super) fn run(
     service: &Double,

@@ -1,29 +1,10 @@
 //! A short journal: read, compare, take back.
 
-use serde_json::Value;
-
 use super::*;
 use crate::cli::double::{self, Double};
 
 fn line(seq: u64, day: u32, reason: &str, said: &str) -> String {
-    let category = if reason == "user-unknown" { json!("hard") } else { Value::Null };
-    let recipient = json!({
-        "address": format!("u{seq}@example.com"), "original_recipient": null,
-        "final_recipient": null, "action": "failed", "status": null, "status_source": null,
-        "reply_code": 550, "diagnostic": said, "remote_mta": "mx.example.net", "provider": null,
-        "reason": reason, "class": null, "class_code": null, "category": category,
-        "advice": null, "rule": null, "matched": null,
-    });
-    json!({
-        "seq": seq, "id": format!("e{seq}"), "type": "message",
-        "received_at": format!("2026-11-{day:02}T00:00:00Z"), "kind": "failure",
-        "format": "rfc3464", "bytes": 1, "verp": null, "reporting_mta": null,
-        "arrival_date": null, "recipients": [recipient],
-        "original": {"message_id": null, "subject": null, "to": [], "list_id": null,
-            "feedback_id": null},
-        "evidence": [], "defects": [],
-    })
-    .to_string()
+    double::line(seq, day, &format!("u{seq}@example.com"), reason, said)
 }
 
 fn journal() -> Double {
