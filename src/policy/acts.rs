@@ -158,32 +158,21 @@ fn erase(step: &mut Step<'_>, address: &str, hash: &str) -> Result<(), LedgerErr
     Ok(())
 }
 
-/// Rows read at once.
-const PAGE: usize = 1_000;
-
 /// Takes a forgotten address out of what was written down about others: the report on a forwarded
 /// mail names it, or a person who acted did. Walks over all addresses once.
 fn blot_words(step: &mut Step<'_>, forgotten: &Forgotten) -> Result<(), LedgerError> {
-    for prefix in [b"a/", b"l/"] {
-        let mut after = prefix.to_vec();
-        loop {
-            let page = step.rows.scan(prefix, &after, PAGE)?;
-            let Some((last, _)) = page.last() else { break };
-            after.clone_from(last);
-            for (key, value) in page {
-                if !std::str::from_utf8(&value).is_ok_and(|text| forgotten.may_be_in(text)) {
-                    continue;
-                }
-                let Some(mut row) = AddressRow::decode(&value) else { continue };
-                for words in row.items.iter_mut().filter_map(|item| item.words.as_mut()) {
-                    if let Some(blotted) = forgotten.blot(words) {
-                        *words = blotted;
-                        cut(words, MAX_TEXT);
-                    }
-                }
-                step.rows.put(key, Some(row.encode()));
+    step.each_address(|step, key, mut row| {
+        let mut blotted_any = false;
+        for words in row.items.iter_mut().filter_map(|item| item.words.as_mut()) {
+            if let Some(blotted) = forgotten.blot(words) {
+                *words = blotted;
+                cut(words, MAX_TEXT);
+                blotted_any = true;
             }
         }
-    }
-    Ok(())
+        if blotted_any {
+            step.rows.put(key, Some(row.encode()));
+        }
+        Ok(())
+    })
 }

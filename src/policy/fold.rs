@@ -12,7 +12,8 @@ use super::evidence::{self, Figure, Said};
 use super::facts::{Facts, InForce, PolicyCache};
 use super::guard;
 use super::row::{
-    AddressRow, Item, ItemKind, KEPT_ITEMS, MAX_ITEMS, address_key, block_key, life_key,
+    ADDRESSES, AddressRow, Item, ItemKind, KEPT_ITEMS, LIFE, MAX_ITEMS, address_key, block_key,
+    life_key,
 };
 use super::settings::Policy;
 use super::standing::{Judged, State, judge};
@@ -162,6 +163,8 @@ pub(super) struct Step<'a> {
     pub decisions: Vec<Decision>,
 }
 
+/// Rows read at once by a walk over all addresses.
+const ROWS_AT_ONCE: usize = 1_000;
 /// Newest pieces of proof of life kept for an address without evidence.
 const KEPT_LIFE: usize = 4;
 const DAY_MS: i64 = 86_400_000;
@@ -321,6 +324,27 @@ impl Step<'_> {
             *n += 1;
         }
         Ok(row)
+    }
+
+    /// Shows every row of an address, with evidence or with proof of life alone, to `visit`.
+    pub(super) fn each_address(
+        &mut self,
+        mut visit: impl FnMut(&mut Self, Vec<u8>, AddressRow) -> Result<(), LedgerError>,
+    ) -> Result<(), LedgerError> {
+        for prefix in [ADDRESSES, LIFE] {
+            let mut after = prefix.to_vec();
+            loop {
+                let page = self.rows.scan(prefix, &after, ROWS_AT_ONCE)?;
+                let Some((last, _)) = page.last() else { break };
+                after.clone_from(last);
+                for (key, value) in page {
+                    if let Some(row) = AddressRow::decode(&value) {
+                        visit(self, key, row)?;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Where a block on this address stands that outlived an erasure.

@@ -178,14 +178,19 @@ impl AddressRow {
     }
 }
 
+/// What the keys of rows of addresses with evidence begin with.
+pub(super) const ADDRESSES: &[u8] = b"a/";
+/// What those of addresses with proof of life alone begin with.
+pub(super) const LIFE: &[u8] = b"l/";
+
 /// Key of the row of an address (key form).
 pub fn address_key(address: &str) -> Vec<u8> {
-    keyed(b"a/", address)
+    keyed(ADDRESSES, address)
 }
 
 /// Key of the proof of life of an address without evidence.
 pub(super) fn life_key(address: &str) -> Vec<u8> {
-    keyed(b"l/", address)
+    keyed(LIFE, address)
 }
 
 /// Key of the block on an erased address, by its keyed hash.
@@ -195,7 +200,7 @@ pub fn block_key(hash: &str) -> Vec<u8> {
 
 /// Prefix of the rows of all addresses, or of those at one domain (without its subdomains).
 pub fn prefix(domain: Option<&str>) -> Vec<u8> {
-    let mut key = b"a/".to_vec();
+    let mut key = ADDRESSES.to_vec();
     if let Some(domain) = domain {
         push_reversed(&mut key, &domain.to_lowercase());
         key.push(b'/');

@@ -8,7 +8,7 @@
 use super::acts::BY_HAND;
 use super::evidence;
 use super::fold::Step;
-use super::row::{AddressRow, Item, ItemKind, address_key, address_of};
+use super::row::{ADDRESSES, AddressRow, Item, ItemKind, LIFE, address_key, address_of};
 use crate::event::{Act, Event, RecipientVerdict};
 use crate::ledger::{Ledger, LedgerError};
 use crate::mail::Timestamp;
@@ -69,7 +69,7 @@ impl Selection {
         cursor: Option<&[u8]>,
         limit: usize,
     ) -> Result<(Vec<(String, Vec<Item>)>, Option<Vec<u8>>), LedgerError> {
-        let page = ledger.list(b"a/", cursor, limit)?;
+        let page = ledger.list(ADDRESSES, cursor, limit)?;
         let mut found = Vec::new();
         for (key, value) in &page.rows {
             let (Some(address), Some(row)) = (address_of(key), AddressRow::decode(value)) else {
@@ -84,41 +84,25 @@ impl Selection {
     }
 }
 
-/// Rows read at once.
-const PAGE: usize = 1_000;
-
 /// Folds an undo: walks all addresses once.
 pub(super) fn take_back(step: &mut Step<'_>, selection: &Selection) -> Result<(), LedgerError> {
-    for prefix in [b"a/", b"l/"] {
-        let mut after = prefix.to_vec();
-        loop {
-            let page = step.rows.scan(prefix, &after, PAGE)?;
-            let Some((last, _)) = page.last() else { break };
-            after.clone_from(last);
-            for (key, value) in page {
-                let (Some(address), Some(mut row)) = (address_of(&key), AddressRow::decode(&value))
-                else {
-                    continue;
-                };
-                if !row.items.iter().any(|i| selection.matches(i)) {
-                    continue;
-                }
-                if prefix == b"l/" {
-                    row.items.retain(|i| !selection.matches(i));
-                    let left = (!row.items.is_empty()).then(|| row.encode());
-                    step.rows.put(key, left);
-                    continue;
-                }
-                let seq = step.seq;
-                step.change(&address, row, |row| {
-                    for item in row.items.iter_mut().filter(|i| selection.matches(i)) {
-                        item.undone = seq;
-                    }
-                })?;
-            }
+    step.each_address(|step, key, mut row| {
+        if !row.items.iter().any(|i| selection.matches(i)) {
+            return Ok(());
         }
-    }
-    Ok(())
+        if key.starts_with(LIFE) {
+            row.items.retain(|i| !selection.matches(i));
+            let left = (!row.items.is_empty()).then(|| row.encode());
+            step.rows.put(key, left);
+            return Ok(());
+        }
+        let (Some(address), seq) = (address_of(&key), step.seq) else { return Ok(()) };
+        step.change(&address, row, |row| {
+            for item in row.items.iter_mut().filter(|i| selection.matches(i)) {
+                item.undone = seq;
+            }
+        })
+    })
 }
 
 /// Folds a rejudgement: the items of those records are replaced by what the new verdicts say.

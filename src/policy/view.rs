@@ -10,7 +10,7 @@ use super::fold::{PROGRESS_KEY, Progress};
 use super::guard::{self, Intervals};
 use super::health::{self, Health};
 use super::privacy::HashKeys;
-use super::row::{AddressRow, address_key, address_of, block_key, life_key};
+use super::row::{ADDRESSES, AddressRow, address_key, address_of, block_key, life_key};
 use super::settings::Policy;
 use super::standing::{DEFAULT_SCOPE, Standing, State, standing_of};
 use crate::ledger::{Ledger, LedgerError};
@@ -158,7 +158,7 @@ impl Reader {
         let mut counts = [0u64; 5];
         let mut cursor: Option<Vec<u8>> = None;
         loop {
-            let page = ledger.list(b"a/", cursor.as_deref(), 1_000)?;
+            let page = ledger.list(ADDRESSES, cursor.as_deref(), 1_000)?;
             for (key, value) in &page.rows {
                 let Some(address) = address_of(key) else { continue };
                 let row = decode(value)?;

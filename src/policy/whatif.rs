@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::facts::{Facts, PolicyCache};
 use super::fold::PolicyFold;
-use super::row::{AddressRow, address_of};
+use super::row::{ADDRESSES, AddressRow, address_of};
 use super::settings::Policy;
 use super::standing::{Judged, State, judge};
 use super::walk::walk;
@@ -194,7 +194,7 @@ impl<'a> Pages<'a> {
             self.next = self.page.next();
         }
         if self.next.is_none() {
-            let page = self.rows.scan(b"a/", &self.after, PAGE)?;
+            let page = self.rows.scan(ADDRESSES, &self.after, PAGE)?;
             if let Some((last, _)) = page.last() {
                 self.after.clone_from(last);
             }
