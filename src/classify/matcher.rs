@@ -42,8 +42,8 @@ pub(super) struct Facts<'a> {
 #[derive(Debug)]
 pub(super) struct Matcher {
     needles: Needles,
-    /// Rules of each pattern, in file order.
-    owners: Vec<Vec<u32>>,
+    /// The rule of each piece.
+    owners: Vec<u32>,
     by_status: HashMap<EnhancedStatus, Vec<u32>>,
     by_code: HashMap<u16, Vec<u32>>,
     /// Rules without text whose code is a pattern, or that have none.
@@ -53,9 +53,8 @@ pub(super) struct Matcher {
 impl Matcher {
     /// Prepares rules.
     pub(super) fn new(rules: &[Rule]) -> Self {
-        let mut patterns: Vec<&str> = Vec::new();
-        let mut owners: Vec<Vec<u32>> = Vec::new();
-        let mut known: HashMap<&str, usize> = HashMap::new();
+        // A piece that two rules share stands here twice.
+        let (mut pieces, mut owners) = (Vec::new(), Vec::new());
         let (mut by_status, mut by_code) = (HashMap::new(), HashMap::new());
         let mut rest = Vec::new();
         for (index, rule) in rules.iter().enumerate() {
@@ -63,21 +62,13 @@ impl Matcher {
             let keys = keys_of(&rule.when);
             if keys.is_empty() {
                 index_by_code(&rule.when, index, &mut by_status, &mut by_code, &mut rest);
-                continue;
             }
             for key in keys {
-                let pattern = *known.entry(key).or_insert_with(|| {
-                    patterns.push(key);
-                    owners.push(Vec::new());
-                    patterns.len() - 1
-                });
-                if let Some(list) = owners.get_mut(pattern).filter(|l| l.last() != Some(&index)) {
-                    list.push(index);
-                }
+                pieces.push(key);
+                owners.push(index);
             }
         }
-        let needles = Needles::new(&patterns);
-        Self { needles, owners, by_status, by_code, rest }
+        Self { needles: Needles::new(pieces), owners, by_status, by_code, rest }
     }
 
     /// Index of the first rule that holds, below `bound`; `with_codes` also asks rules that have
@@ -117,7 +108,7 @@ impl Matcher {
             try_list(&self.rest, false);
         }
         self.needles.find(facts.text.as_bytes(), |piece, _| {
-            try_list(self.owners.get(piece).map_or(&[], Vec::as_slice), true);
+            try_list(self.owners.get(piece..=piece).unwrap_or_default(), true);
         });
         found.then_some(best)
     }

@@ -66,6 +66,13 @@ impl Needles {
         self.scan::<1>(&self.one, text, &mut tell);
     }
 
+    /// Whether any piece stands in the text.
+    pub fn any(&self, text: &[u8]) -> bool {
+        let mut stands = false;
+        self.find(text, |_, _| stands = true);
+        stands
+    }
+
     fn scan<const WIDTH: usize>(
         &self,
         class: &Class,
@@ -157,7 +164,9 @@ mod tests {
 
     fn found(pieces: &[&str], text: &str) -> Vec<(usize, usize)> {
         let mut hits = Vec::new();
-        Needles::new(pieces).find(text.as_bytes(), |piece, at| hits.push((piece, at)));
+        let needles = Needles::new(pieces);
+        needles.find(text.as_bytes(), |piece, at| hits.push((piece, at)));
+        assert_eq!(needles.any(text.as_bytes()), !hits.is_empty(), "{text}");
         hits.sort_unstable();
         hits
     }

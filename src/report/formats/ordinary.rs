@@ -6,9 +6,8 @@
 
 use std::sync::LazyLock;
 
-use aho_corasick::AhoCorasick;
-
 use super::Notice;
+use crate::mail::Needles;
 
 /// Parts of `From` by which mail systems call themselves.
 const SYSTEMS: [&str; 26] = [
@@ -86,12 +85,8 @@ const REPLIES: [&str; 10] =
 
 /// Whether a sender is a mail system.
 pub(super) fn is_system(from: &str) -> bool {
-    static NAMES: LazyLock<AhoCorasick> = LazyLock::new(|| literals(&SYSTEMS));
-    NAMES.is_match(from)
-}
-
-fn literals(words: &[&str]) -> AhoCorasick {
-    AhoCorasick::new(words).expect("some dozen literals")
+    static NAMES: LazyLock<Needles> = LazyLock::new(|| Needles::new(SYSTEMS));
+    NAMES.any(from.as_bytes())
 }
 
 pub(super) fn is_ordinary(notice: &Notice<'_, '_>) -> bool {
@@ -111,10 +106,10 @@ pub(super) fn is_ordinary(notice: &Notice<'_, '_>) -> bool {
 
 /// Goods, and nothing that only mail has.
 fn sells(notice: &Notice<'_, '_>) -> bool {
-    static WORDS: LazyLock<AhoCorasick> = LazyLock::new(|| literals(&GOODS));
+    static WORDS: LazyLock<Needles> = LazyLock::new(|| Needles::new(GOODS));
     let text = super::rows::head(notice.lower);
     let mail = ["mailbox", "user unknown", "smtp", "returned mail", "rcpt to", "postfach"];
-    (WORDS.is_match(text) || WORDS.is_match(notice.subject))
+    (WORDS.any(text.as_bytes()) || WORDS.any(notice.subject.as_bytes()))
         && !mail.iter().any(|w| text.contains(w))
 }
 

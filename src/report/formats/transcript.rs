@@ -49,12 +49,7 @@ struct Seek {
 /// Reads a transcript.
 pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
     static MARKED: LazyLock<Needles> = LazyLock::new(|| Needles::new(MARKS));
-    if notice.signs.is_empty() {
-        return None;
-    }
-    let mut marked = false;
-    MARKED.find(notice.lower.as_bytes(), |_, _| marked = true);
-    if !marked {
+    if notice.signs.is_empty() || !MARKED.any(notice.lower.as_bytes()) {
         return None;
     }
     // BIGLOBE writes such a list without a session.
