@@ -51,12 +51,12 @@ fn whole(records: u64, folder: &Path) -> ExitCode {
     let ledger = open(folder);
     let mut act = Event::new(EventType::Act, "policy".to_string(), at(0, records));
     act.act = Some(Policy::default().act());
-    ledger.commit(vec![act]).expect("committed");
+    ledger.commit(&mut [act]).expect("committed");
     let mut random = Random(42);
     for from in (1..records).step_by(BATCH as usize) {
         let until = (from + BATCH).min(records);
-        let batch = (from..until).map(|n| event(n, records, &mut random)).collect();
-        let committed = ledger.commit(batch).expect("committed");
+        let mut batch: Vec<Event> = (from..until).map(|n| event(n, records, &mut random)).collect();
+        let committed = ledger.commit(&mut batch).expect("committed");
         assert!(committed.iter().all(|one| !one.duplicate), "every record is one of its own");
     }
     let wrote = began.elapsed();

@@ -135,17 +135,15 @@ impl<O: FnMut(&Observation)> Worker<O> {
         if waiting.is_empty() {
             return;
         }
-        let (events, replies): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
-        // Kept only for the case that one of them spoils the batch.
-        let again = if events.len() > 1 { events.clone() } else { Vec::new() };
-        match self.commit(events) {
+        let (mut events, replies): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
+        match self.commit(&mut events) {
             Ok(committed) => {
                 for (reply, committed) in replies.into_iter().zip(committed) {
                     answer(reply, Ok(committed));
                 }
             }
-            Err(LedgerError::Retryable(_) | LedgerError::Corrupt(_)) if !again.is_empty() => {
-                self.commit_each(again.into_iter().zip(replies));
+            Err(LedgerError::Retryable(_) | LedgerError::Corrupt(_)) if events.len() > 1 => {
+                self.commit_each(events.iter_mut().zip(replies));
             }
             Err(error) => {
                 for reply in replies {
@@ -157,7 +155,7 @@ impl<O: FnMut(&Observation)> Worker<O> {
 
     /// Nothing of the batch was written: finds out which event is to blame by trying each alone.
     /// After two refusals in a row it is not the events, and the rest is refused, too.
-    fn commit_each(&mut self, waiting: impl Iterator<Item = (Event, Reply)>) {
+    fn commit_each<'a>(&mut self, waiting: impl Iterator<Item = (&'a mut Event, Reply)>) {
         let mut refusals = 0;
         let mut last = None;
         for (event, reply) in waiting {
@@ -165,7 +163,7 @@ impl<O: FnMut(&Observation)> Worker<O> {
                 answer(reply, Err(Clone::clone(error)));
                 continue;
             }
-            let result = self.commit(vec![event]).and_then(|mut one| {
+            let result = self.commit(std::slice::from_mut(event)).and_then(|mut one| {
                 one.pop().ok_or_else(|| LedgerError::Ambiguous("no answer".to_string()))
             });
             match &result {
@@ -179,7 +177,7 @@ impl<O: FnMut(&Observation)> Worker<O> {
         }
     }
 
-    fn commit(&mut self, events: Vec<Event>) -> Result<Vec<Committed>, LedgerError> {
+    fn commit(&mut self, events: &mut [Event]) -> Result<Vec<Committed>, LedgerError> {
         let count = events.len();
         let began = Instant::now();
         let ledger = &self.ledger;
@@ -223,7 +221,7 @@ mod tests {
     }
 
     impl Ledger for Scripted {
-        fn commit(&self, batch: Vec<Event>) -> Result<Vec<Committed>, LedgerError> {
+        fn commit(&self, batch: &mut [Event]) -> Result<Vec<Committed>, LedgerError> {
             let ids: Vec<String> = batch.iter().map(|event| event.id.clone()).collect();
             lock(&self.batches).push(ids.clone());
             let _ = lock(&self.gate).recv();

@@ -65,9 +65,10 @@ pub struct Page {
 /// Storage of events and rows. All calls block; callers on an async runtime move them to a thread.
 pub trait Ledger: Send + Sync {
     /// Commits a batch: all of it is durable when this returns `Ok`, in the order given. Events
-    /// whose `digest` was committed in the last 7 days are answered as duplicates. `seq` and
-    /// `decisions` of the given events are filled in by the engine and its fold.
-    fn commit(&self, batch: Vec<Event>) -> Result<Vec<Committed>, LedgerError>;
+    /// whose `digest` was committed in the last 7 days are answered as duplicates. `seq`,
+    /// `decisions` and a better `attribution` of the given events are filled in by the engine and
+    /// its fold; after an error the first two mean nothing, and the events may be given again.
+    fn commit(&self, batch: &mut [Event]) -> Result<Vec<Committed>, LedgerError>;
     /// The values of some rows, in the order of the keys.
     fn look_up(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, LedgerError>;
     /// Rows with a prefix, page by page.

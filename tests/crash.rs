@@ -126,7 +126,7 @@ fn journal_files(dir: &Path) -> Vec<PathBuf> {
 fn a_ledger_does_what_its_trait_says() {
     let dir = tempfile::tempdir().expect("scratch");
     let ledger = open(dir.path());
-    let committed = ledger.commit(events(1..31)).expect("committed");
+    let committed = ledger.commit(&mut events(1..31)).expect("committed");
     assert_eq!(committed.iter().map(|c| c.seq).collect::<Vec<_>>(), (1..31).collect::<Vec<_>>());
     assert!(committed.iter().all(|c| !c.duplicate && c.decisions.len() == 1));
     assert_eq!(count(&ledger, "total"), 30);
@@ -153,7 +153,7 @@ fn a_ledger_does_what_its_trait_says() {
     assert!(lines[0].1.starts_with("{\"seq\":29,\"id\":\"id-29\",\"type\":\"result\""));
     let status = ledger.status();
     assert_eq!((status.first_seq, status.last_seq, status.folded_seq), (1, 30, 30));
-    assert_eq!(ledger.commit(Vec::new()), Ok(Vec::new()));
+    assert_eq!(ledger.commit(&mut []), Ok(Vec::new()));
 }
 
 #[test]
@@ -167,12 +167,12 @@ fn the_same_message_is_committed_once() {
         event
     };
     // Also within a batch.
-    let committed = ledger.commit(vec![event(1), again(1, 5), event(2)]).expect("committed");
+    let committed = ledger.commit(&mut [event(1), again(1, 5), event(2)]).expect("committed");
     let seen: Vec<_> = committed.iter().map(|c| (c.seq, &c.id[..], c.duplicate)).collect();
     assert_eq!(seen, [(1, "id-1", false), (1, "id-1", true), (2, "id-2", false)]);
     const WEEK: i64 = 7 * 86_400_000;
     for round in 0..3 {
-        let committed = ledger.commit(vec![again(1, WEEK), again(2, -5)]).expect("committed");
+        let committed = ledger.commit(&mut [again(1, WEEK), again(2, -5)]).expect("committed");
         assert!(committed.iter().all(|c| c.duplicate && c.seq <= 2), "round {round}");
         drop(ledger);
         if round == 1 {
@@ -180,12 +180,13 @@ fn the_same_message_is_committed_once() {
         }
         ledger = open(dir.path());
     }
-    let committed = ledger.commit(vec![again(1, WEEK + 1), again(1, WEEK + 2)]).expect("committed");
+    let committed =
+        ledger.commit(&mut [again(1, WEEK + 1), again(1, WEEK + 2)]).expect("committed");
     let seen: Vec<_> = committed.iter().map(|c| (c.seq, &c.id[..], c.duplicate)).collect();
     assert_eq!(seen, [(3, "other-1", false), (3, "other-1", true)]);
     // Without a digest nothing is a duplicate.
     let bare = Event { digest: None, ..event(1) };
-    assert!(!ledger.commit(vec![bare]).expect("committed")[0].duplicate);
+    assert!(!ledger.commit(&mut [bare]).expect("committed")[0].duplicate);
     assert_eq!(count(&ledger, "total"), 4);
 }
 
@@ -193,11 +194,11 @@ fn the_same_message_is_committed_once() {
 fn deleting_the_view_gives_the_same_state() {
     let dir = tempfile::tempdir().expect("scratch");
     let ledger = open(dir.path());
-    ledger.commit(events(1..301)).expect("committed");
+    ledger.commit(&mut events(1..301)).expect("committed");
     let before_checkpoint = ledger.digest().expect("ready");
     ledger.checkpoint(Timestamp::from_millis(START)).expect("written");
     assert_eq!(ledger.digest().expect("ready"), before_checkpoint);
-    ledger.commit(events(301..401)).expect("committed");
+    ledger.commit(&mut events(301..401)).expect("committed");
     let digest = ledger.digest().expect("ready");
     assert_ne!(digest, before_checkpoint);
     drop(ledger);
@@ -229,7 +230,7 @@ fn flipped_octets_in_sled_never_change_the_state() {
     let ledger = open(dir.path());
     // Enough for several segments of sled's: damage in the last one only sets it back.
     for batch in 0..10 {
-        ledger.commit(events(batch * 300 + 1..batch * 300 + 301)).expect("committed");
+        ledger.commit(&mut events(batch * 300 + 1..batch * 300 + 301)).expect("committed");
     }
     ledger.checkpoint(Timestamp::from_millis(START)).expect("written");
     let digest = ledger.digest().expect("ready");
@@ -257,7 +258,7 @@ fn flipped_octets_in_sled_never_change_the_state() {
         std::fs::write(&file, octets).expect("written");
         let ledger = open(hit.path());
         assert_eq!(ledger.digest().expect("ready"), digest, "round {round}");
-        ledger.commit(events(5000..5010)).expect("committed");
+        ledger.commit(&mut events(5000..5010)).expect("committed");
         assert_eq!(count(&ledger, "total"), 3010, "round {round}");
         drop(ledger);
         rebuilt += usize::from(!file.exists());
@@ -270,7 +271,7 @@ fn flipped_octets_in_sled_never_change_the_state() {
 fn flipped_octets_in_the_journal_cost_one_record_at_most() {
     let dir = tempfile::tempdir().expect("scratch");
     let ledger = open(dir.path());
-    ledger.commit(events(1..101)).expect("committed");
+    ledger.commit(&mut events(1..101)).expect("committed");
     ledger.checkpoint(Timestamp::from_millis(START)).expect("written");
     drop(ledger);
     let newest = journal_files(dir.path()).pop().expect("a segment");
@@ -287,7 +288,7 @@ fn flipped_octets_in_the_journal_cost_one_record_at_most() {
         assert_eq!(ids(&ledger).len(), 99, "round {round}");
         // The view had folded it already: nothing is lost there.
         assert_eq!(count(&ledger, "total"), 100, "round {round}");
-        let committed = ledger.commit(events(101..102)).expect("committed");
+        let committed = ledger.commit(&mut events(101..102)).expect("committed");
         assert_eq!(committed[0].seq, 101, "round {round}: no position is used twice");
     }
 }
@@ -296,7 +297,7 @@ fn flipped_octets_in_the_journal_cost_one_record_at_most() {
 fn what_a_crash_leaves_behind_is_cleared_away() {
     let dir = tempfile::tempdir().expect("scratch");
     let ledger = open(dir.path());
-    ledger.commit(events(1..101)).expect("committed");
+    ledger.commit(&mut events(1..101)).expect("committed");
     ledger.checkpoint(Timestamp::from_millis(START)).expect("written");
     let digest = ledger.digest().expect("ready");
     drop(ledger);
@@ -315,7 +316,7 @@ fn what_a_crash_leaves_behind_is_cleared_away() {
     assert_eq!(ledger.digest().expect("ready"), digest);
     assert_eq!((ids(&ledger).len(), ledger.status().damaged), (100, 0));
     assert!(generation.exists() && !part.exists());
-    assert_eq!(ledger.commit(events(101..102)).expect("committed")[0].seq, 101);
+    assert_eq!(ledger.commit(&mut events(101..102)).expect("committed")[0].seq, 101);
     drop(ledger);
     // A later generation without a meta row: a rebuild was killed.
     copy(&generation, &view.join("7"));
@@ -345,7 +346,7 @@ fn a_snapshot_of_a_running_directory_opens_with_all_that_was_acknowledged() {
     for round in 0..8 {
         let from = 1 + round * 60;
         for batch in events(from..from + 60).chunks(9) {
-            ledger.commit(batch.to_vec()).expect("committed");
+            ledger.commit(&mut batch.to_vec()).expect("committed");
         }
         // Not atomic, and while the keeper works: sled's files come out torn. The journal last.
         let snapshot = tempfile::tempdir().expect("scratch");
@@ -376,11 +377,11 @@ fn old_segments_go_behind_two_checkpoints_and_the_state_stays() {
     short.keep = Duration::from_secs(50);
     let ledger = SledLedger::open(short.clone(), Box::new(Counting)).expect("a start");
     let now = Timestamp::from_millis(START + 1_000_000_000);
-    ledger.commit(events(1..101)).expect("committed");
+    ledger.commit(&mut events(1..101)).expect("committed");
     ledger.checkpoint(now).expect("written");
     assert_eq!(ledger.status().first_seq, 1, "one checkpoint is not enough");
     for from in [101, 201, 301] {
-        ledger.commit(events(from..from + 100)).expect("committed");
+        ledger.commit(&mut events(from..from + 100)).expect("committed");
         ledger.checkpoint(now).expect("written");
     }
     let first = ledger.status().first_seq;
@@ -509,7 +510,7 @@ fn fill_and_free(dir: &Path) {
             drop(file);
             let mut full = 0;
             while full < 3 {
-                match ledger.commit(events(next..next + 5)) {
+                match ledger.commit(&mut events(next..next + 5)) {
                     Ok(_) => acknowledged += 5,
                     Err(LedgerError::Full(_) | LedgerError::Retryable(_)) => full += 1,
                     Err(other) => panic!("{other}"),
@@ -521,7 +522,7 @@ fn fill_and_free(dir: &Path) {
             let freed = (0..200).any(|_| {
                 // A rebuild may be on its way when sled itself met the full disk.
                 ledger.wait_ready(Duration::from_secs(60));
-                let committed = ledger.commit(events(next..next + 5)).is_ok();
+                let committed = ledger.commit(&mut events(next..next + 5)).is_ok();
                 next += 5;
                 acknowledged += if committed { 5 } else { 0 };
                 committed

@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering;
 use super::Inner;
 use super::keeper::{Group, Mail};
 use super::overlay::Overlay;
-use super::view::{Changes, View};
+use super::rows::Seen;
+use super::view::View;
 use crate::event::Event;
 use crate::journal::{self, Reader, lock};
 use crate::ledger::{Committed, Fold, LedgerError};
@@ -17,13 +18,14 @@ impl Inner {
     /// Waits until not too many rows wait for sled.
     fn wait_for_room(&self) -> Result<(), LedgerError> {
         let mail = lock(&self.mail);
-        let crowded =
-            |mail: &mut Mail| mail.octets > self.options.max_waiting_bytes && self.view().is_ok();
+        let crowded = |mail: &mut Mail| {
+            mail.waiting.octets() > self.options.max_waiting_bytes && self.view().is_ok()
+        };
         let (mail, _) = self
             .moved
             .wait_timeout_while(mail, self.options.commit_patience, crowded)
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if mail.octets > self.options.max_waiting_bytes {
+        if mail.waiting.octets() > self.options.max_waiting_bytes {
             return Err(LedgerError::Retryable(
                 "the view is too far behind the journal: the disk is slow or full".to_string(),
             ));
@@ -31,7 +33,7 @@ impl Inner {
         Ok(())
     }
 
-    pub(super) fn commit(&self, batch: Vec<Event>) -> Result<Vec<Committed>, LedgerError> {
+    pub(super) fn commit(&self, batch: &mut [Event]) -> Result<Vec<Committed>, LedgerError> {
         let Some(now) = batch.iter().map(|event| event.received_at).max() else {
             return Ok(Vec::new());
         };
@@ -53,8 +55,9 @@ impl Inner {
             return Err(LedgerError::Retryable("the view is being rebuilt".to_string()));
         };
         journal.make_sound().map_err(|e| journal::refused("the journal cannot be opened", &e))?;
+        let rungs: Vec<_> = batch.iter().map(|event| event.attribution).collect();
         let folding = AssertUnwindSafe(|| {
-            fold_batch(&view, &self.reader, &mut *fold, journal.next_seq(), batch)
+            fold_batch(&view, &self.reader, &mut *fold, journal.next_seq(), &mut *batch)
         });
         let folded = std::panic::catch_unwind(folding).unwrap_or_else(|_| {
             Err(LedgerError::Retryable("the policy panicked over an event".to_string()))
@@ -65,25 +68,27 @@ impl Inner {
         });
         match done {
             Ok(folded) => {
-                self.hand_over(&view, folded.groups);
+                if !folded.records.is_empty() {
+                    self.hand_over(&view, folded.group);
+                }
                 Ok(folded.committed)
             }
             Err(error) => {
                 fold.reset();
+                // What lifted one to `message-id` may be the event that spoiled the batch.
+                for (event, rung) in batch.iter_mut().zip(rungs) {
+                    event.attribution = rung;
+                }
                 Err(self.doubt(&view, error))
             }
         }
     }
 
     /// What was made durable becomes visible and goes to the keeper.
-    fn hand_over(&self, view: &View, groups: Vec<Group>) {
-        for group in &groups {
-            view.publish(group.seq, &group.changes);
-        }
+    fn hand_over(&self, view: &View, group: Group) {
+        view.publish(&group);
         let mut mail = lock(&self.mail);
-        if mail.generation == view.generation {
-            mail.octets += groups.iter().map(Group::octets).sum::<usize>();
-            mail.groups.extend(groups);
+        if mail.generation == view.generation && mail.waiting.push(group) {
             self.bell.notify_one();
         }
     }
@@ -92,7 +97,7 @@ impl Inner {
 /// A batch that only lacks durability.
 struct Folded {
     records: journal::Batch,
-    groups: Vec<Group>,
+    group: Group,
     committed: Vec<Committed>,
 }
 
@@ -101,34 +106,33 @@ fn fold_batch(
     reader: &Reader,
     fold: &mut dyn Fold,
     mut next_seq: u64,
-    batch: Vec<Event>,
+    batch: &mut [Event],
 ) -> Result<Folded, LedgerError> {
     let mut overlay = Overlay::new(view, reader);
-    let mut folded =
-        Folded { records: journal::Batch::default(), groups: Vec::new(), committed: Vec::new() };
+    let mut records = journal::Batch::default();
+    let mut committed = Vec::with_capacity(batch.len());
     let mut json = Vec::new();
-    for mut event in batch {
-        if let Some(seen) = overlay.repeated(&event)? {
-            let decisions = Vec::new();
-            let (seq, id) = (seen.seq, seen.id);
-            folded.committed.push(Committed { seq, id, duplicate: true, decisions });
+    for place in 0..batch.len() {
+        let (ahead, rest) = batch.split_at_mut(place);
+        let Some(event) = rest.first_mut() else { break };
+        if let Some(Seen { seq, id, .. }) = overlay.repeated(event)? {
+            committed.push(Committed { seq, id, duplicate: true, decisions: Vec::new() });
             continue;
         }
         event.seq = next_seq;
-        let changes: Changes = overlay.fold(fold, &mut event)?;
+        overlay.fold(fold, ahead, event)?;
         json.clear();
         let unfit = |why: String| LedgerError::Retryable(format!("event {}: {why}", event.id));
         serde_json::to_writer(&mut json, &event).map_err(|error| unfit(error.to_string()))?;
-        folded.records.push(event.seq, &json).map_err(|error| unfit(error.to_string()))?;
-        folded.groups.push(Group { seq: event.seq, changes });
-        folded.committed.push(Committed {
+        records.push(event.seq, &json).map_err(|error| unfit(error.to_string()))?;
+        committed.push(Committed {
             seq: event.seq,
             id: event.id.clone(),
             duplicate: false,
             decisions: event.decisions.clone(),
         });
-        overlay.keep(event);
         next_seq += 1;
     }
-    Ok(folded)
+    let group = Group { seq: next_seq - 1, changes: overlay.into_changes()? };
+    Ok(Folded { records, group, committed })
 }

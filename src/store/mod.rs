@@ -289,7 +289,7 @@ impl Inner {
 }
 
 impl Ledger for SledLedger {
-    fn commit(&self, batch: Vec<Event>) -> Result<Vec<Committed>, LedgerError> {
+    fn commit(&self, batch: &mut [Event]) -> Result<Vec<Committed>, LedgerError> {
         self.inner.commit(batch)
     }
 

@@ -14,7 +14,7 @@ use crate::ledger::{Fold, LedgerError, Row, Rows};
 /// History rows removed at a time.
 const FORGOTTEN_AT_ONCE: usize = 1_000;
 
-/// The rows as of the event before, and what became of the events of this batch.
+/// The rows as of the event before, and what the events of this batch changed.
 pub(super) struct Overlay<'a> {
     view: &'a View,
     reader: &'a Reader,
@@ -22,22 +22,11 @@ pub(super) struct Overlay<'a> {
     /// What the view said: nobody else commits, and most events ask for the same policy, guards
     /// and figures.
     asked: RefCell<HashMap<Vec<u8>, Option<Vec<u8>>>>,
-    /// Keys that the event at hand changed.
-    touched: Vec<Vec<u8>>,
-    /// Events of the batch that are not in the journal yet.
-    ahead: Vec<Event>,
 }
 
 impl<'a> Overlay<'a> {
     pub(super) fn new(view: &'a View, reader: &'a Reader) -> Self {
-        Self {
-            view,
-            reader,
-            changed: BTreeMap::new(),
-            asked: RefCell::default(),
-            touched: Vec::new(),
-            ahead: Vec::new(),
-        }
+        Self { view, reader, changed: BTreeMap::new(), asked: RefCell::default() }
     }
 
     fn value(&self, key: &[u8]) -> Result<Option<Vec<u8>>, LedgerError> {
@@ -52,11 +41,6 @@ impl<'a> Overlay<'a> {
         Ok(value)
     }
 
-    fn set(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
-        self.touched.push(key.clone());
-        self.changed.insert(key, value);
-    }
-
     /// The event that this one repeats.
     pub(super) fn repeated(&self, event: &Event) -> Result<Option<Seen>, LedgerError> {
         let Some(digest) = &event.digest else { return Ok(None) };
@@ -67,19 +51,19 @@ impl<'a> Overlay<'a> {
         }
     }
 
-    /// Folds one event that has its position, and gives all row changes that it makes: those of
-    /// the fold and those of the engine.
+    /// Folds one event that has its position: the rows of the fold and those of the engine.
+    /// `ahead` are events before it that are not in the journal yet.
     pub(super) fn fold(
         &mut self,
         fold: &mut dyn Fold,
+        ahead: &[Event],
         event: &mut Event,
-    ) -> Result<Changes, LedgerError> {
-        self.touched.clear();
+    ) -> Result<(), LedgerError> {
         event.decisions.clear();
-        fold.fold(self, event)?;
+        fold.fold(&mut Sight { overlay: self, ahead }, event)?;
         for address in fold.touches(event) {
             if let Some(key) = rows::history_key(&address, event.seq) {
-                self.set(key, Some(Vec::new()));
+                self.changed.insert(key, Some(Vec::new()));
             }
         }
         for address in fold.forgets(event) {
@@ -87,13 +71,14 @@ impl<'a> Overlay<'a> {
         }
         if let Some(digest) = &event.digest {
             let seen = Seen { seq: event.seq, at: event.received_at, id: event.id.clone() };
-            self.set(rows::digest_key(digest), Some(seen.encode()));
+            self.changed.insert(rows::digest_key(digest), Some(seen.encode()));
         }
-        let mut touched = std::mem::take(&mut self.touched);
-        touched.sort_unstable();
-        touched.dedup();
-        let value = |key: &Vec<u8>| self.changed.get(key).and_then(Option::as_deref);
-        touched.iter().map(|key| change(key, value(key))).collect()
+        Ok(())
+    }
+
+    /// All row changes of the batch.
+    pub(super) fn into_changes(self) -> Result<Changes, LedgerError> {
+        self.changed.into_iter().map(|(key, value)| change(key, value)).collect()
     }
 
     /// Removes the history rows of an address.
@@ -104,9 +89,7 @@ impl<'a> Overlay<'a> {
             let page = self.layered(&prefix, &after, FORGOTTEN_AT_ONCE)?;
             let Some((last, _)) = page.last() else { return Ok(()) };
             after.clone_from(last);
-            for (key, _) in page {
-                self.set(key, None);
-            }
+            self.changed.extend(page.into_iter().map(|(key, _)| (key, None)));
         }
     }
 
@@ -121,25 +104,26 @@ impl<'a> Overlay<'a> {
             .map(|(key, value)| (&key[..], value.as_deref()));
         layered(upper, &lower, after, limit)
     }
-
-    /// Keeps an event in sight of those behind it in the batch.
-    pub(super) fn keep(&mut self, event: Event) {
-        self.ahead.push(event);
-    }
 }
 
-impl Rows for Overlay<'_> {
+/// What one event sees.
+struct Sight<'a, 'b> {
+    overlay: &'a mut Overlay<'b>,
+    ahead: &'a [Event],
+}
+
+impl Rows for Sight<'_, '_> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, LedgerError> {
-        self.value(&key_in(space::FOLD, key))
+        self.overlay.value(&key_in(space::FOLD, key))
     }
 
     fn put(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
-        self.set(key_in(space::FOLD, &key), value);
+        self.overlay.changed.insert(key_in(space::FOLD, &key), value);
     }
 
     fn scan(&self, prefix: &[u8], after: &[u8], limit: usize) -> Result<Vec<Row>, LedgerError> {
         let (prefix, after) = (key_in(space::FOLD, prefix), key_in(space::FOLD, after));
-        let mut rows = self.layered(&prefix, &after, limit)?;
+        let mut rows = self.overlay.layered(&prefix, &after, limit)?;
         for (key, _) in &mut rows {
             key.remove(0);
         }
@@ -150,7 +134,7 @@ impl Rows for Overlay<'_> {
         if let Some(event) = self.ahead.iter().find(|event| event.seq == seq) {
             return Ok(Some(event.clone()));
         }
-        read_event(self.reader, seq)
+        read_event(self.overlay.reader, seq)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Gets a view that can be trusted: the one on disk when it is sound, else a new one from the newest
 //! checkpoint that is whole and the journal behind it. Then folds what it lacks.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
@@ -182,36 +182,47 @@ fn catch_up(
     fold: &mut dyn Fold,
 ) -> Result<(), LedgerError> {
     let last_seq = inner.reader.last_seq();
+    // Over which the policy panicked.
+    let mut left_out = HashSet::new();
     while meta.position < last_seq {
         go_on(inner)?;
         let failed = |error: io::Error| journal::refused("the journal cannot be read", &error);
         let lines = inner.reader.read(meta.position + 1, EVENTS_AT_ONCE).map_err(failed)?;
+        // Without lines, what is left can no longer be read.
+        let through = lines.last().map_or(last_seq, |(seq, _)| *seq);
         let mut overlay = Overlay::new(view, &inner.reader);
-        let mut rows = HashMap::new();
-        if lines.is_empty() {
-            // What is left can no longer be read.
-            meta.position = last_seq;
+        if let Some(seq) = fold_lines(&mut overlay, fold, lines, &left_out)? {
+            tracing::error!(seq, "the policy panicked over an event: it counts in nothing");
+            fold.reset();
+            // What it wrote before stands in the overlay: these lines once more without it.
+            left_out.insert(seq);
+            continue;
         }
-        for (seq, line) in lines {
-            meta.position = seq;
-            let Ok(mut event) = serde_json::from_str::<Event>(&line) else {
-                tracing::error!(seq, "an event cannot be read: it counts in nothing");
-                continue;
-            };
-            event.seq = seq;
-            let folding = AssertUnwindSafe(|| overlay.fold(&mut *fold, &mut event));
-            match std::panic::catch_unwind(folding) {
-                Ok(changes) => rows.extend(changes?),
-                Err(_) => {
-                    tracing::error!(seq, "the policy panicked over an event: it counts in nothing");
-                    fold.reset();
-                    // What it wrote before stands in the overlay: go on with a new one.
-                    break;
-                }
-            }
-        }
-        view.apply(&rows, meta, true)?;
+        meta.position = through;
+        view.apply(&overlay.into_changes()?.into_iter().collect(), meta, true)?;
         lock(&inner.mail).folded = meta.position;
     }
     Ok(())
+}
+
+/// Folds events; gives the position of one over which the policy panicked.
+fn fold_lines(
+    overlay: &mut Overlay<'_>,
+    fold: &mut dyn Fold,
+    lines: Vec<(u64, String)>,
+    left_out: &HashSet<u64>,
+) -> Result<Option<u64>, LedgerError> {
+    for (seq, line) in lines.into_iter().filter(|(seq, _)| !left_out.contains(seq)) {
+        let Ok(mut event) = serde_json::from_str::<Event>(&line) else {
+            tracing::error!(seq, "an event cannot be read: it counts in nothing");
+            continue;
+        };
+        event.seq = seq;
+        let folding = AssertUnwindSafe(|| overlay.fold(&mut *fold, &[], &mut event));
+        match std::panic::catch_unwind(folding) {
+            Ok(folded) => folded?,
+            Err(_) => return Ok(Some(seq)),
+        }
+    }
+    Ok(None)
 }

@@ -7,6 +7,7 @@ use super::*;
 use crate::event::{EventType, SendResult};
 use crate::journal::simulated::{Fault, SimulatedDisk};
 use crate::ledger::Rows;
+use crate::report::Attribution;
 
 /// Counts events in all; has an opinion on some addresses, and remembers how often it was reset.
 #[derive(Default)]
@@ -22,6 +23,8 @@ impl Fold for Counting {
         let stored = stored.map_or(0, u64::from_be_bytes);
         assert_eq!(*self.total.get_or_insert(stored), stored, "the fold is out of step");
         self.total = Some(stored + 1);
+        // As a `sent` of the same batch may have proved.
+        event.attribution = Some(Attribution::MessageId);
         rows.put(b"total".to_vec(), Some((stored + 1).to_be_bytes().to_vec()));
         match event.result.as_ref().map(|result| result.address.as_str()) {
             Some("panic@example.com") => panic!("told to"),
@@ -123,7 +126,7 @@ fn run(ledger: &SledLedger, tries: usize) -> u64 {
     let mut left = tries;
     let mut from = 1;
     while from <= EVENTS && left > 0 {
-        match ledger.commit(batch(from, BATCH)) {
+        match ledger.commit(&mut batch(from, BATCH)) {
             Ok(_) => {
                 from += BATCH;
                 if from % 70 == 1 {
@@ -202,7 +205,7 @@ fn one_bad_event_changes_nothing() {
     let resets = Arc::new(AtomicUsize::new(0));
     let fold = Counting { resets: Arc::clone(&resets), total: None };
     let ledger = bench.open_with(fold).expect("a start");
-    ledger.commit(batch(1, 10)).expect("committed");
+    ledger.commit(&mut batch(1, 10)).expect("committed");
     let digest = ledger.digest().expect("ready");
     for (n, bad) in ["panic", "error", "large", "long", "corrupt"].into_iter().enumerate() {
         let mut events = batch(100, 3);
@@ -210,7 +213,7 @@ fn one_bad_event_changes_nothing() {
         if bad == "long" {
             events[3].peer = Some("x".repeat(journal::MAX_RECORD));
         }
-        let error = ledger.commit(events).expect_err(bad);
+        let error = ledger.commit(&mut events).expect_err(bad);
         // What the fold calls corrupt is no reason to rebuild: the same would come out.
         let corrupt = matches!(error, LedgerError::Corrupt(_));
         assert!(if bad == "corrupt" {
@@ -218,23 +221,25 @@ fn one_bad_event_changes_nothing() {
         } else {
             matches!(error, LedgerError::Retryable(_))
         });
+        let lifted = events.iter().find(|event| event.attribution.is_some());
+        assert_eq!(lifted, None, "{bad}: what lifted it may be what was refused");
         assert_eq!(ledger.inner.view().map(|view| view.generation), Ok(1), "{bad}");
         assert_eq!(ledger.digest().expect("ready"), digest, "{bad}");
         // Once at the start, once for each.
         assert_eq!(resets.load(Ordering::Relaxed), n + 2, "{bad}");
     }
-    assert_eq!(ledger.commit(batch(100, 3)).expect("committed")[0].seq, 11);
+    assert_eq!(ledger.commit(&mut batch(100, 3)).expect("committed")[0].seq, 11);
 }
 
 #[test]
 fn a_fold_can_look_back() {
     let bench = Bench::new(2);
     let ledger = bench.open();
-    for (batch, before) in [
+    for (mut batch, before) in [
         (vec![event(1, "a@example.com"), event(2, "back@example.com")], "id-1"),
         (vec![event(3, "back@example.com")], "id-2"),
     ] {
-        ledger.commit(batch).expect("committed");
+        ledger.commit(&mut batch).expect("committed");
         let value = ledger.look_up(&[b"before".to_vec()]).expect("ready").remove(0);
         assert_eq!(value, Some(before.as_bytes().to_vec()));
     }
@@ -244,9 +249,9 @@ fn a_fold_can_look_back() {
 fn a_damaged_view_is_rebuilt_while_the_journal_serves() {
     let bench = Bench::new(3);
     let ledger = bench.open();
-    ledger.commit(batch(1, 50)).expect("committed");
+    ledger.commit(&mut batch(1, 50)).expect("committed");
     ledger.checkpoint(Timestamp::from_millis(0)).expect("written");
-    ledger.commit(batch(51, 20)).expect("committed");
+    ledger.commit(&mut batch(51, 20)).expect("committed");
     let digest = ledger.digest().expect("ready");
     for round in 0..3 {
         let view = ledger.inner.view().expect("ready");
@@ -258,7 +263,7 @@ fn a_damaged_view_is_rebuilt_while_the_journal_serves() {
         // the journal can always be read.
         let mut next = 71 + round * 1000;
         while ledger.inner.view().is_ok_and(|view| view.generation == generation) {
-            match ledger.commit(batch(next, 1)) {
+            match ledger.commit(&mut batch(next, 1)) {
                 Ok(_) => next += 1,
                 Err(error) => assert!(matches!(error, LedgerError::Retryable(_)), "{error}"),
             }
@@ -266,7 +271,7 @@ fn a_damaged_view_is_rebuilt_while_the_journal_serves() {
         }
         assert!(ledger.wait_ready(Duration::from_secs(60)));
         // The keeper may have been quicker than every commit.
-        ledger.commit(batch(next, 1)).expect("the new view is ready");
+        ledger.commit(&mut batch(next, 1)).expect("the new view is ready");
         assert_eq!(total(&ledger), ids(&ledger).len() as u64, "round {round}");
         // A doubt about the old one is void.
         let _ = ledger.inner.doubt(&view, LedgerError::Corrupt("late".into()));
@@ -282,7 +287,7 @@ fn a_damaged_view_is_rebuilt_while_the_journal_serves() {
 fn a_nearly_full_disk_stops_commits_and_not_lookups() {
     let bench = Bench::new(4);
     let ledger = bench.open();
-    ledger.commit(batch(1, 10)).expect("committed");
+    ledger.commit(&mut batch(1, 10)).expect("committed");
     let mut from = 11;
     for free in [999, 0] {
         bench.disk.set_free(free);
@@ -293,12 +298,12 @@ fn a_nearly_full_disk_stops_commits_and_not_lookups() {
             }
             events
         };
-        let error = ledger.commit(late(batch(from, 10))).expect_err("full");
+        let error = ledger.commit(&mut late(batch(from, 10))).expect_err("full");
         assert!(matches!(error, LedgerError::Full(_)), "{error}");
         assert_eq!(total(&ledger), from - 1);
         assert!(ledger.status().trouble.is_some_and(|why| why.contains("full")));
         bench.disk.set_free(1 << 30);
-        ledger.commit(late(batch(from, 10))).expect("space is back, and seen at once");
+        ledger.commit(&mut late(batch(from, 10))).expect("space is back, and seen at once");
         assert_eq!(ledger.status().trouble, None);
         from += 10;
     }
@@ -312,7 +317,7 @@ fn commits_wait_for_room_and_then_go_on() {
     bench.options.checkpoint_every = 50;
     let ledger = bench.open();
     for from in (1..400).step_by(10) {
-        ledger.commit(batch(from, 10)).expect("committed");
+        ledger.commit(&mut batch(from, 10)).expect("committed");
     }
     assert_eq!(total(&ledger), 400);
     // Automatic checkpoints came by.
@@ -331,7 +336,7 @@ fn a_keeper_without_space_costs_a_sentence_and_no_memory() {
         let now = Timestamp::from_millis(1_790_000_000_000 + n as i64);
         ledger.inner.free.0.store(u64::MAX, Ordering::Relaxed);
         ledger.inner.free.1.store(now.millis(), Ordering::Relaxed);
-        ledger.commit(batch(n, 1)).err().filter(|error| !matches!(error, LedgerError::Full(_)))
+        ledger.commit(&mut batch(n, 1)).err().filter(|error| !matches!(error, LedgerError::Full(_)))
     });
     assert_eq!(
         refused.expect("it does not take all").to_string(),
@@ -351,7 +356,7 @@ fn forget(ledger: &SledLedger) -> Result<u64, LedgerError> {
 fn with_history(bench: &Bench) -> SledLedger {
     let ledger = bench.open();
     for from in (1..40).step_by(10) {
-        ledger.commit(batch(from, 10)).expect("committed");
+        ledger.commit(&mut batch(from, 10)).expect("committed");
         if from > 15 {
             ledger.checkpoint(Timestamp::from_millis(0)).expect("written");
         }
@@ -360,7 +365,7 @@ fn with_history(bench: &Bench) -> SledLedger {
     if let Some(result) = &mut last.result {
         result.outcome = "forget".to_string();
     }
-    ledger.commit(vec![last]).expect("committed");
+    ledger.commit(&mut [last]).expect("committed");
     ledger
 }
 
@@ -404,7 +409,7 @@ fn what_is_taken_out_is_nowhere_any_more() {
     assert_eq!((total(&ledger), ids(&ledger)), (41, all.clone()));
     assert_eq!(ledger.history("user4@example.com", 10).expect("ready").len(), others);
     // It goes on, and a restart finds the same.
-    ledger.commit(batch(50, 10)).expect("committed");
+    ledger.commit(&mut batch(50, 10)).expect("committed");
     let digest = ledger.digest().expect("ready");
     drop(ledger);
     let ledger = bench.open();

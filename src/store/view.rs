@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use sled::IVec;
 
+use super::keeper::Group;
 use super::rows::{self, MAX_VALUE, Meta, key_in, layered, seal, space, unseal};
 use crate::ledger::{LedgerError, Page, Row};
 
@@ -152,11 +153,11 @@ impl View {
         synced.map_err(|error| LedgerError::Retryable(format!("sled: fdatasync: {error}")))
     }
 
-    /// Lets readers see changes as of a position that sled does not have yet.
-    pub(super) fn publish(&self, seq: u64, changes: &Changes) {
+    /// Lets readers see changes that sled does not have yet.
+    pub(super) fn publish(&self, group: &Group) {
         let mut above = self.above.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        for (key, value) in changes {
-            above.insert(key.clone(), (seq, value.clone()));
+        for (key, value) in &group.changes {
+            above.insert(key.clone(), (group.seq, value.clone()));
         }
     }
 
@@ -299,12 +300,12 @@ fn damaged_row() -> LedgerError {
     LedgerError::Corrupt("a row fails its CRC".to_string())
 }
 
-/// Rows as sled wants them; too long ones are refused.
+/// A row as sled wants it; a too long one is refused.
 pub(super) fn change(
-    key: &[u8],
-    value: Option<&[u8]>,
+    key: Vec<u8>,
+    value: Option<Vec<u8>>,
 ) -> Result<(IVec, Option<IVec>), LedgerError> {
-    let length = value.map_or(0, <[u8]>::len);
+    let length = value.as_ref().map_or(0, Vec::len);
     if length > MAX_VALUE || key.len() > rows::MAX_KEY + 16 {
         return Err(LedgerError::Retryable(format!(
             "a row with a key of {} and a value of {length} octets is over the limit of {MAX_VALUE}: \

@@ -82,11 +82,11 @@ impl Book {
 }
 
 impl Ledger for Book {
-    fn commit(&self, batch: Vec<Event>) -> Result<Vec<Committed>, LedgerError> {
+    fn commit(&self, batch: &mut [Event]) -> Result<Vec<Committed>, LedgerError> {
         Ok(batch
-            .into_iter()
+            .iter()
             .map(|event| {
-                let decisions = self.put(event.received_at.millis(), event);
+                let decisions = self.put(event.received_at.millis(), event.clone());
                 let seq = self.memory().journal.len() as u64;
                 Committed { seq, id: format!("e{seq}"), duplicate: false, decisions }
             })
