@@ -21,6 +21,7 @@ mod list;
 pub mod print;
 mod remote;
 mod replay;
+mod standstill;
 pub mod walk;
 pub mod when;
 
@@ -279,6 +280,8 @@ fn ask(
         }
         Command::Undo(args) => journal::undo(args, backend, console),
         Command::Erase(args) => journal::erase(args, backend, console),
+        Command::Guards(args) => standstill::guards(args, backend, console),
+        Command::AcceptClock => standstill::accept_clock(backend, console),
         other => Err(anyhow!("the command {other:?} does not ask the list")),
     }
 }

@@ -6,11 +6,13 @@
 //! and randomness are read here and nowhere below.
 
 mod erasure;
+mod time;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
@@ -22,13 +24,15 @@ use crate::event::{Act, Analysis, Envelope, Event, EventType, SendResult};
 use crate::ledger::{Committed, Ledger, LedgerError};
 use crate::mail::{Address, EnhancedStatus, Timestamp};
 use crate::pipeline::{Pipeline, Received, judge_reply};
-use crate::policy::{self, Clock, Reader, Selection, Standing, State};
+use crate::policy::{self, Reader, Selection, Standing, State};
 use crate::raw::RawStore;
 use crate::report::{Attribution, Kind, Original};
 use crate::service::{
     ImportEntry, ImportOutcome, InBand, ListPage, ListQuery, Lookup, Overview, ResultsOutcome,
     Service, ServiceError,
 };
+
+use time::Time;
 
 /// Events that an explanation shows.
 const EXPLAINED_EVENTS: usize = 100;
@@ -74,8 +78,7 @@ pub struct House {
     committer: Committer,
     reader: Reader,
     observer: Arc<dyn HouseObserver>,
-    clock: Mutex<Clock>,
-    started: Instant,
+    time: Time,
     raw: Option<Arc<RawStore>>,
     erasure: Option<erasure::Erasure>,
 }
@@ -89,20 +92,14 @@ impl House {
         observer: Arc<dyn HouseObserver>,
     ) -> Self {
         let (pipeline, reader) = (ArcSwap::from_pointee(pipeline), Reader::new());
-        let last = reader.latest(&*ledger).ok().flatten();
-        let clock = Mutex::new(Clock::start(Timestamp::now(), Duration::ZERO, last));
-        let started = Instant::now();
-        Self {
-            pipeline,
-            ledger,
-            committer,
-            reader,
-            observer,
-            clock,
-            started,
-            raw: None,
-            erasure: None,
-        }
+        let time = Time::start(reader.latest(&*ledger).ok().flatten(), None);
+        Self { pipeline, ledger, committer, reader, observer, time, raw: None, erasure: None }
+    }
+
+    /// Goes by what the run before wrote down of the time, and writes it down for the next.
+    pub fn with_time(self, data_dir: &Path) -> Self {
+        let last = self.reader.latest(&*self.ledger).ok().flatten();
+        Self { time: Time::start(last, Some(data_dir)), ..self }
     }
 
     /// Keeps raw messages, too.
@@ -127,13 +124,17 @@ impl House {
     /// The time that expiry counts by: after a jump of the wall clock nothing expires until an
     /// operator agrees (POLICY section 4).
     fn now(&self) -> Timestamp {
-        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
-        clock.now(Timestamp::now(), self.started.elapsed())
+        self.time.now()
     }
 
-    /// An operator says that the wall clock is right (`--accept-clock`).
-    pub fn accept_clock(&self) {
-        self.clock.lock().unwrap_or_else(PoisonError::into_inner).agree();
+    /// The check of a forward-path at RCPT.
+    pub fn check_return_path(&self, forward_path: &str) -> Result<(), crate::verp::Refusal> {
+        self.pipeline.load().verp.at_rcpt(forward_path, self.time.moment())
+    }
+
+    /// To be called every few seconds: writes the time down for the next start.
+    pub fn beat(&self) {
+        self.time.beat();
     }
 
     /// Hands what the shadow rules counted to the metrics.
@@ -195,6 +196,7 @@ impl House {
 
     /// Commits what waits and writes a checkpoint. The last thing before the process ends.
     pub fn shut_down(&self) -> Result<(), LedgerError> {
+        self.time.write_down();
         self.committer.shutdown(Timestamp::now())
     }
 
@@ -209,6 +211,7 @@ impl House {
             envelope: envelope.clone(),
             peer: peer.clone(),
             received_at,
+            moment: self.time.moment(),
             id: id.clone(),
         };
         catch_unwind(AssertUnwindSafe(|| pipeline.evidence(received))).unwrap_or_else(|_| {
@@ -534,7 +537,8 @@ impl Service for House {
         vec![
             ("ledger".to_string(), ledger),
             ("disk".to_string(), Ok(format!("{} MiB free", status.free_bytes >> 20))),
-            ("clock".to_string(), self.clock_finding()),
+            // A doubt is for people: mail is taken and questions are answered all the same.
+            ("clock".to_string(), Ok(self.time.trouble().unwrap_or("believed".to_string()))),
         ]
     }
 
@@ -553,17 +557,22 @@ impl Service for House {
                 .iter()
                 .map(|guard| format!("{} since {}: {}", guard.clause, guard.since, guard.why))
                 .collect(),
+            clock: self.time.trouble(),
         })
+    }
+
+    fn accept_clock(&self) -> Result<Value, ServiceError> {
+        let doubt = self.time.trouble();
+        let now = self.time.accept();
+        self.time.write_down();
+        if let Some(doubt) = &doubt {
+            tracing::warn!(%now, "an operator agrees with the wall clock; before, {doubt}");
+        }
+        Ok(json!({"now": now, "was_in_doubt": doubt.is_some()}))
     }
 }
 
 impl House {
-    fn clock_finding(&self) -> Result<String, String> {
-        self.now();
-        let trouble = self.clock.lock().unwrap_or_else(PoisonError::into_inner).trouble();
-        trouble.map_or_else(|| Ok("believed".to_string()), Err)
-    }
-
     /// What an act would change, without doing it.
     fn preview(&self, act: &Act) -> Result<Value, ServiceError> {
         let Some(selection) = Selection::of(act) else {

@@ -14,7 +14,7 @@ use crate::mail::{Address, Timestamp};
 use crate::message::Message;
 use crate::report::{self, Action, Attribution, Kind, Recipient, Report};
 use crate::shadow::Shadow;
-use crate::verp::{Attributed, Verp};
+use crate::verp::{Attributed, Moment, Verp};
 
 /// What judging needs besides the message: swapped as a whole on reload.
 #[derive(Clone)]
@@ -38,6 +38,8 @@ pub struct Received<'a> {
     pub peer: Option<String>,
     /// Moment of acceptance.
     pub received_at: Timestamp,
+    /// The same, as return paths are checked: a span while the clock is in doubt.
+    pub moment: Moment,
     /// Id of the event to be.
     pub id: String,
 }
@@ -61,10 +63,10 @@ pub struct Analysed {
 
 impl Pipeline {
     /// message -> report -> attribution -> verdicts.
-    pub fn analyse(&self, data: &[u8], envelope_to: &[String], now: Timestamp) -> Analysed {
+    pub fn analyse(&self, data: &[u8], envelope_to: &[String], now: impl Into<Moment>) -> Analysed {
         let message = Message::parse(data);
         let mut report = report::recognise(&message);
-        let attributed = self.attribute(&message, &report, envelope_to, now);
+        let attributed = self.attribute(&message, &report, envelope_to, now.into());
         settle_recipients(&mut report, &message, &attributed);
         let verdicts = classify::judge(&report, &self.rules);
         if let Some(shadow) = &self.shadow {
@@ -90,7 +92,7 @@ impl Pipeline {
 
     /// The journal record of a received message, without its place and decisions.
     pub fn evidence(&self, received: Received<'_>) -> Event {
-        let analysed = self.analyse(received.data, &received.envelope.to, received.received_at);
+        let analysed = self.analyse(received.data, &received.envelope.to, received.moment);
         Event {
             peer: received.peer,
             envelope: Some(received.envelope),
@@ -111,7 +113,7 @@ impl Pipeline {
         message: &Message<'_>,
         report: &Report,
         envelope_to: &[String],
-        now: Timestamp,
+        now: Moment,
     ) -> Attributed {
         if envelope_to.is_empty() {
             return Attributed { claims: Vec::new(), unmatched_short: false };

@@ -154,6 +154,7 @@ mod tests {
             envelope: Envelope { from: String::new(), to: vec![to.to_string()] },
             peer: Some("192.0.2.1".to_string()),
             received_at: Timestamp::from_millis(1),
+            moment: Timestamp::from_millis(1).into(),
             id: "e1".to_string(),
         })
     }

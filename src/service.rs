@@ -105,6 +105,10 @@ pub trait Service: Send + Sync {
     /// Name and finding of each health check: `Ok` with what is well, `Err` with what is wrong.
     fn ready(&self) -> Vec<(String, Result<String, String>)>;
 
+    /// Believes the wall clock again after it jumped (POLICY section 4). Says the time that counts
+    /// from now on (`now`), and whether there was a doubt (`was_in_doubt`).
+    fn accept_clock(&self) -> Result<Value, ServiceError>;
+
     /// Counts and sizes for the page and for metrics. Called once a scrape: cheap.
     fn overview(&self) -> Result<Overview, ServiceError>;
 }
@@ -223,6 +227,8 @@ pub struct Overview {
     pub ledger: LedgerStatus,
     /// Guards that are tripped now, each in a sentence.
     pub guards: Vec<String>,
+    /// Why the wall clock is not believed, in a sentence.
+    pub clock: Option<String>,
 }
 
 /// Why an operation was not done, by what the caller does about it.

@@ -9,6 +9,7 @@ use std::time::Duration;
 #[path = "service/mod.rs"]
 mod service;
 
+use bounced::mail::Timestamp;
 use service::*;
 
 #[test]
@@ -163,6 +164,58 @@ fn in_band_results_are_evidence_and_rates_need_them() {
     let (status, body) =
         service.request("POST /v1/events", b"{\"outcome\":\"lost\"}").expect("it answers");
     assert_eq!(status, 400, "{body}");
+}
+
+/// A service that was stopped for more than a day could not be told that the clock was right: it
+/// was not ready any more, and nothing ever expired again.
+#[test]
+fn a_clock_that_jumped_waits_for_a_person_and_mail_does_not() {
+    let secret = tempfile::NamedTempFile::new().expect("a scratch file");
+    std::fs::write(secret.path(), "0123456789abcdef0123456789abcdef\n").expect("written");
+    let mut service = Service::new(&format!(
+        "[[verp.keys]]\nid = \"a\"\nsecret_file = \"{}\"\n",
+        secret.path().display()
+    ));
+    service.start();
+    let (code, _, err) =
+        service.run(&["suppress", "user@example.com", "--until", "3d", "--reason", "asked"]);
+    assert_eq!(code, 0, "{err}");
+    let (code, _, err) = service.run(&["accept-clock"]);
+    assert!(code == 1 && err.contains("no doubt"), "{err}");
+    assert_eq!(service.stop("-TERM"), Some(0));
+    // As if the machine had counted no time since the service stopped, and the wall clock, 400
+    // hours and a half.
+    let file = service.dir.path().join("data/clock");
+    let line = std::fs::read_to_string(&file).expect("written at the stop");
+    let [_, boot, uptime] = line.split_whitespace().collect::<Vec<_>>()[..] else {
+        panic!("moment, boot, uptime: {line}");
+    };
+    let hours = |n: i64| Timestamp::now().plus_millis(n * 3_600_000);
+    let then = hours(-400).plus_millis(-1_800_000);
+    std::fs::write(&file, format!("{then} {boot} {uptime}\n")).expect("written");
+    service.start();
+    let (status, ready) = service.get("/readyz").expect("it answers");
+    assert!(status == 200 && ready.contains("400 hours ahead of what is expected"), "{ready}");
+    let gauge = |service: &Service| service.get("/metrics").expect("it answers").1;
+    assert!(gauge(&service).contains("bounced_clock_in_doubt 1"));
+    // Return paths that were minted today are good, whoever is right about the day.
+    let (_, path, _) = service.run(&["verp", "sign", "gone@example.com"]);
+    let id = deliver(service.smtp, path.trim(), &report("gone@example.com", "5.1.1", "550 gone"));
+    let event = service.events().into_iter().find(|event| event["id"] == *id).expect("stored");
+    assert_eq!(event["attribution"], "signed");
+    let at = event["received_at"].as_str().and_then(Timestamp::parse_rfc3339).expect("a moment");
+    assert!(at < hours(-399), "records bear the expected time: {event}");
+    // A restart settles nothing, a person does, once.
+    assert_eq!(service.stop("-TERM"), Some(0));
+    service.start();
+    assert!(gauge(&service).contains("bounced_clock_in_doubt 1"));
+    let (code, out, err) = service.run(&["accept-clock"]);
+    assert!(code == 0 && out.contains("is believed"), "{out}{err}");
+    assert!(gauge(&service).contains("bounced_clock_in_doubt 0"));
+    assert_eq!(service.stop("-TERM"), Some(0));
+    service.start();
+    assert!(gauge(&service).contains("bounced_clock_in_doubt 0"));
+    assert_eq!(service.json("/v1/suppressions/user@example.com")["state"], "suppressed");
 }
 
 /// Starts it where it cannot run; gives what it says.

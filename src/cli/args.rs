@@ -88,6 +88,17 @@ pub enum Command {
     /// cut off, the next start goes on with it; doing it twice changes nothing. Backups and logs of
     /// others are not reached.
     Erase(Erase),
+    /// Show the guards that hold suppressions back, or end one
+    ///
+    /// Exit 0 when one is tripped, 1 when none is.
+    Guards(Guards),
+    /// Believe the wall clock again after it jumped
+    ///
+    /// After a jump by more than a day nothing expires until a person agrees; the log, readyz and
+    /// the metric bounced_clock_in_doubt say so. Look at `date -u` first.
+    // Nobody needs it who was not told of it, and the list fits one screen.
+    #[command(hide = true)]
+    AcceptClock,
     /// Check this machine and say what to mend
     Doctor(Doctor),
     /// Ask the running service whether it is ready
@@ -361,6 +372,35 @@ pub struct Unknown {
 pub struct Erase {
     /// Address to forget
     pub address: String,
+}
+
+/// `guards`
+#[derive(Debug, Args)]
+pub struct Guards {
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    /// What to do with one.
+    #[command(subcommand)]
+    pub release: Option<ReleaseHeld>,
+}
+
+/// `guards release`
+#[derive(Debug, Subcommand)]
+pub enum ReleaseHeld {
+    /// End a guard by hand: what it holds needs a second failure on another day
+    #[command(group(clap::ArgGroup::new("which").required(true).args(["provider", "scope"])))]
+    Release {
+        /// Provider (or domain) of an outage
+        #[arg(long)]
+        provider: Option<String>,
+        /// Scope whose cap on new suppressions was met
+        #[arg(long)]
+        scope: Option<String>,
+        /// Why, for whoever asks later
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
 }
 
 /// `doctor`

@@ -51,6 +51,10 @@ pub trait Backend {
     fn shadow(&self) -> Result<Value, ServiceError>;
     /// [`Service::act`]
     fn act(&self, act: Act, dry_run: bool) -> Result<Value, ServiceError>;
+    /// [`Service::guards`]
+    fn guards(&self) -> Result<Value, ServiceError>;
+    /// [`Service::accept_clock`]
+    fn accept_clock(&self) -> Result<Value, ServiceError>;
 }
 
 /// The ledger, opened by this process.
@@ -107,6 +111,14 @@ impl Backend for Local {
 
     fn act(&self, act: Act, dry_run: bool) -> Result<Value, ServiceError> {
         self.0.act(act, dry_run)
+    }
+
+    fn guards(&self) -> Result<Value, ServiceError> {
+        self.0.guards()
+    }
+
+    fn accept_clock(&self) -> Result<Value, ServiceError> {
+        self.0.accept_clock()
     }
 }
 

@@ -17,6 +17,7 @@ pub(super) struct Double {
     pub(super) lines: Vec<String>,
     pub(super) entries: Vec<Value>,
     pub(super) shadow: Value,
+    pub(super) guards: Value,
     pub(super) acts: RefCell<Vec<(Act, bool)>>,
     pub(super) batches: RefCell<Vec<Vec<ImportEntry>>>,
 }
@@ -121,5 +122,13 @@ impl Backend for Double {
     fn act(&self, act: Act, dry_run: bool) -> Result<Value, ServiceError> {
         self.acts.borrow_mut().push((act, dry_run));
         Ok(json!({"changed": 1}))
+    }
+
+    fn guards(&self) -> Result<Value, ServiceError> {
+        Ok(self.guards.clone())
+    }
+
+    fn accept_clock(&self) -> Result<Value, ServiceError> {
+        Ok(json!({"now": "2026-11-22T00:00:00Z", "was_in_doubt": true}))
     }
 }

@@ -253,6 +253,14 @@ impl Backend for Remote {
         let path = if dry_run { "/v1/acts?dry_run=true" } else { "/v1/acts" };
         self.json(self.send(false, path, "application/json", &body)?)
     }
+
+    fn guards(&self) -> Result<Value, ServiceError> {
+        Ok(self.json(self.get("/v1/guards")?)?["guards"].take())
+    }
+
+    fn accept_clock(&self) -> Result<Value, ServiceError> {
+        self.json(self.send(false, "/v1/clock:accept", "application/json", b"")?)
+    }
 }
 
 fn with_seq(line: &str) -> Result<(u64, String), ServiceError> {

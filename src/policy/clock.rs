@@ -2,13 +2,14 @@
 //! on the monotonic clock until an operator agrees, so that nothing expires (or comes back) in bulk
 //! because of a wrong clock.
 //!
-//! Pure: both clocks come from outside. `serve` stamps records and asks for standings with what
-//! [`Clock::now`] gives.
+//! Pure: both clocks, and what the run before knew, come from outside. `serve` stamps records and
+//! asks for standings with what [`Clock::now`] gives.
 //!
-//! | wall clock against the monotonic one | time that counts |
+//! | wall clock against what is expected | time that counts |
 //! |---|---|
 //! | within a day | the wall clock |
-//! | more than a day ahead or behind | last good time plus what the monotonic clock counted |
+//! | at a start, up to [`AWAY`] ahead, when nobody measured how long we were away | the wall clock |
+//! | further ahead or behind | what is expected: last good time and what the monotonic clock counted |
 //! | the same, and an operator agreed | the wall clock |
 
 use std::time::Duration;
@@ -17,6 +18,20 @@ use crate::mail::Timestamp;
 
 /// A jump by more than this wants an operator.
 pub const JUMP: Duration = Duration::from_secs(86_400);
+
+/// So long a machine may have been off without anybody being asked: less than the shortest term of
+/// a suppression in the default policy.
+pub const AWAY: Duration = Duration::from_secs(7 * 86_400);
+
+/// What a start expects of the wall clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expected {
+    /// The moment that it should be now, or at least.
+    pub at: Timestamp,
+    /// The machine counted the time until now; else `at` is the last moment that somebody wrote
+    /// down.
+    pub measured: bool,
+}
 
 /// Guards against jumps of the wall clock.
 #[derive(Debug, Clone)]
@@ -28,11 +43,18 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Starts. `last` is the latest moment that is known to have been: the last record, or a
-    /// heartbeat where one is kept; None on the first start. `monotonic` counts from any zero.
-    pub fn start(wall: Timestamp, monotonic: Duration, last: Option<Timestamp>) -> Self {
-        let mut clock =
-            Self { good: last.unwrap_or(wall), at: monotonic, agreed: false, jump_ms: 0 };
+    /// Starts; `expected` is None on the first start of all. `monotonic` counts from any zero.
+    pub fn start(wall: Timestamp, monotonic: Duration, expected: Option<Expected>) -> Self {
+        let ordinary = |e: &Expected| {
+            let ahead = wall.millis().saturating_sub(e.at.millis());
+            !e.measured && (0..=AWAY.as_millis() as i64).contains(&ahead)
+        };
+        let mut clock = Self {
+            good: expected.map_or(wall, |e| e.at),
+            at: monotonic,
+            agreed: expected.as_ref().is_some_and(ordinary),
+            jump_ms: 0,
+        };
         clock.now(wall, monotonic);
         clock
     }
@@ -57,10 +79,12 @@ impl Clock {
     /// What is wrong, as a sentence; None when the clock is believed.
     pub fn trouble(&self) -> Option<String> {
         (self.jump_ms != 0).then(|| {
+            let (hours, way) = (self.jump_ms.abs() / 3_600_000, self.jump_ms.signum());
             format!(
-                "the wall clock jumped by {} hours; nothing expires until you agree: check the \
-                 clock, then accept it",
-                self.jump_ms / 3_600_000
+                "the wall clock is {hours} hours {} what is expected, so nothing expires and \
+                 records bear the expected time: look at `date -u`; when it is right, `bounced \
+                 accept-clock`",
+                if way > 0 { "ahead of" } else { "behind" }
             )
         })
     }
@@ -104,12 +128,29 @@ mod tests {
 
     #[test]
     fn a_restart_under_a_wrong_clock_is_a_jump_too() {
-        let last = Timestamp::from_millis(1_000 * 86_400_000);
-        let mut clock = Clock::start(last.plus_days(400), Duration::from_secs(5), Some(last));
-        assert!(clock.trouble().is_some());
-        assert_eq!(clock.now(last.plus_days(400), Duration::from_secs(6)), last.plus_millis(1_000));
-        let clock = Clock::start(last.plus_millis(3_600_000), Duration::ZERO, Some(last));
-        assert_eq!(clock.trouble(), None);
+        let at = Timestamp::from_millis(1_000 * 86_400_000);
+        for (hours, measured, believed) in [
+            (1, true, true),
+            (-23, true, true),
+            (48, true, false),
+            (-48, true, false),
+            // The machine was off for a weekend, for six days, for months.
+            (48, false, true),
+            (144, false, true),
+            (24 * 60, false, false),
+            (24 * 400, false, false),
+            // Nobody is away for less than no time.
+            (-1, false, true),
+            (-48, false, false),
+        ] {
+            let wall = at.plus_millis(hours * 3_600_000);
+            let expected = Some(Expected { at, measured });
+            let mut clock = Clock::start(wall, Duration::from_secs(5), expected);
+            assert_eq!(clock.trouble().is_none(), believed, "{hours} {measured}");
+            let now = clock.now(wall.plus_millis(1_000), Duration::from_secs(6));
+            let from = if believed { wall } else { at };
+            assert_eq!(now, from.plus_millis(1_000), "{hours} {measured}");
+        }
     }
 
     #[test]

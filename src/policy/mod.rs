@@ -34,7 +34,7 @@ mod walk;
 mod whatif;
 
 pub use acts::BY_HAND;
-pub use clock::{Clock, JUMP};
+pub use clock::{Clock, Expected};
 pub use facts::Facts;
 pub use fold::{PolicyFold, touched};
 pub use guard::{Interval, Intervals};

@@ -11,7 +11,6 @@ use super::driver::Receiver;
 use super::metrics::{Change, Handshake, Metrics};
 use crate::house::{House, HouseObserver, Tally};
 use crate::ledger::{Committed, LedgerError};
-use crate::mail::Timestamp;
 use crate::smtp::{
     Delivery, Dialect, Observer, Outcome, Receipt, RecipientCheck, Refusal, Rejection, Verb,
 };
@@ -132,7 +131,7 @@ pub struct SignedPaths {
 
 impl RecipientCheck for SignedPaths {
     fn check(&self, forward_path: &str) -> Result<(), Refusal> {
-        self.house.pipeline().verp.at_rcpt(forward_path, Timestamp::now()).map_err(|refusal| {
+        self.house.check_return_path(forward_path).map_err(|refusal| {
             let reason = match refusal {
                 verp::Refusal::Unsigned => Rejection::VerpMissing,
                 verp::Refusal::Signature => Rejection::VerpBadSignature,

@@ -66,6 +66,7 @@ struct List {
     suppressions: IntGaugeVec,
     changes: IntCounterVec,
     guards: IntGauge,
+    clock: IntGauge,
 }
 
 /// Questions of MTAs and programs.
@@ -303,6 +304,7 @@ impl Metrics {
             self.list.suppressions.with_label_values(&[state]).set(whole(count));
         }
         self.list.guards.set(whole(overview.guards.len() as u64));
+        self.list.clock.set(i64::from(overview.clock.is_some()));
         let ledger = &overview.ledger;
         self.journal.last_seq.set(whole(ledger.last_seq));
         self.journal.journal_bytes.set(whole(ledger.journal_bytes));
@@ -396,6 +398,10 @@ impl List {
             guards: d.gauge(
                 "bounced_guards_tripped",
                 "Guards that hold new suppressions back at the moment.",
+            ),
+            clock: d.gauge(
+                "bounced_clock_in_doubt",
+                "1 while the wall clock is not believed and nothing expires, until `bounced accept-clock`.",
             ),
         }
     }

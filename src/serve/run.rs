@@ -31,7 +31,7 @@ use crate::pipeline::Pipeline;
 use crate::policy::{Policy, PolicyFold, PolicyTable};
 use crate::preflight;
 use crate::raw::RawStore;
-use crate::service::ServiceError;
+use crate::service::{Service, ServiceError};
 use crate::shadow::Shadow;
 use crate::smtp::{self, Budget, Dialect, Limits, OurDomains};
 use crate::store::{self, SledLedger};
@@ -118,6 +118,7 @@ pub fn house(config: &Config, metrics: Arc<Metrics>) -> Result<House> {
     let house =
         House::new(pipeline, ledger, committer, Arc::new(Counter { metrics })).with_raw(raw);
     house
+        .with_time(&config.data_dir)
         .with_privacy(&config.data_dir, config.privacy.hash_key.clone())
         .context("privacy.key in the data directory cannot be read")
 }
@@ -199,7 +200,7 @@ fn run(runtime: &Runtime, loaded: Loaded) -> Result<()> {
         );
     }
     let (stop, stopping) = watch::channel(false);
-    let service: Arc<dyn crate::service::Service> = house.clone();
+    let service: Arc<dyn Service> = house.clone();
     let api = Arc::new(Http::new(
         Arc::clone(&service),
         Arc::clone(&metrics),
@@ -211,7 +212,7 @@ fn run(runtime: &Runtime, loaded: Loaded) -> Result<()> {
         let doors = open(&config, &house, &metrics, tls.clone(), &api, &service, &stopping).await?;
         tracing::info!(hostname = config.hostname, data_dir = %config.data_dir.display(), "ready");
         let gauges =
-            tokio::spawn(refresh(Arc::clone(&service), Arc::clone(&metrics), Arc::clone(&api)));
+            tokio::spawn(refresh(Arc::clone(&house), Arc::clone(&metrics), Arc::clone(&api)));
         wait(&loaded.origin, &house, &metrics, tls.as_deref(), &api).await?;
         tracing::info!("stopping: running transactions are answered first");
         stop.send_replace(true);
@@ -233,7 +234,7 @@ async fn open(
     metrics: &Arc<Metrics>,
     tls: Option<Arc<ReloadableTls>>,
     api: &Arc<Http>,
-    service: &Arc<dyn crate::service::Service>,
+    service: &Arc<dyn Service>,
     stopping: &watch::Receiver<bool>,
 ) -> Result<Vec<tokio::task::JoinHandle<()>>> {
     let most = affordable(config.smtp.max_connections);
@@ -353,13 +354,17 @@ fn reload(house: &House, file: Option<&std::path::Path>) -> Result<Option<Tokens
     Ok(tokens)
 }
 
-/// Keeps gauges fresh and wakes followers of the journal.
-async fn refresh(service: Arc<dyn crate::service::Service>, metrics: Arc<Metrics>, api: Arc<Http>) {
+/// Keeps gauges and the time written down fresh, and wakes followers of the journal.
+async fn refresh(house: Arc<House>, metrics: Arc<Metrics>, api: Arc<Http>) {
     let mut every = tokio::time::interval(GAUGES);
     loop {
         every.tick().await;
-        let asked = Arc::clone(&service);
-        let overview = tokio::task::spawn_blocking(move || asked.overview()).await;
+        let asked = Arc::clone(&house);
+        let look = move || {
+            asked.beat();
+            asked.overview()
+        };
+        let overview = tokio::task::spawn_blocking(look).await;
         if let Ok(Ok(overview)) = overview {
             metrics.observe(&overview);
             api.announce(overview.ledger.last_seq);

@@ -26,6 +26,27 @@ const MAX_RECIPIENTS: usize = 100;
 /// Addresses of one report that short tokens are tried with.
 const MAX_CANDIDATES: usize = 200;
 
+/// The moment of a check. While the wall clock is in doubt it is a span: a return path that is
+/// good at some moment of it is good, for a doubt of ours must not refuse a sender's report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    earliest: Timestamp,
+    latest: Timestamp,
+}
+
+impl Moment {
+    /// From one of two moments to the other, whichever comes first.
+    pub fn between(one: Timestamp, other: Timestamp) -> Self {
+        Self { earliest: one.min(other), latest: one.max(other) }
+    }
+}
+
+impl From<Timestamp> for Moment {
+    fn from(now: Timestamp) -> Self {
+        Self::between(now, now)
+    }
+}
+
 /// The front: what `[verp]` says, ready to use.
 #[derive(Debug)]
 pub struct Verp {
@@ -160,7 +181,7 @@ impl Verp {
     }
 
     /// Checks a whole return path.
-    pub fn verify(&self, return_path: &str, now: Timestamp) -> Result<Token, Reject> {
+    pub fn verify(&self, return_path: &str, now: impl Into<Moment>) -> Result<Token, Reject> {
         let (local, domain) = halves(return_path);
         self.ring.verify(local, domain, now)
     }
@@ -174,7 +195,7 @@ impl Verp {
     /// refuse. Without keys everything passes; `postmaster` always does; with `plain` among the
     /// schemes, whatever does not claim to be signed passes too (delay warnings of Postfix come
     /// to the bare list address).
-    pub fn at_rcpt(&self, forward_path: &str, now: Timestamp) -> Result<(), Refusal> {
+    pub fn at_rcpt(&self, forward_path: &str, now: impl Into<Moment>) -> Result<(), Refusal> {
         let (local, domain) = halves(forward_path);
         if self.ring.is_empty() || is_postmaster(local) {
             return Ok(());
@@ -197,8 +218,9 @@ impl Verp {
         &self,
         envelope_to: &[String],
         candidates: &mut dyn Iterator<Item = &Address>,
-        now: Timestamp,
+        now: impl Into<Moment>,
     ) -> Attributed {
+        let now = now.into();
         let candidates: Vec<&Address> = candidates.take(MAX_CANDIDATES).collect();
         let mut claims: Vec<Claim> = Vec::new();
         for forward_path in envelope_to.iter().take(MAX_RECIPIENTS) {
@@ -217,7 +239,7 @@ impl Verp {
         Attributed { claims, unmatched_short }
     }
 
-    fn claim(&self, forward_path: &str, near: &[&Address], now: Timestamp) -> Option<Claim> {
+    fn claim(&self, forward_path: &str, near: &[&Address], now: Moment) -> Option<Claim> {
         let (local, domain) = halves(forward_path);
         if is_postmaster(local) {
             return None;

@@ -29,10 +29,11 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::Moment;
 use super::payload::{self, FULL_ROOM, MAC, MAX_TAG, Payload};
 use super::wrapped;
 use crate::event::VerpInfo;
-use crate::mail::{Address, Timestamp};
+use crate::mail::Address;
 
 /// Shortest secret, in octets (128 bits).
 pub const MIN_SECRET: usize = 16;
@@ -240,7 +241,13 @@ impl KeyRing {
 
     /// Checks the local part of a forward-path at `domain`. Coats (BATV, quotes, SRS) come off
     /// first; a token inside SRS is checked against the domain that SRS names.
-    pub fn verify(&self, local: &str, domain: &str, now: Timestamp) -> Result<Token, Reject> {
+    pub fn verify(
+        &self,
+        local: &str,
+        domain: &str,
+        now: impl Into<Moment>,
+    ) -> Result<Token, Reject> {
+        let now = now.into();
         let (local, domain) = wrapped::unwrap(local, domain);
         let payload = Payload::decode(&local)?;
         let domain = fold_domain(&domain);
@@ -255,10 +262,10 @@ impl KeyRing {
             .find(|key| bool::from(key.seal(&domain, payload.sealed()).ct_eq(payload.mac())))
             .ok_or(Reject::BadSignature)?;
         let day = payload.day();
-        if day.saturating_add(self.max_age_days) < now.day() {
+        if day.saturating_add(self.max_age_days) < now.earliest.day() {
             return Err(Reject::Expired);
         }
-        if day > now.day().saturating_add(MAX_DAYS_AHEAD) {
+        if day > now.latest.day().saturating_add(MAX_DAYS_AHEAD) {
             return Err(Reject::NotYetValid);
         }
         let tag = std::str::from_utf8(payload.tag()).ok().filter(|t| is_tag(t));

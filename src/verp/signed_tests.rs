@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::mail::Timestamp;
 
 const DAY: i64 = 20_779;
 

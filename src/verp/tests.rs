@@ -182,3 +182,24 @@ fn a_token_speaks_for_its_own_recipient_only() {
         assert_eq!((attribution, recipient), expected);
     }
 }
+
+/// A clock of ours in doubt must not refuse a sender's report: either time will do.
+#[test]
+fn while_the_clock_is_in_doubt_a_token_is_good_by_either_time() {
+    let verp = front(true, true, &["a"]);
+    let path = minted(&verp, "user@example.com", None);
+    let both = |days| Moment::between(now(), now().plus_days(days));
+    for days in [-400, -30, -3, 0, 3, 30, 400] {
+        assert_eq!(verp.at_rcpt(&path, both(days)), Ok(()), "{days}");
+        assert!(verp.verify(&path, both(days)).is_ok(), "{days}");
+        let claims = verp.read(std::slice::from_ref(&path), &mut std::iter::empty(), both(days));
+        assert_eq!(claims.attribution(), Attribution::Signed, "{days}");
+    }
+    for (days, refused) in [(-3, Reject::NotYetValid), (400, Reject::Expired)] {
+        assert_eq!(verp.verify(&path, now().plus_days(days)), Err(refused), "{days}");
+        assert_eq!(verp.at_rcpt(&path, now().plus_days(days)), Err(Refusal::Expired), "{days}");
+        // A span that never meets the token's days.
+        let far = Moment::between(now().plus_days(days), now().plus_days(days * 2));
+        assert_eq!(verp.at_rcpt(&path, far), Err(Refusal::Expired), "{days}");
+    }
+}

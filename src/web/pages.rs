@@ -35,6 +35,9 @@ pub fn overview(page: &Overview) -> Html {
     for (name, words) in &page.failing {
         body.raw("<p class=\"note bad\"><b>").text(name).raw("</b>: ").text(words).raw("</p>");
     }
+    if let Some(doubt) = page.counts.iter().find_map(|counts| counts.clock.as_ref()) {
+        body.raw("<p class=\"note wait\"><b>Clock</b>: ").text(doubt).raw("</p>");
+    }
     for guard in page.counts.iter().flat_map(|counts| &counts.guards) {
         body.raw("<p class=\"note wait\"><b>Guard</b>: ").text(guard).raw("</p>");
     }

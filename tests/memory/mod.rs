@@ -257,6 +257,11 @@ impl Service for Memory {
         Ok(json!({"configured": false, "same": 0, "different": 0, "pairs": [], "beyond": 0}))
     }
 
+    fn accept_clock(&self) -> Result<Value, ServiceError> {
+        self.up()?;
+        Ok(json!({"now": "2026-11-22T10:00:00Z", "was_in_doubt": false}))
+    }
+
     fn guards(&self) -> Result<Value, ServiceError> {
         self.up()?;
         Ok(json!([{"clause": "guard/outage google"}]))
@@ -272,6 +277,7 @@ impl Service for Memory {
             held,
             ledger: LedgerStatus { last_seq, folded_seq: last_seq, ..LedgerStatus::default() },
             guards: vec!["provider outage: google since 09:40".to_string()],
+            clock: None,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! `POST /v1/acts`: acts on batches of decisions (undo, new verdicts, release of what a guard
-//! holds, erasure). They need an admin token where tokens are in force.
+//! holds, erasure); `POST /v1/clock:accept`, after which much may expire at once. They need an
+//! admin token where tokens are in force.
 
 use std::sync::Arc;
 
@@ -34,4 +35,11 @@ pub async fn act(State(http): State<Arc<Http>>, uri: Uri, body: Body) -> Result<
             Ok(super::json(&done))
         }
     }
+}
+
+/// Believes the wall clock again.
+pub async fn accept_clock(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response, Problem> {
+    Params::of(&uri, &[])?;
+    let done = blocking(&http, |service| service.accept_clock()).await?;
+    Ok(super::json(&done))
 }

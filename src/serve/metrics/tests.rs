@@ -38,6 +38,7 @@ fn exercised() -> Metrics {
         held: 3,
         ledger: LedgerStatus { last_seq: 100, folded_seq: 90, ..LedgerStatus::default() },
         guards: vec!["provider outage: google".to_string()],
+        clock: Some("400 hours ahead".to_string()),
     });
     metrics
 }
@@ -48,6 +49,7 @@ fn names_and_values_are_those_of_the_interface() {
     for line in [
         "bounced_messages_total{kind=\"failure\"} 1",
         "bounced_messages_total{kind=\"other\"} 0",
+        "bounced_clock_in_doubt 1",
         "bounced_duplicates_total 1",
         "bounced_verdicts_total{category=\"hard\",class=\"invalid-recipient\"} 1",
         "bounced_verdicts_total{category=\"none\",class=\"auto-reply\"} 1",

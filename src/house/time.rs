@@ -1,0 +1,152 @@
+//! The time that the house goes by: [`Clock`] with the machine's clocks, and what the run before
+//! knew of them.
+//!
+//! `data_dir/clock` says once a minute which moment it was, in which boot of the machine, and how
+//! long that had been up: after a restart of the service the machine itself has counted the time
+//! in between. After a reboot, or without that file, the last moment that was written down is all
+//! that is known; see [`Clock::start`].
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::mail::Timestamp;
+use crate::policy::{Clock, Expected};
+use crate::verp::Moment;
+
+/// How often the moment is written down.
+const BEAT: Duration = Duration::from_secs(60);
+
+pub(super) struct Time {
+    clock: Mutex<Clock>,
+    started: Instant,
+    file: Option<PathBuf>,
+    beat: Mutex<Option<Instant>>,
+}
+
+impl Time {
+    /// Starts; `last` is the moment of the newest record, `data_dir` has what the run before wrote.
+    pub(super) fn start(last: Option<Timestamp>, data_dir: Option<&Path>) -> Self {
+        let file = data_dir.map(|dir| dir.join("clock"));
+        let written = file.as_deref().and_then(|file| std::fs::read_to_string(file).ok());
+        let expected = expected(last, written.as_deref(), Uptime::read().as_ref());
+        let clock = Clock::start(Timestamp::now(), Duration::ZERO, expected);
+        if let Some(trouble) = clock.trouble() {
+            tracing::warn!("{trouble}");
+        }
+        Self { clock: Mutex::new(clock), started: Instant::now(), file, beat: Mutex::default() }
+    }
+
+    fn clock(&self) -> MutexGuard<'_, Clock> {
+        self.clock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The time that expiry counts by and records bear.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock().now(Timestamp::now(), self.started.elapsed())
+    }
+
+    /// The moment that return paths are checked at. Whoever minted one goes by a clock of their
+    /// own, so while ours is in doubt either time will do.
+    pub(super) fn moment(&self) -> Moment {
+        Moment::between(self.now(), Timestamp::now())
+    }
+
+    /// Why the wall clock is not believed; None when it is.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.now();
+        self.clock().trouble()
+    }
+
+    /// An operator says that the wall clock is right.
+    pub(super) fn accept(&self) -> Timestamp {
+        self.clock().agree();
+        self.now()
+    }
+
+    /// Writes the moment down when a minute has passed.
+    pub(super) fn beat(&self) {
+        let mut last = self.beat.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.elapsed() >= BEAT) {
+            *last = Some(Instant::now());
+            self.write_down();
+        }
+    }
+
+    /// Writes the moment down. Losing it costs a little knowledge at the next start, no more.
+    pub(super) fn write_down(&self) {
+        let (Some(file), Some(uptime)) = (&self.file, Uptime::read()) else { return };
+        let (now, part) = (self.now(), file.with_extension("part"));
+        let line = format!("{now} {} {}\n", uptime.boot, uptime.lasted.as_secs());
+        let written = std::fs::write(&part, line).and_then(|()| std::fs::rename(&part, file));
+        if let Err(error) = written {
+            tracing::debug!(%error, "the moment cannot be written down");
+        }
+    }
+}
+
+/// Which boot of the machine this is, and how long ago it was.
+struct Uptime {
+    boot: String,
+    lasted: Duration,
+}
+
+impl Uptime {
+    /// As proc(5) says; None where there is no such thing.
+    fn read() -> Option<Self> {
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        let lasted = std::fs::read_to_string("/proc/uptime").ok()?;
+        let seconds: f64 = lasted.split_whitespace().next()?.parse().ok()?;
+        Some(Self {
+            boot: boot.trim().to_string(),
+            lasted: Duration::try_from_secs_f64(seconds).ok()?,
+        })
+    }
+}
+
+/// What the wall clock should say now, by the newest record and the line that was written down.
+fn expected(
+    last: Option<Timestamp>,
+    written: Option<&str>,
+    uptime: Option<&Uptime>,
+) -> Option<Expected> {
+    let mut words = written.unwrap_or_default().split_whitespace();
+    let beat = words.next().and_then(Timestamp::parse_rfc3339);
+    let (boot, then) = (words.next(), words.next().and_then(|text| text.parse::<u64>().ok()));
+    if let (Some(beat), Some(boot), Some(then), Some(uptime)) = (beat, boot, then, uptime)
+        && boot == uptime.boot
+    {
+        let passed = uptime.lasted.saturating_sub(Duration::from_secs(then));
+        let passed = i64::try_from(passed.as_millis()).unwrap_or(i64::MAX);
+        return Some(Expected { at: beat.plus_millis(passed), measured: true });
+    }
+    Some(Expected { at: last.max(beat)?, measured: false })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machine_counts_while_we_are_away() {
+        let at = |text| Timestamp::parse_rfc3339(text).expect("a moment");
+        let uptime = Uptime { boot: "b1".to_string(), lasted: Duration::from_secs(90_000) };
+        let record = Some(at("2026-11-20T10:00:00Z"));
+        for (last, written, expected_at, measured) in [
+            // A day and an hour, by the machine.
+            (record, Some("2026-11-21T09:00:00Z b1 0\n"), "2026-11-22T10:00:00Z", true),
+            (None, Some("2026-11-21T09:00:00Z b1 86400\n"), "2026-11-21T10:00:00Z", true),
+            // Another boot, an older release, half a line, nothing.
+            (record, Some("2026-11-21T09:00:00Z b0 0\n"), "2026-11-21T09:00:00Z", false),
+            (record, Some("2026-11-19T09:00:00Z b0 0\n"), "2026-11-20T10:00:00Z", false),
+            (record, Some("2026-11-21T09:00:00Z b1"), "2026-11-21T09:00:00Z", false),
+            (record, Some("\0\0\0"), "2026-11-20T10:00:00Z", false),
+            (record, None, "2026-11-20T10:00:00Z", false),
+        ] {
+            let wanted = Expected { at: at(expected_at), measured };
+            assert_eq!(expected(last, written, Some(&uptime)), Some(wanted), "{written:?}");
+        }
+        assert_eq!(expected(None, None, Some(&uptime)), None);
+        assert_eq!(expected(None, Some(""), None), None);
+    }
+}
