@@ -601,7 +601,10 @@ async fn the_page() {
         ("/address?address=nonsense", 400, "write an address"),
         ("/suppressions", 200, "held@hard.test"),
         ("/suppressions?domain=hard.test", 200, "held@hard.test"),
+        ("/suppressions?class=no-class", 400, "no class"),
         ("/health", 200, "9 GiB"),
+        ("/health?scope=news&from=2026-11-01", 200, "9 GiB"),
+        ("/health?from=yesterday", 400, "must be a time"),
     ] {
         let reply = server.get(path).await;
         assert_eq!(reply.status, status, "{path}");

@@ -6,9 +6,10 @@
 
 mod html;
 mod pages;
+mod words;
 
 pub use html::Html;
-pub use pages::{Notice, Overview, address, error, health, overview, suppressions};
+pub use pages::{Health, Notice, Overview, address, error, health, overview, suppressions};
 
 /// Sent with every page: nothing is loaded but our own style and icon, nothing may frame us, forms
 /// go to us.

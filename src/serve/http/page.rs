@@ -114,8 +114,18 @@ pub async fn suppressions(State(http): State<Arc<Http>>, uri: Uri) -> Result<Res
 }
 
 /// `/health`
-pub async fn health(State(http): State<Arc<Http>>) -> Response {
-    html(web::health(&checks(&http).await))
+pub async fn health(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response, Failed> {
+    let params = Params::of(&uri, &["scope", "from", "to"])?;
+    let (scope, from, to) = (params.text("scope")?, params.time("from")?, params.time("to")?);
+    // A store that does not answer must not take the finding that says so with it; a question
+    // that is wrong is an error as everywhere.
+    let rates = blocking(&http, move |service| service.health(scope.as_deref(), from, to)).await;
+    let rates = match rates {
+        Err(problem) if problem.status.is_client_error() => return Err(problem.into()),
+        rates => rates.ok(),
+    };
+    let guards = blocking(&http, |service| service.guards()).await.unwrap_or_default();
+    Ok(html(web::health(&web::Health { findings: checks(&http).await, guards, rates })))
 }
 
 /// `/style.css`

@@ -21,20 +21,38 @@ const PAYLOADS: &[&str] = &[
 fn pages(payload: &str) -> Vec<String> {
     let entry = json!({"address": payload, "scope": payload, "state": payload, "class": payload,
         "reason": payload, "category": payload, "since": payload, "until": payload,
-        "events": [payload], "rule": payload});
+        "events": [payload], "rule": payload, "clause": payload, "attribution": payload, "seq": 1,
+        "outlook": [payload]});
     let recipient = json!({"address": payload, "diagnostic": format!("x {payload} y"),
-        "matched": payload, "reason": payload, "rule": payload});
+        "matched": payload, "reason": payload, "rule": payload, "rule_at": payload});
     let event = json!({"seq": 1, "received_at": payload, "kind": payload, "peer": payload,
-        "recipients": [recipient], "original": {"subject": payload},
+        "recipients": [recipient], "original": {"subject": payload}, "reporting_mta": payload,
+        "scope": payload, "campaign": payload,
         "decisions": [{"from": payload, "to": payload, "clause": payload}]});
     let act = json!({"seq": 2, "act": {"what": payload, "address": payload, "reason": payload}});
     let result = json!({"seq": 3, "result": {"outcome": payload, "address": payload,
         "verdict": {"reason": payload, "diagnostic": payload}}});
     let events = vec![event, act, result];
     let explained = json!({"address": payload, "state": payload, "summary": payload,
-        "entries": [entry], "events": events, payload: payload, "next": {payload: [payload]}});
+        "entries": [entry], "outlook": [payload], "events": events, payload: payload,
+        "policy": {"evidence": [{"seq": 1, "effect": payload, "guard": payload}]}});
     let counts = service::Overview { guards: vec![payload.to_string()], ..Default::default() };
-    let query = ListQuery { domain: Some(payload.to_string()), ..Default::default() };
+    let query = ListQuery {
+        domain: Some(payload.to_string()),
+        scope: Some(payload.to_string()),
+        cursor: Some(payload.to_string()),
+        ..Default::default()
+    };
+    let rates = json!({"scope": payload, "from": payload, "to": payload,
+        "total": {"state": payload}, "by_campaign": {payload: {"state": payload}},
+        "by_provider": {payload: {}}, "by_day": {payload: {"hard": 1}}});
+    let guard = json!({"clause": payload, "why": payload, "since": payload,
+        "covers_from": payload, "calm_at": payload});
+    let machine = Health {
+        findings: vec![(payload.into(), Ok(payload.into())), (payload.into(), Err(payload.into()))],
+        guards: json!([guard]),
+        rates: Some(rates),
+    };
     let list = ListPage { entries: vec![entry], next: Some(payload.to_string()) };
     let failing = vec![(payload.to_string(), payload.to_string())];
     [
@@ -46,7 +64,7 @@ fn pages(payload: &str) -> Vec<String> {
         }),
         address(payload, &explained, Some(Notice::Released)),
         suppressions(&query, &list),
-        health(&[(payload.into(), Ok(payload.into())), (payload.into(), Err(payload.into()))]),
+        health(&machine),
         error(404, payload, payload),
     ]
     .map(Html::into_string)
@@ -95,31 +113,143 @@ fn nothing_needs_a_script_or_a_foreign_host() {
 }
 
 #[test]
-fn the_address_page_explains() {
-    let explained = json!({"address": "a@x.test", "state": "suppressed",
-        "summary": "Suppressed since 22 November: the mailbox does not exist.",
+fn every_page_can_be_used_without_a_mouse_and_without_eyes() {
+    for page in pages("harmless") {
+        assert_eq!(page.matches("<h1>").count(), 1, "{page}");
+        for opening in ["<input ", "<select "] {
+            for field in page.split(opening).skip(1) {
+                let tag = field.split_once('>').expect("a tag ends").0;
+                let before = page.split(field).next().expect("it is in the page");
+                let labelled = before.rfind("<label") > before.rfind("</label");
+                assert!(
+                    labelled || tag.contains("aria-label=") || tag.contains("type=\"hidden\""),
+                    "no label: {opening}{tag}"
+                );
+            }
+        }
+    }
+}
+
+/// What the house tells of an address that two reports are about, one of which names another too.
+fn explained() -> Value {
+    json!({"address": "a@x.test", "state": "suppressed",
+        "summary": "a@x.test is suppressed since 2026-11-22T10:00:00.123Z",
+        "outlook": ["it ends on 2026-12-06T10:00:00.123Z"],
         "entries": [{"scope": "news", "state": "suppressed", "reason": "user-unknown",
-            "class": "invalid-recipient", "since": "2026-11-22T10:00:00.123Z", "until": null,
-            "events": 2, "rule": "iana/5.1.1"}],
-        "events": [{"seq": 7, "received_at": "2026-11-22T10:00:00Z", "kind": "failure",
-            "recipients": [{"address": "a@x.test", "diagnostic": "550 5.1.1 no such user",
-                "matched": "no such user", "reason": "user-unknown", "rule": "generic-no-user"}],
-            "decisions": [{"from": "clear", "to": "suppressed", "clause": "now"}]}],
-        "would_change": "a success report"});
-    let page = address("a@x.test", &explained, None).into_string();
+            "class": "invalid-recipient", "category": "hard", "since": "2026-11-22T10:00:00.123Z",
+            "until": null, "events": 2, "rule": "generic-no-user", "clause": "now/user-unknown",
+            "attribution": "plain", "seq": 7,
+            "outlook": ["it ends on 2026-12-06T10:00:00.123Z"]}],
+        "events": [
+            {"seq": 8, "received_at": "2026-11-22T11:00:00Z", "kind": "failure",
+                "recipients": [{"address": "a@x.test", "diagnostic": "said it again"}]},
+            {"seq": 7, "received_at": "2026-11-22T10:00:00Z", "kind": "failure",
+                "reporting_mta": "mx.x.test", "original": {"subject": "Our news"},
+                "recipients": [
+                    {"address": "b@x.test", "diagnostic": "550 another one"},
+                    {"address": "a@x.test", "diagnostic": "550 5.1.1 no such user",
+                        "matched": "no such user", "reason": "user-unknown",
+                        "rule": "generic-no-user", "rule_at": "80-generic.toml:7"}],
+                "decisions": [
+                    {"address": "a@x.test", "from": "clear", "to": "suppressed", "clause": "now"},
+                    {"address": "b@x.test", "from": "clear", "to": "watched", "clause": "other"}]}],
+        "policy": {"evidence": [{"seq": 7, "effect": "counted"},
+            {"seq": 8, "effect": "not counted: the same mail"}]},
+        "would_change": "a success report"})
+}
+
+#[test]
+fn the_address_page_explains() {
+    let page = address("A@X.test", &explained(), None).into_string();
     for piece in [
-        "<span class=\"state bad\">suppressed</span>",
-        "the mailbox does not exist.",
-        "2026-11-22T10:00:00</td><td class=\"when\">no end</td>",
-        "550 5.1.1 <mark>no such user</mark>",
+        "<h1>a@x.test <span class=\"state bad\">suppressed</span>",
+        "Mail to this address is refused.",
+        "a@x.test is suppressed since 2026-11-22 10:00 UTC",
+        "in the scope news",
+        "<b>user-unknown</b>: the mailbox does not exist",
+        "datetime=\"2026-11-22T10:00:00.123Z\">2026-11-22 10:00:00</time>",
+        "<dt>until</dt><dd>no end",
+        "“550 5.1.1 <mark>no such user</mark>”",
+        "event 7, ",
+        "reported by: mx.x.test",
+        "about the mail: Our news",
+        "<b>plain</b>: the return path names the recipient, unsigned",
+        "<b>generic-no-user</b>: 80-generic.toml:7",
+        "<b>now/user-unknown</b>: one such refusal is enough",
+        "<li>it ends on 2026-12-06 10:00 UTC</li>",
         "clear → suppressed, now",
-        "<code>generic-no-user</code>",
+        "not counted: the same mail",
         "name=\"scope\" value=\"news\"",
         "Release in news",
-        "<h2>would change</h2>",
-        "/address?address=a@x.test",
+        "<summary>would change</summary>",
+        "href=\"/v1/addresses/a@x.test\"",
     ] {
         assert!(page.contains(piece), "{piece} is not in\n{page}");
     }
     assert!(!page.contains("Released."));
+    for foreign in ["another one", "clear → watched"] {
+        assert!(!page.contains(foreign), "{foreign} is about another address");
+    }
+}
+
+#[test]
+fn a_scope_that_stops_is_seen_though_the_address_is_clear() {
+    let explained = json!({"address": "a@x.test", "state": "clear", "entries": [], "events": [],
+        "policy": {"other_scopes": [
+            {"scope": "news", "state": "suppressed", "reason": "by-hand"},
+            {"scope": "bills", "state": "clear"}]}});
+    let page = address("a@x.test", &explained, None).into_string();
+    for piece in ["Mail may be sent, but not in every scope.", "Release in news"] {
+        assert!(page.contains(piece), "{piece} is not in\n{page}");
+    }
+    assert!(!page.contains("Release in bills") && !page.contains("nothing stands against"));
+}
+
+#[test]
+fn the_list_keeps_its_filters() {
+    let query = ListQuery {
+        domain: Some("x.test".to_string()),
+        class: Some(Class::MailboxFull),
+        scope: Some("news & more".to_string()),
+        since: crate::mail::Timestamp::parse_rfc3339("2026-11-22T10:00:00Z"),
+        cursor: Some("before".to_string()),
+        ..Default::default()
+    };
+    let held = json!({"address": "a@x.test", "state": "held", "until": null});
+    let list = ListPage { entries: vec![held], next: Some("a b".to_string()) };
+    let page = suppressions(&query, &list).into_string();
+    let filters = "domain=x.test&amp;class=mailbox-full&amp;scope=news%20%26%20more&amp;\
+                   since=2026-11-22T10%3A00%3A00Z";
+    for piece in [
+        format!("/suppressions?cursor=a%20b&amp;{filters}\">Next page"),
+        format!("/suppressions?{filters}\">First page"),
+        format!("/v1/suppressions:export?format=csv&amp;{filters}\""),
+        "<option selected>mailbox-full</option>".to_string(),
+        "type=\"date\" name=\"since\" value=\"2026-11-22\"".to_string(),
+        "the guard ends".to_string(),
+    ] {
+        assert!(page.contains(&piece), "{piece} is not in\n{page}");
+    }
+}
+
+#[test]
+fn the_health_page_shows_rates_with_what_they_are_made_of() {
+    let part = |state, sent, hard, percent: f64| json!({"state": state, "sent": sent, "hard": hard, "hard_rate": {"percent": percent}});
+    let rates = json!({"scope": "news", "from": "2026-10-23T00:00:00Z",
+        "to": "2026-11-22T00:00:00Z", "total": part("risky", 2000, 60, 3.0),
+        "by_provider": {"small": part("unknown", 1, 0, 0.0), "zz-large": part("risky", 1999, 60, 3.0)},
+        "by_campaign": {"": part("risky", 2000, 60, 3.0)}, "by_day": {}});
+    let page = Health { rates: Some(rates), ..Default::default() };
+    let page = health(&page).into_string();
+    for piece in [
+        "None is tripped.",
+        "Mail in the scope news, 2026-10-23 to 2026-11-22",
+        "<span class=\"state wait\">risky</span>",
+        "60 <span class=\"soft\">3.0 %</span>",
+        "(none)",
+    ] {
+        assert!(page.contains(piece), "{piece} is not in\n{page}");
+    }
+    assert!(page.find("zz-large") < page.find("small"), "the largest first");
+    assert!(!page.contains("By day"));
 }
