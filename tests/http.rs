@@ -621,6 +621,12 @@ async fn the_page() {
     );
     assert_eq!(server.get("/icon.svg").await.header("content-type"), Some("image/svg+xml"));
 
+    // What is nowhere is a page for a browser and a problem for a program.
+    let reply = server.send("GET", "/nothing", "Accept: text/html,*/*\r\n", b"").await;
+    assert_eq!(reply.status, 404);
+    assert!(reply.body.contains("<h1>404 Not Found</h1>"), "{}", reply.body);
+    assert_eq!(server.get("/nothing").await.problem(), (404, "no-such-path".to_string()));
+
     let own = format!("Origin: http://{}\r\n", server.address);
     let form = "address=gone%40hard.test&scope=*&reason=he+called";
     let no_reason = "address=gone%40hard.test&scope=*&reason=+";

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use axum::Router;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use hyper::body::Incoming;
@@ -243,9 +243,9 @@ fn router(http: Arc<Http>) -> Router {
         router = router.route(path, handlers);
     }
     router
-        .fallback(async || {
+        .fallback(async |headers: HeaderMap| {
             let detail = "there is nothing here; /openapi.json lists what there is";
-            Problem::new(StatusCode::NOT_FOUND, "no-such-path", detail)
+            page::nowhere(&headers, Problem::new(StatusCode::NOT_FOUND, "no-such-path", detail))
         })
         .method_not_allowed_fallback(async || {
             let detail = "this path does not take that method; /openapi.json lists those it takes";

@@ -128,6 +128,15 @@ pub async fn health(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response,
     Ok(html(web::health(&web::Health { findings: checks(&http).await, guards, rates })))
 }
 
+/// What is nowhere: a page for those who want one.
+pub fn nowhere(headers: &HeaderMap, problem: Problem) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    match accept.is_some_and(|accept| accept.contains("text/html")) {
+        true => Failed(problem).into_response(),
+        false => problem.into_response(),
+    }
+}
+
 /// `/style.css`
 pub async fn style() -> Response {
     asset("text/css; charset=utf-8", web::STYLE)
