@@ -129,7 +129,8 @@ impl ByHand {
     }
 
     fn until(&self) -> Result<Option<Timestamp>, Problem> {
-        self.until.as_deref().map(|text| params::time("until", text)).transpose()
+        let end = |text| params::time("until", text).and_then(params::end);
+        self.until.as_deref().map(end).transpose()
     }
 }
 
