@@ -230,12 +230,15 @@ async fn pages_of_the_list() {
         ("since=2026-11-23", 0),
         ("since=2026-11-22T10:00:00%2B00:00", 27),
         ("scope=news", 0),
+        ("domain=@hard.test", 2),
     ] {
         let page = server.get(&format!("/v1/suppressions?{query}")).await.json();
         assert_eq!(page["entries"].as_array().map(Vec::len), Some(entries), "{query}");
         assert_eq!(page["next"], Value::Null);
     }
-    for query in ["limit=0", "limit=10001", "limit=x", "class=dead", "since=x", "reason=x"] {
+    for query in
+        ["limit=0", "limit=10001", "limit=x", "class=dead", "since=x", "reason=x", "domain=a@b.c"]
+    {
         let reply = server.get(&format!("/v1/suppressions?{query}")).await;
         assert_eq!(reply.problem(), (400, "bad-request".to_string()), "{query}");
     }
@@ -459,6 +462,11 @@ async fn what_senders_tell_and_ask() {
     assert_eq!(minted["return_path"], "b-a=x.test-news@bounce.example.com");
     let many = server.send("POST", "/v1/verp", "", br#"{"recipients":["a@x.test","b@x.test"]}"#);
     assert_eq!(many.await.json()["minted"].as_array().map(Vec::len), Some(2));
+    // Words in the query would be lost without a sign.
+    for path in ["/v1/events?scope=news", "/v1/verp?tag=x"] {
+        let reply = server.send("POST", path, "", one.as_bytes()).await;
+        assert_eq!(reply.problem(), (400, "bad-request".to_string()), "{path}");
+    }
     assert_eq!(server.send("POST", "/v1/verp", "", b"{}").await.status, 400);
     let health = server.get("/v1/health?scope=news&from=2026-11-01").await.json();
     assert_eq!(health["from"], "2026-11-01T00:00:00Z");
@@ -607,6 +615,7 @@ async fn the_page() {
         ("/health", 200, "9 GiB"),
         ("/health?scope=news&from=2026-11-01", 200, "9 GiB"),
         ("/health?from=yesterday", 400, "must be a time"),
+        ("/health?from=2026-11-02&to=2026-11-01", 400, "swap the two"),
     ] {
         let reply = server.get(path).await;
         assert_eq!(reply.status, status, "{path}");
@@ -623,6 +632,10 @@ async fn the_page() {
     );
     assert_eq!(server.get("/icon.svg").await.header("content-type"), Some("image/svg+xml"));
 
+    // Senders take a 404 for "go on": a question that lacks its address must not get one.
+    for path in ["/v1/suppressions/", "/v1/addresses/", "/v1/suppressions/?scope=news"] {
+        assert_eq!(server.get(path).await.problem(), (400, "bad-request".to_string()), "{path}");
+    }
     // What is nowhere is a page for a browser and a problem for a program.
     let reply = server.send("GET", "/nothing", "Accept: text/html,*/*\r\n", b"").await;
     assert_eq!(reply.status, 404);

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use axum::Router;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use hyper::body::Incoming;
@@ -243,16 +243,24 @@ fn router(http: Arc<Http>) -> Router {
         router = router.route(path, handlers);
     }
     router
-        .fallback(async |headers: HeaderMap| {
-            let detail = "there is nothing here; /openapi.json lists what there is";
-            page::nowhere(&headers, Problem::new(StatusCode::NOT_FOUND, "no-such-path", detail))
-        })
+        .fallback(async |headers: HeaderMap, uri: Uri| page::nowhere(&headers, nowhere(&uri)))
         .method_not_allowed_fallback(async || {
             let detail = "this path does not take that method; /openapi.json lists those it takes";
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "no-such-method", detail)
         })
         .layer(axum::middleware::from_fn_with_state(http.clone(), gate::gate))
         .with_state(http)
+}
+
+/// A path without a handler. One that lacks its address is no 404: senders take that for
+/// "go on".
+fn nowhere(uri: &Uri) -> Problem {
+    if let "/v1/suppressions/" | "/v1/addresses/" = uri.path() {
+        let path = uri.path();
+        return Problem::bad_request(format!("no address is named; ask {path}user@example.com"));
+    }
+    let detail = "there is nothing here; /openapi.json lists what there is";
+    Problem::new(StatusCode::NOT_FOUND, "no-such-path", detail)
 }
 
 /// Calls the house on a thread that may wait for a disk.

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use super::body::Incoming;
 use super::operations::checks;
 use super::params::Params;
+use super::sending::days;
 use super::suppressions::list_query;
 use super::{Http, blocking};
 use crate::serve::problem::Problem;
@@ -115,8 +116,7 @@ pub async fn suppressions(State(http): State<Arc<Http>>, uri: Uri) -> Result<Res
 
 /// `/health`
 pub async fn health(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response, Failed> {
-    let params = Params::of(&uri, &["scope", "from", "to"])?;
-    let (scope, from, to) = (params.text("scope")?, params.time("from")?, params.time("to")?);
+    let (scope, from, to) = days(&uri)?;
     // A store that does not answer must not take the finding that says so with it; a question
     // that is wrong is an error as everywhere.
     let rates = blocking(&http, move |service| service.health(scope.as_deref(), from, to)).await;

@@ -13,6 +13,7 @@ use serde_json::json;
 use super::body::Incoming;
 use super::params::Params;
 use super::{Http, blocking};
+use crate::mail::Timestamp;
 use crate::serve::limits;
 use crate::serve::problem::Problem;
 use crate::service::InBand;
@@ -20,7 +21,12 @@ use crate::service::InBand;
 const EXAMPLE: &str = r#"{"outcome":"failed","address":"user@example.com","message_id":"<1@example.com>","reply":"550 5.1.1 no such user"}"#;
 
 /// Takes one result, an array of them, or one a line.
-pub async fn results(State(http): State<Arc<Http>>, body: Body) -> Result<Response, Problem> {
+pub async fn results(
+    State(http): State<Arc<Http>>,
+    uri: Uri,
+    body: Body,
+) -> Result<Response, Problem> {
+    Params::of(&uri, &[])?;
     let body = Incoming::new(body).whole(limits::JSON_OCTETS).await?;
     let wrong = |why: serde_json::Error| {
         Problem::bad_request(format!("the body must be results such as {EXAMPLE}: {why}"))
@@ -53,7 +59,12 @@ struct Mint {
 }
 
 /// Mints return paths for one recipient or many.
-pub async fn mint(State(http): State<Arc<Http>>, body: Body) -> Result<Response, Problem> {
+pub async fn mint(
+    State(http): State<Arc<Http>>,
+    uri: Uri,
+    body: Body,
+) -> Result<Response, Problem> {
+    Params::of(&uri, &[])?;
     let body = Incoming::new(body).whole(limits::JSON_OCTETS).await?;
     let asked: Mint = serde_json::from_slice(&body).map_err(|why| {
         let example = r#"{"recipient":"user@example.com","tag":"news.2026-11","domain":"bounce.example.com"}"#;
@@ -82,10 +93,24 @@ pub async fn mint(State(http): State<Arc<Http>>, body: Body) -> Result<Response,
     })
 }
 
+/// A scope, the first and the last day.
+type Days = (Option<String>, Option<Timestamp>, Option<Timestamp>);
+
+/// Which days of which scope a question about health means.
+pub fn days(uri: &Uri) -> Result<Days, Problem> {
+    let params = Params::of(uri, &["scope", "from", "to"])?;
+    let (from, to) = (params.time("from")?, params.time("to")?);
+    if let (Some(from), Some(to)) = (from, to)
+        && from > to
+    {
+        return Err(Problem::bad_request("`from` is later than `to`; swap the two"));
+    }
+    Ok((params.text("scope")?, from, to))
+}
+
 /// Rates with their denominators.
 pub async fn health(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response, Problem> {
-    let params = Params::of(&uri, &["scope", "from", "to"])?;
-    let (scope, from, to) = (params.text("scope")?, params.time("from")?, params.time("to")?);
+    let (scope, from, to) = days(&uri)?;
     let found = blocking(&http, move |service| service.health(scope.as_deref(), from, to)).await?;
     Ok(super::json(&found))
 }

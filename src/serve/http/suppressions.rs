@@ -76,10 +76,18 @@ pub fn list_query(params: &Params<'_>) -> Result<ListQuery, Problem> {
             Problem::bad_request(format!("`{word}` is no class; known are: {known}"))
         })
     };
+    // `@example.com` is what people write for a domain; an address would match nothing.
+    let domain = |word: String| match word.trim().trim_start_matches('@') {
+        word if word.contains('@') => {
+            let detail = format!("`{word}` is no domain; write what stands behind the @");
+            Err(Problem::bad_request(detail))
+        }
+        word => Ok(word.to_string()),
+    };
     Ok(ListQuery {
         limit: limit(params.number("limit")?, default, most)?,
         cursor: params.text("cursor")?,
-        domain: params.text("domain")?,
+        domain: params.text("domain")?.map(domain).transpose()?,
         class: params.text("class")?.map(class).transpose()?,
         since: params.time("since")?,
         scope: params.text("scope")?,
