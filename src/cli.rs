@@ -226,7 +226,19 @@ fn answer(
         }
         Command::Verp(args) => verp(&args, &loaded, program, console),
         Command::Rules(args::Rules::Check { dir }) => {
-            let dir = dir.as_deref().or(loaded.config.rules_dir.as_deref());
+            let configured = loaded.config.rules_dir.as_deref();
+            // The default folder may be missing, as for `serve`; one that somebody named may not.
+            let there = |dir: &&Path| loaded.origin.writes("rules.dir") || dir.is_dir();
+            let dir = match (dir.as_deref(), configured) {
+                (Some(named), _) => Some(named),
+                (None, Some(default)) if !there(&default) => {
+                    let shown = default.display();
+                    console
+                        .say(&format!("there is no {shown}: only the shipped rules are checked"));
+                    None
+                }
+                (None, configured) => configured,
+            };
             match program.check_rules(dir)? {
                 Ok(what) => writeln!(console.out, "ok: {what}")?,
                 Err(problems) => {

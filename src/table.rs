@@ -197,7 +197,7 @@ impl Reader {
         let told = |column| told(column).filter(|text| !text.is_empty());
         let address = told(Column::Address).ok_or("there is no address")?;
         if !address.contains('@') {
-            return Err("an address has an @".to_string());
+            return Err("no @ in it: write an address such as user@example.com".to_string());
         }
         if told(Column::State).is_some_and(|state| state != "suppressed") {
             return Err("only entries in state suppressed are imported".to_string());
@@ -309,7 +309,7 @@ mod tests {
             (
                 "nonsense\n{\"email\":5}\n{x}\n{b}@x.test\n#c@x.test\n",
                 &[
-                    "an address has an @",
+                    "no @ in it: write an address such as user@example.com",
                     "there is no address",
                     "no JSON object: key must be a string at line 1 column 2",
                     "{b}@x.test * imported",

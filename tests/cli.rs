@@ -83,6 +83,7 @@ fn wrong_use_exits_2_and_says_so_on_standard_error() {
         (&["classify"], "required"),
         (&["suppress", "user@example.com"], "--reason"),
         (&["undo", "--reason", "x"], "required"),
+        (&["undo", "--rule", "x"], "--reason"),
         (&["replay", "--apply"], "--reason"),
         (&["lookup", "--config", "missing.toml", "u@example.com"], "missing.toml: the config"),
     ] {
@@ -163,6 +164,35 @@ fn readyz_is_no_when_nothing_runs() {
 }
 
 #[test]
+fn a_service_that_listens_elsewhere_is_named_as_the_remedy() {
+    let dir = scratch();
+    std::fs::create_dir_all(dir.path().join("data")).expect("scratch is writable");
+    // The lock is a file; a folder in its place is the same trouble for whoever opens it.
+    std::fs::create_dir(dir.path().join("data/lock")).expect("scratch is writable");
+    let output = bounced(dir.path(), &["lookup", "u@e.test"], b"");
+    assert_eq!(output.status.code(), Some(2));
+    let told = text(&output.stderr);
+    assert!(told.contains("if one runs, name its configuration with --config"), "{told}");
+}
+
+#[test]
+fn rules_are_checked_without_a_folder_of_ones_own() {
+    let dir = scratch();
+    let output = bounced(dir.path(), &["rules", "check"], b"");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).starts_with("ok: "));
+    // One that somebody named must be there.
+    for named in [&["rules", "check", "missing"][..], &["--config", "named.toml", "rules", "check"]]
+    {
+        let config = "data_dir = \"data\"\n[rules]\ndir = \"missing\"\n";
+        std::fs::write(dir.path().join("named.toml"), config).expect("scratch is writable");
+        let output = bounced(dir.path(), named, b"");
+        assert_eq!(output.status.code(), Some(2), "{named:?}");
+        assert!(text(&output.stdout).contains("missing: cannot read"), "{named:?}");
+    }
+}
+
+#[test]
 fn moments_and_reasons_are_checked() {
     let dir = scratch();
     // Something listens, so the ledger is not opened; it is never asked.
@@ -177,6 +207,12 @@ fn moments_and_reasons_are_checked() {
         (&["list", "--class", "invalid-recipent"], "did you mean \"invalid-recipient\"?"),
         (&["import", "missing.csv"], "missing.csv cannot be read"),
         (&["undo", "--reason", "x", "--between", "2026-11-22", "2026-11-21"], "swap the two"),
+        (&["undo", "--dry-run", "--between", "2026-11-22", "2026-11-21"], "swap the two"),
+        (&["lookup", ""], "\"\" is no address, write one such as user@example.com"),
+        (&["lookup", "u e@e.test"], "\"u e@e.test\" is no address"),
+        (&["explain", "u"], "\"u\" is no address"),
+        (&["suppress", "u", "--reason", "x"], "\"u\" is no address"),
+        (&["release", "u", "--reason", "x"], "\"u\" is no address"),
     ] {
         let output = bounced(dir.path(), args, b"");
         assert_eq!(output.status.code(), Some(2), "{args:?}");

@@ -345,9 +345,9 @@ pub struct Undo {
     /// Decisions between two moments
     #[arg(long, num_args = 2, value_names = ["FROM", "TO"])]
     pub between: Vec<String>,
-    /// Why, for whoever asks later
-    #[arg(long, value_name = "TEXT")]
-    pub reason: String,
+    /// Why, for whoever asks later; a dry run needs none
+    #[arg(long, value_name = "TEXT", required_unless_present = "dry_run")]
+    pub reason: Option<String>,
     /// Only say what would change
     #[arg(long)]
     pub dry_run: bool,

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 
 use super::Program;
@@ -126,7 +126,17 @@ impl Backend for Local {
 pub fn reach(loaded: &Loaded, program: &dyn Program) -> Result<Box<dyn Backend>> {
     match running(&loaded.config.http.listen)? {
         Some(address) => Ok(Box::new(Remote::new(address))),
-        None => Ok(Box::new(Local(program.open(loaded)?))),
+        None => {
+            let opened = program.open(loaded).with_context(|| {
+                let listens: Vec<String> =
+                    loaded.config.http.listen.iter().map(ToString::to_string).collect();
+                format!(
+                    "no service answers on {}; if one runs, name its configuration with --config",
+                    listens.join(", ")
+                )
+            });
+            Ok(Box::new(Local(opened?)))
+        }
     }
 }
 

@@ -201,7 +201,7 @@ mod tests {
         );
         assert_eq!(
             err,
-            "FILE:2: an address has an @\nFILE:4: the line is longer than 16384 octets\n\
+            "FILE:2: no @ in it: write an address such as user@example.com\nFILE:4: the line is longer than 16384 octets\n\
              FILE:5: there is no domain\n"
         );
         let batches = service.batches.into_inner();

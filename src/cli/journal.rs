@@ -124,8 +124,9 @@ pub(super) fn unknown(
         for sample in samples {
             writeln!(console.out, "           {}", print::visible(sample))?;
         }
-        let by = print::visible(by);
-        writeln!(console.out, "           {first_seen} to {last_seen}, first from {by} in {id}")?;
+        let by = if by.is_empty() { String::new() } else { format!(" from {by}") };
+        let by = print::visible(&by);
+        writeln!(console.out, "           {first_seen} to {last_seen}, first{by} in {id}")?;
     }
     remark(console, unread, beyond);
     Ok(Answer::yes_if(!sorted.is_empty()))
@@ -169,11 +170,21 @@ pub(super) fn undo(args: Undo, backend: &dyn Backend, console: &mut Console<'_>)
     {
         return Err(anyhow!("--between: {after} is later than {before}, swap the two"));
     }
-    let reason = said(&args.reason)?.to_string();
-    let Undo { rule, provider, peer, dry_run, .. } = args;
+    let Undo { rule, provider, peer, reason, dry_run, .. } = args;
+    let reason = match reason {
+        // A dry run writes nothing down.
+        None => "dry run".to_string(),
+        Some(reason) => said(&reason)?.to_string(),
+    };
     let act = Act::Undo { rule, provider, peer, after, before, reason };
-    let told = backend.act(act, dry_run)?;
+    let mut told = backend.act(act, dry_run)?;
+    // A bad day of a provider is thousands of addresses: one a line, which is what `wc` and `grep`
+    // want too.
+    let addresses = told.as_object_mut().and_then(|told| told.remove("addresses"));
     show(&told, false, console)?;
+    for address in addresses.iter().filter_map(serde_json::Value::as_array).flatten() {
+        writeln!(console.out, "  {}", print::visible(&print::plain(address)))?;
+    }
     Ok(Answer::Yes)
 }
 

@@ -61,7 +61,7 @@ fn an_undo_says_what_it_takes_back() {
             provider: None,
             peer: None,
             between: vec!["2026-11-20".into(), "2026-11-21".into()],
-            reason: " outage ".into(),
+            reason: Some(" outage ".into()),
             dry_run: true,
         };
         undo(args, journal, console)

@@ -9,7 +9,7 @@ use super::when::{Direction, moment};
 use super::{Answer, Console, print};
 use crate::classify::Class;
 use crate::config::nearest;
-use crate::mail::Timestamp;
+use crate::mail::{Address, Timestamp};
 use crate::service::{ListQuery, ServiceError};
 
 /// Entries that are asked for at a time.
@@ -22,7 +22,7 @@ pub(super) fn lookup(
 ) -> Result<Answer> {
     let mut all = true;
     for address in &args.addresses {
-        let entry = backend.suppression(address, args.scope.as_deref())?;
+        let entry = backend.suppression(an_address(address)?, args.scope.as_deref())?;
         all &= entry.is_some();
         match (entry, args.json) {
             (Some(entry), true) => writeln!(console.out, "{entry}")?,
@@ -68,7 +68,7 @@ pub(super) fn explain(
     backend: &dyn Backend,
     console: &mut Console<'_>,
 ) -> Result<Answer> {
-    let told = match backend.explain(&args.address) {
+    let told = match backend.explain(an_address(&args.address)?) {
         Err(ServiceError::NotFound(why)) => {
             console.say(&why);
             return Ok(Answer::No);
@@ -93,7 +93,7 @@ pub(super) fn suppress(
         return Err(anyhow!("--until is in the past, write a later moment or leave it out"));
     }
     let reason = said(&args.reason)?;
-    let entry = backend.suppress(&args.address, &args.scope, reason, until)?;
+    let entry = backend.suppress(an_address(&args.address)?, &args.scope, reason, until)?;
     show(&entry, args.json, console)?;
     Ok(Answer::Yes)
 }
@@ -103,7 +103,8 @@ pub(super) fn release(
     backend: &dyn Backend,
     console: &mut Console<'_>,
 ) -> Result<Answer> {
-    match backend.release(&args.address, &args.scope, said(&args.reason)?) {
+    let (address, reason) = (an_address(&args.address)?, said(&args.reason)?);
+    match backend.release(address, &args.scope, reason) {
         Err(ServiceError::NotFound(why)) => {
             console.say(&why);
             Ok(Answer::No)
@@ -112,6 +113,14 @@ pub(super) fn release(
             show(&told?, args.json, console)?;
             Ok(Answer::Yes)
         }
+    }
+}
+
+/// An address; of many the wrong one is named.
+pub(super) fn an_address(text: &str) -> Result<&str> {
+    match Address::parse(text) {
+        Some(_) => Ok(text),
+        None => Err(anyhow!("\"{text}\" is no address, write one such as user@example.com")),
     }
 }
 
@@ -147,7 +156,8 @@ pub(super) fn query(filter: &Filter, now: Timestamp) -> Result<ListQuery> {
     Ok(ListQuery {
         limit: PAGE,
         cursor: None,
-        domain: filter.domain.clone(),
+        // `@example.com` is what people write for a domain.
+        domain: filter.domain.as_deref().map(|d| d.trim().trim_start_matches('@').to_string()),
         class,
         since: at(filter.since.as_deref(), now, Direction::Back)?,
         scope: filter.scope.clone(),
