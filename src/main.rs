@@ -38,6 +38,7 @@ impl Program for House {
         let config = &loaded.config;
         run::pipeline(config)?;
         run::policy(config)?;
+        run::tokens(config)?;
         if let Some(tls) = &config.smtp.tls {
             ReloadableTls::load(&tls.cert, &tls.key)?;
         }

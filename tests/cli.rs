@@ -104,6 +104,25 @@ fn check_config_says_ok() {
 }
 
 #[test]
+fn check_config_reads_what_serve_reads() {
+    let dir = scratch();
+    let config = "data_dir = \"data\"\n[http]\ntokens_file = \"tokens\"\n";
+    std::fs::write(dir.path().join("bounced.toml"), config).expect("scratch is writable");
+    // As config/bounced.toml tells how to write one.
+    let good = format!("write {} mailing-system\n", "0f".repeat(32));
+    for (tokens, said) in [
+        (&*good, "ok\n"),
+        ("", "tokens: there is no token; write a line"),
+        ("read s3cret grafana\n", "tokens: line 1: the second word must be 64 hex digits"),
+    ] {
+        std::fs::write(dir.path().join("tokens"), tokens).expect("scratch is writable");
+        let output = bounced(dir.path(), &["check-config"], b"");
+        assert!(text(&output.stdout).starts_with(said), "{}", text(&output.stdout));
+        assert_eq!(output.status.code(), Some(if said == "ok\n" { 0 } else { 2 }), "{tokens}");
+    }
+}
+
+#[test]
 fn classify_keeps_order_and_says_what_it_could_not_read() {
     let dir = scratch();
     let mail = dir.path().join("mail");

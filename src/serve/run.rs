@@ -84,7 +84,7 @@ pub fn policy(config: &Config) -> Result<Policy> {
 }
 
 /// The tokens of a configuration; None when none are asked for.
-fn tokens(config: &Config) -> Result<Option<Tokens>> {
+pub fn tokens(config: &Config) -> Result<Option<Tokens>> {
     let Some(file) = &config.http.tokens_file else { return Ok(None) };
     let text = std::fs::read_to_string(file)
         .with_context(|| format!("tokens_file {} cannot be read", file.display()))?;

@@ -64,7 +64,7 @@ fn admit(http: &Http, request: &Request, route: &str) -> Result<(), Problem> {
         Some((role, _)) if role >= needed => Ok(()),
         Some((role, name)) => {
             let (role, needed) = (role.as_str(), needed.as_str());
-            let detail = format!("the token of {name} may {role}; this needs a {needed} token");
+            let detail = format!("the token of {name} may {role}; this needs the role {needed}");
             Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
         }
         None => Err(refused(http, request, presented.is_some())),
