@@ -122,6 +122,18 @@ fn check_config_reads_what_serve_reads() {
     }
 }
 
+/// What the first lines of the README send.
+#[test]
+fn the_report_of_the_readme_is_one() {
+    let report = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/dsn.eml");
+    let report = report.to_str().expect("our path is UTF-8");
+    let to = "bounces+user=example.com@bounce.example.com";
+    let output = bounced(scratch().path(), &["classify", "--json", "--to", to, report], b"");
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a JSON line");
+    assert_eq!(said["recipients"][0]["address"], "user@example.com");
+    assert_eq!(said["recipients"][0]["rule"], "user/user-unknown");
+}
+
 #[test]
 fn classify_keeps_order_and_says_what_it_could_not_read() {
     let dir = scratch();
