@@ -13,6 +13,27 @@ use bounced::mail::Timestamp;
 use service::*;
 
 #[test]
+fn a_message_that_is_too_large_does_not_keep_the_others_out() {
+    let mut service = Service::new("");
+    let config = std::fs::read_to_string(service.config()).expect("written before");
+    let config = config.replace("[smtp]\n", "[smtp]\nmax_message = \"1MiB\"\n");
+    std::fs::write(service.config(), config).expect("scratch is writable");
+    service.start();
+    let report = report("user@example.com", "5.1.1", "550 5.1.1 <user@example.com>: User unknown");
+    let folder = service.dir.path().join("mail");
+    std::fs::create_dir(&folder).expect("scratch is writable");
+    // More than a socket buffers: whoever writes all of it meets a closed connection.
+    for (name, filling) in [("1.eml", 50 << 20), ("2.eml", 600 << 10), ("3.eml", 0)] {
+        let message = format!("{report}{}", "x".repeat(filling));
+        std::fs::write(folder.join(name), message).expect("scratch is writable");
+    }
+    let (code, out, err) = service.run(&["ingest", folder.to_str().expect("UTF-8")]);
+    assert_eq!(code, 2);
+    assert!(out.ends_with("2 stored, 1 failed\n"), "{out}");
+    assert!(err.contains("larger than 1048576 octets, smtp.max_message"), "{err}");
+}
+
+#[test]
 fn accepted_means_durable_and_the_answer_is_the_same_everywhere() {
     let mut service = Service::new("");
     service.start();

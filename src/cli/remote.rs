@@ -17,6 +17,8 @@ use crate::service::{ImportEntry, ImportOutcome, ListPage, ListQuery, ServiceErr
 const ANSWER: Duration = Duration::from_secs(900);
 /// Largest answer read: ten thousand events, or one very long history.
 const MAX_ANSWER: u64 = 256 << 20;
+/// Bodies beyond this are sent after the service has said that it wants them.
+const ASK_FIRST: usize = 64 << 10;
 /// The problem code of an address that may be mailed.
 const NOT_SUPPRESSED: &str = "not-suppressed";
 
@@ -73,6 +75,11 @@ impl Remote {
         let url = format!("{}{path}", self.base);
         let mut request = if put { self.agent.put(url) } else { self.agent.post(url) };
         request = request.header("content-type", content_type);
+        // The service refuses what is too large by its length, and we must not be writing then: a
+        // broken pipe is trouble of the service, a refusal is trouble of this message.
+        if body.len() > ASK_FIRST {
+            request = request.header("expect", "100-continue");
+        }
         if let Some(token) = &self.authorization {
             request = request.header("authorization", token);
         }

@@ -32,7 +32,14 @@ pub async fn receive(
     // Waiting for room costs nothing: the octets stay in the client's socket.
     let room = http.messages.acquire().await;
     let room = room.map_err(|_| ServiceError::Busy("the service is stopping".to_string()))?;
-    let data = Incoming::new(body).whole(http.max_message).await?;
+    let most = http.max_message;
+    let data = Incoming::new(body).whole(most).await.map_err(|problem| match problem.code {
+        "too-large" => {
+            let detail = format!("the message is larger than {most} octets, smtp.max_message");
+            Problem { detail, ..problem }
+        }
+        _ => problem,
+    })?;
     if data.is_empty() {
         let detail = "the body is empty; send the message as it is, header first";
         return Err(Problem::new(StatusCode::BAD_REQUEST, "empty", detail));
