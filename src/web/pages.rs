@@ -339,13 +339,21 @@ fn origin(event: &Value) -> Html {
     html
 }
 
-/// A diagnostic with what the rule matched in it.
+/// A diagnostic with what the rule matched in it. Rules fold the case of what they read; folding
+/// ASCII alone keeps every place where it is.
 fn marked(diagnostic: &str, matched: &str) -> Html {
     let mut html = Html::new();
-    match diagnostic.split_once(matched).filter(|_| !matched.is_empty()) {
+    let folded = diagnostic.to_ascii_lowercase();
+    let place = folded.find(&matched.to_ascii_lowercase()).filter(|_| !matched.is_empty());
+    let parts = place.and_then(|place| {
+        let (before, rest) = diagnostic.split_at_checked(place)?;
+        let (words, after) = rest.split_at_checked(matched.len())?;
+        Some((before, words, after))
+    });
+    match parts {
         None => html.text(diagnostic),
-        Some((before, after)) => {
-            html.text(before).raw("<mark>").text(matched).raw("</mark>").text(after)
+        Some((before, words, after)) => {
+            html.text(before).raw("<mark>").text(words).raw("</mark>").text(after)
         }
     };
     html

@@ -3,9 +3,7 @@
 
 use serde_json::Value;
 
-use super::{
-    Notice, Only, events, marked, moment, origin, rows, scope, shell, state, text, until, words,
-};
+use super::{Notice, Only, events, marked, moment, origin, rows, shell, state, text, until, words};
 use crate::serve::percent::encode_component;
 use crate::web::Html;
 
@@ -97,8 +95,11 @@ fn standing(address: &str, entry: &Value, known: &[Value]) -> Html {
     if !class.is_empty() {
         fact(&mut html, "class", class, text(entry, "category"));
     }
-    html.raw("<dt>since</dt><dd>").html(&moment(text(entry, "since")));
-    html.raw("</dd><dt>until</dt><dd>").html(&until(entry)).raw("</dd>");
+    html.raw("<dt>since</dt><dd>").html(&moment(text(entry, "since"))).raw("</dd>");
+    let until = until(entry);
+    if until != Html::new() {
+        html.raw("<dt>until</dt><dd>").html(&until).raw("</dd>");
+    }
     let seq = entry.get("seq").and_then(Value::as_u64);
     let by = known.iter().find(|event| event.get("seq").and_then(Value::as_u64) == seq);
     let by = by.filter(|_| seq.is_some());
@@ -138,10 +139,11 @@ fn said(address: &str, event: &Value) -> Html {
     let mut html = Html::new();
     match (event.get("act").filter(|act| act.is_object()), verdict(address, event)) {
         (Some(act), _) => html.raw("“").text(text(act, "reason")).raw("”"),
-        (None, Some(one)) => {
+        (None, Some(one)) if !text(one, "diagnostic").is_empty() => {
             html.raw("“").html(&marked(text(one, "diagnostic"), text(one, "matched"))).raw("”")
         }
-        (None, None) => html.text(text(event, "kind")),
+        // A complaint, say: it has no words of its own.
+        (None, _) => html.raw("a message of the kind ").text(text(event, "kind")),
     };
     html.raw("<div class=\"soft\">event ").number(super::count(event, "seq")).raw(", ");
     html.html(&moment(text(event, "received_at"))).raw("</div>").html(&origin(event));
@@ -174,7 +176,11 @@ fn release_form(address: &str, of: &str) -> Html {
     form.raw("<input type=\"hidden\" name=\"address\" value=\"").text(address);
     form.raw("\"><input type=\"hidden\" name=\"scope\" value=\"").text(of);
     form.raw("\"><label class=\"wide\">Why release it? <input name=\"reason\" required ");
-    form.raw("maxlength=\"500\"></label><button>Release in ").text(scope(of));
-    form.raw(if of == "*" { " scopes" } else { "" }).raw("</button></form>");
+    form.raw("maxlength=\"500\"></label><button>Release in ");
+    match of {
+        "*" => form.raw("all scopes"),
+        of => form.raw("the scope ").text(of),
+    };
+    form.raw("</button></form>");
     form
 }

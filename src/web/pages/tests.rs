@@ -147,7 +147,7 @@ fn explained() -> Value {
                 "reporting_mta": "mx.x.test", "original": {"subject": "Our news"},
                 "recipients": [
                     {"address": "b@x.test", "diagnostic": "550 another one"},
-                    {"address": "a@x.test", "diagnostic": "550 5.1.1 no such user",
+                    {"address": "a@x.test", "diagnostic": "550 5.1.1 No such user",
                         "matched": "no such user", "reason": "user-unknown",
                         "rule": "generic-no-user", "rule_at": "80-generic.toml:7"}],
                 "decisions": [
@@ -169,7 +169,7 @@ fn the_address_page_explains() {
         "<b>user-unknown</b>: the mailbox does not exist",
         "datetime=\"2026-11-22T10:00:00.123Z\">2026-11-22 10:00:00</time>",
         "<dt>until</dt><dd>no end",
-        "“550 5.1.1 <mark>no such user</mark>”",
+        "“550 5.1.1 <mark>No such user</mark>”",
         "event 7, ",
         "reported by: mx.x.test",
         "about the mail: Our news",
@@ -180,7 +180,7 @@ fn the_address_page_explains() {
         "clear → suppressed, now",
         "not counted: the same mail",
         "name=\"scope\" value=\"news\"",
-        "Release in news",
+        "Release in the scope news",
         "<summary>would change</summary>",
         "href=\"/v1/addresses/a@x.test\"",
     ] {
@@ -199,10 +199,25 @@ fn a_scope_that_stops_is_seen_though_the_address_is_clear() {
             {"scope": "news", "state": "suppressed", "reason": "by-hand"},
             {"scope": "bills", "state": "clear"}]}});
     let page = address("a@x.test", &explained, None).into_string();
-    for piece in ["Mail may be sent, but not in every scope.", "Release in news"] {
+    for piece in ["Mail may be sent, but not in every scope.", "Release in the scope news"] {
         assert!(page.contains(piece), "{piece} is not in\n{page}");
     }
-    assert!(!page.contains("Release in bills") && !page.contains("nothing stands against"));
+    assert!(
+        !page.contains("Release in the scope bills") && !page.contains("nothing stands against")
+    );
+}
+
+#[test]
+fn what_is_not_there_leaves_no_empty_words() {
+    let explained = json!({"address": "a@x.test", "state": "watched",
+        "entries": [{"scope": "*", "state": "watched", "reason": "complaint", "seq": 1,
+            "since": "2026-11-22T10:00:00Z"}],
+        "events": [{"seq": 1, "kind": "complaint", "recipients": [{"address": "a@x.test"}]}]});
+    let page = address("a@x.test", &explained, None).into_string();
+    assert!(page.contains("a message of the kind complaint"), "{page}");
+    for empty in ["“”", "<dt>until</dt>", "<dd></dd>", "<b></b>"] {
+        assert!(!page.contains(empty), "{empty} is in\n{page}");
+    }
 }
 
 #[test]
