@@ -200,6 +200,8 @@ fn message(mut event: Event, kind: Kind, address: String, reason: Option<Reason>
         advice: reason.map(Reason::advice),
         rule: reason.map(|r| format!("test/{r}")),
         rule_at: None,
+        human: false,
+        remarks: None,
         matched: Some("no such user".to_string()),
         address: Some(address),
     };

@@ -77,6 +77,12 @@ pub struct RecipientVerdict {
     pub reply_code: Option<ReplyCode>,
     /// The words, bounded, control characters gone.
     pub diagnostic: Option<String>,
+    /// They are those of the human part: the report had no diagnostic.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub human: bool,
+    /// Words of the human part that were read, too, because the diagnostic said too little.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remarks: Option<String>,
     /// Who refused.
     pub remote_mta: Option<String>,
     /// Provider of the closed table.

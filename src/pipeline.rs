@@ -226,8 +226,11 @@ fn verdict(kind: Kind, recipient: Recipient, verdict: Verdict) -> RecipientVerdi
         _ => reason.map(Reason::advice),
     };
     let judged = failed || delayed;
-    let words =
-        if recipient.diagnostic.is_empty() { recipient.remarks } else { recipient.diagnostic };
+    let human = recipient.diagnostic.is_empty() && !recipient.remarks.is_empty();
+    let (words, beside) = match human {
+        true => (recipient.remarks, String::new()),
+        false => (recipient.diagnostic, recipient.remarks),
+    };
     RecipientVerdict {
         address: recipient.address.map(|a| a.to_string()),
         original_recipient: recipient.original_recipient,
@@ -237,6 +240,8 @@ fn verdict(kind: Kind, recipient: Recipient, verdict: Verdict) -> RecipientVerdi
         status_source: verdict.status_source,
         reply_code: verdict.reply_code,
         diagnostic: Some(words).filter(|w| !w.is_empty()),
+        human,
+        remarks: Some(beside).filter(|w| verdict.remarks_read && !w.is_empty()),
         remote_mta: recipient.remote_mta,
         provider: verdict.provider.map(str::to_string),
         reason,
@@ -341,6 +346,11 @@ fn verdict_again(
     old: &RecipientVerdict,
     rules: &RuleSet,
 ) -> Option<RecipientVerdict> {
+    let words = old.diagnostic.clone().unwrap_or_default();
+    let (diagnostic, remarks) = match old.human {
+        true => (String::new(), words),
+        false => (words, old.remarks.clone().unwrap_or_default()),
+    };
     let recipient = Recipient {
         address: old.address.as_deref().and_then(Address::parse),
         original_recipient: old.original_recipient.clone(),
@@ -350,8 +360,8 @@ fn verdict_again(
         status: old.status.filter(|_| old.status_source == Some(report::StatusSource::Field)),
         status_source: old.status_source,
         reply_code: old.reply_code,
-        diagnostic: old.diagnostic.clone().unwrap_or_default(),
-        remarks: String::new(),
+        diagnostic,
+        remarks,
         remote_mta: old.remote_mta.clone(),
     };
     report.recipients.push(recipient.clone());

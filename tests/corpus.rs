@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bounced::classify::RuleSet;
-use bounced::event::Analysis;
+use bounced::event::{Analysis, Event, EventType};
 use bounced::mail::Timestamp;
-use bounced::pipeline::Pipeline;
+use bounced::pipeline::{Pipeline, judge_again};
 use bounced::verp::Verp;
 
 fn pipeline() -> Pipeline {
@@ -203,6 +203,29 @@ fn the_same_bytes_give_the_same_verdict_in_any_order() {
     });
     assert_eq!(done, 100 * (wanted.len() / 5));
     assert!(wanted.len() >= 400, "only {} samples", wanted.len());
+}
+
+/// `bounced replay` with the rules in force must change nothing: a record is complete enough to be
+/// judged again without its message (POLICY section 1).
+#[test]
+fn a_record_is_judged_again_like_its_message() {
+    let pipeline = pipeline();
+    let mut judged = 0;
+    for file in samples() {
+        let data = fs::read(&file).expect("readable");
+        let analysis = pipeline.analyse(&data, &[], Timestamp::from_millis(0)).analysis;
+        let mut event = Event::new(EventType::Message, "e1".into(), Timestamp::from_millis(0));
+        event.analysis = Some(analysis);
+        let line = serde_json::to_string(&event).expect("plain data");
+        let read: Event = serde_json::from_str(&line).expect("our own line");
+        assert_eq!(read, event, "{}", file.display());
+        if let Some(again) = judge_again(&read, &pipeline.rules) {
+            let first = event.analysis.map(|analysis| analysis.recipients);
+            assert_eq!(Some(again), first, "{}", file.display());
+            judged += 1;
+        }
+    }
+    assert!(judged > 200, "{judged}");
 }
 
 #[test]

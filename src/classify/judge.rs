@@ -163,6 +163,7 @@ impl RuleSet {
             rule: String::new(),
             rule_at: String::new(),
             matched: String::new(),
+            remarks_read: !remarks.is_empty(),
         };
         if refusal.action.is_some_and(is_success) {
             return verdict;
@@ -182,6 +183,7 @@ impl RuleSet {
         let mut best_text: &str = words;
         let vague = best.and_then(|i| self.rules.get(i)).is_none_or(|rule| rule.vague);
         if vague && !refusal.remarks.is_empty() {
+            verdict.remarks_read = true;
             if remarks.is_empty() {
                 fold_repaired(refusal.remarks, remarks);
             }

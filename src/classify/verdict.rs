@@ -332,6 +332,8 @@ pub struct Verdict {
     pub rule_at: String,
     /// The piece of text that the rule matched.
     pub matched: String,
+    /// The human part was read, too: what the server said is not all that decided.
+    pub remarks_read: bool,
 }
 
 #[cfg(test)]

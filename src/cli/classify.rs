@@ -192,6 +192,8 @@ mod tests {
             advice: None,
             rule: Some("iana/5.1.1".into()),
             rule_at: Some("90-iana.toml:7".into()),
+            human: false,
+            remarks: None,
             matched: Some("5.1.1".into()),
         };
         Analysis {

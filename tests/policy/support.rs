@@ -154,6 +154,8 @@ pub fn verdict(address: &str, reason: Reason) -> RecipientVerdict {
         advice: Some(reason.advice()),
         rule: Some(format!("test/{reason}")),
         rule_at: None,
+        human: false,
+        remarks: None,
         matched: None,
     }
 }
