@@ -479,12 +479,51 @@ fn same(a: &Judged, b: &Judged) -> bool {
 }
 
 /// Shrinks a row: first what was taken back or does not count, then what changed nothing in any
-/// scope, then the oldest proof of life and strikes. What decides a state goes last of all.
+/// scope, then the oldest proof of life and strikes. What decides a state goes last of all, and
+/// nothing goes without which the address would stand otherwise: a failure may count for nothing
+/// only because an older one of the same mail did.
 fn compact(row: &mut AddressRow, scopes: &[String], facts: &Facts, now: Timestamp) {
-    let mut useful = vec![false; row.items.len()];
-    let mut deciding = vec![false; row.items.len()];
-    for scope in std::iter::once("*").chain(scopes.iter().map(String::as_str)) {
-        let track = walk_with(&row.items, scope, facts, now, &mut |place, note| {
+    let scopes: Vec<&str> = std::iter::once("*").chain(scopes.iter().map(String::as_str)).collect();
+    let stands = |items: &[Item]| -> Vec<Judged> {
+        scopes.iter().map(|scope| judge(&walk(items, scope, facts, now), now)).collect()
+    };
+    let wanted = stands(&row.items);
+    let expendable = expendable(&row.items, &scopes, facts, now);
+    let surplus = row.items.len().saturating_sub(KEPT_ITEMS).min(expendable.len());
+    let (most, more) = expendable.split_at(surplus);
+    let without = |gone: &[usize]| -> Vec<Item> {
+        let kept = row.items.iter().enumerate().filter(|(place, _)| !gone.contains(place));
+        kept.map(|(_, item)| item.clone()).collect()
+    };
+    let harmless = |gone: &[usize]| {
+        stands(&without(gone)).iter().zip(&wanted).all(|(new, old)| same(new, old))
+    };
+    let mut gone: Vec<usize> = most.to_vec();
+    if !harmless(&gone) {
+        gone.clear();
+        for place in &expendable {
+            gone.push(*place);
+            if gone.len() > surplus || !harmless(&gone) {
+                gone.pop();
+            }
+        }
+        // The bound holds whatever it costs.
+        let over = row.items.len().saturating_sub(MAX_ITEMS);
+        let rest = most.iter().chain(more).filter(|place| !gone.contains(place)).copied();
+        let rest: Vec<usize> = rest.take(over.saturating_sub(gone.len())).collect();
+        gone.extend(rest);
+    }
+    row.items = without(&gone);
+    row.dropped += gone.len() as u64;
+}
+
+/// Places of the items that do not decide a state in any scope: what is useless first, then the
+/// oldest.
+fn expendable(items: &[Item], scopes: &[&str], facts: &Facts, now: Timestamp) -> Vec<usize> {
+    let mut useful = vec![false; items.len()];
+    let mut deciding = vec![false; items.len()];
+    for scope in scopes {
+        let track = walk_with(items, scope, facts, now, &mut |place, note| {
             if note == Note::Counted
                 && let Some(useful) = useful.get_mut(place)
             {
@@ -501,19 +540,8 @@ fn compact(row: &mut AddressRow, scopes: &[String], facts: &Facts, now: Timestam
             }
         }
     }
-    let mut surplus = row.items.len().saturating_sub(KEPT_ITEMS);
-    let mut keep = vec![true; row.items.len()];
-    for pass in 0..2 {
-        for (i, keep) in keep.iter_mut().enumerate() {
-            let useful = useful.get(i).copied().unwrap_or(false);
-            let deciding = deciding.get(i).copied().unwrap_or(false);
-            if surplus > 0 && *keep && !deciding && (pass == 1 || !useful) {
-                *keep = false;
-                surplus -= 1;
-                row.dropped += 1;
-            }
-        }
-    }
-    let mut keep = keep.into_iter();
-    row.items.retain(|_| keep.next().unwrap_or(true));
+    let of = |flags: &[bool], place: usize| flags.get(place).copied().unwrap_or(false);
+    let mut places: Vec<usize> = (0..items.len()).filter(|place| !of(&deciding, *place)).collect();
+    places.sort_by_key(|place| of(&useful, *place));
+    places
 }
