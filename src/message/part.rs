@@ -133,8 +133,55 @@ impl<'x> Part<'x> {
             (Cow::Borrowed(octets), None) => headers::decode_8bit(octets),
             (Cow::Owned(octets), None) => Cow::Owned(headers::decode_8bit(&octets).into_owned()),
         };
-        if self.is("text/html") { Cow::Owned(html_to_text(&text)) } else { text }
+        if self.is("text/html") { Cow::Owned(html_to_text(&with_breaks(&text))) } else { text }
     }
+}
+
+/// HTML with a `<br>` or a blank before the tags at which browsers begin a new line or cell.
+/// mail-parser knows `<br>` and `</p>` only and would join `user@example.com</td><td>because`.
+fn with_breaks(html: &str) -> Cow<'_, str> {
+    const LINES: [&[u8]; 15] = [
+        b"p",
+        b"div",
+        b"tr",
+        b"li",
+        b"ul",
+        b"ol",
+        b"h1",
+        b"h2",
+        b"h3",
+        b"h4",
+        b"table",
+        b"hr",
+        b"center",
+        b"blockquote",
+        b"pre",
+    ];
+    let octets = html.as_bytes();
+    let mut out = String::new();
+    let mut kept = 0;
+    for at in memchr::memchr_iter(b'<', octets) {
+        let tag = octets.get(at + 1..).unwrap_or_default();
+        let tag = tag.strip_prefix(b"/").unwrap_or(tag);
+        let length = tag.iter().take(11).take_while(|b| b.is_ascii_alphanumeric()).count();
+        let name = tag.get(..length).unwrap_or_default();
+        let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+        let added = if LINES.iter().any(|known| is(known)) {
+            "<br>"
+        } else if is(b"td") || is(b"th") {
+            " "
+        } else {
+            continue;
+        };
+        out.push_str(html.get(kept..at).unwrap_or_default());
+        out.push_str(added);
+        kept = at;
+    }
+    if out.is_empty() {
+        return Cow::Borrowed(html);
+    }
+    out.push_str(html.get(kept..).unwrap_or_default());
+    Cow::Owned(out)
 }
 
 fn is_utf8_or_ascii(charset: &str) -> bool {

@@ -91,3 +91,18 @@ fn bombs_stay_within_the_budget() {
     assert!(message.headers().fields().len() <= limits::HEADERS);
     assert!(message.defects.contains(&"header block over budget"));
 }
+
+#[test]
+fn html_breaks_where_browsers_do() {
+    for (html, expected) in [
+        ("<td>kim@example.net</td><td>because</td>", "kim@example.net because"),
+        ("<div>one</div><div>two</div>", "one\n\ntwo"),
+        ("<ul><LI>one<LI>two</ul>", "one\ntwo"),
+        ("kim<b>@example.net</b>", "kim@example.net"),
+    ] {
+        let data = format!("Content-Type: text/html\r\n\r\n{html}");
+        let message = Message::parse(data.as_bytes());
+        let text = message.text(&message.parts()[0]).replace("\n\n\n", "\n\n");
+        assert_eq!(text.trim(), expected, "{html}");
+    }
+}
