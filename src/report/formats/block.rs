@@ -28,7 +28,7 @@ pub fn read(
     skip: &[String],
     action: Action,
 ) -> Vec<Recipient> {
-    let mut found: Vec<(Address, String)> = Vec::new();
+    let mut found: Vec<Found> = Vec::new();
     let mut before = String::new();
     for line in lines(block) {
         let trimmed = line.trim();
@@ -43,42 +43,67 @@ pub fn read(
             }
         }
         match recipient(trimmed, how) {
-            Some((address, rest)) => match found.iter().position(|(a, _)| *a == address) {
-                Some(n) => append(&mut found[n].1, rest),
-                None if found.len() < MAX_RECIPIENTS => found.push((address, rest.to_string())),
-                None => break,
-            },
+            Some(Named { address, head, rest }) => {
+                match found.iter().position(|f| f.address == address) {
+                    Some(n) => append(&mut found[n].words, rest),
+                    None if found.len() < MAX_RECIPIENTS => found.push(Found {
+                        address,
+                        head: head.to_string(),
+                        words: rest.to_string(),
+                    }),
+                    None => break,
+                }
+            }
             None => match found.last_mut() {
-                Some((_, words)) => append(words, trimmed),
+                Some(last) => append(&mut last.words, trimmed),
                 None => append(&mut before, trimmed),
             },
         }
     }
-    let last_words = found.last().map(|(_, words)| words.clone()).unwrap_or_default();
+    let last_words = found.last().map(|last| last.words.clone()).unwrap_or_default();
     found
         .into_iter()
-        .map(|(address, words)| {
+        .map(|Found { address, head, words }| {
             let own =
                 if words.trim_matches([':', '.', ' ']).is_empty() { &last_words } else { &words };
             let diagnostic = if own.trim().is_empty() { &before } else { own };
+            // Without words above, the caller has better ones: the whole notice.
+            let above = if before.is_empty() { before.clone() } else { format!("{head} {before}") };
             Recipient {
                 final_recipient: Some(address.to_string()),
                 address: Some(address),
                 action: Some(action),
                 remote_mta: host(diagnostic),
                 diagnostic: bounded_words(diagnostic),
-                remarks: bounded_words(&before),
+                remarks: bounded_words(&above),
                 ..Recipient::default()
             }
         })
         .collect()
 }
 
-/// The address that a line names as a recipient and the rest of the line.
-fn recipient<'l>(line: &'l str, how: &RecipientLine<'_>) -> Option<(Address, &'l str)> {
+/// A recipient of the block so far.
+struct Found {
+    address: Address,
+    /// What announced it, which may be the reason: `User mailbox exceeds allowed size:`.
+    head: String,
+    words: String,
+}
+
+/// What a line names: an address, the words before it and those behind.
+struct Named<'l> {
+    address: Address,
+    head: &'l str,
+    rest: &'l str,
+}
+
+/// The address that a line names as a recipient, and the rest of the line.
+fn recipient<'l>(line: &'l str, how: &RecipientLine<'_>) -> Option<Named<'l>> {
+    let begins = || first(line).map(|(address, rest)| Named { address, head: "", rest });
     match how {
-        RecipientLine::First => first(line),
-        RecipientLine::Behind(words) => behind(line, words),
+        RecipientLine::First => begins(),
+        RecipientLine::Behind(words) => behind(line, words)
+            .or_else(|| words.iter().any(String::is_empty).then(begins).flatten()),
         RecipientLine::Nobody => None,
     }
 }
@@ -90,15 +115,15 @@ const DECORATION: &str = "<\"'*->  \t•·([|「『【“‘«‹《（＜・●
 const GAP: usize = 12;
 
 /// The first address of a line that one of the words announces.
-fn behind<'l>(line: &'l str, words: &[String]) -> Option<(Address, &'l str)> {
+fn behind<'l>(line: &'l str, words: &[String]) -> Option<Named<'l>> {
     for (address, offset) in addresses::all_in(line).take(50) {
-        let head = line.get(..offset)?;
+        let all = line.get(..offset)?;
         // Words are short: only what stands right before the address is looked at.
-        let mut cut = head.len().saturating_sub(120);
-        while !head.is_char_boundary(cut) {
+        let mut cut = all.len().saturating_sub(120);
+        while !all.is_char_boundary(cut) {
             cut += 1;
         }
-        let head = head.get(cut..)?.to_ascii_lowercase();
+        let head = all.get(cut..)?.to_ascii_lowercase();
         let announced = words.iter().any(|word| match word.as_str() {
             "" => false,
             "*" => true,
@@ -106,10 +131,10 @@ fn behind<'l>(line: &'l str, words: &[String]) -> Option<(Address, &'l str)> {
         });
         if announced {
             let rest = rest_behind(line, offset, &address);
-            return Some((address, rest));
+            return Some(Named { address, head: all, rest });
         }
     }
-    if words.iter().any(String::is_empty) { first(line) } else { None }
+    None
 }
 
 /// `<a@b>: why`, `"a@b":`, `* a@b`, `-- a@b`, `a@b<mailto:a@b>`, `a@b on Mon ...`.

@@ -11,6 +11,7 @@
 //! ```
 //! All words are lower case and compared without case. `after = true`: the block begins behind
 //! the start line. `delay`: words that make it a delay. `skip`: lines that say nothing.
+//! `otherwise`: words before the address where `recipient` finds nobody, skipped lines included.
 //! `gate.also`: words of which one must stand in the text besides. The recipient word `"*"` takes
 //! any address of a line; `once`: one recipient only, what follows is the reason. `unsure`: the
 //! words are those of a language, not of a program, so somebody must be named. `nameless`: the
@@ -55,6 +56,8 @@ struct Row {
     until: Vec<String>,
     #[serde(default)]
     recipient: Vec<String>,
+    #[serde(default)]
+    otherwise: Vec<String>,
     #[serde(default)]
     skip: Vec<String>,
     #[serde(default)]
@@ -117,6 +120,9 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
 /// Octets of a notice in which its marks are looked for.
 const SEEN_OCTETS: usize = 16 * 1024;
 
+/// Octets before an announcement that make it part of a longer line.
+const LONG_LINE: usize = 80;
+
 pub(super) fn names() -> Vec<&'static str> {
     TABLE.file.format.iter().map(|row| row.name.as_str()).collect()
 }
@@ -135,7 +141,16 @@ pub(super) fn says_delayed(lower: &str) -> bool {
 pub(super) fn original_announced(lower: &str) -> Option<usize> {
     let mut first: Option<usize> = None;
     TABLE.ends.find(lower.as_bytes(), |_, at| first = Some(first.map_or(at, |f| f.min(at))));
-    Some(lower.get(..first?)?.rfind('\n').map_or(0, |n| n + 1))
+    Some(line_cut(lower, first?))
+}
+
+/// Where the line begins in which words stand that end a block; the words themselves where others
+/// stand before them on the line, for HTML may make one line of a whole notice.
+fn line_cut(text: &str, at: usize) -> usize {
+    let head = text.get(..at).unwrap_or_default();
+    let start = head.rfind('\n').map_or(0, |n| n + 1);
+    let alone = head.get(start..).is_none_or(|words| words.len() < LONG_LINE);
+    if alone { start } else { at }
 }
 
 pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
@@ -190,6 +205,10 @@ impl Row {
         let (kind, action) =
             if delayed { (Kind::Delay, Action::Delayed) } else { (Kind::Failure, Action::Failed) };
         let mut recipients = block::read(block, &how, &self.skip, action);
+        if recipients.is_empty() && !self.otherwise.is_empty() {
+            let how = RecipientLine::Behind(&self.otherwise);
+            recipients = block::read(block, &how, &[], action);
+        }
         super::drop_own(&mut recipients, notice, false);
         if self.once {
             recipients.truncate(1);
@@ -216,9 +235,8 @@ impl Row {
             };
         }
         let rest = lower.get(from..).unwrap_or_default();
-        let to = self.until.iter().filter_map(|w| find(rest, w)).min().map_or(lower.len(), |n| {
-            from + rest.get(..n).and_then(|l| l.rfind('\n')).map_or(0, |n| n + 1)
-        });
+        let end = self.until.iter().filter_map(|w| find(rest, w)).min();
+        let to = end.map_or(lower.len(), |n| from + line_cut(rest, n));
         notice.text.get(from..to.max(from)).unwrap_or_default()
     }
 }
@@ -251,6 +269,7 @@ mod tests {
                 &row.start,
                 &row.until,
                 &row.recipient,
+                &row.otherwise,
                 &row.skip,
                 &row.delay,
                 &gate.from,
