@@ -37,7 +37,7 @@ pub fn recognise(message: &Message<'_>) -> Report {
     let from = message.headers().lower("from");
     let subject = message.headers().lower("subject");
     let notice = Notice { message, text, lower, from: &from, subject: &subject, signs: &signs };
-    if let Some(report) = forwarded(message, &human, &signs) {
+    if let Some(report) = forwarded(message, &human, &signs).or_else(|| enclosed(message)) {
         return report;
     }
     if let Some(mut report) = formats::recognise(&notice) {
@@ -56,7 +56,7 @@ fn forwarded(message: &Message<'_>, human: &str, signs: &[&'static str]) -> Opti
     if !is_forward(&subject) {
         return None;
     }
-    let pasted = original::start_in_text(human)?;
+    let pasted = original::pasted_in_text(human)?;
     let tail: String = human
         .get(pasted..)?
         .lines()
@@ -75,8 +75,42 @@ fn forwarded(message: &Message<'_>, human: &str, signs: &[&'static str]) -> Opti
     Some(report)
 }
 
+/// A notice in words that a person forwarded as an attachment: its sender must be a mail system.
+fn enclosed(message: &Message<'_>) -> Option<Report> {
+    if !is_forward(&message.headers().lower("subject")) {
+        return None;
+    }
+    let part = message.own_parts().find(|p| p.is_open_message())?;
+    let inner = Message::parse(part.body);
+    let human = inner.human_text();
+    let all_lower = human.to_ascii_lowercase();
+    let text = own_words(&human, &all_lower);
+    let notice = Notice {
+        message: &inner,
+        text,
+        lower: all_lower.get(..text.len()).unwrap_or_default(),
+        from: &inner.headers().lower("from"),
+        subject: &inner.headers().lower("subject"),
+        signs: &answers::bounce_signs(&inner, &human),
+    };
+    let mut report = formats::recognise_forwarded(&notice)?;
+    report.evidence.push("inside a forwarded message".into());
+    report.original = original::find(&inner, &human);
+    complete(&mut report, &notice);
+    Some(report)
+}
+
+/// `Fwd: ...`, also behind the tags of gateways and lists: `[EXTERNAL] Fwd: ...`.
 fn is_forward(subject: &str) -> bool {
-    ["fwd:", "fw:", "wg:", "tr:", "rv:", "i:", "转发"].iter().any(|p| subject.starts_with(p))
+    const PREFIXES: [&str; 13] = [
+        "fwd:", "fw:", "wg:", "tr:", "rv:", "i:", "vb:", "pd:", "enc:", "doorst:", "转发", "轉寄",
+        "転送:",
+    ];
+    let mut rest = subject.trim_start();
+    while let Some((_, behind)) = rest.strip_prefix('[').and_then(|tag| tag.split_once(']')) {
+        rest = behind.trim_start();
+    }
+    PREFIXES.iter().any(|p| rest.starts_with(p))
 }
 
 /// A text up to where the returned message begins: the line that announces it, or its fields.

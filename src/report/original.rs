@@ -70,10 +70,19 @@ pub fn from_headers(headers: &Headers<'_>) -> Original {
 /// Where a pasted mail header begins in a text: the first line of a run that has three telling
 /// fields within eight field lines. Linear: each line is looked at once.
 pub fn start_in_text(text: &str) -> Option<usize> {
+    header_in(text, false)
+}
+
+/// Where the header of a message begins that a person pasted to forward it: as
+/// [`start_in_text`], but it may be the first thing in the text.
+pub fn pasted_in_text(text: &str) -> Option<usize> {
+    header_in(text, true)
+}
+
+fn header_in(text: &str, mut said_something: bool) -> Option<usize> {
     let mut run: Option<usize> = None;
     let (mut telling, mut fields) = (0, 0);
     let mut at = 0;
-    let mut said_something = false;
     for line in lines(text) {
         let trimmed = line.trim_ascii_end();
         let quoted = trimmed.starts_with(['>', '|']);
