@@ -51,7 +51,7 @@ pub fn recognise(message: &Message<'_>) -> Report {
 }
 
 /// A notice in words that a person forwarded in the text: its sender stands in the pasted header.
-fn forwarded(message: &Message<'_>, human: &str, signs: &[&'static str]) -> Option<Report> {
+fn forwarded(message: &Message<'_>, human: &str, signs: &answers::Signs) -> Option<Report> {
     let subject = message.headers().lower("subject");
     if !is_forward(&subject) {
         return None;

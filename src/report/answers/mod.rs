@@ -30,6 +30,8 @@ mod request;
 use crate::mail::{Address, Timestamp};
 use crate::message::Message;
 use crate::report::{Kind, Original, Recipient, Report};
+pub use reading::Signs;
+
 use reading::Reading;
 
 /// What a judge found.
@@ -51,7 +53,7 @@ impl Answer {
 /// Recognises an answer. Otherwise (the message is a bounce, or anything else) gives what says
 /// that it is a notice of a failed or delayed delivery, in words; empty when nothing does. The
 /// recogniser of last resort must not take other mail for a bounce.
-pub fn read(message: &Message<'_>, human_text: &str) -> Result<Report, Vec<&'static str>> {
+pub fn read(message: &Message<'_>, human_text: &str) -> Result<Report, Signs> {
     let reading = Reading::new(message, human_text);
     let signs = reading.signs();
     let answer = challenge::judge(&reading, &signs)
@@ -62,7 +64,7 @@ pub fn read(message: &Message<'_>, human_text: &str) -> Result<Report, Vec<&'sta
         .or_else(|| request::address_change(&reading, &signs));
     match answer {
         Some(answer) => Ok(report(message, &reading, answer)),
-        None => Err(signs.labels),
+        None => Err(signs),
     }
 }
 
@@ -72,8 +74,8 @@ pub fn recognise(message: &Message<'_>, human_text: &str) -> Option<Report> {
 }
 
 /// What says that a message is a notice of delivery; see [`read`].
-pub fn bounce_signs(message: &Message<'_>, human_text: &str) -> Vec<&'static str> {
-    Reading::new(message, human_text).signs().labels
+pub fn bounce_signs(message: &Message<'_>, human_text: &str) -> Signs {
+    Reading::new(message, human_text).signs()
 }
 
 fn report(message: &Message<'_>, reading: &Reading, answer: Answer) -> Report {

@@ -233,7 +233,7 @@ impl Reading {
 
 /// Signs of a notice of failure or delay.
 #[derive(Debug, Default)]
-pub(super) struct Signs {
+pub struct Signs {
     /// The sender is a mail system.
     pub from: bool,
     /// The subject says so.
@@ -247,6 +247,11 @@ pub(super) struct Signs {
 }
 
 impl Signs {
+    /// The message says what it is where programs say it, not only in its text.
+    pub fn names_itself(&self) -> bool {
+        self.subject || self.header
+    }
+
     /// Any of them.
     pub fn any(&self) -> bool {
         self.from || self.subject || self.text || self.header

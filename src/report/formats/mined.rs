@@ -6,18 +6,18 @@
 
 use super::Notice;
 use super::block::{self, RecipientLine};
+use super::ordinary;
+use super::rows;
 use crate::mail::{EnhancedStatus, ReplyCode};
-use crate::report::types::{Action, Kind, Recipient, Report};
+use crate::report::types::{Action, Recipient, Report};
 use crate::report::{addresses, bounded_words};
 
 /// Reads what can be read.
 pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
-    if notice.signs.is_empty() {
+    if !notice.signs.any() {
         return None;
     }
-    let delayed = super::says_delayed(notice.lower);
-    let (kind, action) =
-        if delayed { (Kind::Delay, Action::Delayed) } else { (Kind::Failure, Action::Failed) };
+    let (kind, action) = rows::outcome(notice.lower);
     let mut recipients = failed_header(notice, action);
     if recipients.is_empty() {
         let words = [
@@ -87,18 +87,33 @@ pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
     }
     let mut report = Report::new(kind, "mined-text");
     report.evidence.push("no known format; address and words mined from the text".into());
-    report.evidence.extend(notice.signs.iter().map(|s| (*s).to_string()));
+    report.evidence.extend(notice.signs.labels.iter().map(|s| (*s).to_string()));
     if recipients.is_empty() {
         // Nobody named: still a failure when words or codes say that something failed.
-        let tells = EnhancedStatus::find(notice.text).is_some_and(|s| s.class != 2)
-            || notice.signs.len() >= 2;
-        if !tells {
+        // Lures say so, too ("your mailbox is full"), with a link and without a code.
+        let lure = ["http://", "https://"].iter().any(|link| notice.lower.contains(link));
+        let said = notice.signs.labels.len() >= 2 || ordinary::has_no_address(notice.from);
+        if !is_coded(notice) && (lure || !said) {
             return None;
         }
         return Some(report);
     }
     report.recipients = recipients;
     Some(report)
+}
+
+/// What a postmaster writes to people tells of failed mail, too, and a summary of a quarantine
+/// names strangers: a notice has a subject, a field or a sender that says so, or a code.
+pub(super) fn says_what_it_is(notice: &Notice<'_, '_>) -> bool {
+    notice.signs.names_itself() || ordinary::is_daemon(notice.from) || is_coded(notice)
+}
+
+fn is_coded(notice: &Notice<'_, '_>) -> bool {
+    EnhancedStatus::find(notice.text).is_some_and(|s| s.class != 2)
+        || notice.text.lines().take(200).any(|line| {
+            let code = line.trim_ascii_start().get(..3).and_then(ReplyCode::parse);
+            code.is_some_and(|c| c.is_permanent() || c.is_transient())
+        })
 }
 
 /// `X-Failed-Recipients` (Exim, Google).

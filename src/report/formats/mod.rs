@@ -12,8 +12,10 @@ mod rows;
 mod ses;
 mod transcript;
 
-use super::types::{Recipient, Report};
+use super::answers::Signs;
+use super::types::{Action, Recipient, Report};
 use crate::message::Message;
+use ordinary::Sender;
 
 /// What the recognisers read, made once a message.
 pub struct Notice<'a, 'x> {
@@ -28,7 +30,7 @@ pub struct Notice<'a, 'x> {
     /// `Subject`, lower case, decoded.
     pub subject: &'a str,
     /// The clues that this is a notice at all; empty means that only a format of its own counts.
-    pub signs: &'a [&'static str],
+    pub signs: &'a Signs,
 }
 
 /// The first recogniser that claims the notice.
@@ -39,18 +41,47 @@ pub fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
     if ordinary::is_ordinary(notice) {
         return None;
     }
-    tables(notice)
+    // The words of a notice stand in letters, alerts and lures, too. Whose sender is no mail system
+    // has to say in the subject what it is, and a letter must be in the words of a program.
+    match ordinary::sender(notice) {
+        Sender::System => tables(notice, Words::Noticed),
+        _ if !notice.signs.subject => None,
+        Sender::Program => tables(notice, Words::Naming),
+        Sender::Person => tables(notice, Words::OfPrograms),
+    }
+}
+
+/// Whose words are believed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Words {
+    /// All tables and the miner.
+    Any,
+    /// The miner only where the message says that it is a notice.
+    Noticed,
+    /// The miner only where it finds a recipient.
+    Naming,
+    /// Only tables with a sentence of one program.
+    OfPrograms,
 }
 
 /// The first table that claims a forwarded notice, whose sender must be a mail system.
 pub fn recognise_forwarded(notice: &Notice<'_, '_>) -> Option<Report> {
-    if ordinary::is_system(notice.from) { tables(notice) } else { None }
+    if ordinary::is_system(notice.from) { tables(notice, Words::Any) } else { None }
 }
 
-fn tables(notice: &Notice<'_, '_>) -> Option<Report> {
+fn tables(notice: &Notice<'_, '_>, words: Words) -> Option<Report> {
     transcript::recognise(notice)
-        .or_else(|| rows::recognise(notice))
-        .or_else(|| mined::recognise(notice))
+        .or_else(|| rows::recognise(notice, words != Words::OfPrograms))
+        .or_else(|| mined_words(notice, words))
+}
+
+fn mined_words(notice: &Notice<'_, '_>, words: Words) -> Option<Report> {
+    match words {
+        Words::Any => mined::recognise(notice),
+        Words::Noticed => mined::recognise(notice).filter(|_| mined::says_what_it_is(notice)),
+        Words::Naming => mined::recognise(notice).filter(|r| !r.recipients.is_empty()),
+        Words::OfPrograms => None,
+    }
 }
 
 /// The formats of `phrases.toml` in order, for the test that wants a sample of each.
@@ -59,10 +90,7 @@ pub fn row_names() -> Vec<&'static str> {
 }
 
 /// Recipients of `X-Failed-Recipients`.
-pub(in crate::report) fn failed_header(
-    notice: &Notice<'_, '_>,
-    action: super::types::Action,
-) -> Vec<Recipient> {
+pub(in crate::report) fn failed_header(notice: &Notice<'_, '_>, action: Action) -> Vec<Recipient> {
     mined::failed_header(notice, action)
 }
 

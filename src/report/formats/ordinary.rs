@@ -83,10 +83,93 @@ const GOODS: [&str; 36] = [
 const REPLIES: [&str; 10] =
     ["re:", "re :", "aw:", "sv:", "antw:", "antwort:", "odp:", "res:", "rif:", "vs:"];
 
+/// Parts of the name of a sender that is a program, though not surely a mail system.
+const PROGRAMS: [&str; 20] = [
+    "noreply",
+    "no-reply",
+    "no_reply",
+    "donotreply",
+    "do-not-reply",
+    "mail",
+    "smtp",
+    "gateway",
+    "server",
+    "system",
+    "daemon",
+    "admin",
+    "root",
+    "notif",
+    "exchange",
+    "deliver",
+    "ndr",
+    "bounce",
+    "report",
+    "abuse",
+];
+
+/// Who sent a message, as far as its header tells.
+pub(super) enum Sender {
+    /// A mail system, or a message whose answers go nowhere.
+    System,
+    /// Some program.
+    Program,
+    /// Nothing says that it is not a person.
+    Person,
+}
+
+/// Who sent a notice.
+pub(super) fn sender(notice: &Notice<'_, '_>) -> Sender {
+    if is_of_system(notice) {
+        return Sender::System;
+    }
+    // The domain says nothing: everybody writes from gmail.com.
+    let name = notice.from.rsplit_once('@').map_or(notice.from, |(name, _)| name);
+    let marked = notice.message.headers().text("auto-submitted");
+    let automatic = marked.is_some_and(|value| !value.trim().eq_ignore_ascii_case("no"));
+    if automatic || PROGRAMS.iter().any(|p| name.contains(p)) {
+        Sender::Program
+    } else {
+        Sender::Person
+    }
+}
+
+fn is_of_system(notice: &Notice<'_, '_>) -> bool {
+    let headers = notice.message.headers();
+    is_system(notice.from)
+        || notice.signs.header
+        || headers.has("x-failed-recipients")
+        || headers.text("return-path").is_some_and(|p| is_null(&p))
+        || notice.message.parts().first().is_some_and(|p| p.is("multipart/report"))
+}
+
+/// `<>`, or what old MTAs write for it: `<MAILER-DAEMON@mx.example.net>`.
+fn is_null(return_path: &str) -> bool {
+    let path = return_path.trim().trim_start_matches('<');
+    path == ">" || path.get(..13).is_some_and(|name| name.eq_ignore_ascii_case("mailer-daemon"))
+}
+
 /// Whether a sender is a mail system.
 pub(super) fn is_system(from: &str) -> bool {
     static NAMES: LazyLock<Needles> = LazyLock::new(|| Needles::new(SYSTEMS));
-    NAMES.any(from.as_bytes())
+    NAMES.any(from.as_bytes()) || is_daemon(from)
+}
+
+/// `"Jetmail System" <>`: a program that wants no answer.
+pub(super) fn has_no_address(from: &str) -> bool {
+    from.trim_ascii_end().ends_with("<>")
+}
+
+/// Whether a sender is a mail system that never writes anything but notices: a postmaster may.
+pub(super) fn is_daemon(from: &str) -> bool {
+    const NAMES: [&str; 6] = [
+        "mailer-daemon",
+        "mailer daemon",
+        "mailerdaemon",
+        "mail-daemon",
+        "mail delivery",
+        "delivery subsystem",
+    ];
+    has_no_address(from) || NAMES.iter().any(|name| from.contains(name))
 }
 
 pub(super) fn is_ordinary(notice: &Notice<'_, '_>) -> bool {

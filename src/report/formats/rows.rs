@@ -39,6 +39,8 @@ struct File {
     #[serde(default)]
     gave_up: Vec<String>,
     #[serde(default)]
+    delivered: Vec<String>,
+    #[serde(default)]
     until: Vec<String>,
     format: Vec<Row>,
 }
@@ -95,7 +97,7 @@ struct Table {
     bodies: Needles,
     /// Row of each word of `bodies`.
     owner: Vec<usize>,
-    /// What says that delivery is still tried, then what says that it was given up.
+    /// What says that delivery is still tried, that it was given up, that it succeeded.
     tone: Needles,
     ends: Needles,
 }
@@ -106,13 +108,14 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
         let more: File = toml::from_str(table).expect("the tables are compiled in and tested");
         file.delay.extend(more.delay);
         file.gave_up.extend(more.gave_up);
+        file.delivered.extend(more.delivered);
         file.until.extend(more.until);
         file.format.extend(more.format);
     }
     let gates = || file.format.iter().enumerate();
     let bodies = Needles::new(gates().flat_map(|(_, row)| &row.gate.body));
     let owner = gates().flat_map(|(n, row)| row.gate.body.iter().map(move |_| n)).collect();
-    let tone = Needles::new(file.delay.iter().chain(&file.gave_up));
+    let tone = Needles::new(file.delay.iter().chain(&file.gave_up).chain(&file.delivered));
     let ends = Needles::new(&file.until);
     Table { bodies, owner, tone, ends, file }
 });
@@ -127,14 +130,60 @@ pub(super) fn names() -> Vec<&'static str> {
     TABLE.file.format.iter().map(|row| row.name.as_str()).collect()
 }
 
+/// What the words of a notice say, whatever its format.
+#[derive(Default)]
+struct Tone {
+    delayed: bool,
+    gave_up: bool,
+    delivered: bool,
+}
+
+impl Tone {
+    fn of(lower: &str) -> Self {
+        let (delay, gave_up) = (TABLE.file.delay.len(), TABLE.file.gave_up.len());
+        let mut tone = Self::default();
+        TABLE.tone.find(head(lower).as_bytes(), |word, _| match word {
+            word if word < delay => tone.delayed = true,
+            word if word < delay + gave_up => tone.gave_up = true,
+            _ => tone.delivered = true,
+        });
+        tone
+    }
+}
+
 /// Whether the words say that delivery is still tried and nobody gave up.
 pub(super) fn says_delayed(lower: &str) -> bool {
-    let (mut delayed, mut gave_up) = (false, false);
-    TABLE.tone.find(head(lower).as_bytes(), |word, _| match word < TABLE.file.delay.len() {
-        true => delayed = true,
-        false => gave_up = true,
-    });
-    delayed && !gave_up
+    let tone = Tone::of(lower);
+    tone.delayed && !tone.gave_up
+}
+
+/// What became of the mail, by the words of a notice. A report of success without its
+/// machine-readable part has the shape of a failure's; one that names a failure besides is one.
+pub(super) fn outcome(lower: &str) -> (Kind, Action) {
+    const FAILED: [&str; 14] = [
+        "could not",
+        "couldn't",
+        "cannot",
+        "unable to",
+        "failed",
+        "undeliverable",
+        "fatal",
+        "not delivered",
+        "nicht",
+        "n'a pas",
+        "no se p",
+        "non è",
+        "não",
+        "niet",
+    ];
+    let tone = Tone::of(lower);
+    let failed = || FAILED.iter().any(|word| find(head(lower), word).is_some());
+    match tone {
+        Tone { gave_up: true, .. } => (Kind::Failure, Action::Failed),
+        Tone { delayed: true, .. } => (Kind::Delay, Action::Delayed),
+        Tone { delivered: true, .. } if !failed() => (Kind::Success, Action::Delivered),
+        _ => (Kind::Failure, Action::Failed),
+    }
 }
 
 /// Where the returned message begins, by the usual lines that announce it.
@@ -153,10 +202,11 @@ fn line_cut(text: &str, at: usize) -> usize {
     if alone { start } else { at }
 }
 
-pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
+/// The first row that claims the notice; without `unsure`, of those with words of one program.
+pub(super) fn recognise(notice: &Notice<'_, '_>, unsure: bool) -> Option<Report> {
     let mut hit = vec![false; TABLE.file.format.len()];
     TABLE.bodies.find(head(notice.lower).as_bytes(), |word, _| hit[TABLE.owner[word]] = true);
-    let rows = TABLE.file.format.iter().enumerate();
+    let rows = TABLE.file.format.iter().enumerate().filter(|(_, row)| unsure || !row.unsure);
     let mut nobody = None;
     for (_, row) in
         rows.filter(|(n, row)| (row.gate.body.is_empty() || hit[*n]) && row.gate.holds(notice))
@@ -199,11 +249,10 @@ impl Row {
         } else {
             RecipientLine::Behind(&self.recipient)
         };
-        let delayed = self.always_delay
-            || self.delay.iter().any(|w| find(notice.lower, w).is_some())
-            || says_delayed(notice.lower);
+        let delayed =
+            self.always_delay || self.delay.iter().any(|w| find(notice.lower, w).is_some());
         let (kind, action) =
-            if delayed { (Kind::Delay, Action::Delayed) } else { (Kind::Failure, Action::Failed) };
+            if delayed { (Kind::Delay, Action::Delayed) } else { outcome(notice.lower) };
         let mut recipients = block::read(block, &how, &self.skip, action);
         if recipients.is_empty() && !self.otherwise.is_empty() {
             let how = RecipientLine::Behind(&self.otherwise);

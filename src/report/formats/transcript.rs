@@ -17,6 +17,7 @@ use std::sync::LazyLock;
 
 use super::Notice;
 use super::block;
+use super::rows;
 use crate::mail::{Address, Needles, ReplyCode};
 use crate::report::types::{Action, Kind, Recipient, Report};
 use crate::report::{addresses, bounded_words};
@@ -49,7 +50,7 @@ struct Seek {
 /// Reads a transcript.
 pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
     static MARKED: LazyLock<Needles> = LazyLock::new(|| Needles::new(MARKS));
-    if notice.signs.is_empty() || !MARKED.any(notice.lower.as_bytes()) {
+    if !notice.signs.any() || !MARKED.any(notice.lower.as_bytes()) {
         return None;
     }
     // BIGLOBE writes such a list without a session.
@@ -63,14 +64,15 @@ pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
             seek.line(line);
         }
     }
-    let delayed = super::says_delayed(notice.lower)
+    let (kind, action) = rows::outcome(notice.lower);
+    let delayed = kind == Kind::Delay
         || notice.lower.contains("transient non-fatal errors")
         || notice.lower.contains("warning: could not send message for past");
     let fatal = notice.lower.contains("fatal errors") && !notice.lower.contains("non-fatal");
-    let (kind, action) = if delayed && !fatal {
-        (Kind::Delay, Action::Delayed)
-    } else {
-        (Kind::Failure, Action::Failed)
+    let (kind, action) = match (fatal, delayed) {
+        (true, _) => (Kind::Failure, Action::Failed),
+        (false, true) => (Kind::Delay, Action::Delayed),
+        (false, false) => (kind, action),
     };
     if seek.found.is_empty() {
         return None;
