@@ -32,6 +32,12 @@ pub fn provider_of(
     })
 }
 
+/// Whose mailboxes a domain (or its parent) holds.
+pub fn provider_of_domain(domain: &str) -> Option<&'static str> {
+    let table = &*TABLE;
+    longest(&table.domains, domain).map(|index| table.name(index))
+}
+
 /// The clues that cost one hash look-up for each label.
 pub(super) fn by_host_or_domain(
     remote_mta: Option<&str>,
@@ -40,8 +46,8 @@ pub(super) fn by_host_or_domain(
     let table = &*TABLE;
     remote_mta
         .and_then(|host| longest(&table.hosts, host_of(host)))
-        .or_else(|| recipient_domain.and_then(|domain| longest(&table.domains, domain)))
         .map(|index| table.name(index))
+        .or_else(|| recipient_domain.and_then(provider_of_domain))
 }
 
 /// A mark in folded text.

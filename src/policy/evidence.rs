@@ -4,7 +4,7 @@
 //! Promises: with a VERP address the mailed address is the one the return path names, and no field
 //! of the report replaces it; a wrong signature names no one; only failed recipients fail.
 
-use super::provider::guard_of;
+use super::provider::{guard_of, named};
 use super::row::{Item, ItemKind, hash};
 use super::settings::is_scope;
 use super::standing::DEFAULT_SCOPE;
@@ -254,11 +254,6 @@ fn result(event: &Event, result: &SendResult) -> Vec<Said> {
         // `deferred`: still trying; evidence in the journal only.
         _ => Vec::new(),
     }
-}
-
-fn named(provider: Option<&str>, address: &str) -> Option<String> {
-    let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
-    provider.or_else(|| super::provider::of_domain(domain)).map(str::to_string)
 }
 
 /// The key form of an address.

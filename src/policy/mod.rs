@@ -20,7 +20,7 @@ mod fold;
 mod guard;
 mod health;
 mod privacy;
-pub mod provider;
+mod provider;
 mod rate;
 mod row;
 mod seen;
