@@ -246,6 +246,7 @@ impl House {
         address: &Address,
         scope: Option<&str>,
     ) -> Result<Option<Standing>, ServiceError> {
+        scope.map_or(Ok(()), checked_scope)?;
         self.reader.standing(&*self.ledger, address, scope, self.now()).map_err(trouble)
     }
 
@@ -293,6 +294,7 @@ impl Service for House {
     ) -> Result<Value, ServiceError> {
         let address = parsed(address)?;
         checked_scope(scope)?;
+        still_to_come(until, self.now())?;
         let present = self.standing(&address, Some(scope))?;
         let same = present.is_some_and(|s| {
             s.state == State::Suppressed
@@ -327,16 +329,14 @@ impl Service for House {
     fn list(&self, query: &ListQuery) -> Result<ListPage, ServiceError> {
         let prefix =
             policy::prefix(query.domain.as_deref().map(str::to_ascii_lowercase).as_deref());
-        let mut cursor = match &query.cursor {
-            None => None,
-            Some(text) => {
-                Some(data_encoding::BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| {
-                    ServiceError::BadRequest(
-                        "cursor: hand back the `next` of the page before".into(),
-                    )
-                })?)
-            }
+        // One of another question would skip entries without a sign.
+        let ours = |text: &String| {
+            let key = data_encoding::BASE64URL_NOPAD.decode(text.as_bytes()).ok();
+            let wrong = "cursor: hand back the `next` of the page before, with the same filters";
+            key.filter(|key| key.starts_with(&prefix))
+                .ok_or_else(|| ServiceError::BadRequest(wrong.to_string()))
         };
+        let mut cursor = query.cursor.as_ref().map(ours).transpose()?;
         let limit = query.limit.clamp(1, 10_000);
         let (mut page, mut looked_at, now) = (ListPage::default(), 0, self.now());
         loop {
@@ -358,6 +358,7 @@ impl Service for House {
     }
 
     fn check(&self, addresses: &[String], scope: Option<&str>) -> Result<Vec<Value>, ServiceError> {
+        scope.map_or(Ok(()), checked_scope)?;
         let known: Vec<Address> = addresses.iter().filter_map(|a| Address::parse(a)).collect();
         let standings =
             self.reader.standings(&*self.ledger, &known, scope, self.now()).map_err(trouble)?;
@@ -371,6 +372,7 @@ impl Service for House {
         for (place, imported) in entries.into_iter().enumerate() {
             let address = parsed(&imported.address)
                 .and_then(|a| checked_scope(&imported.scope).map(|()| a))
+                .and_then(|a| still_to_come(imported.until, now).map(|()| a))
                 .and_then(|a| bounded(&imported.reason).map(|reason| (a, reason)));
             let (address, reason) = match address {
                 Ok(fit) => fit,
@@ -409,20 +411,13 @@ impl Service for House {
         let events = self.ledger.history(&address.key(), EXPLAINED_EVENTS).map_err(trouble)?;
         let why =
             self.reader.explain(&*self.ledger, &address, None, self.now()).map_err(trouble)?;
-        let mut scopes: Vec<&str> = events.iter().filter_map(|e| e.scope.as_deref()).collect();
-        scopes.sort_unstable();
-        scopes.dedup();
-        let mut entries: Vec<Value> = Vec::new();
-        for scope in [None].into_iter().chain(scopes.into_iter().map(Some)) {
-            if let Some(found) = self.standing(&address, scope)?.filter(|s| s.state != State::Clear)
-            {
-                let mut shown = entry(&found);
-                merge(&mut shown, &found);
-                if !entries.contains(&shown) {
-                    entries.push(shown);
-                }
-            }
-        }
+        let everywhere = self.reader.everywhere(&*self.ledger, &address, self.now());
+        let shown = |found: &Standing| {
+            let mut shown = entry(found);
+            merge(&mut shown, found);
+            shown
+        };
+        let entries: Vec<Value> = everywhere.map_err(trouble)?.iter().map(shown).collect();
         let state = standing.as_ref().map_or(State::Clear, |s| s.state);
         Ok(json!({
             "address": address.key(),
@@ -752,6 +747,16 @@ fn checked_scope(scope: &str) -> Result<(), ServiceError> {
     Err(ServiceError::BadRequest(
         "scope: `*` for all, or a name of letters, digits, `-`, `_` and `.`".to_string(),
     ))
+}
+
+/// A suppression that is over already would end the one that stands.
+fn still_to_come(until: Option<Timestamp>, now: Timestamp) -> Result<(), ServiceError> {
+    match until {
+        Some(until) if until <= now => Err(ServiceError::BadRequest(format!(
+            "`until` {until} is over; write a later time, or leave it out for no end"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn bounded(reason: &str) -> Result<String, ServiceError> {

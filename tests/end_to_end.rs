@@ -239,6 +239,34 @@ fn a_clock_that_jumped_waits_for_a_person_and_mail_does_not() {
     assert_eq!(service.json("/v1/suppressions/user@example.com")["state"], "suppressed");
 }
 
+#[test]
+fn scopes_are_told_apart_and_wrong_ones_are_no_answer() {
+    let mut service = Service::new("");
+    service.start();
+    let scoped = ["suppress", "user@example.com", "--reason", "asked", "--scope", "news"];
+    assert_eq!(service.run(&scoped).0, 0);
+    let explained = service.json("/v1/addresses/user@example.com");
+    let entries = explained["entries"].as_array().expect("a list");
+    let scopes: Vec<_> = entries.iter().map(|e| e["scope"].as_str().expect("a scope")).collect();
+    assert_eq!(scopes, ["news"], "an act by hand in a scope is explained: {explained}");
+    assert_eq!(explained["state"], "clear", "{explained}");
+    // 404 would say "go on" to a sender whose scope is misspelt.
+    for path in ["/v1/suppressions/user@example.com?scope=a%20b", "/v1/suppressions?cursor=Zm9v"] {
+        let (status, body) = service.get(path).expect("it answers");
+        assert_eq!(status, 400, "{path}: {body}");
+    }
+    let (code, _, err) = service.run(&["lookup", "--scope", "a b", "user@example.com"]);
+    assert!(code == 2 && err.contains("scope: `*` for all, or a name"), "{err}");
+    // A page of one list is no place in another.
+    assert_eq!(service.run(&["suppress", "a@example.net", "--reason", "asked"]).0, 0);
+    let page = service.json("/v1/suppressions?limit=1&domain=example.com");
+    let next = page["next"].as_str().expect("there is more");
+    let (status, _) = service
+        .get(&format!("/v1/suppressions?limit=1&domain=example.net&cursor={next}"))
+        .expect("it answers");
+    assert_eq!(status, 400);
+}
+
 /// Starts it where it cannot run; gives what it says.
 fn refused(config: &Path) -> String {
     let output = bounced()

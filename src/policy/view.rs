@@ -218,6 +218,28 @@ impl Reader {
         Ok(entries)
     }
 
+    /// How an address stands wherever it does not stand clear: for all scopes first, then in each
+    /// scope that has something of its own to say.
+    pub fn everywhere(
+        &self,
+        ledger: &dyn Ledger,
+        address: &Address,
+        now: Timestamp,
+    ) -> Result<Vec<Standing>, LedgerError> {
+        let keyed = address.key();
+        let values = ledger.look_up(&row_keys(&self.keys.load(), &keyed))?;
+        let Some(value) = values.into_iter().flatten().next() else { return Ok(Vec::new()) };
+        let row = decode(&value)?;
+        let facts = Facts::load(&ledger, &self.cache, &row, now)?;
+        let all = standing_of(&keyed, &row, "*", &facts, now);
+        let scopes = row.scopes().into_iter();
+        let own = scopes.map(|scope| standing_of(&keyed, &row, scope, &facts, now));
+        let own: Vec<Standing> = own
+            .filter(|s| s.state != State::Clear && (s.state, &s.clause) != (all.state, &all.clause))
+            .collect();
+        Ok(std::iter::once(all).filter(|s| s.state != State::Clear).chain(own).collect())
+    }
+
     /// Addresses by decided state, in the order of [`State::ALL`]: what the last event of each
     /// left it in. Ends that came by time alone are not in it.
     pub fn decided_states(&self, ledger: &dyn Ledger) -> Result<Vec<(State, u64)>, LedgerError> {

@@ -21,9 +21,9 @@ pub fn address(asked: &str, explained: &Value, notice: Option<Notice>) -> Html {
     }
     body.raw("<h1>").text(address).raw(" ").html(&state(text(explained, "state"))).raw("</h1>");
     let known = rows(explained, "events");
-    let standings = standings(explained);
+    let standings = rows(explained, "entries");
     body.raw("<p class=\"lead\">");
-    match (text(explained, "state"), standings.iter().any(|one| stops(one))) {
+    match (text(explained, "state"), standings.iter().any(stops)) {
         ("clear", true) => body.raw("Mail may be sent, but not in every scope."),
         (state, _) => body.text(words::state(state)),
     };
@@ -31,7 +31,7 @@ pub fn address(asked: &str, explained: &Value, notice: Option<Notice>) -> Html {
     if let Some(summary) = explained.get("summary").and_then(Value::as_str) {
         body.raw("<p class=\"soft\">").text(&words::times(summary)).raw("</p>");
     }
-    for one in &standings {
+    for one in standings {
         body.html(&standing(address, one, known));
     }
     let outlook = rows(explained, "outlook");
@@ -60,19 +60,6 @@ pub fn address(asked: &str, explained: &Value, notice: Option<Notice>) -> Html {
     body.raw("<p><a href=\"/v1/addresses/").text(&encode_component(address));
     body.raw("\">All of it as JSON</a></p>");
     shell(address, &body)
-}
-
-/// Where the address stands otherwise than clear: the entries, and scopes that the policy alone
-/// names (an act by hand may be about one that no mail was ever sent in).
-fn standings(explained: &Value) -> Vec<&Value> {
-    let mut standings: Vec<&Value> = rows(explained, "entries").iter().collect();
-    let others = explained.get("policy").map_or(&[][..], |policy| rows(policy, "other_scopes"));
-    for other in others.iter().filter(|other| text(other, "state") != "clear") {
-        if standings.iter().all(|known| text(known, "scope") != text(other, "scope")) {
-            standings.push(other);
-        }
-    }
-    standings
 }
 
 fn stops(standing: &Value) -> bool {
