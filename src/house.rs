@@ -6,6 +6,7 @@
 //! and randomness are read here and nowhere below.
 
 mod erasure;
+mod naming;
 mod time;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,6 +33,7 @@ use crate::service::{
     Service, ServiceError,
 };
 
+use naming::Naming;
 use time::Time;
 
 /// Events that an explanation shows.
@@ -79,6 +81,7 @@ pub struct House {
     reader: Reader,
     observer: Arc<dyn HouseObserver>,
     time: Time,
+    naming: Naming,
     raw: Option<Arc<RawStore>>,
     erasure: Option<erasure::Erasure>,
 }
@@ -93,13 +96,35 @@ impl House {
     ) -> Self {
         let (pipeline, reader) = (ArcSwap::from_pointee(pipeline), Reader::new());
         let time = Time::start(reader.latest(&*ledger).ok().flatten(), None);
-        Self { pipeline, ledger, committer, reader, observer, time, raw: None, erasure: None }
+        Self {
+            pipeline,
+            ledger,
+            committer,
+            reader,
+            observer,
+            time,
+            naming: Naming::default(),
+            raw: None,
+            erasure: None,
+        }
     }
 
     /// Goes by what the run before wrote down of the time, and writes it down for the next.
     pub fn with_time(self, data_dir: &Path) -> Self {
         let last = self.reader.latest(&*self.ledger).ok().flatten();
         Self { time: Time::start(last, Some(data_dir)), ..self }
+    }
+
+    /// Stores no address but under a hash with this key; None: as they are. The error says in a
+    /// sentence why these data want the other.
+    pub fn with_naming(self, data_dir: &Path, key: Option<&[u8]>) -> Result<Self, String> {
+        let empty = self.ledger.status().last_seq == 0;
+        Ok(Self { naming: Naming::open(data_dir, key, empty)?, ..self })
+    }
+
+    /// Whether a configuration read anew wants the names that are in force.
+    pub fn keeps_naming(&self, key: Option<&[u8]>) -> bool {
+        self.naming.is_under(key)
     }
 
     /// Keeps raw messages, too.
@@ -247,7 +272,9 @@ impl House {
         scope: Option<&str>,
     ) -> Result<Option<Standing>, ServiceError> {
         scope.map_or(Ok(()), checked_scope)?;
-        self.reader.standing(&*self.ledger, address, scope, self.now()).map_err(trouble)
+        let (stored, now) = (self.naming.of(address), self.now());
+        let found = self.reader.standing(&*self.ledger, &stored, scope, now).map_err(trouble)?;
+        Ok(found.map(|standing| Standing { address: address.key(), ..standing }))
     }
 
     /// The entry after an act by hand, also when it stops nothing.
@@ -359,10 +386,15 @@ impl Service for House {
 
     fn check(&self, addresses: &[String], scope: Option<&str>) -> Result<Vec<Value>, ServiceError> {
         scope.map_or(Ok(()), checked_scope)?;
-        let known: Vec<Address> = addresses.iter().filter_map(|a| Address::parse(a)).collect();
+        let asked: Vec<Address> = addresses.iter().filter_map(|a| Address::parse(a)).collect();
+        let stored: Vec<Address> = asked.iter().map(|address| self.naming.of(address)).collect();
         let standings =
-            self.reader.standings(&*self.ledger, &known, scope, self.now()).map_err(trouble)?;
-        Ok(standings.iter().flatten().filter(|s| s.state.stops()).map(entry).collect())
+            self.reader.standings(&*self.ledger, &stored, scope, self.now()).map_err(trouble)?;
+        let found = asked.iter().zip(standings).filter_map(|(address, standing)| {
+            let standing = standing.filter(|s| s.state.stops())?;
+            Some(entry(&Standing { address: address.key(), ..standing }))
+        });
+        Ok(found.collect())
     }
 
     fn import(&self, entries: Vec<ImportEntry>) -> Result<ImportOutcome, ServiceError> {
@@ -381,10 +413,7 @@ impl Service for House {
                     continue;
                 }
             };
-            let present = self
-                .reader
-                .standing(&*self.ledger, &address, Some(&imported.scope), now)
-                .map_err(trouble)?;
+            let present = self.standing(&address, Some(&imported.scope))?;
             if present.is_some_and(|s| s.state == State::Suppressed && s.until == imported.until) {
                 outcome.unchanged += 1;
                 continue;
@@ -408,10 +437,10 @@ impl Service for House {
     fn explain(&self, address: &str) -> Result<Value, ServiceError> {
         let address = parsed(address)?;
         let standing = self.standing(&address, None)?;
-        let events = self.ledger.history(&address.key(), EXPLAINED_EVENTS).map_err(trouble)?;
-        let why =
-            self.reader.explain(&*self.ledger, &address, None, self.now()).map_err(trouble)?;
-        let everywhere = self.reader.everywhere(&*self.ledger, &address, self.now());
+        let (stored, now) = (self.naming.of(&address), self.now());
+        let events = self.ledger.history(&stored.key(), EXPLAINED_EVENTS).map_err(trouble)?;
+        let why = self.reader.explain(&*self.ledger, &stored, None, now).map_err(trouble)?;
+        let everywhere = self.reader.everywhere(&*self.ledger, &stored, now);
         let shown = |found: &Standing| {
             let mut shown = entry(found);
             merge(&mut shown, found);
@@ -419,7 +448,7 @@ impl Service for House {
         };
         let entries: Vec<Value> = everywhere.map_err(trouble)?.iter().map(shown).collect();
         let state = standing.as_ref().map_or(State::Clear, |s| s.state);
-        Ok(json!({
+        let mut told = json!({
             "address": address.key(),
             "state": state,
             "summary": summary(&address, standing.as_ref(), events.len()),
@@ -427,7 +456,9 @@ impl Service for House {
             "entries": entries,
             "policy": why,
             "events": events,
-        }))
+        });
+        self.naming.unveil(&mut told, &address);
+        Ok(told)
     }
 
     fn events(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, ServiceError> {

@@ -159,3 +159,62 @@ fn an_erasure_that_was_cut_off_is_finished_at_the_next_start() {
     assert_eq!(holding(&data, "jane.roe@example.com"), Vec::<String>::new());
     assert_eq!(service.json("/v1/suppressions/jane.roe@example.com")["state"], "suppressed");
 }
+
+/// `privacy.addresses = "hashed"`: whoever knows an address finds it, the data directory names nobody.
+#[test]
+fn hashed_addresses_are_found_and_stand_nowhere() {
+    const PERSON: &str = "jane.roe@example.com";
+    let key = tempfile::NamedTempFile::new().expect("a scratch file");
+    std::fs::write(key.path(), "0123456789abcdef0123456789abcdef\n").expect("written");
+    let mut service = Service::new(&format!(
+        "[journal]\nraw = \"none\"\n[privacy]\naddresses = \"hashed\"\nhash_key_file = \"{}\"\n",
+        key.path().display()
+    ));
+    service.start();
+    bounce(&service, PERSON, "550 5.1.1 <Jane.Roe@Example.COM>: User unknown");
+    let (code, out, err) =
+        service.run(&["suppress", "jane.doe@example.net", "--reason", "like jane.roe@example.com"]);
+    assert!(code == 0 && out.contains("jane.doe@example.net"), "{out}{err}");
+    let sent = r#"{"outcome":"failed","address":"jane.poe@example.com","message_id":"<1@example.com>","reply":"550 5.1.1 <jane.poe@example.com> unknown"}"#;
+    let (status, body) = service.request("POST /v1/events", sent.as_bytes()).expect("it answers");
+    assert_eq!(status, 200, "{body}");
+    for restart in [false, true] {
+        if restart {
+            assert_eq!(service.stop("-TERM"), Some(0));
+            service.start();
+        }
+        let data = service.dir.path().join("data");
+        for text in ["jane", "roe@", "poe", "doe"] {
+            assert_eq!(holding(&data, text), Vec::<String>::new(), "{text}");
+        }
+        let people = ["Jane.Roe@example.com", "jane.doe@example.net", "jane.poe@example.com"];
+        for person in people {
+            let entry = service.json(&format!("/v1/suppressions/{person}"));
+            assert_eq!(entry["address"], person.to_lowercase(), "{entry}");
+        }
+        let asked = serde_json::json!({"addresses": people}).to_string();
+        let hits = service.request("POST /v1/suppressions:check", asked.as_bytes());
+        let (_, hits) = hits.expect("it answers");
+        assert!(people.iter().all(|person| hits.contains(&person.to_lowercase())), "{hits}");
+        let explained = service.json("/v1/addresses/jane.roe@example.com").to_string();
+        assert!(explained.contains("<jane.roe@example.com>: User unknown"), "{explained}");
+        assert!(!explained.contains("jane.doe"), "{explained}");
+        // A list shows names; a name is found, too, and belongs to its domain.
+        let list = service.json("/v1/suppressions?domain=example.com");
+        let name = list["entries"][0]["address"].as_str().expect("a name").to_string();
+        assert!(name.starts_with("h-") && name.ends_with("@example.com"), "{list}");
+        assert_eq!(service.json(&format!("/v1/suppressions/{name}"))["state"], "suppressed");
+    }
+    // The same reply told again is the same event.
+    let before = service.events().len();
+    assert_eq!(service.request("POST /v1/events", sent.as_bytes()).expect("it answers").0, 200);
+    assert_eq!(service.events().len(), before);
+    let (code, _, err) = service.run(&["erase", PERSON]);
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(service.json("/v1/suppressions/jane.roe@example.com")["state"], "suppressed");
+    assert_eq!(service.stop("-TERM"), Some(0));
+    // Another key, or none, would find nobody.
+    std::fs::write(key.path(), "fedcba9876543210fedcba9876543210\n").expect("written");
+    let (code, _, err) = service.run(&["lookup", PERSON]);
+    assert!(code == 2 && err.contains("holds another key"), "{err}");
+}

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::load::{Origin, Problem};
-use super::raw::{RawConfig, RawJournal, RawKey, RawSmtp, RawStore, RawTls, RawVerp};
+use super::raw::{RawConfig, RawJournal, RawKey, RawPrivacy, RawSmtp, RawStore, RawTls, RawVerp};
 use super::value::{domain, listen};
 use super::{
     Config, Engine, Http, Journal, KeepRaw, Listen, Log, LogFormat, Privacy, Smtp, Store, TlsFiles,
@@ -50,9 +50,7 @@ pub(super) fn check(
             dir => check.optional_path(dir),
         },
         shadow_rules_dir: check.optional_path(rules.shadow_dir),
-        privacy: Privacy {
-            hash_key: check.hash_key(raw.privacy.unwrap_or_default().hash_key_file),
-        },
+        privacy: check.privacy(raw.privacy.unwrap_or_default()),
         log: Log { format: check.log_format(raw.log.unwrap_or_default().format) },
     };
     // A wrong value stands at its default here, so what follows from it would mislead.
@@ -286,9 +284,19 @@ impl Check<'_> {
         keys
     }
 
-    fn hash_key(&mut self, file: Option<String>) -> Option<Vec<u8>> {
-        let file = file.filter(|file| !file.is_empty())?;
-        self.secret("privacy.hash_key_file", "hash_key_file", &file, MIN_HASH_KEY_OCTETS)
+    fn privacy(&mut self, raw: RawPrivacy) -> Privacy {
+        let file = raw.hash_key_file.filter(|file| !file.is_empty());
+        let (key, words) = ("privacy.hash_key_file", [("plain", false), ("hashed", true)]);
+        let hashed = self.word("privacy.addresses", raw.addresses, &words, false);
+        if hashed && file.is_none() {
+            self.wrong(
+                "privacy.addresses",
+                "privacy.addresses = \"hashed\" needs a key, write one with: openssl rand -hex 32, \
+                 and name its file in privacy.hash_key_file",
+            );
+        }
+        let read = |file: String| self.secret(key, "hash_key_file", &file, MIN_HASH_KEY_OCTETS);
+        Privacy { hash_key: file.and_then(read), hashed }
     }
 
     fn journal(&mut self, raw: RawJournal, default: Journal) -> Journal {

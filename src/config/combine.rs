@@ -2,7 +2,7 @@
 //! with a sentence, doubtful ones become notes.
 
 use super::check::Check;
-use super::{Config, Listen};
+use super::{Config, KeepRaw, Listen};
 
 impl Check<'_> {
     /// What each value allows and all of them together do not.
@@ -33,6 +33,11 @@ impl Check<'_> {
                  127.0.0.1"
             );
             self.wrong("http.listen", text);
+        }
+        if config.privacy.hashed && config.journal.raw != KeepRaw::None {
+            let text = "privacy.addresses = \"hashed\" stores no address and raw messages name them, \
+                        write raw = \"none\" below [journal]";
+            self.wrong("privacy.addresses", text);
         }
         for (i, listen) in config.lmtp.iter().enumerate() {
             if matches!(listen, Listen::Tcp(address) if address.port() == 25) {

@@ -212,11 +212,23 @@ pub struct Privacy {
     /// Key under which blocks of erased addresses stand, read from its file; None: one is made in
     /// the data directory when the first address is erased.
     pub hash_key: Option<Vec<u8>>,
+    /// `privacy.addresses = "hashed"`: no address is stored but under a hash with that key.
+    pub hashed: bool,
+}
+
+impl Privacy {
+    /// The key under which addresses are stored; None: they are stored as they are.
+    pub fn name_key(&self) -> Option<&[u8]> {
+        self.hash_key.as_deref().filter(|_| self.hashed)
+    }
 }
 
 impl std::fmt::Debug for Privacy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Privacy").field("hashes_addresses", &self.hash_key.is_some()).finish()
+        f.debug_struct("Privacy")
+            .field("hash_key", &self.hash_key.as_ref().map(|_| "..."))
+            .field("hashed", &self.hashed)
+            .finish()
     }
 }
 
@@ -313,7 +325,7 @@ mod tests {
         config.verp.keys.push(("a".into(), b"correct horse battery".to_vec()));
         config.privacy.hash_key = Some(b"staple".to_vec());
         let text = format!("{config:?}");
-        assert!(text.contains("key_ids: [\"a\"]") && text.contains("hashes_addresses: true"));
+        assert!(text.contains("key_ids: [\"a\"]") && text.contains("hash_key: Some(\"...\")"));
         for secret in ["correct horse", "99, 111, 114", "staple", "115, 116, 97"] {
             assert!(!text.contains(secret), "{secret} in {text}");
         }

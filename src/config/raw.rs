@@ -48,5 +48,5 @@ table!(RawHttp { listen: Vec<String>, tokens_file: String });
 table!(RawStore { engine: String, cache: String, min_free: String });
 table!(RawJournal { keep: String, raw: String, raw_keep: String, raw_quota: String });
 table!(RawRules { dir: String, shadow_dir: String });
-table!(RawPrivacy { hash_key_file: String });
+table!(RawPrivacy { addresses: String, hash_key_file: String });
 table!(RawLog { format: String });

@@ -86,21 +86,10 @@ impl Erasure {
         let mut random = [0u8; 32];
         getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
         let text = data_encoding::HEXLOWER.encode(&random) + "\n";
-        self.write(&self.key_file(), &text)?;
+        write_whole(&self.key_file(), &text)?;
         self.read_keys()?;
         let hash = self.keys.load().hashes(address).into_iter().next();
         hash.ok_or_else(|| io::Error::other("the key that was made cannot be read"))
-    }
-
-    /// A small file, whole or not at all, for its owner only.
-    fn write(&self, file: &Path, text: &str) -> io::Result<()> {
-        let part = file.with_extension("part");
-        let mut options = OpenOptions::new();
-        let mut open = options.write(true).create(true).truncate(true).mode(0o600).open(&part)?;
-        open.write_all(text.as_bytes())?;
-        open.sync_all()?;
-        fs::rename(&part, file)?;
-        File::open(&self.data_dir)?.sync_all()
     }
 
     /// The address whose erasure was not finished.
@@ -115,6 +104,20 @@ impl Erasure {
     fn finished(&self) -> io::Result<()> {
         fs::remove_file(self.intent_file())?;
         File::open(&self.data_dir)?.sync_all()
+    }
+}
+
+/// A small file, whole or not at all, for its owner only.
+pub(super) fn write_whole(file: &Path, text: &str) -> io::Result<()> {
+    let part = file.with_extension("part");
+    let mut options = OpenOptions::new();
+    let mut open = options.write(true).create(true).truncate(true).mode(0o600).open(&part)?;
+    open.write_all(text.as_bytes())?;
+    open.sync_all()?;
+    fs::rename(&part, file)?;
+    match file.parent() {
+        Some(dir) => File::open(dir)?.sync_all(),
+        None => Ok(()),
     }
 }
 
@@ -141,6 +144,11 @@ impl House {
 
     /// Hands an event to the committer, with what it must know of erased addresses.
     pub(super) fn submit(&self, mut event: Event, reply: Reply) -> Result<(), LedgerError> {
+        let Some(veiled) = self.naming.veil(event) else {
+            let why = "an event cannot be written without its addresses";
+            return Err(LedgerError::Retryable(why.to_string()));
+        };
+        event = veiled;
         let Some(erasure) = &self.erasure else { return self.committer.submit(event, reply) };
         let _open = erasure.gate.read().unwrap_or_else(PoisonError::into_inner);
         self.note_blocks(erasure, &mut event)?;
@@ -178,7 +186,7 @@ impl House {
             let text = "this service cannot erase: it knows no data directory";
             return Err(ServiceError::BadRequest(text.to_string()));
         };
-        let address = parsed(address)?.key();
+        let address = self.naming.of(&parsed(address)?).key();
         let _one = erasure.busy.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(other) = erasure.intent().map_err(|e| failed(&e))?
             && other != address
@@ -206,7 +214,7 @@ impl House {
     fn carry_out(&self, erasure: &Erasure, address: &str) -> Result<Value, ServiceError> {
         let hash = erasure.hash(address).map_err(|e| failed(&e))?;
         self.reader.set_hash_keys(erasure.keys.load_full());
-        erasure.write(&erasure.intent_file(), address).map_err(|e| failed(&e))?;
+        write_whole(&erasure.intent_file(), address).map_err(|e| failed(&e))?;
         let mut act = act_event(Act::Erase { address: address.to_string(), hash: hash.clone() });
         let committed = {
             let _shut = erasure.gate.write().unwrap_or_else(PoisonError::into_inner);

@@ -63,6 +63,11 @@ pub struct Forgotten {
 impl Forgotten {
     /// The address (key form) and its hash.
     pub fn new(address: &str, hash: &str) -> Self {
+        Self::instead(address, format!("erased-{hash}@erased.invalid"))
+    }
+
+    /// The address (key form) and what is written instead.
+    pub fn instead(address: &str, mark: String) -> Self {
         let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
         let mut domains = vec![domain.to_string()];
         let (unicode, _) = idna::domain_to_unicode(domain);
@@ -77,12 +82,7 @@ impl Forgotten {
             forms
         };
         let (at, others) = SIGNS.split_at(1);
-        Self {
-            plain: spelled(at),
-            inside: spelled(others),
-            address: address.to_string(),
-            mark: format!("erased-{hash}@erased.invalid"),
-        }
+        Self { plain: spelled(at), inside: spelled(others), address: address.to_string(), mark }
     }
 
     /// What stands in the place of the address.

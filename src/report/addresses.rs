@@ -3,6 +3,8 @@
 //! Promises: linear in the text; what comes out parses as an [`Address`]. Text that merely looks
 //! like an address (`5.1.1@`, message ids without a dot) does not come out.
 
+use std::ops::Range;
+
 use crate::mail::Address;
 
 /// The address of a report field such as `rfc822; <user@example.com> (comment)` (RFC 3464
@@ -36,6 +38,11 @@ pub fn first_in(text: &str) -> Option<Address> {
 
 /// All addresses of a text with their octet offsets, in order.
 pub fn all_in(text: &str) -> impl Iterator<Item = (Address, usize)> + '_ {
+    spans(text).map(|(address, span)| (address, span.start))
+}
+
+/// All addresses of a text with the octets that they take, in order.
+pub fn spans(text: &str) -> impl Iterator<Item = (Address, Range<usize>)> + '_ {
     let mut end_of_last = 0;
     memchr::memchr_iter(b'@', text.as_bytes()).filter_map(move |at| {
         if at < end_of_last {
@@ -63,7 +70,7 @@ pub fn all_in(text: &str) -> impl Iterator<Item = (Address, usize)> + '_ {
         }
         let address = Address::parse(&format!("{local}@{domain}"))?;
         end_of_last = end;
-        Some((address, start))
+        Some((address, start..end))
     })
 }
 

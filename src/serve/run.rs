@@ -118,6 +118,8 @@ pub fn house(config: &Config, metrics: Arc<Metrics>) -> Result<House> {
     let house =
         House::new(pipeline, ledger, committer, Arc::new(Counter { metrics })).with_raw(raw);
     house
+        .with_naming(&config.data_dir, config.privacy.name_key())
+        .map_err(|why| anyhow!("{why}"))?
         .with_time(&config.data_dir)
         .with_privacy(&config.data_dir, config.privacy.hash_key.clone())
         .context("privacy.key in the data directory cannot be read")
@@ -348,6 +350,9 @@ fn reload(house: &House, file: Option<&std::path::Path>) -> Result<Option<Tokens
     preflight::check(&loaded.config, &loaded.origin)?;
     let (pipeline, policy) = (pipeline(&loaded.config)?, policy(&loaded.config)?);
     let tokens = tokens(&loaded.config)?;
+    if !house.keeps_naming(loaded.config.privacy.name_key()) {
+        return Err(anyhow!("privacy.addresses and its key are chosen once for a data directory"));
+    }
     house.put_policy_in_force(&policy).map_err(|error| anyhow!("{error}"))?;
     house.replace_hash_key(loaded.config.privacy.hash_key)?;
     house.replace_pipeline(pipeline);

@@ -1,0 +1,249 @@
+//! Under which name an address is stored. With `privacy.addresses = "hashed"` no address of the
+//! outside gets below the house: each becomes `h-<HMAC-SHA256, 32 hex digits>@its.domain` in every
+//! text of an event before it is journalled, and the same happens to the address of a question, so
+//! journal, checkpoints and view hold nothing that names a person, and whoever knows an address
+//! finds it. The domain stays: guards, health and lists by domain need it.
+//!
+//! Names are stable, for evidence on one address must meet: `data_dir/naming` says under which key
+//! they were made, and another one is refused. Deliberately not reached: bare local parts in
+//! wordings ("jane.roe unknown"), which nobody can tell from words, and Message-IDs of our own mail,
+//! by which a mail is found again.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::event::Event;
+use crate::mail::Address;
+use crate::policy::{Forgotten, HashKeys, touched};
+use crate::report::addresses;
+
+/// What a hashed local part begins with.
+const MARK: &str = "h-";
+/// Digits of the hash behind it.
+const DIGITS: usize = 32;
+/// Fields that are no place of addresses, though they may look like one.
+const NO_ADDRESS: &str = "message_id";
+
+/// How addresses are written down.
+#[derive(Debug, Default)]
+pub(super) struct Naming {
+    /// None: as they are.
+    key: Option<HashKeys>,
+}
+
+impl Naming {
+    /// Names for a data directory; `key`: they are hashed. `empty`: nothing is stored there yet.
+    /// The error is a sentence for the operator.
+    pub(super) fn open(dir: &Path, key: Option<&[u8]>, empty: bool) -> Result<Self, String> {
+        let key = key.map(|key| HashKeys::new([key]));
+        let wanted = key.as_ref().map(|key| hash(key, "naming"));
+        let file = dir.join("naming");
+        let stored = match fs::read_to_string(&file) {
+            Ok(text) => Some(text.trim().to_string()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(format!("{} cannot be read: {error}", file.display())),
+        };
+        let shown = dir.display();
+        match (&stored, &wanted) {
+            (stored, wanted) if stored == wanted => {}
+            (None, Some(wanted)) if empty => {
+                super::erasure::write_whole(&file, &format!("{wanted}\n"))
+                    .map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
+            }
+            (None, _) => {
+                return Err(format!(
+                    "privacy.addresses is \"hashed\", but {shown} holds plain addresses: export \
+                     them with \"plain\", start with an empty data_dir, and import them"
+                ));
+            }
+            (Some(_), None) => {
+                return Err(format!(
+                    "privacy.addresses is \"plain\", but the addresses in {shown} are hashed, which \
+                     nobody can undo: write \"hashed\", or start with an empty data_dir"
+                ));
+            }
+            (Some(_), Some(_)) => {
+                return Err(format!(
+                    "privacy.hash_key_file holds another key than the one by which the addresses in \
+                     {shown} are hashed: bring that one back, or start with an empty data_dir"
+                ));
+            }
+        }
+        Ok(Self { key })
+    }
+
+    /// The name of an address; itself when it is a name already.
+    pub(super) fn of(&self, address: &Address) -> Address {
+        match &self.key {
+            Some(key) if !is_name(address) => {
+                let key_form = address.key();
+                let (_, domain) = key_form.rsplit_once('@').unwrap_or_default();
+                let digits = hash(key, &key_form);
+                Address::parse(&format!("{MARK}{digits}@{domain}")).unwrap_or(address.clone())
+            }
+            _ => address.clone(),
+        }
+    }
+
+    /// The event without addresses. None: it cannot be written without them.
+    pub(super) fn veil(&self, event: Event) -> Option<Event> {
+        let Some(key) = &self.key else { return Some(event) };
+        let parsed = touched(&event).into_iter().filter_map(|address| Address::parse(&address));
+        // Whom it is about, in whatever spelling; `user=example.com` is no address to others.
+        let about: Vec<Forgotten> = parsed
+            .map(|address| Forgotten::instead(&address.key(), self.of(&address).to_string()))
+            .collect();
+        let mut value = serde_json::to_value(&event).ok()?;
+        self.veil_value(&mut value, &about, "");
+        let mut event: Event = serde_json::from_value(value).ok()?;
+        // Without the key nobody can try addresses on it.
+        event.digest = event.digest.map(|digest| hash(key, &digest));
+        Some(event)
+    }
+
+    fn veil_value(&self, value: &mut Value, about: &[Forgotten], field: &str) {
+        match value {
+            Value::String(text) if text.contains(['@', '=', '%']) => {
+                for person in about {
+                    if let Some(veiled) = person.blot(text) {
+                        *text = veiled;
+                    }
+                }
+                if field != NO_ADDRESS {
+                    *text = self.veil_text(text);
+                }
+            }
+            Value::Array(values) => {
+                values.iter_mut().for_each(|value| self.veil_value(value, about, field));
+            }
+            Value::Object(fields) => {
+                fields.iter_mut().for_each(|(name, value)| self.veil_value(value, about, name));
+            }
+            Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    /// A text with the name of each address in its place.
+    fn veil_text(&self, text: &str) -> String {
+        // A field that is one address may have a domain without a dot.
+        if let Some(whole) = Address::parse(text) {
+            return self.of(&whole).to_string();
+        }
+        let (mut veiled, mut done) = (String::with_capacity(text.len()), 0);
+        for (address, span) in addresses::spans(text) {
+            veiled.push_str(text.get(done..span.start).unwrap_or_default());
+            veiled.push_str(self.of(&address).as_str());
+            done = span.end;
+        }
+        veiled.push_str(text.get(done..).unwrap_or_default());
+        veiled
+    }
+
+    /// An answer about an address, as whoever asked knows it.
+    pub(super) fn unveil(&self, answer: &mut Value, asked: &Address) {
+        if self.key.is_some() {
+            replace(answer, self.of(asked).as_str(), &asked.key());
+        }
+    }
+
+    /// Whether names under this key are these names.
+    pub(super) fn is_under(&self, key: Option<&[u8]>) -> bool {
+        let name = |key: &HashKeys| hash(key, "naming");
+        self.key.as_ref().map(name) == key.map(|key| name(&HashKeys::new([key])))
+    }
+}
+
+fn hash(key: &HashKeys, text: &str) -> String {
+    let hash = key.hashes(text).into_iter().next().unwrap_or_default();
+    hash.get(..DIGITS).unwrap_or_default().to_string()
+}
+
+fn is_name(address: &Address) -> bool {
+    address.local().strip_prefix(MARK).is_some_and(|digits| {
+        digits.len() == DIGITS
+            && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    })
+}
+
+fn replace(value: &mut Value, old: &str, new: &str) {
+    match value {
+        Value::String(text) if text.contains(old) => *text = text.replace(old, new),
+        Value::Array(values) => values.iter_mut().for_each(|value| replace(value, old, new)),
+        Value::Object(fields) => fields.values_mut().for_each(|value| replace(value, old, new)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Act, EventType};
+    use crate::mail::Timestamp;
+
+    fn address(text: &str) -> Address {
+        Address::parse(text).expect("an address of the test")
+    }
+
+    fn hashed() -> Naming {
+        Naming { key: Some(HashKeys::new([&b"a key of the test"[..]])) }
+    }
+
+    #[test]
+    fn one_address_has_one_name_and_the_domain_stays() {
+        let naming = hashed();
+        let name = naming.of(&address("Jane@Example.COM"));
+        assert_eq!(name, naming.of(&address("jane@example.com")));
+        assert_eq!(name, naming.of(&name), "a name is its own");
+        assert_eq!((name.domain(), name.local().len()), ("example.com", 34));
+        assert_ne!(name, naming.of(&address("jane@example.net")));
+        assert_ne!(
+            name,
+            Naming { key: Some(HashKeys::new([&b"another"[..]])) }.of(&address("jane@example.com"))
+        );
+        assert_eq!(Naming::default().of(&address("Jane@Example.COM")).as_str(), "Jane@example.com");
+    }
+
+    #[test]
+    fn no_text_of_an_event_keeps_an_address() {
+        let naming = hashed();
+        let reason = "jane@example.com and <Other@Example.net> asked: jane=example.com, \
+                      http://example.net/x?r=jane%40example.com";
+        let mut event = Event::new(EventType::Act, "e1".into(), Timestamp::from_millis(0));
+        event.digest = Some("00ff".into());
+        event.act = Some(Act::Suppress {
+            address: "jane@example.com".into(),
+            scope: "*".into(),
+            reason: reason.into(),
+            until: None,
+        });
+        assert_eq!(Naming::default().veil(event.clone()), Some(event.clone()));
+        let veiled = naming.veil(event.clone()).expect("plain data");
+        let text = serde_json::to_string(&veiled).expect("plain data").to_lowercase();
+        assert!(!text.contains("jane") && !text.contains("other@"), "{text}");
+        let name = naming.of(&address("jane@example.com"));
+        assert_eq!(text.matches(name.as_str()).count(), 3, "{text}");
+        assert_ne!(veiled.digest, event.digest);
+        let again = naming.veil(Event { digest: event.digest.clone(), ..veiled.clone() });
+        assert_eq!(again, Some(veiled), "names stay as they are");
+        let mut answer = serde_json::json!({"events": [{"said": format!("<{name}> is gone")}]});
+        naming.unveil(&mut answer, &address("Jane@example.com"));
+        assert_eq!(answer["events"][0]["said"], "<jane@example.com> is gone");
+    }
+
+    #[test]
+    fn names_of_another_kind_or_key_are_refused() {
+        let dir = tempfile::tempdir().expect("scratch");
+        let open = |key: Option<&[u8]>, empty| {
+            Naming::open(dir.path(), key, empty).map(|n| n.key.is_some())
+        };
+        assert_eq!(open(None, true), Ok(false));
+        assert!(open(Some(b"one"), false).is_err_and(|why| why.contains("holds plain addresses")));
+        assert_eq!(open(Some(b"one"), true), Ok(true));
+        assert_eq!(open(Some(b"one"), false), Ok(true));
+        assert!(open(None, false).is_err_and(|why| why.contains("nobody can undo")));
+        assert!(open(Some(b"two"), false).is_err_and(|why| why.contains("another key")));
+    }
+}
