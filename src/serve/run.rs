@@ -198,7 +198,7 @@ fn run(runtime: &Runtime, loaded: Loaded) -> Result<()> {
         tracing::info!("signing keys are configured: only signed return paths may suppress");
     } else {
         tracing::warn!(
-            "no signing key is configured: anyone can forge a bounce and suppress an address; see [verp] in the README"
+            "no signing key is configured: anyone can forge a bounce and suppress an address; see docs/verp.md"
         );
     }
     let (stop, stopping) = watch::channel(false);
