@@ -23,7 +23,7 @@ use crate::classify::{Category, Class};
 use crate::committer::Committer;
 use crate::event::{Act, Analysis, Envelope, Event, EventType, SendResult};
 use crate::ledger::{Committed, Ledger, LedgerError};
-use crate::mail::{Address, EnhancedStatus, Timestamp};
+use crate::mail::{Address, Case, EnhancedStatus, Timestamp};
 use crate::pipeline::{Pipeline, Received, judge_reply};
 use crate::policy::{self, Reader, Selection, Standing, State};
 use crate::raw::RawStore;
@@ -82,6 +82,7 @@ pub struct House {
     observer: Arc<dyn HouseObserver>,
     time: Time,
     naming: Naming,
+    case: Case,
     raw: Option<Arc<RawStore>>,
     erasure: Option<erasure::Erasure>,
 }
@@ -104,6 +105,7 @@ impl House {
             observer,
             time,
             naming: Naming::default(),
+            case: Case::default(),
             raw: None,
             erasure: None,
         }
@@ -115,11 +117,17 @@ impl House {
         Self { time: Time::start(last, Some(data_dir)), ..self }
     }
 
+    /// Tells local parts apart by case, or not.
+    pub fn with_case(mut self, case: Case) -> Self {
+        self.reader.set_case(case);
+        Self { case, ..self }
+    }
+
     /// Stores no address but under a hash with this key; None: as they are. The error says in a
     /// sentence why these data want the other.
     pub fn with_naming(self, data_dir: &Path, key: Option<&[u8]>) -> Result<Self, String> {
         let empty = self.ledger.status().last_seq == 0;
-        Ok(Self { naming: Naming::open(data_dir, key, empty)?, ..self })
+        Ok(Self { naming: Naming::open(data_dir, key, self.case, empty)?, ..self })
     }
 
     /// Whether a configuration read anew wants the names that are in force.
@@ -184,6 +192,16 @@ impl House {
     /// Journals the policy as the one in force, unless it is so already.
     pub fn put_policy_in_force(&self, wanted: &policy::Policy) -> Result<(), ServiceError> {
         let current = self.reader.policy(&*self.ledger).map_err(trouble)?;
+        let case = |policy: &policy::Policy| policy.local_part_case;
+        if self.ledger.status().last_seq > 1
+            && current.as_ref().map(|c| case(c)).unwrap_or_default() != case(wanted)
+        {
+            return Err(ServiceError::BadRequest(
+                "policy.local_part_case is not the one by which the addresses in data_dir are kept: \
+                 write that one, or export the list, start with an empty data_dir and import it"
+                    .to_string(),
+            ));
+        }
         if current.is_none_or(|c| c.act() != wanted.act()) {
             self.commit(act_event(wanted.act()))?;
         }
@@ -274,14 +292,14 @@ impl House {
         scope.map_or(Ok(()), checked_scope)?;
         let (stored, now) = (self.naming.of(address), self.now());
         let found = self.reader.standing(&*self.ledger, &stored, scope, now).map_err(trouble)?;
-        Ok(found.map(|standing| Standing { address: address.key(), ..standing }))
+        Ok(found.map(|standing| Standing { address: address.key_in(self.case), ..standing }))
     }
 
     /// The entry after an act by hand, also when it stops nothing.
     fn entry_now(&self, address: &Address, scope: &str) -> Result<Value, ServiceError> {
         Ok(match self.standing(address, Some(scope))? {
             Some(standing) => entry(&standing),
-            None => json!({"address": address.key(), "scope": scope, "state": "clear"}),
+            None => json!({"address": address.key_in(self.case), "scope": scope, "state": "clear"}),
         })
     }
 }
@@ -330,7 +348,7 @@ impl Service for House {
         });
         if !same {
             self.commit(act_event(Act::Suppress {
-                address: address.key(),
+                address: address.key_in(self.case),
                 scope: scope.to_string(),
                 reason: bounded(reason)?,
                 until,
@@ -345,7 +363,7 @@ impl Service for House {
         // Strikes and pending evidence count as something to release.
         if self.standing(&address, Some(scope))?.is_some_and(|s| s.state != State::Clear) {
             self.commit(act_event(Act::Release {
-                address: address.key(),
+                address: address.key_in(self.case),
                 scope: scope.to_string(),
                 reason: bounded(reason)?,
             }))?;
@@ -392,7 +410,7 @@ impl Service for House {
             self.reader.standings(&*self.ledger, &stored, scope, self.now()).map_err(trouble)?;
         let found = asked.iter().zip(standings).filter_map(|(address, standing)| {
             let standing = standing.filter(|s| s.state.stops())?;
-            Some(entry(&Standing { address: address.key(), ..standing }))
+            Some(entry(&Standing { address: address.key_in(self.case), ..standing }))
         });
         Ok(found.collect())
     }
@@ -419,7 +437,7 @@ impl Service for House {
                 continue;
             }
             let mut event = act_event(Act::Suppress {
-                address: address.key(),
+                address: address.key_in(self.case),
                 scope: imported.scope,
                 reason,
                 until: imported.until,
@@ -438,7 +456,8 @@ impl Service for House {
         let address = parsed(address)?;
         let standing = self.standing(&address, None)?;
         let (stored, now) = (self.naming.of(&address), self.now());
-        let events = self.ledger.history(&stored.key(), EXPLAINED_EVENTS).map_err(trouble)?;
+        let events =
+            self.ledger.history(&stored.key_in(self.case), EXPLAINED_EVENTS).map_err(trouble)?;
         let why = self.reader.explain(&*self.ledger, &stored, None, now).map_err(trouble)?;
         let everywhere = self.reader.everywhere(&*self.ledger, &stored, now);
         let shown = |found: &Standing| {
@@ -449,7 +468,7 @@ impl Service for House {
         let entries: Vec<Value> = everywhere.map_err(trouble)?.iter().map(shown).collect();
         let state = standing.as_ref().map_or(State::Clear, |s| s.state);
         let mut told = json!({
-            "address": address.key(),
+            "address": address.key_in(self.case),
             "state": state,
             "summary": summary(&address, standing.as_ref(), events.len()),
             "outlook": standing.map(|s| s.outlook).unwrap_or_default(),

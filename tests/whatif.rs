@@ -218,3 +218,47 @@ fn hashed_addresses_are_found_and_stand_nowhere() {
     let (code, _, err) = service.run(&["lookup", PERSON]);
     assert!(code == 2 && err.contains("holds another key"), "{err}");
 }
+
+/// `policy.local_part_case = "keep"`: two mailboxes, told apart by every question, for good.
+#[test]
+fn local_parts_may_be_told_apart_by_case() {
+    let mut service = Service::new("[policy]\nlocal_part_case = \"keep\"\n");
+    service.start();
+    bounce(&service, "User@example.com", "550 5.1.1 <User@example.com>: User unknown");
+    for restart in [false, true] {
+        if restart {
+            assert_eq!(service.stop("-TERM"), Some(0));
+            // From the journal alone, too.
+            std::fs::remove_dir_all(service.dir.path().join("data/view")).expect("removed");
+            service.start();
+        }
+        let entry = service.json("/v1/suppressions/User@EXAMPLE.com");
+        assert_eq!(entry["address"], "User@example.com");
+        let other = service.get("/v1/suppressions/user@example.com").expect("it answers");
+        assert_eq!(other.0, 404, "{}", other.1);
+        let asked = br#"{"addresses":["User@example.com","user@example.com"]}"#;
+        let hits = service.request("POST /v1/suppressions:check", asked).expect("it answers").1;
+        assert_eq!(hits.matches("\"address\"").count(), 1, "{hits}");
+        let explained = service.json("/v1/addresses/User@example.com");
+        assert_eq!(explained["events"].as_array().map(Vec::len), Some(1), "{explained}");
+        let nobody = service.json("/v1/addresses/user@example.com");
+        assert_eq!(nobody["events"].as_array().map(Vec::len), Some(0), "{nobody}");
+    }
+    assert_eq!(service.run(&["suppress", "user@example.com", "--reason", "asked"]).0, 0);
+    assert_eq!(service.run(&["release", "User@example.com", "--reason", "back"]).0, 0);
+    assert_eq!(service.run(&["lookup", "user@example.com"]).0, 0);
+    assert_eq!(service.run(&["lookup", "User@example.com"]).0, 1);
+    assert_eq!(service.stop("-TERM"), Some(0));
+    // The other way would find half of what is stored.
+    let text = std::fs::read_to_string(service.config()).expect("ours");
+    let folded = text.replace("\"keep\"", "\"fold\"");
+    std::fs::write(service.config(), folded).expect("written");
+    let (code, _, err) = service.run(&["lookup", "user@example.com"]);
+    assert!(code == 2 && err.contains("policy.local_part_case is not the one"), "{err}");
+    let key = service.dir.path().join("secret");
+    std::fs::write(&key, "0123456789abcdef0123456789abcdef\n").expect("written");
+    let keys = format!("{text}[[verp.keys]]\nid = \"a\"\nsecret_file = \"{}\"\n", key.display());
+    std::fs::write(service.config(), keys).expect("written");
+    let (code, out, _) = service.run(&["check-config"]);
+    assert!(code == 2 && out.contains("does not go with signing keys"), "{out}");
+}

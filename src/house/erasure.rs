@@ -25,6 +25,7 @@ use super::{House, act_event, awaited, parsed, reply_to_channel, trouble};
 use crate::committer::Reply;
 use crate::event::{Act, Event};
 use crate::ledger::LedgerError;
+use crate::mail::{Address, Case};
 use crate::policy::{Forgotten, HashKeys, block_key, touched};
 use crate::redact::Redaction;
 use crate::service::ServiceError;
@@ -170,7 +171,7 @@ impl House {
             return Ok(());
         }
         let keys = erasure.keys.load();
-        for address in named(event) {
+        for address in named(event, self.case) {
             let hashes = keys.hashes(&address);
             let blocks: Vec<Vec<u8>> = hashes.iter().map(|hash| block_key(hash)).collect();
             let found = self.ledger.look_up(&blocks)?;
@@ -186,7 +187,7 @@ impl House {
             let text = "this service cannot erase: it knows no data directory";
             return Err(ServiceError::BadRequest(text.to_string()));
         };
-        let address = self.naming.of(&parsed(address)?).key();
+        let address = self.naming.of(&parsed(address)?).key_in(self.case);
         let _one = erasure.busy.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(other) = erasure.intent().map_err(|e| failed(&e))?
             && other != address
@@ -249,17 +250,17 @@ impl House {
 }
 
 /// Addresses whose rows an event may write.
-fn named(event: &Event) -> Vec<String> {
+fn named(event: &Event, case: Case) -> Vec<String> {
     match &event.act {
         Some(Act::Rejudge { verdicts, .. }) => {
             let recipients = verdicts.iter().flat_map(|(_, verdicts)| verdicts);
             let mut named: Vec<String> = recipients
-                .filter_map(|r| Some(crate::mail::Address::parse(r.address.as_deref()?)?.key()))
+                .filter_map(|r| Some(Address::parse(r.address.as_deref()?)?.key_in(case)))
                 .collect();
             named.sort_unstable();
             named.dedup();
             named
         }
-        _ => touched(event),
+        _ => touched(event, case),
     }
 }

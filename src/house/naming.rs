@@ -16,7 +16,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::event::Event;
-use crate::mail::Address;
+use crate::mail::{Address, Case};
 use crate::policy::{Forgotten, HashKeys, touched};
 use crate::report::addresses;
 
@@ -32,12 +32,19 @@ const NO_ADDRESS: &str = "message_id";
 pub(super) struct Naming {
     /// None: as they are.
     key: Option<HashKeys>,
+    /// Whether local parts that differ in case have one name.
+    case: Case,
 }
 
 impl Naming {
     /// Names for a data directory; `key`: they are hashed. `empty`: nothing is stored there yet.
     /// The error is a sentence for the operator.
-    pub(super) fn open(dir: &Path, key: Option<&[u8]>, empty: bool) -> Result<Self, String> {
+    pub(super) fn open(
+        dir: &Path,
+        key: Option<&[u8]>,
+        case: Case,
+        empty: bool,
+    ) -> Result<Self, String> {
         let key = key.map(|key| HashKeys::new([key]));
         let wanted = key.as_ref().map(|key| hash(key, "naming"));
         let file = dir.join("naming");
@@ -72,14 +79,14 @@ impl Naming {
                 ));
             }
         }
-        Ok(Self { key })
+        Ok(Self { key, case })
     }
 
     /// The name of an address; itself when it is a name already.
     pub(super) fn of(&self, address: &Address) -> Address {
         match &self.key {
             Some(key) if !is_name(address) => {
-                let key_form = address.key();
+                let key_form = address.key_in(self.case);
                 let (_, domain) = key_form.rsplit_once('@').unwrap_or_default();
                 let digits = hash(key, &key_form);
                 Address::parse(&format!("{MARK}{digits}@{domain}")).unwrap_or(address.clone())
@@ -91,7 +98,7 @@ impl Naming {
     /// The event without addresses. None: it cannot be written without them.
     pub(super) fn veil(&self, event: Event) -> Option<Event> {
         let Some(key) = &self.key else { return Some(event) };
-        let parsed = touched(&event).into_iter().filter_map(|address| Address::parse(&address));
+        let parsed = touched(&event, self.case).into_iter().filter_map(|a| Address::parse(&a));
         // Whom it is about, in whatever spelling; `user=example.com` is no address to others.
         let about: Vec<Forgotten> = parsed
             .map(|address| Forgotten::instead(&address.key(), self.of(&address).to_string()))
@@ -145,7 +152,7 @@ impl Naming {
     /// An answer about an address, as whoever asked knows it.
     pub(super) fn unveil(&self, answer: &mut Value, asked: &Address) {
         if self.key.is_some() {
-            replace(answer, self.of(asked).as_str(), &asked.key());
+            replace(answer, self.of(asked).as_str(), &asked.key_in(self.case));
         }
     }
 
@@ -188,7 +195,7 @@ mod tests {
     }
 
     fn hashed() -> Naming {
-        Naming { key: Some(HashKeys::new([&b"a key of the test"[..]])) }
+        Naming { key: Some(HashKeys::new([&b"a key of the test"[..]])), case: Case::Fold }
     }
 
     #[test]
@@ -201,7 +208,8 @@ mod tests {
         assert_ne!(name, naming.of(&address("jane@example.net")));
         assert_ne!(
             name,
-            Naming { key: Some(HashKeys::new([&b"another"[..]])) }.of(&address("jane@example.com"))
+            Naming { key: Some(HashKeys::new([&b"another"[..]])), case: Case::Fold }
+                .of(&address("jane@example.com"))
         );
         assert_eq!(Naming::default().of(&address("Jane@Example.COM")).as_str(), "Jane@example.com");
     }
@@ -237,7 +245,7 @@ mod tests {
     fn names_of_another_kind_or_key_are_refused() {
         let dir = tempfile::tempdir().expect("scratch");
         let open = |key: Option<&[u8]>, empty| {
-            Naming::open(dir.path(), key, empty).map(|n| n.key.is_some())
+            Naming::open(dir.path(), key, Case::Fold, empty).map(|n| n.key.is_some())
         };
         assert_eq!(open(None, true), Ok(false));
         assert!(open(Some(b"one"), false).is_err_and(|why| why.contains("holds plain addresses")));

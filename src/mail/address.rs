@@ -50,17 +50,37 @@ impl Address {
         self.0.rsplit_once('@').map_or("", |(_, domain)| domain)
     }
 
-    /// The form in which two addresses are the same mailbox for policy (POLICY section 3): local
-    /// part lower-cased, domain lower-cased and in its A-label form (RFC 5890).
+    /// The form in which two addresses are the same mailbox: local part lower-cased, domain
+    /// lower-cased and in its A-label form (RFC 5890).
     pub fn key(&self) -> String {
+        self.key_in(Case::Fold)
+    }
+
+    /// The same, with the case of the local part as policy says.
+    pub fn key_in(&self, case: Case) -> String {
         let domain = self.domain();
         let ascii = if domain.is_ascii() {
             domain.to_string()
         } else {
             idna::domain_to_ascii(domain).unwrap_or_else(|_| domain.to_string())
         };
-        format!("{}@{ascii}", self.local().to_lowercase())
+        match case {
+            Case::Fold => format!("{}@{ascii}", self.local().to_lowercase()),
+            Case::Keep => format!("{}@{ascii}", self.local()),
+        }
     }
+}
+
+/// Whether `User@` and `user@` are one mailbox (POLICY section 3). RFC 5321 section 2.4 leaves that
+/// to the host; hardly any tells them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Case {
+    /// They are.
+    #[default]
+    Fold,
+    /// They are two.
+    Keep,
 }
 
 /// A local part: not empty, no control characters, and white space or brackets only in quotes.
@@ -132,6 +152,13 @@ mod tests {
         ] {
             assert_eq!(Address::parse(text).as_ref().map(Address::as_str), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn case_is_kept_where_it_is_told_apart() {
+        let address = Address::parse("User@Exämple.SE").expect("an address");
+        assert_eq!(address.key_in(Case::Keep), "User@xn--exmple-cua.se");
+        assert_eq!(address.key_in(Case::Fold), address.key());
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod reply_code;
 mod status;
 mod time;
 
-pub use address::{Address, redacted};
+pub use address::{Address, Case, redacted};
 pub use latin::unaccented;
 pub use needles::Needles;
 pub use reply_code::ReplyCode;

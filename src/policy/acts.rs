@@ -13,17 +13,17 @@ use super::undo::{self, Selection};
 use super::walk::walk;
 use crate::event::{Act, Event};
 use crate::ledger::LedgerError;
-use crate::mail::Timestamp;
+use crate::mail::{Case, Timestamp};
 use crate::report::Attribution;
 
 /// Rule name under which acts by hand stand in a history, and by which `undo` finds them.
 pub const BY_HAND: &str = "by-hand";
 
 /// Addresses that an act is about.
-pub(super) fn addresses(event: &Event) -> Vec<String> {
+pub(super) fn addresses(event: &Event, case: Case) -> Vec<String> {
     match &event.act {
         Some(Act::Suppress { address, .. } | Act::Release { address, .. }) => {
-            key(address).into_iter().collect()
+            key(address, case).into_iter().collect()
         }
         _ => Vec::new(),
     }
@@ -59,7 +59,10 @@ fn by_hand(
     (address, scope, words): (&str, &str, &str),
     until: Option<Timestamp>,
 ) -> Result<(), LedgerError> {
-    let Some(address) = key(address).filter(|_| is_scope(scope)) else { return Ok(()) };
+    let Some(address) = key(address, step.policy.local_part_case).filter(|_| is_scope(scope))
+    else {
+        return Ok(());
+    };
     let stored = step.rows.get(&address_key(&address))?.and_then(|v| AddressRow::decode(&v));
     let row = match (stored, kind) {
         (Some(row), _) => row,
@@ -105,7 +108,8 @@ fn new_policy(step: &mut Step<'_>, policy: &serde_json::Value) -> Result<(), Led
 /// Forgets a person; what is suppressed stays blocked under a hash of the address.
 fn erase(step: &mut Step<'_>, address: &str, hash: &str) -> Result<(), LedgerError> {
     // Without a hash the block would be lost with the person; the house always makes one.
-    let Some(address) = key(address).filter(|_| !hash.is_empty()) else { return Ok(()) };
+    let address = key(address, step.policy.local_part_case).filter(|_| !hash.is_empty());
+    let Some(address) = address else { return Ok(()) };
     blot_words(step, &Forgotten::new(&address, hash))?;
     let stored = step.rows.get(&address_key(&address))?.and_then(|v| AddressRow::decode(&v));
     step.rows.put(life_key(&address), None);

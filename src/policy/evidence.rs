@@ -10,7 +10,7 @@ use super::settings::is_scope;
 use super::standing::DEFAULT_SCOPE;
 use crate::classify::Category;
 use crate::event::{Analysis, Event, EventType, RecipientVerdict, SendResult, VerpInfo};
-use crate::mail::Address;
+use crate::mail::{Address, Case};
 use crate::report::{Action, Attribution, Kind};
 
 /// What a record says of one address.
@@ -71,10 +71,11 @@ pub(super) fn rung_of(event: &Event, analysis: &Analysis) -> Attribution {
 }
 
 /// Everything a record says about addresses. Acts say nothing here.
-pub(super) fn read(event: &Event) -> Vec<Said> {
+pub(super) fn read(event: &Event, case: Case) -> Vec<Said> {
+    let (analysis, told) = (event.analysis.as_ref(), event.result.as_ref());
     match event.event_type {
-        EventType::Message => event.analysis.as_ref().map_or_else(Vec::new, |a| message(event, a)),
-        EventType::Result => event.result.as_ref().map_or_else(Vec::new, |r| result(event, r)),
+        EventType::Message => analysis.map_or_else(Vec::new, |a| message(event, a, case)),
+        EventType::Result => told.map_or_else(Vec::new, |r| result(event, r, case)),
         EventType::Act => Vec::new(),
     }
 }
@@ -100,7 +101,8 @@ fn blank(event: &Event, kind: ItemKind, rung: Attribution) -> Item {
     }
 }
 
-fn message(event: &Event, analysis: &Analysis) -> Vec<Said> {
+fn message(event: &Event, analysis: &Analysis, case: Case) -> Vec<Said> {
+    let key = |address: &str| key(address, case);
     let rung = rung_of(event, analysis);
     let mut item = blank(event, ItemKind::Failure, rung);
     item.message = analysis.original.message_id.as_deref().map_or(0, message_hash);
@@ -116,7 +118,7 @@ fn message(event: &Event, analysis: &Analysis) -> Vec<Said> {
         Attribution::MessageId | Attribution::Report => None,
     };
     let figure = match analysis.kind {
-        Kind::Failure => return failures(analysis, &item, mailed),
+        Kind::Failure => return failures(analysis, &item, mailed, case),
         Kind::Success | Kind::Receipt | Kind::ChallengeResponse => {
             item.kind = ItemKind::Life;
             None
@@ -167,7 +169,8 @@ fn message(event: &Event, analysis: &Analysis) -> Vec<Said> {
         .collect()
 }
 
-fn failures(analysis: &Analysis, item: &Item, mailed: Option<String>) -> Vec<Said> {
+fn failures(analysis: &Analysis, item: &Item, mailed: Option<String>, case: Case) -> Vec<Said> {
+    let key = |address: &str| key(address, case);
     if let Some(address) = mailed {
         // The recipient that is the mailed address speaks first; else the first that failed: a
         // forwarded mail fails somewhere else, and that is evidence on the address we mailed.
@@ -183,7 +186,7 @@ fn failures(analysis: &Analysis, item: &Item, mailed: Option<String>) -> Vec<Sai
             .find(ours)
             .or_else(|| recipients.iter().find(|r| failed(r)))
             .or_else(|| recipients.first());
-        return chosen.and_then(|r| outcome(r, item, address)).into_iter().collect();
+        return chosen.and_then(|r| outcome(r, item, address, case)).into_iter().collect();
     }
     let mut seen = std::collections::BTreeSet::new();
     analysis
@@ -191,7 +194,7 @@ fn failures(analysis: &Analysis, item: &Item, mailed: Option<String>) -> Vec<Sai
         .iter()
         .filter_map(|r| Some((r, key(r.address.as_deref()?)?)))
         .filter(|(_, address)| seen.insert(address.clone()))
-        .filter_map(|(r, address)| outcome(r, item, address))
+        .filter_map(|(r, address)| outcome(r, item, address, case))
         .collect()
 }
 
@@ -201,7 +204,7 @@ fn failed(recipient: &RecipientVerdict) -> bool {
 
 /// What a recipient of a failure report amounts to: a failure, or proof of life of one that was
 /// delivered beside the failed ones.
-fn outcome(recipient: &RecipientVerdict, item: &Item, address: String) -> Option<Said> {
+fn outcome(recipient: &RecipientVerdict, item: &Item, address: String, case: Case) -> Option<Said> {
     let guard = Some(guard_of(recipient.provider.as_deref(), &address));
     let provider = named(recipient.provider.as_deref(), &address);
     if matches!(recipient.action, Some(Action::Delivered | Action::Relayed | Action::Expanded)) {
@@ -213,7 +216,7 @@ fn outcome(recipient: &RecipientVerdict, item: &Item, address: String) -> Option
     }
     let reason = recipient.reason?;
     let code = recipient.status.map(|s| s.to_string());
-    let other = recipient.address.as_deref().filter(|a| key(a).as_deref() != Some(&address));
+    let other = recipient.address.as_deref().filter(|a| key(a, case).as_deref() != Some(&address));
     let item = Item {
         reason: Some(reason),
         rule: recipient.rule.clone(),
@@ -227,8 +230,8 @@ fn outcome(recipient: &RecipientVerdict, item: &Item, address: String) -> Option
 }
 
 /// An in-band result comes from our own sending side: as good as signed.
-fn result(event: &Event, result: &SendResult) -> Vec<Said> {
-    let Some(address) = key(&result.address) else { return Vec::new() };
+fn result(event: &Event, result: &SendResult, case: Case) -> Vec<Said> {
+    let Some(address) = key(&result.address, case) else { return Vec::new() };
     let mut item = blank(event, ItemKind::Sent, Attribution::Signed);
     item.message = result.message_id.as_deref().map_or(0, message_hash);
     let verdict = result.verdict.as_ref();
@@ -245,7 +248,7 @@ fn result(event: &Event, result: &SendResult) -> Vec<Said> {
         "failed" => {
             let Some(verdict) = verdict else { return Vec::new() };
             item.kind = ItemKind::Failure;
-            outcome(verdict, &item, address.clone())
+            outcome(verdict, &item, address.clone(), case)
                 .into_iter()
                 .filter(|s| s.item.kind == ItemKind::Failure)
                 .map(|s| Said { item: Item { words: None, ..s.item }, ..s })
@@ -257,8 +260,8 @@ fn result(event: &Event, result: &SendResult) -> Vec<Said> {
 }
 
 /// The key form of an address.
-pub(super) fn key(address: &str) -> Option<String> {
-    Address::parse(address).map(|a| a.key())
+pub(super) fn key(address: &str, case: Case) -> Option<String> {
+    Address::parse(address).map(|a| a.key_in(case))
 }
 
 pub(super) fn message_hash(id: &str) -> u64 {

@@ -21,12 +21,14 @@ use super::walk::{Note, counts, walk, walk_with};
 use super::{seen, sent};
 use crate::event::{Act, Decision, Event, EventType};
 use crate::ledger::{Fold, LedgerError, Rows};
-use crate::mail::Timestamp;
+use crate::mail::{Case, Timestamp};
 
 /// The policy as a fold of the journal.
 #[derive(Debug, Default)]
 pub struct PolicyFold {
     cache: PolicyCache,
+    /// Of the policy in force at the last event.
+    case: Case,
 }
 
 impl PolicyFold {
@@ -43,9 +45,11 @@ impl Fold for PolicyFold {
             return Ok(());
         }
         let (in_force, policy) = self.cache.in_force(&(&*rows as &dyn Rows))?;
+        let case = policy.local_part_case;
+        self.case = case;
         if !policy.require_signed {
-            sent::lift(rows, event)?;
-            sent::remember(rows, event)?;
+            sent::lift(rows, event, case)?;
+            sent::remember(rows, event, case)?;
         }
         let mut step = Step {
             rows,
@@ -62,7 +66,7 @@ impl Fold for PolicyFold {
             EventType::Act => acts::take(&mut step, event)?,
             EventType::Message | EventType::Result => {
                 let campaign = event.campaign.clone();
-                for said in evidence::read(event) {
+                for said in evidence::read(event, case) {
                     step.take(said, campaign.as_deref())?;
                 }
             }
@@ -75,25 +79,27 @@ impl Fold for PolicyFold {
     }
 
     fn touches(&self, event: &Event) -> Vec<String> {
-        touched(event)
+        touched(event, self.case)
     }
 
     fn forgets(&self, event: &Event) -> Vec<String> {
         match &event.act {
-            Some(Act::Erase { address, .. }) => evidence::key(address).into_iter().collect(),
+            Some(Act::Erase { address, .. }) => {
+                evidence::key(address, self.case).into_iter().collect()
+            }
             _ => Vec::new(),
         }
     }
 }
 
 /// Addresses (key form) whose history an event belongs to.
-pub fn touched(event: &Event) -> Vec<String> {
+pub fn touched(event: &Event, case: Case) -> Vec<String> {
     let mut addresses: Vec<String> = match event.event_type {
-        EventType::Act => acts::addresses(event),
+        EventType::Act => acts::addresses(event, case),
         // Everything that names the address is history, counted or not.
-        EventType::Message => event.analysis.iter().flat_map(named).collect(),
+        EventType::Message => event.analysis.iter().flat_map(|a| named(a, case)).collect(),
         EventType::Result => {
-            event.result.iter().filter_map(|r| evidence::key(&r.address)).collect()
+            event.result.iter().filter_map(|r| evidence::key(&r.address, case)).collect()
         }
     };
     addresses.sort_unstable();
@@ -105,10 +111,10 @@ pub fn touched(event: &Event) -> Vec<String> {
 /// Addresses that one event belongs to, at most.
 const MAX_TOUCHED: usize = 1_000;
 
-fn named(analysis: &crate::event::Analysis) -> Vec<String> {
+fn named(analysis: &crate::event::Analysis, case: Case) -> Vec<String> {
     let verp = analysis.verp.as_ref().and_then(|v| v.recipient.as_deref());
     let recipients = analysis.recipients.iter().filter_map(|r| r.address.as_deref());
-    verp.into_iter().chain(recipients).filter_map(evidence::key).collect()
+    verp.into_iter().chain(recipients).filter_map(|a| evidence::key(a, case)).collect()
 }
 
 /// Row `m/fold`: how far the fold is, and how many addresses stand in which decided state.

@@ -92,7 +92,10 @@ impl Forgotten {
 
     /// Whether this is the address, however it is written.
     pub fn is(&self, address: &str) -> bool {
-        super::evidence::key(address).is_some_and(|key| key == self.address)
+        crate::mail::Address::parse(address).is_some_and(|found| {
+            // Blotted out in any case, for the texts do not tell.
+            found.key() == self.address.to_lowercase()
+        })
     }
 
     /// Whether a text may hold the address; quick, and never a no when it does.

@@ -8,6 +8,7 @@ use super::evidence::{key, message_hash};
 use super::row::hash;
 use crate::event::{Event, EventType};
 use crate::ledger::{LedgerError, Rows};
+use crate::mail::Case;
 use crate::report::Attribution;
 
 const ERA_DAYS: i64 = 8;
@@ -25,10 +26,10 @@ fn era_of(event: &Event) -> i64 {
 }
 
 /// Remembers a mail that a result names.
-pub(super) fn remember(rows: &mut dyn Rows, event: &Event) -> Result<(), LedgerError> {
+pub(super) fn remember(rows: &mut dyn Rows, event: &Event, case: Case) -> Result<(), LedgerError> {
     let Some(result) = &event.result else { return Ok(()) };
     let Some(id) = result.message_id.as_deref() else { return Ok(()) };
-    let Some(address) = key(&result.address) else { return Ok(()) };
+    let Some(address) = key(&result.address, case) else { return Ok(()) };
     let era = era_of(event);
     if matches!(result.outcome.as_str(), "sent" | "delivered") {
         rows.put(row_key(era, message_hash(id), &address), Some(vec![1]));
@@ -47,7 +48,7 @@ pub(super) fn remember(rows: &mut dyn Rows, event: &Event) -> Result<(), LedgerE
 
 /// Lifts a message from `report` to `message-id` when every recipient that it speaks of was sent
 /// the mail that it returns.
-pub(super) fn lift(rows: &dyn Rows, event: &mut Event) -> Result<(), LedgerError> {
+pub(super) fn lift(rows: &dyn Rows, event: &mut Event, case: Case) -> Result<(), LedgerError> {
     if event.event_type != EventType::Message || event.attribution != Some(Attribution::Report) {
         return Ok(());
     }
@@ -55,7 +56,9 @@ pub(super) fn lift(rows: &dyn Rows, event: &mut Event) -> Result<(), LedgerError
     let Some(id) = analysis.original.message_id.as_deref() else { return Ok(()) };
     let (message, era) = (message_hash(id), era_of(event));
     for recipient in &analysis.recipients {
-        let Some(address) = recipient.address.as_deref().and_then(key) else { return Ok(()) };
+        let Some(address) = recipient.address.as_deref().and_then(|a| key(a, case)) else {
+            return Ok(());
+        };
         let known = |era: i64| rows.get(&row_key(era, message, &address));
         if known(era)?.is_none() && known((era - 1).max(0))?.is_none() {
             return Ok(());

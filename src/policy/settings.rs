@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::term::Term;
 use crate::classify::{Category, Reason, words};
+use crate::mail::Case;
 
 words! {
     /// What a failure for some reason does to the address (TAXONOMY section 2, "suppress").
@@ -96,6 +97,8 @@ macro_rules! numbers {
         pub struct PolicyTable {
             /// `patient`, `five-soft` or `strict`.
             pub preset: Option<String>,
+            /// Whether `User@` and `user@` are one mailbox: `fold`, `keep`.
+            pub local_part_case: Option<Case>,
             $($(#[$doc])* pub $name: Option<$type>,)+
             /// `[policy.reasons.R]`
             pub reasons: BTreeMap<Reason, Layer>,
@@ -224,6 +227,9 @@ pub struct Policy {
     pub preset: String,
     /// Only `signed` evidence counts: set at start-up when there is a signing key.
     pub require_signed: bool,
+    /// Whether `User@` and `user@` are one mailbox. Chosen once for a journal: rows bear the keys.
+    #[serde(default)]
+    pub local_part_case: Case,
     base: Numbers,
     reasons: BTreeMap<Reason, Layer>,
     scopes: BTreeMap<String, ScopeTable>,
@@ -238,6 +244,7 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         let mut policy = Self {
+            local_part_case: Case::default(),
             preset: "patient".to_string(),
             require_signed: false,
             base: Numbers::default(),
@@ -363,6 +370,7 @@ impl Policy {
         for (reason, layer) in &table.reasons {
             policy.layer_of(*reason).lay(layer);
         }
+        policy.local_part_case = table.local_part_case.unwrap_or_default();
         policy.scopes = table.scopes;
         policy.outage = table.outage;
         policy.blast = table.blast;

@@ -14,7 +14,7 @@ use super::row::{ADDRESSES, AddressRow, address_key, address_of, block_key, life
 use super::settings::Policy;
 use super::standing::{DEFAULT_SCOPE, Standing, State, standing_of};
 use crate::ledger::{Ledger, LedgerError};
-use crate::mail::{Address, Timestamp};
+use crate::mail::{Address, Case, Timestamp};
 
 /// A guard that is tripped.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -37,12 +37,18 @@ pub struct Reader {
     cache: PolicyCache,
     /// Finds blocks that outlived an erasure; without keys none is looked for.
     keys: ArcSwap<HashKeys>,
+    case: Case,
 }
 
 impl Reader {
     /// A reader.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Finds addresses whose local parts are told apart by case, or not.
+    pub fn set_case(&mut self, case: Case) {
+        self.case = case;
     }
 
     /// Takes the keys over under which blocks of erased addresses are looked for.
@@ -75,7 +81,7 @@ impl Reader {
         scope: Option<&str>,
         now: Timestamp,
     ) -> Result<Vec<Option<Standing>>, LedgerError> {
-        let keyed: Vec<String> = addresses.iter().map(Address::key).collect();
+        let keyed: Vec<String> = addresses.iter().map(|a| a.key_in(self.case)).collect();
         let hash_keys = self.keys.load();
         let keys: Vec<Vec<Vec<u8>>> = keyed.iter().map(|a| row_keys(&hash_keys, a)).collect();
         let each = keys.first().map_or(1, Vec::len);
@@ -104,7 +110,7 @@ impl Reader {
         scope: Option<&str>,
         now: Timestamp,
     ) -> Result<Option<serde_json::Value>, LedgerError> {
-        let key = address.key();
+        let key = address.key_in(self.case);
         let mut keys = row_keys(&self.keys.load(), &key);
         keys.push(life_key(&key));
         let values = ledger.look_up(&keys)?;
@@ -226,7 +232,7 @@ impl Reader {
         address: &Address,
         now: Timestamp,
     ) -> Result<Vec<Standing>, LedgerError> {
-        let keyed = address.key();
+        let keyed = address.key_in(self.case);
         let values = ledger.look_up(&row_keys(&self.keys.load(), &keyed))?;
         let Some(value) = values.into_iter().flatten().next() else { return Ok(Vec::new()) };
         let row = decode(&value)?;

@@ -26,7 +26,7 @@ use crate::committer::{self, Committer};
 use crate::config::{Config, Listen, Loaded};
 use crate::house::House;
 use crate::ledger::Ledger;
-use crate::mail::Timestamp;
+use crate::mail::{Case, Timestamp};
 use crate::pipeline::Pipeline;
 use crate::policy::{Policy, PolicyFold, PolicyTable};
 use crate::preflight;
@@ -80,6 +80,12 @@ pub fn policy(config: &Config) -> Result<Policy> {
         .map_err(|error: toml::de::Error| anyhow!("[policy]: {}", error.message()))?;
     let mut policy = Policy::check(table).map_err(|error| anyhow!("[policy]: {error}"))?;
     policy.require_signed = !config.verp.keys.is_empty();
+    if policy.require_signed && policy.local_part_case == Case::Keep {
+        return Err(anyhow!(
+            "[policy]: local_part_case = \"keep\" does not go with signing keys: a signed return path \
+             outlives relays that fold case and so carries none; write \"fold\""
+        ));
+    }
     Ok(policy)
 }
 
@@ -118,6 +124,7 @@ pub fn house(config: &Config, metrics: Arc<Metrics>) -> Result<House> {
     let house =
         House::new(pipeline, ledger, committer, Arc::new(Counter { metrics })).with_raw(raw);
     house
+        .with_case(policy(config)?.local_part_case)
         .with_naming(&config.data_dir, config.privacy.name_key())
         .map_err(|why| anyhow!("{why}"))?
         .with_time(&config.data_dir)
