@@ -21,7 +21,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 
-use super::{House, act_event, awaited, parsed, reply_to_channel, trouble};
+use super::asked::parsed;
+use super::events::act_event;
+use super::waiting::{awaited, reply_to_channel};
+use super::{House, trouble};
 use crate::committer::Reply;
 use crate::event::{Act, Event};
 use crate::ledger::LedgerError;

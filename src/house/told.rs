@@ -1,0 +1,67 @@
+//! How a standing is told: as the entry of INTERFACE section 5, in a sentence, as a refusal.
+
+use serde_json::{Value, json};
+
+use crate::classify::Class;
+use crate::mail::{Address, EnhancedStatus};
+use crate::policy::{Standing, State};
+
+/// The entry of INTERFACE section 5.
+pub(super) fn entry(standing: &Standing) -> Value {
+    json!({
+        "address": standing.address,
+        "scope": standing.scope,
+        "state": standing.state,
+        "class": standing.class,
+        "reason": standing.reason,
+        "category": standing.category,
+        "since": standing.since,
+        "until": standing.until,
+        "events": standing.events,
+        "rule": standing.rule,
+    })
+}
+
+/// What `explain` shows beyond the entry.
+pub(super) fn merge(shown: &mut Value, standing: &Standing) {
+    shown["clause"] = json!(standing.clause);
+    shown["attribution"] = json!(standing.attribution);
+    shown["seq"] = json!(standing.seq);
+    shown["outlook"] = json!(standing.outlook);
+}
+
+/// One sentence for support staff.
+pub(super) fn summary(address: &Address, standing: Option<&Standing>, events: usize) -> String {
+    let Some(standing) = standing.filter(|s| s.state != State::Clear) else {
+        return format!("{} may be mailed; {events} events are known of it", address.key());
+    };
+    let mut text = format!("{} is {}", address.key(), standing.state);
+    if let Some(reason) = &standing.reason {
+        text.push_str(&format!(" for {reason}"));
+    }
+    if let Some(since) = standing.since {
+        text.push_str(&format!(" since {since}"));
+    }
+    text.push_str(&match standing.until {
+        Some(until) => format!(", until {until}"),
+        None if standing.state == State::Suppressed => ", without end".to_string(),
+        None => String::new(),
+    });
+    if let Some(clause) = &standing.clause {
+        text.push_str(&format!("; the policy clause is {clause}"));
+    }
+    if let Some(rule) = &standing.rule {
+        text.push_str(&format!(", the rule {rule}"));
+    }
+    text
+}
+
+/// The enhanced code of a refusal: 5.1.1 for a dead mailbox, 5.7.1 where somebody asked out.
+pub(super) fn refusal(standing: &Standing) -> EnhancedStatus {
+    match standing.class {
+        Some(Class::InvalidRecipient) => EnhancedStatus::new(5, 1, 1),
+        Some(Class::MailboxFull) => EnhancedStatus::new(5, 2, 2),
+        Some(_) => EnhancedStatus::new(5, 1, 1),
+        None => EnhancedStatus::new(5, 7, 1),
+    }
+}

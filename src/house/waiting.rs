@@ -1,0 +1,43 @@
+//! Waiting for commits: of one event, of a batch.
+
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
+
+use super::trouble;
+use crate::ledger::{Committed, LedgerError};
+use crate::service::ServiceError;
+
+/// How long an operation waits for its commit.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where the committer's answer to one event arrives.
+pub(super) type Receipt = Receiver<Result<Committed, LedgerError>>;
+
+/// A reply for the committer, and where what it is told arrives.
+pub(super) fn reply_to_channel()
+-> (impl FnOnce(Result<Committed, LedgerError>) + Send + 'static, Receipt) {
+    let (answer, receipt) = sync_channel(1);
+    let reply = move |outcome| {
+        // Whoever asked may have lost patience.
+        let _ = answer.send(outcome);
+    };
+    (reply, receipt)
+}
+
+/// Waits for one commit.
+pub(super) fn awaited(receipt: &Receipt) -> Result<Committed, ServiceError> {
+    match receipt.recv_timeout(COMMIT_PATIENCE) {
+        Ok(outcome) => outcome.map_err(trouble),
+        Err(_) => Err(ServiceError::Busy("the commit did not end in time".to_string())),
+    }
+}
+
+/// Waits for the commits of a batch; gives how many there were.
+pub(super) fn drain(waiting: &mut Vec<Receipt>) -> Result<u64, ServiceError> {
+    let mut done = 0;
+    for receipt in waiting.drain(..) {
+        awaited(&receipt)?;
+        done += 1;
+    }
+    Ok(done)
+}
