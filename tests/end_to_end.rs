@@ -250,6 +250,15 @@ fn scopes_are_told_apart_and_wrong_ones_are_no_answer() {
     let scopes: Vec<_> = entries.iter().map(|e| e["scope"].as_str().expect("a scope")).collect();
     assert_eq!(scopes, ["news"], "an act by hand in a scope is explained: {explained}");
     assert_eq!(explained["state"], "clear", "{explained}");
+    // What is over already would free who is suppressed.
+    let put = "PUT /v1/suppressions/user@example.com?scope=news";
+    let over = b"{\"reason\":\"x\",\"until\":\"2020-01-01\"}";
+    assert_eq!(service.request(put, over).expect("it answers").0, 400);
+    let line = b"{\"address\":\"user@example.com\",\"scope\":\"news\",\"until\":\"2020-01-01\"}\na@example.org";
+    let import = service.request("POST /v1/suppressions:import", line).expect("it answers").1;
+    assert!(import.contains("\"suppressed\":1") && import.contains("\"line\":1"), "{import}");
+    let entry = service.json("/v1/suppressions/user@example.com?scope=news");
+    assert_eq!(entry["state"], "suppressed");
     // 404 would say "go on" to a sender whose scope is misspelt.
     for path in ["/v1/suppressions/user@example.com?scope=a%20b", "/v1/suppressions?cursor=Zm9v"] {
         let (status, body) = service.get(path).expect("it answers");

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::body::{Incoming, Outgoing, Pieces};
-use super::params::{self, Params};
+use super::params::Params;
 use super::suppressions::list_query;
 use super::{Http, blocking};
 use crate::serve::limits;
@@ -103,9 +103,6 @@ impl Import {
         };
         match entry {
             None => {}
-            Some(Ok(ImportEntry { until: Some(until), .. })) if params::end(until).is_err() => {
-                self.refuse(self.line, "it is over: `until` has passed".to_string());
-            }
             Some(Ok(entry)) => {
                 self.batch.push(entry);
                 self.lines.push(self.line);

@@ -80,15 +80,6 @@ pub fn time(name: &str, text: &str) -> Result<Timestamp, Problem> {
     })
 }
 
-/// The end of a suppression. One that is over would end what stands now instead.
-pub fn end(ends: Timestamp) -> Result<Timestamp, Problem> {
-    if ends > Timestamp::now() {
-        return Ok(ends);
-    }
-    let detail = format!("`until` {ends} is over; write a later time, or leave it out for no end");
-    Err(Problem::bad_request(detail))
-}
-
 /// What stands behind a prefix of the path: an address.
 pub fn address(uri: &Uri, prefix: &str) -> Result<String, Problem> {
     let raw = uri.path().strip_prefix(prefix).unwrap_or_default();

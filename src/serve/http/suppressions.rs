@@ -137,8 +137,7 @@ impl ByHand {
     }
 
     fn until(&self) -> Result<Option<Timestamp>, Problem> {
-        let end = |text| params::time("until", text).and_then(params::end);
-        self.until.as_deref().map(end).transpose()
+        self.until.as_deref().map(|text| params::time("until", text)).transpose()
     }
 }
 
