@@ -116,14 +116,14 @@ impl<'a> Redaction<'a> {
 mod tests {
     use super::*;
     use crate::event::{Envelope, EventType};
-    use crate::mail::Timestamp;
+    use crate::mail::{Case, Timestamp};
 
     const PERSON: &str = "jane.roe@example.com";
 
     fn redacted(event: &Event) -> Option<Event> {
         let keys = HashKeys::new([&b"a secret of ours"[..]]);
         let hash = keys.hashes(PERSON).remove(0);
-        let forgotten = Forgotten::new(PERSON, &hash);
+        let forgotten = Forgotten::new(PERSON, &hash, Case::Fold);
         let redaction = Redaction::new(&forgotten, &keys);
         let line = serde_json::to_string(event).expect("plain data");
         let (id, line) = redaction.line(&line)?;
@@ -207,7 +207,7 @@ mod tests {
                 assert!(redacted(&event).is_some(), "{event:?}");
                 continue;
             }
-            let forgotten = Forgotten::new(PERSON, "0f");
+            let forgotten = Forgotten::new(PERSON, "0f", Case::Fold);
             let keys = HashKeys::default();
             let line = serde_json::to_string(&event).expect("plain data");
             assert_eq!(Redaction::new(&forgotten, &keys).line(&line), None);

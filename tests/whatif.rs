@@ -262,3 +262,48 @@ fn local_parts_may_be_told_apart_by_case() {
     let (code, out, _) = service.run(&["check-config"]);
     assert!(code == 2 && out.contains("does not go with signing keys"), "{out}");
 }
+
+/// Each question once more where a mailbox has a neighbour that differs in case alone: nothing that
+/// is done to one reaches the other, and nothing of it stays behind.
+#[test]
+fn what_is_done_to_one_case_leaves_the_other_alone() {
+    let mut service =
+        Service::new("[policy]\nlocal_part_case = \"keep\"\n[journal]\nraw = \"all\"\n");
+    service.start();
+    for user in ["Jane.Roe@example.com", "jane.roe@example.com"] {
+        bounce(&service, user, &format!("550 5.1.1 <{user}>: User unknown"));
+    }
+    // One mail to both, refused in the same words.
+    for user in ["John@example.com", "john@example.com"] {
+        let sent = format!(
+            r#"{{"outcome":"failed","address":"{user}","message_id":"<1@example.com>","reply":"550 5.1.1 unknown"}}"#
+        );
+        let (status, body) =
+            service.request("POST /v1/events", sent.as_bytes()).expect("it answers");
+        assert_eq!(status, 200, "{body}");
+        assert_eq!(service.json(&format!("/v1/suppressions/{user}"))["state"], "suppressed");
+    }
+    let explained = service.json("/v1/addresses/John@example.com");
+    assert!(explained["summary"].as_str().is_some_and(|s| s.starts_with("John@")), "{explained}");
+    let (code, _, err) = service.run(&["erase", "Jane.Roe@example.com"]);
+    assert_eq!(code, 0, "{err}");
+    let holds = |service: &Service| {
+        service.events().iter().any(|e| e.to_string().contains("Jane.Roe@example.com"))
+    };
+    for restart in [false, true] {
+        if restart {
+            assert_eq!(service.stop("-TERM"), Some(0));
+            for part in ["view", "checkpoint"] {
+                std::fs::remove_dir_all(service.dir.path().join("data").join(part)).expect("there");
+            }
+            service.start();
+        }
+        assert!(!holds(&service), "the erased one stands in the journal");
+        for user in ["Jane.Roe@example.com", "jane.roe@example.com"] {
+            let entry = service.json(&format!("/v1/suppressions/{user}"));
+            assert_eq!(entry["state"], "suppressed", "{entry}");
+        }
+        let other = service.json("/v1/addresses/jane.roe@example.com");
+        assert_eq!(other["events"].as_array().map(Vec::len), Some(1), "{other}");
+    }
+}

@@ -230,7 +230,7 @@ impl House {
             *erasure.blocks.write().unwrap_or_else(PoisonError::into_inner) = Some(true);
             committed
         };
-        let forgotten = Forgotten::new(address, &hash);
+        let forgotten = Forgotten::new(address, &hash, self.case);
         let keys = erasure.keys.load_full();
         let redaction = Redaction::new(&forgotten, &keys);
         let mut ids = HashSet::new();

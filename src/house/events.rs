@@ -4,13 +4,17 @@ use sha2::{Digest, Sha256};
 
 use super::asked::{checked_scope, parsed};
 use crate::event::{Act, Analysis, Event, EventType, SendResult};
-use crate::mail::Timestamp;
+use crate::mail::{Case, Timestamp};
 use crate::pipeline::{Pipeline, judge_reply};
 use crate::report::{Kind, Original};
 use crate::service::{InBand, ServiceError};
 
 /// The record of an in-band result.
-pub(super) fn result_event(pipeline: &Pipeline, result: InBand) -> Result<Event, ServiceError> {
+pub(super) fn result_event(
+    pipeline: &Pipeline,
+    result: InBand,
+    case: Case,
+) -> Result<Event, ServiceError> {
     let address = parsed(&result.address)?;
     if let Some(scope) = &result.scope {
         checked_scope(scope)?;
@@ -33,7 +37,7 @@ pub(super) fn result_event(pipeline: &Pipeline, result: InBand) -> Result<Event,
     let message_id = result.message_id.map(short);
     // The sender may post a batch again when our answer was lost.
     let digest = message_id.as_ref().map(|id| {
-        let said = format!("{}\0{}\0{id}\0{reply}", result.outcome, address.key());
+        let said = format!("{}\0{}\0{id}\0{reply}", result.outcome, address.key_in(case));
         let octets = Sha256::digest(said.as_bytes());
         data_encoding::HEXLOWER.encode(octets.get(..16).unwrap_or(&octets))
     });

@@ -101,7 +101,10 @@ impl Naming {
         let parsed = touched(&event, self.case).into_iter().filter_map(|a| Address::parse(&a));
         // Whom it is about, in whatever spelling; `user=example.com` is no address to others.
         let about: Vec<Forgotten> = parsed
-            .map(|address| Forgotten::instead(&address.key(), self.of(&address).to_string()))
+            .map(|address| {
+                let (key, name) = (address.key_in(self.case), self.of(&address));
+                Forgotten::instead(&key, name.to_string(), self.case)
+            })
             .collect();
         let mut value = serde_json::to_value(&event).ok()?;
         self.veil_value(&mut value, &about, "");
@@ -239,6 +242,24 @@ mod tests {
         let mut answer = serde_json::json!({"events": [{"said": format!("<{name}> is gone")}]});
         naming.unveil(&mut answer, &address("Jane@example.com"));
         assert_eq!(answer["events"][0]["said"], "<jane@example.com> is gone");
+    }
+
+    #[test]
+    fn with_case_kept_two_cases_have_two_names() {
+        let naming = Naming { case: Case::Keep, ..hashed() };
+        let (one, two) = (address("Jane@example.com"), address("jane@example.com"));
+        assert_ne!(naming.of(&one), naming.of(&two));
+        for person in [&one, &two] {
+            let mut event = Event::new(EventType::Act, "e1".to_string(), Timestamp::default());
+            let (address, scope) = (person.to_string(), "*".to_string());
+            let reason = "like Jane@example.com and jane@example.com".to_string();
+            event.act = Some(Act::Suppress { address, scope, reason, until: None });
+            let veiled = naming.veil(event).expect("plain data");
+            let name = naming.of(person).to_string();
+            assert_eq!(touched(&veiled, Case::Keep), [name]);
+            let text = serde_json::to_string(&veiled).expect("plain data").to_lowercase();
+            assert!(!text.contains("jane"), "{text}");
+        }
     }
 
     #[test]

@@ -192,7 +192,7 @@ impl Service for House {
         let mut told = json!({
             "address": address.key_in(self.case),
             "state": state,
-            "summary": summary(&address, standing.as_ref(), events.len()),
+            "summary": summary(&address.key_in(self.case), standing.as_ref(), events.len()),
             "outlook": standing.map(|s| s.outlook).unwrap_or_default(),
             "entries": entries,
             "policy": why,
@@ -245,7 +245,7 @@ impl Service for House {
         let pipeline = self.pipeline.load();
         let (mut outcome, mut waiting) = (ResultsOutcome::default(), Vec::new());
         for (place, result) in results.into_iter().enumerate() {
-            let event = match result_event(&pipeline, result) {
+            let event = match result_event(&pipeline, result, self.case) {
                 Ok(event) => Event { received_at: self.now(), ..event },
                 Err(error) => {
                     outcome.refused.push((place, error.to_string()));

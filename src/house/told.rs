@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::classify::Class;
-use crate::mail::{Address, EnhancedStatus};
+use crate::mail::EnhancedStatus;
 use crate::policy::{Standing, State};
 
 /// The entry of INTERFACE section 5.
@@ -31,11 +31,11 @@ pub(super) fn merge(shown: &mut Value, standing: &Standing) {
 }
 
 /// One sentence for support staff.
-pub(super) fn summary(address: &Address, standing: Option<&Standing>, events: usize) -> String {
+pub(super) fn summary(address: &str, standing: Option<&Standing>, events: usize) -> String {
     let Some(standing) = standing.filter(|s| s.state != State::Clear) else {
-        return format!("{} may be mailed; {events} events are known of it", address.key());
+        return format!("{address} may be mailed; {events} events are known of it");
     };
-    let mut text = format!("{} is {}", address.key(), standing.state);
+    let mut text = format!("{address} is {}", standing.state);
     if let Some(reason) = &standing.reason {
         text.push_str(&format!(" for {reason}"));
     }

@@ -83,6 +83,16 @@ pub enum Case {
     Keep,
 }
 
+impl Case {
+    /// The word in a configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fold => "fold",
+            Self::Keep => "keep",
+        }
+    }
+}
+
 /// A local part: not empty, no control characters, and white space or brackets only in quotes.
 fn is_local_part(local: &str) -> bool {
     let quoted = local.len() > 2 && local.starts_with('"') && local.ends_with('"');

@@ -110,7 +110,7 @@ fn erase(step: &mut Step<'_>, address: &str, hash: &str) -> Result<(), LedgerErr
     // Without a hash the block would be lost with the person; the house always makes one.
     let address = key(address, step.policy.local_part_case).filter(|_| !hash.is_empty());
     let Some(address) = address else { return Ok(()) };
-    blot_words(step, &Forgotten::new(&address, hash))?;
+    blot_words(step, &Forgotten::new(&address, hash, step.policy.local_part_case))?;
     let stored = step.rows.get(&address_key(&address))?.and_then(|v| AddressRow::decode(&v));
     step.rows.put(life_key(&address), None);
     let Some(row) = stored else { return Ok(()) };

@@ -9,6 +9,8 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use crate::mail::{Address, Case};
+
 /// Octets of a hash that are kept: 128 bits.
 const HASH_OCTETS: usize = 16;
 /// What stands in the place of `@` where an address is part of another one or of a URL.
@@ -54,21 +56,23 @@ pub struct Forgotten {
     /// as well be a part of another person's.
     plain: Vec<String>,
     inside: Vec<String>,
-    /// Key form of the address.
+    /// Key form of the address, and in which case.
     address: String,
+    case: Case,
     /// What is written instead.
     mark: String,
 }
 
 impl Forgotten {
     /// The address (key form) and its hash.
-    pub fn new(address: &str, hash: &str) -> Self {
-        Self::instead(address, format!("erased-{hash}@erased.invalid"))
+    pub fn new(address: &str, hash: &str, case: Case) -> Self {
+        Self::instead(address, format!("erased-{hash}@erased.invalid"), case)
     }
 
     /// The address (key form) and what is written instead.
-    pub fn instead(address: &str, mark: String) -> Self {
-        let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
+    pub fn instead(address: &str, mark: String, case: Case) -> Self {
+        let lower = address.to_lowercase();
+        let (local, domain) = lower.rsplit_once('@').unwrap_or((&lower, ""));
         let mut domains = vec![domain.to_string()];
         let (unicode, _) = idna::domain_to_unicode(domain);
         if unicode != domain {
@@ -82,7 +86,8 @@ impl Forgotten {
             forms
         };
         let (at, others) = SIGNS.split_at(1);
-        Self { plain: spelled(at), inside: spelled(others), address: address.to_string(), mark }
+        let (plain, inside) = (spelled(at), spelled(others));
+        Self { plain, inside, address: address.to_string(), case, mark }
     }
 
     /// What stands in the place of the address.
@@ -92,10 +97,17 @@ impl Forgotten {
 
     /// Whether this is the address, however it is written.
     pub fn is(&self, address: &str) -> bool {
-        crate::mail::Address::parse(address).is_some_and(|found| {
-            // Blotted out in any case, for the texts do not tell.
-            found.key() == self.address.to_lowercase()
-        })
+        Address::parse(address).is_some_and(|found| found.key_in(self.case) == self.address)
+    }
+
+    /// Whether this is the address of another person, who differs in case alone. A field of theirs
+    /// stays, for the fold reads it again; in texts any case is blotted out, for they do not tell.
+    fn is_neighbour(&self, text: &str) -> bool {
+        self.case == Case::Keep
+            && Address::parse(text).is_some_and(|found| {
+                found.key() == self.address.to_lowercase()
+                    && found.key_in(self.case) != self.address
+            })
     }
 
     /// Whether a text may hold the address; quick, and never a no when it does.
@@ -107,7 +119,7 @@ impl Forgotten {
     /// The text with the mark in the place of the address; None when it does not stand there as
     /// a whole. `user@example.com` is no part of `other-user@example.com`.
     pub fn blot(&self, text: &str) -> Option<String> {
-        if !self.may_be_in(text) {
+        if !self.may_be_in(text) || self.is_neighbour(text) {
             return None;
         }
         let lower = Lower::of(text);
@@ -186,7 +198,7 @@ mod tests {
 
     #[test]
     fn an_address_is_blotted_out_in_every_spelling_and_only_as_a_whole() {
-        let forgotten = Forgotten::new("user@example.com", "0f");
+        let forgotten = Forgotten::new("user@example.com", "0f", Case::Fold);
         for (text, expected) in [
             ("user@example.com", Some("MARK")),
             ("550 <User@EXAMPLE.com>: unknown", Some("550 <MARK>: unknown")),
@@ -207,8 +219,28 @@ mod tests {
     }
 
     #[test]
+    fn with_case_kept_a_neighbour_keeps_its_fields_and_texts_tell_no_case() {
+        let forgotten = Forgotten::new("User@example.com", "0f", Case::Keep);
+        for (text, expected) in [
+            ("User@Example.com", Some("MARK")),
+            ("<User@example.com>", Some("<MARK>")),
+            ("user@example.com", None),
+            ("<USER@example.com>", None),
+            ("550 <user@example.com>: unknown", Some("550 <MARK>: unknown")),
+            ("x?r=user%40example.com&y", Some("x?r=MARK&y")),
+        ] {
+            let expected = expected.map(|text| text.replace("MARK", "erased-0f@erased.invalid"));
+            assert_eq!(forgotten.blot(text), expected, "{text}");
+        }
+        assert!(forgotten.is("User@EXAMPLE.com") && !forgotten.is("user@example.com"));
+        // One whose letters are small has neighbours, too.
+        let small = Forgotten::new("user@example.com", "0f", Case::Keep);
+        assert!(small.blot("User@example.com").is_none() && !small.is("User@example.com"));
+    }
+
+    #[test]
     fn letters_that_change_their_length_keep_the_rest_in_place() {
-        let forgotten = Forgotten::new("grå@xn--exmple-cua.se", "0f");
+        let forgotten = Forgotten::new("grå@xn--exmple-cua.se", "0f", Case::Fold);
         assert_eq!(
             forgotten.blot("İ: GRÅ@exämple.se, grå@xn--exmple-cua.se ß").as_deref(),
             Some("İ: erased-0f@erased.invalid, erased-0f@erased.invalid ß")

@@ -1,7 +1,12 @@
 //! The `[policy]` table: presets, layers, refusals.
 
 use bounced::classify::Reason;
+use bounced::event::Act;
+use bounced::mail::Case;
 use bounced::policy::{Effect, Policy, PolicyTable, Term};
+use bounced::report::Kind;
+
+use super::support::{Book, DAY, about, blank, failure, message, result};
 
 fn check(text: &str) -> Result<Policy, String> {
     let table: PolicyTable = toml::from_str(text).map_err(|e| e.to_string())?;
@@ -48,6 +53,7 @@ fn a_wrong_table_is_refused_with_a_sentence() {
     for (text, part) in [
         ("preset = \"lenient\"", "patient, five-soft, strict"),
         ("strike = 5", "unknown field"),
+        ("local_part_case = \"lower\"", "expected `fold` or `keep`"),
         ("term = \"fortnight\"", "no length of time"),
         ("term = \"100d\"", "probation (90d) must be longer than term (100d)"),
         ("strikes = 2", "strike_days (3) cannot be more than strikes (2)"),
@@ -86,4 +92,83 @@ fn the_policy_in_the_journal_reads_back() {
     assert_eq!(Policy::preset("lenient"), None);
     assert_eq!(check("").expect("the defaults"), Policy::default());
     assert_eq!(Term::days(14).to_string(), "14d");
+}
+
+/// Each kind of record about `User@x`, asked for in another case: one mailbox, or two.
+#[test]
+fn one_mailbox_or_two_by_case() {
+    let act = |act: Act| {
+        let mut event = blank(bounced::event::EventType::Act);
+        event.act = Some(act);
+        event
+    };
+    let by_hand = || {
+        act(Act::Suppress {
+            address: "User@Example.com".to_string(),
+            scope: "*".to_string(),
+            reason: "asked".to_string(),
+            until: None,
+        })
+    };
+    let records = || {
+        [
+            failure("User@Example.com", Reason::UserUnknown),
+            result("failed", "User@Example.com", Some(Reason::UserUnknown)),
+            message(Kind::Complaint, "User@Example.com"),
+            message(Kind::Unsubscribe, "User@Example.com"),
+            by_hand(),
+        ]
+    };
+    for (word, case, neighbour) in
+        [("fold", Case::Fold, "suppressed"), ("keep", Case::Keep, "clear")]
+    {
+        let policy = check(&format!("local_part_case = \"{word}\"")).expect("a policy");
+        assert_eq!((policy.local_part_case, case.as_str()), (case, word));
+        let book = || {
+            let mut book = Book::with(&policy);
+            book.reader.set_case(case);
+            book
+        };
+        let release = |address: &str| {
+            act(Act::Release {
+                address: address.to_string(),
+                scope: "*".to_string(),
+                reason: "back".to_string(),
+            })
+        };
+        for (place, record) in records().into_iter().enumerate() {
+            let book = book();
+            book.put(DAY, record);
+            assert_eq!(book.state("User@EXAMPLE.com", DAY), "suppressed", "{word} {place}");
+            assert_eq!(book.state("user@example.com", DAY), neighbour, "{word} {place}");
+        }
+        // A release and an erasure of the one are none of the other.
+        let book = book();
+        book.put(DAY, by_hand());
+        book.put(DAY, release("user@example.com"));
+        let left = if case == Case::Keep { "suppressed" } else { "clear" };
+        assert_eq!(book.state("User@example.com", DAY), left, "{word}");
+        book.put(DAY, by_hand());
+        let erase = Act::Erase { address: "user@example.com".into(), hash: "0f".into() };
+        book.put(DAY, act(erase));
+        assert_eq!(book.state("User@example.com", DAY), left, "{word}");
+    }
+}
+
+/// The rung `message-id` wants the address that the mail went to, in the case that counts.
+#[test]
+fn a_mail_to_another_case_lifts_nothing_when_case_is_kept() {
+    for (word, lifted) in [("fold", true), ("keep", false)] {
+        let policy = check(&format!("local_part_case = \"{word}\"")).expect("a policy");
+        let book = Book::with(&policy);
+        let mut sent = result("sent", "User@example.com", None);
+        if let Some(result) = &mut sent.result {
+            result.message_id = Some("<1@example.net>".to_string());
+        }
+        book.put(DAY, sent);
+        let report = failure("user@example.com", Reason::UserUnknown);
+        book.put(DAY, about(report, "<1@example.net>"));
+        let rung = book.memory().journal.last().and_then(|event| event.attribution);
+        assert_eq!(rung == Some(bounced::report::Attribution::MessageId), lifted, "{word}");
+    }
 }
