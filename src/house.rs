@@ -192,6 +192,11 @@ impl House {
                     .to_string(),
             ));
         }
+        if case(wanted) != self.case {
+            return Err(ServiceError::BadRequest(
+                "policy.local_part_case is read at start-up: restart the service".to_string(),
+            ));
+        }
         if current.is_none_or(|c| c.act() != wanted.act()) {
             self.commit(act_event(wanted.act()))?;
         }

@@ -307,3 +307,45 @@ fn what_is_done_to_one_case_leaves_the_other_alone() {
         assert_eq!(other["events"].as_array().map(Vec::len), Some(1), "{other}");
     }
 }
+
+/// The case is chosen once: by start-up, by a rebuild, by reload and by a trial.
+#[test]
+fn another_case_is_refused_wherever_it_comes_from() {
+    let mut service = Service::new("[policy]\nlocal_part_case = \"fold\"\n");
+    service.start();
+    let text = std::fs::read_to_string(service.config()).expect("ours");
+    let keep = text.replace("\"fold\"", "\"keep\"");
+    // No data yet, and still the running service is one of folded addresses.
+    std::fs::write(service.config(), &keep).expect("written");
+    let pid = service.child.as_ref().expect("running").id().to_string();
+    assert!(
+        std::process::Command::new("kill").args(["-HUP", &pid]).status().expect("ran").success()
+    );
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        let (_, metrics) = service.get("/metrics").expect("it answers");
+        if metrics.contains("bounced_config_reload_success 0") {
+            break;
+        }
+        assert!(std::time::Instant::now() < end, "not refused: {metrics}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    bounce(&service, "User@example.com", "550 5.1.1 <User@example.com>: User unknown");
+    assert_eq!(service.json("/v1/suppressions/user@example.com")["state"], "suppressed");
+    let file = service.dir.path().join("tried.toml");
+    std::fs::write(&file, "[policy]\nlocal_part_case = \"keep\"\n").expect("written");
+    std::fs::write(service.config(), &text).expect("written");
+    let (code, _, err) = service.run(&["replay", "--policy", &file.display().to_string()]);
+    assert!(code == 2 && err.contains("local_part_case"), "{err}");
+    assert_eq!(service.stop("-TERM"), Some(0));
+    std::fs::write(service.config(), &keep).expect("written");
+    for rebuild in [false, true] {
+        if rebuild {
+            for part in ["view", "checkpoint"] {
+                std::fs::remove_dir_all(service.dir.path().join("data").join(part)).expect("there");
+            }
+        }
+        let (code, _, err) = service.run(&["serve"]);
+        assert!(code == 2 && err.contains("policy.local_part_case is not the one"), "{err}");
+    }
+}

@@ -18,7 +18,7 @@ use super::when::Direction;
 use super::{Answer, Console, Judge, print};
 use crate::event::{Act, Event, RecipientVerdict};
 use crate::ledger::{LedgerError, Lookback};
-use crate::mail::Timestamp;
+use crate::mail::{Case, Timestamp};
 use crate::policy::{Difference, Policy, Shift, Trial, compare};
 
 /// Addresses shown for one change of verdicts.
@@ -66,6 +66,8 @@ struct Found {
     first_seq: Option<u64>,
     unread: u64,
     changed: Vec<(u64, Vec<RecipientVerdict>)>,
+    /// Of the policy that was journalled last.
+    case: Option<Case>,
 }
 
 pub(super) fn replay(
@@ -82,12 +84,22 @@ pub(super) fn replay(
     }
     let since = at(args.since.as_deref(), console.now, Direction::Back)?;
     let past = Past(backend);
+    let tried = wanted.policy.as_ref().map(|policy| policy.local_part_case);
     let mut before = Trial::as_journalled(&past, &wanted.present)?;
     let mut after = match wanted.policy {
         Some(policy) => Trial::under(&past, policy)?,
         None => Trial::as_journalled(&past, &wanted.present)?,
     };
     let found = pass(args, since, wanted.judge, backend, (&mut before, &mut after))?;
+    let kept = found.case.unwrap_or(wanted.present.local_part_case);
+    if tried.is_some_and(|tried| tried != kept) {
+        // The two sides would name the same mailboxes differently.
+        bail!(
+            "--policy: local_part_case is chosen once for a data_dir, and the addresses there are \
+             kept under another: write local_part_case = \"{}\" into its [policy], too",
+            kept.as_str()
+        );
+    }
     let mut differences = Vec::new();
     let mut counts = BTreeMap::new();
     let shifts = compare(&before, &after, console.now, &mut |difference| {
@@ -127,8 +139,16 @@ fn pass(
     let unread = events(backend, None, &mut |event| {
         found.first_seq.get_or_insert(event.seq);
         // Which policy was in force is no evidence: it is followed from the beginning.
-        let policy = matches!(event.act, Some(Act::Policy { .. }));
-        if failed.is_some() || (!policy && since.is_some_and(|since| event.received_at < since)) {
+        let policy = match &event.act {
+            Some(Act::Policy { policy }) => Some(serde_json::from_value::<Policy>(policy.clone())),
+            _ => None,
+        };
+        if let Some(Ok(policy)) = &policy {
+            found.case = Some(policy.local_part_case);
+        }
+        if failed.is_some()
+            || (policy.is_none() && since.is_some_and(|since| event.received_at < since))
+        {
             return;
         }
         found.folded += 1;

@@ -169,3 +169,13 @@ fn the_table_of_the_rules_on_trial() {
         double::run(&Double::default(), |backend, console| shadow(false, backend, console));
     assert!(answer.expect_err("none").to_string().contains("shadow_dir"));
 }
+
+#[test]
+fn a_policy_of_another_case_is_refused() {
+    let keep = "local_part_case = \"keep\"\n";
+    let keep = Policy::check(toml::from_str(keep).expect("a table")).expect("a policy");
+    let (answer, out, _, _) = run(&args(), false, Some(keep));
+    let error = answer.expect_err("another case").to_string();
+    assert!(error.contains("write local_part_case = \"fold\""), "{error}");
+    assert_eq!(out, "");
+}

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::admission::{Admission, affordable};
 use super::doors::{Counter, Door, SignedPaths};
@@ -162,10 +162,11 @@ fn finish_erasure(house: &Arc<House>) -> Result<()> {
 }
 
 /// Puts the policy in force now, or, while the view is rebuilt (mail is answered 451 and lookups
-/// TEMP until then), as soon as that is done.
-fn put_in_force(house: &Arc<House>, wanted: Policy) -> Result<()> {
+/// TEMP until then), as soon as that is done. What is refused only then comes through the channel.
+fn put_in_force(house: &Arc<House>, wanted: Policy) -> Result<mpsc::Receiver<String>> {
+    let (refuse, refused) = mpsc::channel(1);
     match house.put_policy_in_force(&wanted) {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(refused),
         Err(ServiceError::Busy(why)) => {
             tracing::warn!("{why}; mail is deferred until the view is rebuilt");
             let house = Arc::clone(house);
@@ -174,6 +175,10 @@ fn put_in_force(house: &Arc<House>, wanted: Policy) -> Result<()> {
                     std::thread::sleep(REBUILD_LOOK);
                     match house.put_policy_in_force(&wanted) {
                         Err(ServiceError::Busy(_)) => {}
+                        Err(ServiceError::BadRequest(why)) => {
+                            let _ = refuse.try_send(why);
+                            return;
+                        }
                         Err(error) => {
                             return tracing::error!("the policy is not in force: {error}");
                         }
@@ -182,7 +187,7 @@ fn put_in_force(house: &Arc<House>, wanted: Policy) -> Result<()> {
                 }
             };
             std::thread::Builder::new().name("policy".to_string()).spawn(keep_trying)?;
-            Ok(())
+            Ok(refused)
         }
         Err(error) => Err(anyhow!("{error}")),
     }
@@ -199,7 +204,7 @@ fn run(runtime: &Runtime, loaded: Loaded) -> Result<()> {
     let metrics = Arc::new(Metrics::new("sled"));
     let wanted = policy(&config)?;
     let house = Arc::new(house(&config, Arc::clone(&metrics))?);
-    put_in_force(&house, wanted)?;
+    let mut refused = put_in_force(&house, wanted)?;
     finish_erasure(&house)?;
     if !config.verp.keys.is_empty() {
         tracing::info!("signing keys are configured: only signed return paths may suppress");
@@ -217,23 +222,24 @@ fn run(runtime: &Runtime, loaded: Loaded) -> Result<()> {
         &config.hostname,
         config.smtp.max_message,
     ));
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let doors = open(&config, &house, &metrics, tls.clone(), &api, &service, &stopping).await?;
         tracing::info!(hostname = config.hostname, data_dir = %config.data_dir.display(), "ready");
         let gauges =
             tokio::spawn(refresh(Arc::clone(&house), Arc::clone(&metrics), Arc::clone(&api)));
-        wait(&loaded.origin, &house, &metrics, tls.as_deref(), &api).await?;
+        let ended =
+            wait(&loaded.origin, &house, &metrics, tls.as_deref(), &api, &mut refused).await;
         tracing::info!("stopping: running transactions are answered first");
         stop.send_replace(true);
         for door in doors {
             let _ = door.await;
         }
         gauges.abort();
-        Ok::<(), anyhow::Error>(())
+        Ok::<_, anyhow::Error>(ended)
     })?;
     house.shut_down().map_err(|error| anyhow!("{error}"))?;
     tracing::info!("stopped");
-    Ok(())
+    ended
 }
 
 /// Binds all listeners, then begins to serve on them.
@@ -314,13 +320,14 @@ fn cannot_bind(what: &str, listen: &Listen, error: &std::io::Error) -> anyhow::E
     anyhow!("{}", preflight::bind_trouble(what, listen, error))
 }
 
-/// Waits for the signal to stop; reloads on SIGHUP.
+/// Waits for the signal to stop, or for a refusal of the policy; reloads on SIGHUP.
 async fn wait(
     origin: &crate::config::Origin,
     house: &Arc<House>,
     metrics: &Arc<Metrics>,
     tls: Option<&ReloadableTls>,
     api: &Arc<Http>,
+    refused: &mut mpsc::Receiver<String>,
 ) -> Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -329,6 +336,7 @@ async fn wait(
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
+            Some(why) = refused.recv() => return Err(anyhow!("{why}")),
             _ = hangup.recv() => {
                 let (house, file) = (Arc::clone(house), origin.file().map(ToOwned::to_owned));
                 let read = tokio::task::spawn_blocking(move || reload(&house, file.as_deref())).await;
@@ -355,7 +363,8 @@ async fn wait(
 fn reload(house: &House, file: Option<&std::path::Path>) -> Result<Option<Tokens>> {
     let loaded = Config::load(file)?;
     preflight::check(&loaded.config, &loaded.origin)?;
-    let (pipeline, policy) = (pipeline(&loaded.config)?, policy(&loaded.config)?);
+    let pipeline = pipeline(&loaded.config)?;
+    let policy = policy(&loaded.config)?;
     let tokens = tokens(&loaded.config)?;
     if !house.keeps_naming(loaded.config.privacy.name_key()) {
         return Err(anyhow!("privacy.addresses and its key are chosen once for a data directory"));
