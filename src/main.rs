@@ -37,7 +37,7 @@ impl Program for House {
     fn check(&self, loaded: &Loaded) -> Result<()> {
         let config = &loaded.config;
         run::pipeline(config)?;
-        run::policy(config)?;
+        run::policy(config).with_context(|| loaded.origin.at("policy"))?;
         run::tokens(config)?;
         if let Some(tls) = &config.smtp.tls {
             ReloadableTls::load(&tls.cert, &tls.key)?;

@@ -77,7 +77,10 @@ pub fn policy(config: &Config) -> Result<Policy> {
         .policy_table
         .clone()
         .try_into()
-        .map_err(|error: toml::de::Error| anyhow!("[policy]: {}", error.message()))?;
+        // On a line of its own stands in which key.
+        .map_err(|e: toml::de::Error| {
+            anyhow!("[policy]: {}", e.to_string().trim().replace('\n', " "))
+        })?;
     let mut policy = Policy::check(table).map_err(|error| anyhow!("[policy]: {error}"))?;
     policy.require_signed = !config.verp.keys.is_empty();
     if policy.require_signed && policy.local_part_case == Case::Keep {
@@ -202,7 +205,7 @@ fn run(runtime: &Runtime, loaded: Loaded) -> Result<()> {
     };
     let tokens = tokens(&config)?;
     let metrics = Arc::new(Metrics::new("sled"));
-    let wanted = policy(&config)?;
+    let wanted = policy(&config).with_context(|| loaded.origin.at("policy"))?;
     let house = Arc::new(house(&config, Arc::clone(&metrics))?);
     let mut refused = put_in_force(&house, wanted)?;
     finish_erasure(&house)?;
@@ -364,7 +367,7 @@ fn reload(house: &House, file: Option<&std::path::Path>) -> Result<Option<Tokens
     let loaded = Config::load(file)?;
     preflight::check(&loaded.config, &loaded.origin)?;
     let pipeline = pipeline(&loaded.config)?;
-    let policy = policy(&loaded.config)?;
+    let policy = policy(&loaded.config).with_context(|| loaded.origin.at("policy"))?;
     let tokens = tokens(&loaded.config)?;
     if !house.keeps_naming(loaded.config.privacy.name_key()) {
         return Err(anyhow!("privacy.addresses and its key are chosen once for a data directory"));
