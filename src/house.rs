@@ -78,15 +78,16 @@ pub struct House {
 }
 
 impl House {
-    /// Joins the parts.
+    /// Joins the parts. In the data directory stands what the run before knew of the time.
     pub fn new(
         pipeline: Pipeline,
         ledger: Arc<dyn Ledger>,
         committer: Committer,
         observer: Arc<dyn HouseObserver>,
+        data_dir: &Path,
     ) -> Self {
         let (pipeline, reader) = (ArcSwap::from_pointee(pipeline), Reader::new());
-        let time = Time::start(reader.latest(&*ledger).ok().flatten(), None);
+        let time = Time::start(reader.latest(&*ledger).ok().flatten(), data_dir);
         Self {
             pipeline,
             ledger,
@@ -99,12 +100,6 @@ impl House {
             raw: None,
             erasure: None,
         }
-    }
-
-    /// Goes by what the run before wrote down of the time, and writes it down for the next.
-    pub fn with_time(self, data_dir: &Path) -> Self {
-        let last = self.reader.latest(&*self.ledger).ok().flatten();
-        Self { time: Time::start(last, Some(data_dir)), ..self }
     }
 
     /// Tells local parts apart by case, or not.

@@ -20,15 +20,15 @@ const BEAT: Duration = Duration::from_secs(60);
 pub(super) struct Time {
     clock: Mutex<Clock>,
     started: Instant,
-    file: Option<PathBuf>,
+    file: PathBuf,
     beat: Mutex<Option<Instant>>,
 }
 
 impl Time {
     /// Starts; `last` is the moment of the newest record, `data_dir` has what the run before wrote.
-    pub(super) fn start(last: Option<Timestamp>, data_dir: Option<&Path>) -> Self {
-        let file = data_dir.map(|dir| dir.join("clock"));
-        let written = file.as_deref().and_then(|file| std::fs::read_to_string(file).ok());
+    pub(super) fn start(last: Option<Timestamp>, data_dir: &Path) -> Self {
+        let file = data_dir.join("clock");
+        let written = std::fs::read_to_string(&file).ok();
         let expected = expected(last, written.as_deref(), Uptime::read().as_ref());
         let clock = Clock::start(Timestamp::now(), Duration::ZERO, expected);
         if let Some(trouble) = clock.trouble() {
@@ -75,10 +75,10 @@ impl Time {
 
     /// Writes the moment down. Losing it costs a little knowledge at the next start, no more.
     pub(super) fn write_down(&self) {
-        let (Some(file), Some(uptime)) = (&self.file, Uptime::read()) else { return };
-        let (now, part) = (self.now(), file.with_extension("part"));
+        let Some(uptime) = Uptime::read() else { return };
+        let (now, part) = (self.now(), self.file.with_extension("part"));
         let line = format!("{now} {} {}\n", uptime.boot, uptime.lasted.as_secs());
-        let written = std::fs::write(&part, line).and_then(|()| std::fs::rename(&part, file));
+        let written = std::fs::write(&part, line).and_then(|()| std::fs::rename(&part, &self.file));
         if let Err(error) = written {
             tracing::debug!(%error, "the moment cannot be written down");
         }

@@ -124,13 +124,12 @@ pub fn house(config: &Config, metrics: Arc<Metrics>) -> Result<House> {
         .context("the committer cannot be started")?;
     let raw = RawStore::open(&config.data_dir, &config.journal, Timestamp::now())
         .context("the folder of raw messages cannot be used; see journal.raw")?;
-    let house =
-        House::new(pipeline, ledger, committer, Arc::new(Counter { metrics })).with_raw(raw);
-    house
+    let counter = Arc::new(Counter { metrics });
+    House::new(pipeline, ledger, committer, counter, &config.data_dir)
+        .with_raw(raw)
         .with_case(policy(config)?.local_part_case)
         .with_naming(&config.data_dir, config.privacy.name_key())
         .map_err(|why| anyhow!("{why}"))?
-        .with_time(&config.data_dir)
         .with_privacy(&config.data_dir, config.privacy.hash_key.clone())
         .context("privacy.key in the data directory cannot be read")
 }
