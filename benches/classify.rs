@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bounced::analysis::Pipeline;
 use bounced::classify::RuleSet;
 use bounced::mail::Timestamp;
-use bounced::pipeline::Pipeline;
 use bounced::verp::Verp;
 
 /// The allocator of the binary.

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 use bounced::classify::Reason;
 use bounced::event::{Act, Analysis, Event, EventType, RecipientVerdict, SendResult};
 use bounced::ledger::Ledger;
+use bounced::ledger::store::{Options, SledLedger};
 use bounced::mail::Timestamp;
 use bounced::policy::{Policy, PolicyFold};
 use bounced::report::{Action, Attribution, Kind, Original};
-use bounced::store::{Options, SledLedger};
 
 /// Events of one commit.
 const BATCH: u64 = 256;

@@ -20,27 +20,17 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod analysis;
 pub mod classify;
 pub mod cli;
-pub mod committer;
 pub mod config;
 pub mod event;
-pub mod house;
-pub mod journal;
 pub mod ledger;
 pub mod mail;
 pub mod message;
-pub mod pipeline;
 pub mod policy;
-pub mod preflight;
-pub mod raw;
-pub mod redact;
 pub mod report;
 pub mod serve;
 pub mod service;
-pub mod shadow;
 pub mod smtp;
-pub mod store;
-pub mod table;
 pub mod verp;
-pub mod web;

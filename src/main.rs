@@ -118,7 +118,7 @@ impl Program for House {
         let configured = loaded.config.rules_dir.as_deref().filter(|dir| dir.is_dir());
         let dir = dir.or(configured);
         let rules = RuleSet::load(dir).map_err(|error| anyhow!("{error}"))?;
-        Ok(Box::new(move |event| bounced::pipeline::judge_again(event, &rules)))
+        Ok(Box::new(move |event| bounced::analysis::judge_again(event, &rules)))
     }
 }
 

@@ -8,10 +8,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bounced::analysis::Pipeline;
 use bounced::classify::{Refusal, RuleSet};
 use bounced::event::Analysis;
 use bounced::mail::Timestamp;
-use bounced::pipeline::Pipeline;
 use bounced::report::Kind;
 use bounced::verp::Verp;
 

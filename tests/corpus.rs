@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bounced::analysis::{Pipeline, judge_again};
 use bounced::classify::RuleSet;
 use bounced::event::{Analysis, Event, EventType};
 use bounced::mail::Timestamp;
-use bounced::pipeline::{Pipeline, judge_again};
 use bounced::verp::Verp;
 
 fn pipeline() -> Pipeline {

@@ -8,11 +8,11 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bounced::committer::{self, Committer};
 use bounced::event::{Decision, Event, EventType, SendResult};
+use bounced::ledger::committer::{self, Committer};
+use bounced::ledger::store::{Options, SledLedger};
 use bounced::ledger::{Fold, Ledger, LedgerError, Rows};
 use bounced::mail::Timestamp;
-use bounced::store::{Options, SledLedger};
 
 /// Counts events for each address and in all; lists addresses in its decisions.
 struct Counting;

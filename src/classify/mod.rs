@@ -5,6 +5,7 @@ mod lint;
 mod matcher;
 mod provider;
 mod rule;
+pub mod shadow;
 mod shipped;
 mod text;
 mod verdict;

@@ -6,11 +6,11 @@ use std::io::{self, BufRead, BufReader, Read};
 use anyhow::{Context, Result};
 
 use super::args::{self, Export, Import};
-use super::backend::Backend;
 use super::list::{self, said};
+use super::reach::Backend;
 use super::{Answer, Console, print};
 use crate::service::ImportEntry;
-use crate::table::{Format, Reader};
+use crate::service::lines::{Format, Reader};
 
 /// Entries that are committed together.
 const BATCH: usize = 2000;
@@ -173,9 +173,9 @@ mod tests {
 
     use super::*;
     use crate::cli::args::Filter;
-    use crate::cli::double::{self, Double};
+    use crate::cli::fake::{self, Fake};
 
-    fn import_text(text: &[u8]) -> (Double, Answer, String, String) {
+    fn import_text(text: &[u8]) -> (Fake, Answer, String, String) {
         let file = tempfile::NamedTempFile::new().expect("a scratch file");
         std::fs::write(file.path(), text).expect("scratch is writable");
         let args = Import {
@@ -183,9 +183,9 @@ mod tests {
             reason: "old list".into(),
             scope: "news".into(),
         };
-        let service = Double::default();
+        let service = Fake::default();
         let (answer, out, err) =
-            double::run(&service, |service, console| import(&args, service, console));
+            fake::run(&service, |service, console| import(&args, service, console));
         let err = err.replace(&file.path().display().to_string(), "FILE");
         (service, answer.expect("the file can be read"), out, err)
     }
@@ -228,10 +228,10 @@ mod tests {
             serde_json::json!({"address": format!("{name}@example.com"), "state": "suppressed",
                 "scope": "*", "reason": "user-unknown"})
         });
-        let service = Double { entries: entries.to_vec(), ..Double::default() };
+        let service = Fake { entries: entries.to_vec(), ..Fake::default() };
         let export_as = |format| {
             let args = Export { format, filter: Filter::default() };
-            let (answer, out, _) = double::run(&service, |s, console| export(&args, s, console));
+            let (answer, out, _) = fake::run(&service, |s, console| export(&args, s, console));
             assert_eq!(answer.ok(), Some(Answer::Yes));
             out
         };
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn an_import_that_cannot_be_read_fails() {
         let args = Import { path: PathBuf::from("missing"), reason: "x".into(), scope: "*".into() };
-        let (answer, _, _) = double::run(&Double::default(), |s, c| import(&args, s, c));
+        let (answer, _, _) = fake::run(&Fake::default(), |s, c| import(&args, s, c));
         assert!(answer.is_err_and(|e| format!("{e:#}").starts_with("missing cannot be read")));
     }
 }

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::mailbox::{self, Found};
 use super::print::{self, Paint};
-use super::walk::{self, Found};
 use crate::event::{Analysis, RecipientVerdict};
 
 /// A message and its envelope recipient in, what it means out.
@@ -47,7 +47,7 @@ pub fn classify_paths(
     out: &mut dyn Write,
 ) -> std::io::Result<u64> {
     let mut unread = 0;
-    walk::messages(paths, stdin, &mut |Found { source, message }| {
+    mailbox::messages(paths, stdin, &mut |Found { source, message }| {
         let message = match message {
             Ok(message) => message,
             Err(error) => {

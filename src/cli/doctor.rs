@@ -14,11 +14,11 @@ use anyhow::Result;
 use rustix::process::{Resource, getrlimit};
 
 use super::args::Doctor;
-use super::backend::running;
+use super::reach::running;
 use super::remote::Remote;
 use super::{Answer, Console, Program, print};
+use crate::config::preflight;
 use crate::config::{Config, Loaded, print_size, reason};
-use crate::preflight;
 
 /// Commits that are timed.
 const SYNCS: u32 = 20;

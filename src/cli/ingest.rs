@@ -4,9 +4,9 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::args::Ingest;
-use super::backend::{Backend, running};
+use super::mailbox::{self, Found};
+use super::reach::{Backend, running};
 use super::remote::Remote;
-use super::walk::{self, Found};
 use super::{Answer, Console, print};
 use crate::config::Loaded;
 use crate::service::ServiceError;
@@ -18,7 +18,7 @@ pub(super) fn ingest(
 ) -> Result<Answer> {
     let (mut stored, mut failed) = (0u64, 0u64);
     let mut stdin = std::io::stdin().lock();
-    walk::messages(&args.paths, &mut stdin, &mut |Found { source, message }| {
+    mailbox::messages(&args.paths, &mut stdin, &mut |Found { source, message }| {
         let told = match message {
             Ok(data) => backend.message(data, args.to.as_deref()).map_err(|e| (fatal(&e), e)),
             Err(why) => Err((false, ServiceError::BadRequest(why))),
@@ -100,7 +100,7 @@ pub(super) fn readyz(loaded: &Loaded, console: &mut Console<'_>) -> Result<Answe
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::double::{self, Double};
+    use crate::cli::fake::{self, Fake};
 
     #[test]
     fn a_bad_message_is_one_failure_and_a_busy_service_ends_the_run() {
@@ -111,11 +111,11 @@ mod tests {
             path
         };
         let (good, bad, busy) = (file("1", "A: b\n"), file("2", "bad"), file("3", "busy"));
-        let service = Double::default();
+        let service = Fake::default();
         let feed = |paths: &[&std::path::PathBuf]| {
             let paths = paths.iter().map(|path| path.to_path_buf()).collect();
             let args = Ingest { paths, to: None, json: false };
-            double::run(&service, |s, c| ingest(&args, s, c))
+            fake::run(&service, |s, c| ingest(&args, s, c))
         };
         let (answer, out, err) = feed(&[&good, &bad, &good]);
         assert_eq!(answer.ok(), Some(Answer::Failed));

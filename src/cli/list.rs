@@ -4,8 +4,8 @@ use anyhow::{Result, anyhow};
 use serde_json::{Value, json};
 
 use super::args::{Explain, Filter, List, Lookup, Release, Suppress};
-use super::backend::Backend;
-use super::when::{Direction, moment};
+use super::reach::Backend;
+use super::time_args::{Direction, moment};
 use super::{Answer, Console, print};
 use crate::classify::Class;
 use crate::config::nearest;
@@ -222,7 +222,7 @@ pub(super) fn list(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::double::{self, Double};
+    use crate::cli::fake::{self, Fake};
 
     #[test]
     fn an_entry_in_one_line() {
@@ -253,14 +253,14 @@ mod tests {
         assert_eq!(error, format!("\"{wrong}\" is no class, did you mean \"{word}\"?"));
     }
 
-    fn service() -> Double {
+    fn service() -> Fake {
         let entry = |address: &str, state: &str| json!({"address": address, "state": state});
         let entries = vec![
             entry("a@example.com", "suppressed"),
             entry("b@example.com", "held"),
             entry("c@example.com", "suppressed"),
         ];
-        Double { entries, ..Double::default() }
+        Fake { entries, ..Fake::default() }
     }
 
     #[test]
@@ -282,7 +282,7 @@ mod tests {
         ] {
             let addresses = addresses.iter().map(ToString::to_string).collect();
             let args = Lookup { json, scope: None, addresses };
-            let (told, said, _) = double::run(&service(), |s, c| lookup(&args, s, c));
+            let (told, said, _) = fake::run(&service(), |s, c| lookup(&args, s, c));
             assert_eq!((told.ok(), said.as_str()), (Some(answer), out));
         }
     }
@@ -291,7 +291,7 @@ mod tests {
     fn a_list_ends_at_its_limit() {
         for (limit, lines) in [(None, 3), (Some(0), 0), (Some(1), 1), (Some(3), 3), (Some(9), 3)] {
             let args = List { json: false, limit, filter: Filter::default() };
-            let (_, out, _) = double::run(&service(), |s, c| list(&args, s, c));
+            let (_, out, _) = fake::run(&service(), |s, c| list(&args, s, c));
             assert_eq!(out.lines().count(), lines, "{limit:?}");
         }
     }
@@ -305,7 +305,7 @@ mod tests {
             json: false,
         };
         for (address, answer) in [("a@example.com", Answer::Yes), ("z@example.com", Answer::No)] {
-            let (told, _, _) = double::run(&service(), |s, c| release(&args(address), s, c));
+            let (told, _, _) = fake::run(&service(), |s, c| release(&args(address), s, c));
             assert_eq!(told.ok(), Some(answer), "{address}");
         }
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
-use super::backend::Backend;
+use super::reach::Backend;
 use crate::event::Act;
 use crate::mail::Timestamp;
 use crate::service::{ImportEntry, ImportOutcome, ListPage, ListQuery, ServiceError};
@@ -306,5 +306,4 @@ fn encode(text: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "remote_tests.rs"]
 mod tests;

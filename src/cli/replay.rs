@@ -11,10 +11,10 @@ use anyhow::{Result, anyhow, bail};
 use serde_json::{Value, json};
 
 use super::args::Replay;
-use super::backend::Backend;
-use super::journal::{events, remark};
 use super::list::{at, said, show};
-use super::when::Direction;
+use super::reach::Backend;
+use super::records::{events, remark};
+use super::time_args::Direction;
 use super::{Answer, Console, Judge, print};
 use crate::event::{Act, Event, RecipientVerdict};
 use crate::ledger::{LedgerError, Lookback};
@@ -350,5 +350,4 @@ pub(super) fn shadow(
 }
 
 #[cfg(test)]
-#[path = "replay_tests.rs"]
 mod tests;

@@ -10,6 +10,7 @@ mod check;
 mod combine;
 mod hint;
 mod load;
+pub mod preflight;
 mod raw;
 mod units;
 mod value;

@@ -1,8 +1,8 @@
 //! Floor 4: sockets, TLS, HTTP. Everything that knows tokio, hyper or axum lives here and in
 //! `main.rs`; `run` starts and stops it all.
 
+pub mod adapters;
 pub mod admission;
-pub mod doors;
 pub mod driver;
 pub mod http;
 pub mod limits;
@@ -15,3 +15,4 @@ pub mod run;
 pub mod socket;
 pub mod tls;
 pub mod tokens;
+pub mod web;

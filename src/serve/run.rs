@@ -12,8 +12,8 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
+use super::adapters::{Counter, Door, SignedPaths};
 use super::admission::{Admission, affordable};
-use super::doors::{Counter, Door, SignedPaths};
 use super::http::{self, Http};
 use super::listener::{Acceptor, Bound};
 use super::lookup;
@@ -21,20 +21,20 @@ use super::metrics::Metrics;
 use super::socket::Listener;
 use super::tls::ReloadableTls;
 use super::tokens::Tokens;
+use crate::analysis::Pipeline;
 use crate::classify::RuleSet;
-use crate::committer::{self, Committer};
+use crate::classify::shadow::Shadow;
+use crate::config::preflight;
 use crate::config::{Config, Listen, Loaded};
-use crate::house::House;
 use crate::ledger::Ledger;
+use crate::ledger::committer::{self, Committer};
+use crate::ledger::store::{self, SledLedger};
 use crate::mail::{Case, Timestamp};
-use crate::pipeline::Pipeline;
 use crate::policy::{Policy, PolicyFold, PolicyTable};
-use crate::preflight;
-use crate::raw::RawStore;
+use crate::service::local::House;
+use crate::service::raw::RawStore;
 use crate::service::{Service, ServiceError};
-use crate::shadow::Shadow;
 use crate::smtp::{self, Budget, Dialect, Limits, OurDomains};
-use crate::store::{self, SledLedger};
 use crate::verp::Verp;
 
 /// How long running transactions may take after the signal to stop.

@@ -394,5 +394,4 @@ fn token_id(domain: &str, payload: &[u8]) -> String {
 }
 
 #[cfg(test)]
-#[path = "signed_tests.rs"]
 mod tests;

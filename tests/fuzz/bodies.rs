@@ -7,9 +7,9 @@
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use bounced::analysis::Pipeline;
 use bounced::classify::{Refusal, RuleSet};
 use bounced::mail::{Address, EnhancedStatus, Timestamp};
-use bounced::pipeline::Pipeline;
 use bounced::serve::lookup::wire::{Answer, Map, Parsed, Request, Wire};
 use bounced::smtp::{Action, Dialect, OurDomains, Receipt, Service, Session};
 use bounced::verp::Verp;

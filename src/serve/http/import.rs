@@ -15,8 +15,8 @@ use super::suppressions::list_query;
 use super::{Http, blocking};
 use crate::serve::limits;
 use crate::serve::problem::Problem;
+use crate::service::lines::{Format, Reader};
 use crate::service::{ImportEntry, ListPage, ListQuery};
-use crate::table::{Format, Reader};
 
 /// `POST /v1/suppressions:import`. Lines that cannot be read are counted and shown, the others
 /// are done. Sending the same again changes nothing, so a broken import is sent once more.

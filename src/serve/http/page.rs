@@ -14,8 +14,8 @@ use super::sending::days;
 use super::suppressions::list_query;
 use super::{Http, blocking};
 use crate::serve::problem::Problem;
+use crate::serve::web::{self, Html, Notice};
 use crate::serve::{limits, percent};
-use crate::web::{self, Html, Notice};
 
 /// Events on the overview.
 const EVENTS: u64 = 25;

@@ -1,0 +1,440 @@
+//! The command line: reads the words, asks whoever knows, prints the answer, gives the exit code.
+//!
+//! Promises: standard output is the answer and nothing else, standard error is for people; exit 0
+//! is yes or done, 1 no or not found, 2 failed; a reader that closes our output early (`| head`)
+//! is no failure; text of strangers never steers a terminal.
+//!
+//! What it deliberately does not know: rules, policy, storage, sockets. [`Program`] is the rest of
+//! the house as seen from here; `main.rs` hands it in.
+
+pub mod args;
+mod bulk;
+pub mod classify;
+mod doctor;
+mod explain;
+#[cfg(test)]
+mod fake;
+mod guards;
+mod ingest;
+mod list;
+pub mod mailbox;
+pub mod print;
+pub mod reach;
+mod records;
+mod remote;
+mod replay;
+pub mod time_args;
+
+use std::ffi::OsString;
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
+use std::path::Path;
+
+use anyhow::{Result, anyhow};
+use clap::{CommandFactory, Parser};
+use serde_json::Value;
+
+use crate::config::preflight;
+use crate::config::{Config, ConfigError, Loaded};
+use crate::event::{Analysis, Event, RecipientVerdict};
+use crate::mail::{Address, Timestamp};
+use crate::policy::Policy;
+use crate::service::Service;
+use args::{Cli, Command};
+use classify::Style;
+use print::Paint;
+
+/// Judges the recipients of a journalled event again; None when there is nothing to judge in it.
+pub type Judge = dyn Fn(&Event) -> Option<Vec<RecipientVerdict>>;
+
+/// The rest of the program as the command line needs it.
+pub trait Program {
+    /// The main job; returns when it was asked to stop. Prints `loaded.notes` in its log.
+    fn serve(&self, loaded: Loaded) -> Result<()>;
+    /// What `serve` checks before it binds and [`preflight`] does not know: rules, policy, whether
+    /// the key belongs to the certificate, the version of the store. An error is a sentence with
+    /// its remedy, as `file:line: ...` when a file is to blame.
+    fn check(&self, loaded: &Loaded) -> Result<()>;
+    /// Opens journal and store in this process; only called when no service runs.
+    fn open(&self, loaded: &Loaded) -> Result<Box<dyn Service>>;
+    /// The straight line up to the verdict. Arguments: message, envelope recipient.
+    #[expect(clippy::type_complexity, reason = "a name would hide what goes in and out")]
+    fn analyser(&self, loaded: &Loaded) -> Result<Box<dyn Fn(&[u8], Option<&str>) -> Analysis>>;
+    /// Mints a return path.
+    fn sign(
+        &self,
+        loaded: &Loaded,
+        recipient: &Address,
+        tag: Option<&str>,
+        domain: Option<&str>,
+        now: Timestamp,
+    ) -> Result<String>;
+    /// Checks a return path: what it holds, or in a sentence why it is not genuine.
+    fn verify(
+        &self,
+        loaded: &Loaded,
+        return_path: &str,
+        now: Timestamp,
+    ) -> Result<Result<Value, String>>;
+    /// Reads all rules and runs their proofs: what there is, or each problem as `file:line: ...`.
+    fn check_rules(&self, dir: Option<&Path>) -> Result<Result<String, Vec<String>>>;
+    /// The policy of a file's `[policy]` table, or of the configuration.
+    fn policy(&self, loaded: &Loaded, file: Option<&Path>) -> Result<Policy>;
+    /// A judge with the operator rules of `dir`, or those of the configuration.
+    fn judge(&self, loaded: &Loaded, dir: Option<&Path>) -> Result<Box<Judge>>;
+}
+
+/// An answer, as its exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Yes, or done: 0.
+    Yes,
+    /// No, or not found: 1.
+    No,
+    /// What failed was said on standard error already: 2.
+    Failed,
+}
+
+impl Answer {
+    fn code(self) -> u8 {
+        match self {
+            Self::Yes => 0,
+            Self::No => 1,
+            Self::Failed => 2,
+        }
+    }
+
+    fn yes_if(yes: bool) -> Self {
+        if yes { Self::Yes } else { Self::No }
+    }
+}
+
+/// Where a command writes and from when it counts.
+struct Console<'a> {
+    out: &'a mut dyn Write,
+    err: &'a mut dyn Write,
+    paint: Paint,
+    now: Timestamp,
+}
+
+impl Console<'_> {
+    /// A sentence for people. Nobody may be listening there, and that is no failure.
+    fn say(&mut self, text: &str) {
+        let _ = writeln!(self.err, "bounced: {text}");
+    }
+}
+
+/// Reads the command line and does what it says; gives the exit code.
+pub fn run(args: impl IntoIterator<Item = OsString>, program: &dyn Program) -> u8 {
+    let stdout = io::stdout();
+    let terminal = stdout.is_terminal();
+    let mut plain;
+    let mut buffered;
+    let out: &mut dyn Write = if terminal {
+        plain = stdout.lock();
+        &mut plain
+    } else {
+        buffered = BufWriter::with_capacity(64 << 10, stdout.lock());
+        &mut buffered
+    };
+    let mut err = io::stderr();
+    let mut console =
+        Console { out, err: &mut err, paint: Paint::for_stdout(), now: Timestamp::now() };
+    let result = answer(args, program, &mut console);
+    let result = result.and_then(|answer| {
+        console.out.flush()?;
+        Ok(answer)
+    });
+    match result {
+        Ok(answer) => answer.code(),
+        Err(error) => complain(&error, &mut console),
+    }
+}
+
+fn complain(error: &anyhow::Error, console: &mut Console<'_>) -> u8 {
+    let closed = |cause: &(dyn std::error::Error + 'static)| {
+        let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        let json = cause.downcast_ref::<serde_json::Error>().and_then(|e| e.io_error_kind());
+        kind.or(json) == Some(ErrorKind::BrokenPipe)
+    };
+    // The reader has all that it wanted.
+    if error.chain().any(closed) {
+        return Answer::Yes.code();
+    }
+    match error.downcast_ref::<ConfigError>() {
+        // It begins with file and line; editors jump there.
+        Some(error) => {
+            let _ = writeln!(console.err, "{error}");
+        }
+        None => console.say(&format!("{error:#}")),
+    }
+    Answer::Failed.code()
+}
+
+fn answer(
+    args: impl IntoIterator<Item = OsString>,
+    program: &dyn Program,
+    console: &mut Console<'_>,
+) -> Result<Answer> {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(help) if !help.use_stderr() => {
+            write!(console.out, "{help}")?;
+            return Ok(Answer::Yes);
+        }
+        Err(wrong) => {
+            let _ = write!(console.err, "{wrong}");
+            return Ok(Answer::Failed);
+        }
+    };
+    // These need no configuration, and a broken one must not keep them from working.
+    match &cli.command {
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "bounced", &mut text);
+            console.out.write_all(&text)?;
+            return Ok(Answer::Yes);
+        }
+        Command::Man => {
+            manual(console.out)?;
+            return Ok(Answer::Yes);
+        }
+        Command::CheckConfig => return check_config(cli.config.as_deref(), program, console),
+        _ => {}
+    }
+    let loaded = Config::load(cli.config.as_deref())?;
+    match cli.command {
+        Command::Serve => {
+            preflight::check(&loaded.config, &loaded.origin)?;
+            program.check(&loaded)?;
+            program.serve(loaded)?;
+            Ok(Answer::Yes)
+        }
+        Command::Classify(args) => {
+            let analyse = program.analyser(&loaded)?;
+            let style = if args.json { Style::Json } else { Style::Human(console.paint) };
+            let to = args.to.as_deref();
+            let mut stdin = io::stdin().lock();
+            let unread = classify::classify_paths(
+                &args.paths,
+                to,
+                style,
+                &*analyse,
+                &mut stdin,
+                console.out,
+            )?;
+            Ok(if unread == 0 { Answer::Yes } else { Answer::Failed })
+        }
+        Command::Verp(args) => verp(&args, &loaded, program, console),
+        Command::Rules(args::Rules::Check { dir }) => {
+            let configured = loaded.config.rules_dir.as_deref();
+            // The default folder may be missing, as for `serve`; one that somebody named may not.
+            let there = |dir: &&Path| loaded.origin.writes("rules.dir") || dir.is_dir();
+            let dir = match (dir.as_deref(), configured) {
+                (Some(named), _) => Some(named),
+                (None, Some(default)) if !there(&default) => {
+                    let shown = default.display();
+                    console
+                        .say(&format!("there is no {shown}: only the shipped rules are checked"));
+                    None
+                }
+                (None, configured) => configured,
+            };
+            match program.check_rules(dir)? {
+                Ok(what) => writeln!(console.out, "ok: {what}")?,
+                Err(problems) => {
+                    problems.iter().try_for_each(|problem| writeln!(console.out, "{problem}"))?;
+                    return Ok(Answer::Failed);
+                }
+            }
+            Ok(Answer::Yes)
+        }
+        Command::Doctor(args) => doctor::run(&args, &loaded, program, console),
+        Command::Readyz => ingest::readyz(&loaded, console),
+        command => ask(command, &loaded, program, console),
+    }
+}
+
+/// The commands that need the list: the service answers, or the ledger when none runs.
+fn ask(
+    command: Command,
+    loaded: &Loaded,
+    program: &dyn Program,
+    console: &mut Console<'_>,
+) -> Result<Answer> {
+    let backend = reach::reach(loaded, program)?;
+    let backend = &*backend;
+    match command {
+        Command::Lookup(args) => list::lookup(&args, backend, console),
+        Command::Explain(args) => list::explain(&args, backend, console),
+        Command::Suppress(args) => list::suppress(&args, backend, console),
+        Command::Release(args) => list::release(&args, backend, console),
+        Command::List(args) => list::list(&args, backend, console),
+        Command::Export(args) => bulk::export(&args, backend, console),
+        Command::Import(args) => bulk::import(&args, backend, console),
+        Command::Ingest(args) => ingest::ingest(&args, backend, console),
+        Command::Unknown(args) => records::unknown(&args, backend, console),
+        Command::Replay(args) => {
+            if args.shadow {
+                return replay::shadow(args.json, backend, console);
+            }
+            // A policy alone is tried on the verdicts as they are.
+            let judge = match (&args.rules, &args.policy) {
+                (None, Some(_)) => None,
+                (dir, _) => Some(program.judge(loaded, dir.as_deref())?),
+            };
+            let policy = args.policy.as_deref().map(|file| program.policy(loaded, Some(file)));
+            let wanted = replay::Wanted {
+                judge: judge.as_deref(),
+                policy: policy.transpose()?,
+                present: program.policy(loaded, None)?,
+            };
+            replay::replay(&args, wanted, backend, console)
+        }
+        Command::Undo(args) => records::undo(args, backend, console),
+        Command::Erase(args) => records::erase(args, backend, console),
+        Command::Guards(args) => guards::guards(args, backend, console),
+        Command::AcceptClock => guards::accept_clock(backend, console),
+        other => Err(anyhow!("the command {other:?} does not ask the list")),
+    }
+}
+
+/// `ok`, or what is wrong; both are the answer and stand on standard output.
+fn check_config(
+    named: Option<&Path>,
+    program: &dyn Program,
+    console: &mut Console<'_>,
+) -> Result<Answer> {
+    let checked = Config::load(named).and_then(|loaded| {
+        preflight::check(&loaded.config, &loaded.origin)?;
+        Ok(loaded)
+    });
+    let problem = match checked {
+        Ok(loaded) => {
+            for note in &loaded.notes {
+                console.say(&format!("note: {note}"));
+            }
+            program.check(&loaded).err().map(|problem| format!("{problem:#}"))
+        }
+        Err(problem) => Some(problem.to_string()),
+    };
+    match problem {
+        None => {
+            writeln!(console.out, "ok")?;
+            Ok(Answer::Yes)
+        }
+        Some(problem) => {
+            writeln!(console.out, "{problem}")?;
+            Ok(Answer::Failed)
+        }
+    }
+}
+
+fn verp(
+    args: &args::Verp,
+    loaded: &Loaded,
+    program: &dyn Program,
+    console: &mut Console<'_>,
+) -> Result<Answer> {
+    match args {
+        args::Verp::Sign { recipient, tag, domain } => {
+            let parsed = Address::parse(recipient)
+                .ok_or_else(|| anyhow!("\"{recipient}\" is no address, write user@example.com"))?;
+            let (tag, domain) = (tag.as_deref(), domain.as_deref());
+            let minted = program.sign(loaded, &parsed, tag, domain, console.now)?;
+            writeln!(console.out, "{minted}")?;
+            Ok(Answer::Yes)
+        }
+        args::Verp::Verify { return_path, json } => {
+            match (program.verify(loaded, return_path, console.now)?, json) {
+                (Ok(token), true) => writeln!(console.out, "{token}")?,
+                (Ok(token), false) => print::outline(console.out, &token, 0)?,
+                (Err(why), true) => {
+                    let told = serde_json::json!({"authentic": false, "error": why});
+                    writeln!(console.out, "{told}")?;
+                    return Ok(Answer::No);
+                }
+                (Err(why), false) => {
+                    writeln!(console.out, "{}", print::visible(&why))?;
+                    return Ok(Answer::No);
+                }
+            }
+            Ok(Answer::Yes)
+        }
+    }
+}
+
+/// One page for the program and all its commands, so that `man bounced` is enough.
+fn manual(out: &mut dyn Write) -> io::Result<()> {
+    let mut page = Vec::new();
+    let command = Cli::command();
+    let man = clap_mangen::Man::new(command.clone());
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    for sub in command.get_subcommands() {
+        manual_command(sub, "bounced", &mut page)?;
+    }
+    man.render_extra_section(&mut page)?;
+    man.render_version_section(&mut page)?;
+    out.write_all(&page)
+}
+
+fn manual_command(command: &clap::Command, above: &str, page: &mut Vec<u8>) -> io::Result<()> {
+    let name = format!("{above} {}", command.get_name());
+    if command.has_subcommands() {
+        return command.get_subcommands().try_for_each(|sub| manual_command(sub, &name, page));
+    }
+    let man = clap_mangen::Man::new(command.clone().bin_name(name.clone()));
+    writeln!(page, ".SH {}", name.to_uppercase())?;
+    // The sections of a command become paragraphs of one section.
+    for render in [
+        clap_mangen::Man::render_description_section,
+        clap_mangen::Man::render_synopsis_section,
+        clap_mangen::Man::render_options_section,
+    ] {
+        let mut section = Vec::new();
+        render(&man, &mut section)?;
+        let mut lines = section.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let body = lines.by_ref().skip_while(|line| !line.starts_with(b".SH")).skip(1);
+        page.extend_from_slice(b".PP\n");
+        body.for_each(|line| page.extend(line.iter().chain(b"\n")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_one_screen() {
+        let help = Cli::command().render_help().to_string();
+        assert!(help.lines().count() <= 34, "{} lines\n{help}", help.lines().count());
+        for line in help.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_closed_output_is_no_failure() {
+        let pipe = || io::Error::from(ErrorKind::BrokenPipe);
+        for (error, code) in [
+            (anyhow::Error::from(pipe()), 0),
+            (anyhow::Error::from(serde_json::Error::io(pipe())).context("while writing"), 0),
+            (anyhow::Error::from(io::Error::from(ErrorKind::StorageFull)), 2),
+            (anyhow!("anything"), 2),
+        ] {
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            let now = Timestamp::from_millis(0);
+            let mut console = Console { out: &mut out, err: &mut err, paint: Paint::PLAIN, now };
+            assert_eq!(complain(&error, &mut console), code, "{error:#}");
+            assert_eq!(err.is_empty(), code == 0);
+        }
+    }
+}

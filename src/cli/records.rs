@@ -1,0 +1,202 @@
+//! Over the whole journal: wordings that no rule knows, and the acts that take something back.
+
+use anyhow::{Result, anyhow};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+use super::args::{Erase, Undo, Unknown};
+use super::list::{at, said, show};
+use super::reach::Backend;
+use super::time_args::Direction;
+use super::{Answer, Console, print};
+use crate::classify::Reason;
+use crate::event::{Act, Event};
+use crate::mail::{Timestamp, redacted};
+
+/// Events that are read at a time.
+pub(super) const PAGE: usize = 1000;
+/// Different wordings that are held; further ones are counted together.
+const MAX_WORDINGS: usize = 100_000;
+/// Samples shown of a wording.
+const SAMPLES: usize = 3;
+/// Characters of a wording that are compared and shown.
+const WORDING: usize = 200;
+
+/// Calls `each` for every event since a moment; gives the number of lines that were no events.
+pub(super) fn events(
+    backend: &dyn Backend,
+    since: Option<Timestamp>,
+    each: &mut dyn FnMut(Event),
+) -> Result<u64> {
+    let (mut from, mut unread) = (0, 0);
+    loop {
+        let page = backend.events(from, PAGE)?;
+        let Some((last, _)) = page.last() else { return Ok(unread) };
+        // A journal that does not go on would never end.
+        let next = last + 1;
+        if next <= from {
+            return Ok(unread);
+        }
+        from = next;
+        for (_, line) in &page {
+            match serde_json::from_str::<Event>(line) {
+                Ok(event) if since.is_none_or(|since| event.received_at >= since) => each(event),
+                Ok(_) => {}
+                Err(_) => unread += 1,
+            }
+        }
+    }
+}
+
+/// Messages that say the same, but for addresses, hosts, numbers and ids.
+struct Wording {
+    template: String,
+    count: u64,
+    first_seen: Timestamp,
+    last_seen: Timestamp,
+    samples: Vec<String>,
+    by: String,
+    id: String,
+}
+
+impl Wording {
+    fn add(&mut self, said: &str, at: Timestamp) {
+        self.count += 1;
+        self.first_seen = self.first_seen.min(at);
+        self.last_seen = self.last_seen.max(at);
+        let sample = redacted(said, WORDING);
+        if self.samples.len() < SAMPLES && !self.samples.contains(&sample) {
+            self.samples.push(sample);
+        }
+    }
+}
+
+pub(super) fn unknown(
+    args: &Unknown,
+    backend: &dyn Backend,
+    console: &mut Console<'_>,
+) -> Result<Answer> {
+    let since = at(args.since.as_deref(), console.now, Direction::Back)?;
+    let mut wordings: BTreeMap<String, Wording> = BTreeMap::new();
+    let mut beyond = 0u64;
+    let unread = events(backend, since, &mut |event| {
+        let Some(analysis) = &event.analysis else { return };
+        for recipient in &analysis.recipients {
+            if recipient.reason != Some(Reason::Undetermined) {
+                continue;
+            }
+            let said = recipient.diagnostic.as_deref().unwrap_or_default();
+            let key = normalised(said);
+            if wordings.len() >= MAX_WORDINGS && !wordings.contains_key(&key) {
+                beyond += 1;
+                continue;
+            }
+            let at = event.received_at;
+            let wording = wordings.entry(key).or_insert_with_key(|template| Wording {
+                template: template.clone(),
+                count: 0,
+                first_seen: at,
+                last_seen: at,
+                samples: Vec::new(),
+                by: recipient
+                    .remote_mta
+                    .clone()
+                    .or(analysis.reporting_mta.clone())
+                    .unwrap_or_default(),
+                id: event.id.clone(),
+            });
+            wording.add(said, at);
+        }
+    })?;
+    let mut sorted: Vec<Wording> = wordings.into_values().collect();
+    // The map's order decides between equals, so the same journal prints the same.
+    sorted.sort_by_key(|wording| std::cmp::Reverse(wording.count));
+    for Wording { template, count, first_seen, last_seen, samples, by, id } in
+        sorted.iter().take(args.limit)
+    {
+        if args.json {
+            let line = json!({"count": count, "template": template, "first_seen": first_seen,
+                "last_seen": last_seen, "samples": samples, "by": by, "event": id});
+            writeln!(console.out, "{line}")?;
+            continue;
+        }
+        writeln!(console.out, "{count:>7}  {}", print::visible(template))?;
+        for sample in samples {
+            writeln!(console.out, "           {}", print::visible(sample))?;
+        }
+        let by = if by.is_empty() { String::new() } else { format!(" from {by}") };
+        let by = print::visible(&by);
+        writeln!(console.out, "           {first_seen} to {last_seen}, first{by} in {id}")?;
+    }
+    remark(console, unread, beyond);
+    Ok(Answer::yes_if(!sorted.is_empty()))
+}
+
+pub(super) fn remark(console: &mut Console<'_>, unread: u64, beyond: u64) {
+    if unread > 0 {
+        console.say(&format!("{unread} lines of the journal are of another version, left out"));
+    }
+    if beyond > 0 {
+        console.say(&format!("{beyond} more messages had wordings beyond {MAX_WORDINGS} others"));
+    }
+}
+
+/// One wording for many messages: addresses, hosts, numbers and ids are what differs.
+fn normalised(text: &str) -> String {
+    let mut words = Vec::new();
+    for word in text.split_whitespace() {
+        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
+        let digits = bare.bytes().filter(u8::is_ascii_digit).count();
+        let host = bare.split('.').filter(|label| !label.is_empty()).count() > 2;
+        words.push(if word.contains('@') {
+            "<address>".to_string()
+        } else if bare.len() >= 8 && digits > 0 {
+            "<id>".to_string()
+        } else if host && digits < bare.len() / 2 {
+            "<host>".to_string()
+        } else {
+            word.to_lowercase()
+        });
+    }
+    words.join(" ").chars().take(WORDING).collect()
+}
+
+pub(super) fn undo(args: Undo, backend: &dyn Backend, console: &mut Console<'_>) -> Result<Answer> {
+    let moment =
+        |n: usize| at(args.between.get(n).map(String::as_str), console.now, Direction::Back);
+    let (after, before) = (moment(0)?, moment(1)?);
+    if let (Some(after), Some(before)) = (after, before)
+        && after > before
+    {
+        return Err(anyhow!("--between: {after} is later than {before}, swap the two"));
+    }
+    let Undo { rule, provider, peer, reason, dry_run, .. } = args;
+    let reason = match reason {
+        // A dry run writes nothing down.
+        None => "dry run".to_string(),
+        Some(reason) => said(&reason)?.to_string(),
+    };
+    let act = Act::Undo { rule, provider, peer, after, before, reason };
+    let mut told = backend.act(act, dry_run)?;
+    // A bad day of a provider is thousands of addresses: one a line, which is what `wc` and `grep`
+    // want too.
+    let addresses = told.as_object_mut().and_then(|told| told.remove("addresses"));
+    show(&told, false, console)?;
+    for address in addresses.iter().filter_map(serde_json::Value::as_array).flatten() {
+        writeln!(console.out, "  {}", print::visible(&print::plain(address)))?;
+    }
+    Ok(Answer::Yes)
+}
+
+pub(super) fn erase(
+    args: Erase,
+    backend: &dyn Backend,
+    console: &mut Console<'_>,
+) -> Result<Answer> {
+    let told = backend.act(Act::Erase { address: args.address, hash: String::new() }, false)?;
+    show(&told, false, console)?;
+    Ok(Answer::Yes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+//! The seam between what happened (journal), what follows from it (policy) and who asks: one
+//! operation-level trait that the sled engine implements and a PostgreSQL engine can too.
+//!
+//! An engine stores two things: the journal (append-only events, the truth) and rows (what a
+//! [`Fold`] made of the journal, a disposable view). It knows neither policy nor JSON fields.
+
+pub mod committer;
+pub mod journal;
+mod memory;
+pub mod store;
+
+use crate::event::Event;
+use crate::mail::Timestamp;
+pub use memory::{Lookback, MemoryRows};
+
+/// Key and value of rows, as octets. Keys are ordered by octet.
+pub type Row = (Vec<u8>, Vec<u8>);
+
+/// What a fold sees of the rows: the view as of the event before, with its own writes on top.
+pub trait Rows {
+    /// The value of one row.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, LedgerError>;
+    /// Writes a row, or removes it.
+    fn put(&mut self, key: Vec<u8>, value: Option<Vec<u8>>);
+    /// Rows whose key begins with `prefix` and is greater than `after`, in key order.
+    fn scan(&self, prefix: &[u8], after: &[u8], limit: usize) -> Result<Vec<Row>, LedgerError>;
+    /// An earlier event by its position; for undo, which looks back.
+    fn event(&self, seq: u64) -> Result<Option<Event>, LedgerError>;
+}
+
+/// The pure function from journal to rows. Same rows, same event: same writes and decisions; no
+/// clock but `event.received_at`.
+pub trait Fold: Send {
+    /// Takes one event in: writes rows and fills `event.decisions`.
+    fn fold(&mut self, rows: &mut dyn Rows, event: &mut Event) -> Result<(), LedgerError>;
+    /// Addresses (key form) whose history this event belongs to.
+    fn touches(&self, event: &Event) -> Vec<String>;
+    /// Addresses (key form) whose history ends with this event: it is no longer found by them.
+    fn forgets(&self, _: &Event) -> Vec<String> {
+        Vec::new()
+    }
+    /// Forgets what it remembers beside the rows: they were rolled back or built anew.
+    fn reset(&mut self) {}
+}
+
+/// What became of one event of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// The event as it stands in the journal; of a duplicate, only `seq` and `id` of the first.
+    pub seq: u64,
+    /// Its id; of a duplicate, the id of the first.
+    pub id: String,
+    /// The same message was committed before: nothing was written.
+    pub duplicate: bool,
+    /// What it changed.
+    pub decisions: Vec<crate::event::Decision>,
+}
+
+/// A page of rows and where to go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Rows in key order.
+    pub rows: Vec<Row>,
+    /// Opaque; hand it back to get the next page. None: that was all.
+    pub next: Option<Vec<u8>>,
+}
+
+/// Storage of events and rows. All calls block; callers on an async runtime move them to a thread.
+pub trait Ledger: Send + Sync {
+    /// Commits a batch: all of it is durable when this returns `Ok`, in the order given. Events
+    /// whose `digest` was committed in the last 7 days are answered as duplicates. `seq`,
+    /// `decisions` and a better `attribution` of the given events are filled in by the engine and
+    /// its fold; after an error the first two mean nothing, and the events may be given again.
+    fn commit(&self, batch: &mut [Event]) -> Result<Vec<Committed>, LedgerError>;
+    /// The values of some rows, in the order of the keys.
+    fn look_up(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, LedgerError>;
+    /// Rows with a prefix, page by page.
+    fn list(&self, prefix: &[u8], cursor: Option<&[u8]>, limit: usize)
+    -> Result<Page, LedgerError>;
+    /// Events that touched an address (key form), newest first.
+    fn history(&self, address: &str, limit: usize) -> Result<Vec<Event>, LedgerError>;
+    /// Events from a position on, as their JSON lines without the line end, in order.
+    fn journal(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, LedgerError>;
+    /// Health and sizes.
+    fn status(&self) -> LedgerStatus;
+    /// Lets every record so far say less, where `edit` says so: journal, checkpoints and view hold
+    /// nothing of what it takes out when this returns `Ok` with the number of changed records.
+    /// After an error, or a crash, it must be done again; then it goes on where it was. Lookups
+    /// and commits are `Retryable` while the view is built anew.
+    fn redact(&self, _: &mut dyn FnMut(u64, &str) -> Option<String>) -> Result<u64, LedgerError> {
+        Err(LedgerError::Fatal("this ledger cannot rewrite its journal".to_string()))
+    }
+    /// Writes a checkpoint of all rows; afterwards whole old segments may go.
+    fn checkpoint(&self, now: Timestamp) -> Result<(), LedgerError>;
+}
+
+/// Health and sizes of a ledger.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LedgerStatus {
+    /// Last committed position; 0 when empty.
+    pub last_seq: u64,
+    /// Position up to which rows are folded; behind `last_seq` only while a rebuild runs.
+    pub folded_seq: u64,
+    /// First position still in the journal.
+    pub first_seq: u64,
+    /// Octets of all journal segments.
+    pub journal_bytes: u64,
+    /// Octets of the view.
+    pub store_bytes: u64,
+    /// Octets free on the file system of the data directory.
+    pub free_bytes: u64,
+    /// Damaged places found in the journal; each costs a record.
+    pub damaged: u64,
+    /// What is wrong, in a sentence; None when commits and lookups work.
+    pub trouble: Option<String>,
+}
+
+/// Why an operation failed, by what the caller does about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerError {
+    /// Nothing was written; trying again may work. SMTP: 451 4.3.0.
+    #[error("the ledger is not ready: {0}")]
+    Retryable(String),
+    /// It may or may not have been written; the sender must try again, and the digest makes that
+    /// harmless. SMTP: 451 4.3.0.
+    #[error("the outcome of a commit is unknown: {0}")]
+    Ambiguous(String),
+    /// No space. Nothing was written. SMTP: 452 4.3.1.
+    #[error("the disk is full: {0}")]
+    Full(String),
+    /// Stored data is damaged; a rebuild is on its way or a person is needed.
+    #[error("stored data is damaged: {0}")]
+    Corrupt(String),
+    /// The ledger cannot go on without a person.
+    #[error("the ledger stopped: {0}")]
+    Fatal(String),
+}

@@ -1,0 +1,147 @@
+//! What a fold works on: the view, with the changes of the batch at hand on top. Thrown away when
+//! the batch cannot be made durable.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+
+use super::rows::{self, Seen, key_in, layered, space};
+use super::view::{Changes, View, change};
+use crate::event::Event;
+use crate::ledger::journal::Reader;
+use crate::ledger::{Fold, LedgerError, Row, Rows};
+
+/// History rows removed at a time.
+const FORGOTTEN_AT_ONCE: usize = 1_000;
+
+/// The rows as of the event before, and what the events of this batch changed.
+pub(super) struct Overlay<'a> {
+    view: &'a View,
+    reader: &'a Reader,
+    changed: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// What the view said: nobody else commits, and most events ask for the same policy, guards
+    /// and figures.
+    asked: RefCell<HashMap<Vec<u8>, Option<Vec<u8>>>>,
+}
+
+impl<'a> Overlay<'a> {
+    pub(super) fn new(view: &'a View, reader: &'a Reader) -> Self {
+        Self { view, reader, changed: BTreeMap::new(), asked: RefCell::default() }
+    }
+
+    fn value(&self, key: &[u8]) -> Result<Option<Vec<u8>>, LedgerError> {
+        if let Some(value) = self.changed.get(key) {
+            return Ok(value.clone());
+        }
+        if let Some(value) = self.asked.borrow().get(key) {
+            return Ok(value.clone());
+        }
+        let value = self.view.value(key)?;
+        self.asked.borrow_mut().insert(key.to_vec(), value.clone());
+        Ok(value)
+    }
+
+    /// The event that this one repeats.
+    pub(super) fn repeated(&self, event: &Event) -> Result<Option<Seen>, LedgerError> {
+        let Some(digest) = &event.digest else { return Ok(None) };
+        let Some(value) = self.value(&rows::digest_key(digest))? else { return Ok(None) };
+        match Seen::decode(&value) {
+            Some(seen) => Ok(Some(seen).filter(|seen| seen.covers(event.received_at))),
+            None => Err(LedgerError::Corrupt("a digest row cannot be read".to_string())),
+        }
+    }
+
+    /// Folds one event that has its position: the rows of the fold and those of the engine.
+    /// `ahead` are events before it that are not in the journal yet.
+    pub(super) fn fold(
+        &mut self,
+        fold: &mut dyn Fold,
+        ahead: &[Event],
+        event: &mut Event,
+    ) -> Result<(), LedgerError> {
+        event.decisions.clear();
+        fold.fold(&mut Sight { overlay: self, ahead }, event)?;
+        for address in fold.touches(event) {
+            if let Some(key) = rows::history_key(&address, event.seq) {
+                self.changed.insert(key, Some(Vec::new()));
+            }
+        }
+        for address in fold.forgets(event) {
+            self.forget_history(&address)?;
+        }
+        if let Some(digest) = &event.digest {
+            let seen = Seen { seq: event.seq, at: event.received_at, id: event.id.clone() };
+            self.changed.insert(rows::digest_key(digest), Some(seen.encode()));
+        }
+        Ok(())
+    }
+
+    /// All row changes of the batch.
+    pub(super) fn into_changes(self) -> Result<Changes, LedgerError> {
+        self.changed.into_iter().map(|(key, value)| change(key, value)).collect()
+    }
+
+    /// Removes the history rows of an address.
+    fn forget_history(&mut self, address: &str) -> Result<(), LedgerError> {
+        let prefix = rows::history_prefix(address);
+        let mut after = Vec::new();
+        loop {
+            let page = self.layered(&prefix, &after, FORGOTTEN_AT_ONCE)?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after.clone_from(last);
+            self.changed.extend(page.into_iter().map(|(key, _)| (key, None)));
+        }
+    }
+
+    /// Rows of the view with the changes on top; keys with their space.
+    fn layered(&self, prefix: &[u8], after: &[u8], limit: usize) -> Result<Vec<Row>, LedgerError> {
+        let lower = |after: &[u8], limit: usize| self.view.scan(prefix, after, limit);
+        let from = if after < prefix { Bound::Included(prefix) } else { Bound::Excluded(after) };
+        let upper = self
+            .changed
+            .range::<[u8], _>((from, Bound::Unbounded))
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .map(|(key, value)| (&key[..], value.as_deref()));
+        layered(upper, &lower, after, limit)
+    }
+}
+
+/// What one event sees.
+struct Sight<'a, 'b> {
+    overlay: &'a mut Overlay<'b>,
+    ahead: &'a [Event],
+}
+
+impl Rows for Sight<'_, '_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, LedgerError> {
+        self.overlay.value(&key_in(space::FOLD, key))
+    }
+
+    fn put(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        self.overlay.changed.insert(key_in(space::FOLD, &key), value);
+    }
+
+    fn scan(&self, prefix: &[u8], after: &[u8], limit: usize) -> Result<Vec<Row>, LedgerError> {
+        let (prefix, after) = (key_in(space::FOLD, prefix), key_in(space::FOLD, after));
+        let mut rows = self.overlay.layered(&prefix, &after, limit)?;
+        for (key, _) in &mut rows {
+            key.remove(0);
+        }
+        Ok(rows)
+    }
+
+    fn event(&self, seq: u64) -> Result<Option<Event>, LedgerError> {
+        if let Some(event) = self.ahead.iter().find(|event| event.seq == seq) {
+            return Ok(Some(event.clone()));
+        }
+        read_event(self.overlay.reader, seq)
+    }
+}
+
+/// One event of the journal; None when it is gone or cannot be read.
+pub(super) fn read_event(reader: &Reader, seq: u64) -> Result<Option<Event>, LedgerError> {
+    let line = reader.at(seq).map_err(|error| {
+        LedgerError::Retryable(format!("the journal cannot be read at {seq}: {error}"))
+    })?;
+    Ok(line.and_then(|line| serde_json::from_str(&line).ok()))
+}

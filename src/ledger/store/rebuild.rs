@@ -1,0 +1,228 @@
+//! Gets a view that can be trusted: the one on disk when it is sound, else a new one from the newest
+//! checkpoint that is whole and the journal behind it. Then folds what it lacks.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sled::IVec;
+
+use super::Inner;
+use super::overlay::Overlay;
+use super::rows::Meta;
+use super::view::View;
+use crate::event::Event;
+use crate::ledger::journal::{self, Checkpoint, lock};
+use crate::ledger::{Fold, LedgerError};
+
+/// Events folded between two batches.
+const EVENTS_AT_ONCE: usize = 500;
+
+/// sled lets go of its directory a moment after it was dropped.
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
+/// Opens the newest view when `trust` says that it may be sound, else builds one. The fold is taken
+/// from the writer meanwhile, so no commit can come in between.
+pub(super) fn prepare(inner: &Inner, trust: bool) -> Result<(View, Meta), LedgerError> {
+    let Some(mut fold) = lock(&inner.writer).fold.take() else {
+        return Err(LedgerError::Fatal("the policy is gone: restart the service".to_string()));
+    };
+    fold.reset();
+    let prepared = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let dirs = generations(inner)?;
+        if let (true, Some(newest)) = (trust, dirs.last()) {
+            match open_sound(inner, *newest, fold.as_mut()) {
+                Err(error @ LedgerError::Full(_)) => return Err(error),
+                Err(error) => tracing::error!(%error, "the view is not sound: it is built anew"),
+                sound => {
+                    remove(inner, &dirs[..dirs.len() - 1]);
+                    return sound;
+                }
+            }
+            fold.reset();
+        }
+        build(inner, &dirs, fold.as_mut())
+    }));
+    lock(&inner.writer).fold = Some(fold);
+    prepared.unwrap_or_else(|_| {
+        Err(LedgerError::Retryable("a panic while the view was prepared".to_string()))
+    })
+}
+
+fn root(inner: &Inner) -> PathBuf {
+    inner.options.data_dir.join("view")
+}
+
+fn dir(inner: &Inner, generation: u64) -> PathBuf {
+    root(inner).join(generation.to_string())
+}
+
+/// Generations on disk, ascending.
+fn generations(inner: &Inner) -> Result<Vec<u64>, LedgerError> {
+    let failed = |error: io::Error| journal::refused("the directory of the view", &error);
+    std::fs::create_dir_all(root(inner)).map_err(failed)?;
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(root(inner)).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        found.extend(name.to_str().and_then(|name| name.parse::<u64>().ok()));
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+fn remove(inner: &Inner, generations: &[u64]) {
+    for generation in generations {
+        let dir = dir(inner, *generation);
+        if let Err(error) = std::fs::remove_dir_all(&dir)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(dir = %dir.display(), %error, "an old view cannot be removed");
+        }
+    }
+}
+
+fn open(inner: &Inner, generation: u64) -> Result<View, LedgerError> {
+    for _ in 0..LOCK_TRIES {
+        match View::open(&dir(inner, generation), inner.options.cache_bytes, generation) {
+            Err(LedgerError::Retryable(why)) if why.contains("could not acquire lock") => {
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            other => return other,
+        }
+    }
+    Err(LedgerError::Retryable("somebody else holds the lock of the view".to_string()))
+}
+
+fn open_sound(
+    inner: &Inner,
+    generation: u64,
+    fold: &mut dyn Fold,
+) -> Result<(View, Meta), LedgerError> {
+    let view = open(inner, generation)?;
+    let mut meta = view.verify()?;
+    let (first_seq, last_seq) = (inner.first_seq(), inner.reader.last_seq());
+    if meta.position > last_seq || meta.position + 1 < first_seq {
+        return Err(LedgerError::Corrupt(format!(
+            "the view stands at {}, the journal has {first_seq} to {last_seq}",
+            meta.position
+        )));
+    }
+    catch_up(inner, &view, &mut meta, fold)?;
+    Ok((view, meta))
+}
+
+fn build(inner: &Inner, old: &[u64], fold: &mut dyn Fold) -> Result<(View, Meta), LedgerError> {
+    // First the old ones: they may be what fills the disk.
+    remove(inner, old);
+    let mut generation = old.last().copied().unwrap_or(0);
+    let failed = |error: io::Error| journal::refused("checkpoints cannot be listed", &error);
+    let mut positions = journal::checkpoints(inner.disk.as_ref()).map_err(failed)?;
+    // Last of all from nothing: right when the journal is whole, else the best there is.
+    positions.push(0);
+    for position in positions {
+        generation += 1;
+        let view = open(inner, generation)?;
+        let mut meta = Meta::default();
+        match load(inner, &view, &mut meta, position) {
+            Ok(()) => {}
+            Err(error @ LedgerError::Corrupt(_)) => {
+                tracing::error!(%error, position, "a checkpoint cannot be used: trying an older one");
+                drop(view);
+                remove(inner, &[generation]);
+                continue;
+            }
+            Err(error) => return Err(error),
+        }
+        if inner.first_seq() > position + 1 {
+            tracing::error!(
+                from = position + 1,
+                until = inner.first_seq(),
+                "events are gone that no checkpoint covers: the view starts without them"
+            );
+        }
+        catch_up(inner, &view, &mut meta, fold)?;
+        view.flush()?;
+        return Ok((view, meta));
+    }
+    Err(LedgerError::Retryable("no view could be built".to_string()))
+}
+
+/// Fills an empty view from a checkpoint; position 0 is no checkpoint. The meta row comes last.
+fn load(inner: &Inner, view: &View, meta: &mut Meta, position: u64) -> Result<(), LedgerError> {
+    if position > 0 {
+        let broken = |error: io::Error| LedgerError::Corrupt(error.to_string());
+        let mut checkpoint = Checkpoint::open(inner.disk.as_ref(), position).map_err(broken)?;
+        while let Some(rows) = checkpoint.next_rows().map_err(broken)? {
+            go_on(inner)?;
+            let rows =
+                rows.into_iter().map(|(key, value)| (IVec::from(key), Some(IVec::from(value))));
+            view.apply(&rows.collect(), meta, false)?;
+        }
+    }
+    meta.position = position;
+    view.apply(&HashMap::new(), meta, true)
+}
+
+/// A rebuild ends early when the service does.
+fn go_on(inner: &Inner) -> Result<(), LedgerError> {
+    if lock(&inner.mail).stop {
+        return Err(LedgerError::Retryable("the service is stopping".to_string()));
+    }
+    Ok(())
+}
+
+/// Folds what the journal has behind the view's position.
+fn catch_up(
+    inner: &Inner,
+    view: &View,
+    meta: &mut Meta,
+    fold: &mut dyn Fold,
+) -> Result<(), LedgerError> {
+    let last_seq = inner.reader.last_seq();
+    // Over which the policy panicked.
+    let mut left_out = HashSet::new();
+    while meta.position < last_seq {
+        go_on(inner)?;
+        let failed = |error: io::Error| journal::refused("the journal cannot be read", &error);
+        let lines = inner.reader.read(meta.position + 1, EVENTS_AT_ONCE).map_err(failed)?;
+        // Without lines, what is left can no longer be read.
+        let through = lines.last().map_or(last_seq, |(seq, _)| *seq);
+        let mut overlay = Overlay::new(view, &inner.reader);
+        if let Some(seq) = fold_lines(&mut overlay, fold, lines, &left_out)? {
+            tracing::error!(seq, "the policy panicked over an event: it counts in nothing");
+            fold.reset();
+            // What it wrote before stands in the overlay: these lines once more without it.
+            left_out.insert(seq);
+            continue;
+        }
+        meta.position = through;
+        view.apply(&overlay.into_changes()?.into_iter().collect(), meta, true)?;
+        lock(&inner.mail).folded = meta.position;
+    }
+    Ok(())
+}
+
+/// Folds events; gives the position of one over which the policy panicked.
+fn fold_lines(
+    overlay: &mut Overlay<'_>,
+    fold: &mut dyn Fold,
+    lines: Vec<(u64, String)>,
+    left_out: &HashSet<u64>,
+) -> Result<Option<u64>, LedgerError> {
+    for (seq, line) in lines.into_iter().filter(|(seq, _)| !left_out.contains(seq)) {
+        let Ok(mut event) = serde_json::from_str::<Event>(&line) else {
+            tracing::error!(seq, "an event cannot be read: it counts in nothing");
+            continue;
+        };
+        event.seq = seq;
+        let folding = AssertUnwindSafe(|| overlay.fold(&mut *fold, &[], &mut event));
+        match std::panic::catch_unwind(folding) {
+            Ok(folded) => folded?,
+            Err(_) => return Ok(Some(seq)),
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,446 @@
+//! The engine on a disk that fails at every operation, and with a view and a fold that fail.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::AtomicUsize;
+
+use super::*;
+use crate::event::{EventType, SendResult};
+use crate::ledger::Rows;
+use crate::ledger::journal::simulated::{Fault, SimulatedDisk};
+use crate::report::Attribution;
+
+/// Counts events in all; has an opinion on some addresses, and remembers how often it was reset.
+#[derive(Default)]
+struct Counting {
+    resets: Arc<AtomicUsize>,
+    /// Remembered beside the rows: wrong when it is not reset after a batch that was rolled back.
+    total: Option<u64>,
+}
+
+impl Fold for Counting {
+    fn fold(&mut self, rows: &mut dyn Rows, event: &mut Event) -> Result<(), LedgerError> {
+        let stored = rows.get(b"total")?.and_then(|value| value.try_into().ok());
+        let stored = stored.map_or(0, u64::from_be_bytes);
+        assert_eq!(*self.total.get_or_insert(stored), stored, "the fold is out of step");
+        self.total = Some(stored + 1);
+        // As a `sent` of the same batch may have proved.
+        event.attribution = Some(Attribution::MessageId);
+        rows.put(b"total".to_vec(), Some((stored + 1).to_be_bytes().to_vec()));
+        match event.result.as_ref().map(|result| result.address.as_str()) {
+            Some("panic@example.com") => panic!("told to"),
+            Some("error@example.com") => return Err(LedgerError::Retryable("told to".into())),
+            Some("corrupt@example.com") => return Err(LedgerError::Corrupt("told to".into())),
+            Some("large@example.com") => rows.put(b"large".to_vec(), Some(vec![0; 65_000])),
+            Some("back@example.com") => {
+                // What undo does: it looks at events before, also at those of this batch.
+                let before = rows.event(event.seq - 1)?.map(|event| event.id);
+                rows.put(b"before".to_vec(), before.map(String::into_bytes));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn touches(&self, event: &Event) -> Vec<String> {
+        event.result.iter().map(|result| result.address.clone()).collect()
+    }
+
+    fn forgets(&self, event: &Event) -> Vec<String> {
+        let result = event.result.iter().filter(|result| result.outcome == "forget");
+        result.map(|result| result.address.clone()).collect()
+    }
+
+    fn reset(&mut self) {
+        self.total = None;
+        self.resets.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn event(n: u64, address: &str) -> Event {
+    Event {
+        digest: Some(format!("{n:040x}")),
+        result: Some(SendResult {
+            outcome: "failed".to_string(),
+            address: address.to_string(),
+            message_id: None,
+            verdict: None,
+        }),
+        ..Event::new(
+            EventType::Result,
+            format!("id-{n}"),
+            Timestamp::from_millis(1_790_000_000_000 + n as i64),
+        )
+    }
+}
+
+fn batch(from: u64, count: u64) -> Vec<Event> {
+    (from..from + count).map(|n| event(n, &format!("user{}@example.com", n % 9))).collect()
+}
+
+struct Bench {
+    disk: SimulatedDisk,
+    dir: tempfile::TempDir,
+    options: Options,
+}
+
+impl Bench {
+    fn new(seed: u64) -> Self {
+        let dir = tempfile::tempdir().expect("scratch");
+        let mut options = Options::new(dir.path());
+        options.cache_bytes = 1 << 20;
+        options.segment_bytes = 10_000;
+        options.min_free_bytes = 1000;
+        options.open_patience = Duration::from_secs(120);
+        Self { disk: SimulatedDisk::new(seed), dir, options }
+    }
+
+    fn open_with(&self, fold: Counting) -> Result<SledLedger, LedgerError> {
+        let disk = Arc::new(self.disk.clone());
+        SledLedger::open_on(disk, None, self.options.clone(), Box::new(fold))
+    }
+
+    fn open(&self) -> SledLedger {
+        let ledger = self.open_with(Counting::default()).expect("a start");
+        assert_eq!(ledger.status().trouble, None);
+        ledger
+    }
+}
+
+fn total(ledger: &SledLedger) -> u64 {
+    let value = ledger.look_up(&[b"total".to_vec()]).expect("ready").remove(0);
+    value.and_then(|value| value.try_into().ok()).map_or(0, u64::from_be_bytes)
+}
+
+fn ids(ledger: &SledLedger) -> Vec<String> {
+    let lines = ledger.journal(1, usize::MAX).expect("readable");
+    let id = |line: &str| serde_json::from_str::<Event>(line).expect("an event").id;
+    lines.iter().map(|(_, line)| id(line)).collect()
+}
+
+const EVENTS: u64 = 200;
+const BATCH: u64 = 10;
+
+/// Commits all events in batches, each until it is acknowledged or `tries` failed; checkpoints in
+/// between. Gives how many are acknowledged.
+fn run(ledger: &SledLedger, tries: usize) -> u64 {
+    let mut left = tries;
+    let mut from = 1;
+    while from <= EVENTS && left > 0 {
+        match ledger.commit(&mut batch(from, BATCH)) {
+            Ok(_) => {
+                from += BATCH;
+                if from % 70 == 1 {
+                    let _ = ledger.checkpoint(Timestamp::from_millis(0));
+                }
+            }
+            Err(_) => left -= 1,
+        }
+    }
+    from - 1
+}
+
+/// Each event is there once, those acknowledged are, the rows are their fold, and it goes on.
+fn check(bench: &Bench, acknowledged: u64, what: &str) {
+    let ledger = bench.open();
+    let found = ids(&ledger);
+    let once: BTreeSet<&String> = found.iter().collect();
+    assert_eq!(once.len(), found.len(), "{what}: an event came twice");
+    for n in 1..=acknowledged {
+        assert!(once.contains(&format!("id-{n}")), "{what}: {n} is lost");
+    }
+    assert_eq!(total(&ledger), found.len() as u64, "{what}");
+    // The senders of what was not acknowledged try again.
+    assert_eq!(run(&ledger, 1), EVENTS, "{what}");
+    assert_eq!((ids(&ledger).len() as u64, total(&ledger)), (EVENTS, EVENTS), "{what}");
+}
+
+fn operations() -> u64 {
+    let bench = Bench::new(0);
+    let ledger = bench.open();
+    assert_eq!(run(&ledger, 1), EVENTS);
+    assert!(ledger.inner.reader.segment_starts().len() > 3);
+    assert!(!journal::checkpoints(&bench.disk).expect("listed").is_empty());
+    bench.disk.operations()
+}
+
+#[test]
+fn power_off_at_every_operation() {
+    for k in 1..=operations() {
+        let bench = Bench::new(k);
+        bench.disk.fail(k, 1, Fault::Crash);
+        let acknowledged = match bench.open_with(Counting::default()) {
+            Ok(ledger) => run(&ledger, 1),
+            Err(_) => 0,
+        };
+        bench.disk.reboot();
+        if k % 2 == 0 {
+            let _ = std::fs::remove_dir_all(bench.dir.path().join("view"));
+        }
+        check(&bench, acknowledged, &format!("crash at {k}"));
+    }
+}
+
+#[test]
+fn a_failure_at_every_operation() {
+    for k in 1..=operations() {
+        let fault = if k % 2 == 0 { Fault::Broken } else { Fault::Full };
+        let bench = Bench::new(k);
+        bench.disk.fail(k, 1 + k % 3, fault);
+        // The first operations belong to the start: that may fail, the next one must not.
+        let ledger = match bench.open_with(Counting::default()) {
+            Ok(ledger) => ledger,
+            Err(_) => bench.open(),
+        };
+        assert_eq!(run(&ledger, 20), EVENTS, "{fault:?} at {k}");
+        let digest = ledger.digest().expect("ready");
+        drop(ledger);
+        check(&bench, EVENTS, &format!("{fault:?} at {k}"));
+        assert_eq!(bench.open().digest().expect("ready"), digest, "{fault:?} at {k}");
+    }
+}
+
+#[test]
+fn one_bad_event_changes_nothing() {
+    let bench = Bench::new(1);
+    let resets = Arc::new(AtomicUsize::new(0));
+    let fold = Counting { resets: Arc::clone(&resets), total: None };
+    let ledger = bench.open_with(fold).expect("a start");
+    ledger.commit(&mut batch(1, 10)).expect("committed");
+    let digest = ledger.digest().expect("ready");
+    for (n, bad) in ["panic", "error", "large", "long", "corrupt"].into_iter().enumerate() {
+        let mut events = batch(100, 3);
+        events.push(event(104, &format!("{bad}@example.com")));
+        if bad == "long" {
+            events[3].peer = Some("x".repeat(journal::MAX_RECORD));
+        }
+        let error = ledger.commit(&mut events).expect_err(bad);
+        // What the fold calls corrupt is no reason to rebuild: the same would come out.
+        let corrupt = matches!(error, LedgerError::Corrupt(_));
+        assert!(if bad == "corrupt" {
+            corrupt
+        } else {
+            matches!(error, LedgerError::Retryable(_))
+        });
+        let lifted = events.iter().find(|event| event.attribution.is_some());
+        assert_eq!(lifted, None, "{bad}: what lifted it may be what was refused");
+        assert_eq!(ledger.inner.view().map(|view| view.generation), Ok(1), "{bad}");
+        assert_eq!(ledger.digest().expect("ready"), digest, "{bad}");
+        // Once at the start, once for each.
+        assert_eq!(resets.load(Ordering::Relaxed), n + 2, "{bad}");
+    }
+    assert_eq!(ledger.commit(&mut batch(100, 3)).expect("committed")[0].seq, 11);
+}
+
+#[test]
+fn a_fold_can_look_back() {
+    let bench = Bench::new(2);
+    let ledger = bench.open();
+    for (mut batch, before) in [
+        (vec![event(1, "a@example.com"), event(2, "back@example.com")], "id-1"),
+        (vec![event(3, "back@example.com")], "id-2"),
+    ] {
+        ledger.commit(&mut batch).expect("committed");
+        let value = ledger.look_up(&[b"before".to_vec()]).expect("ready").remove(0);
+        assert_eq!(value, Some(before.as_bytes().to_vec()));
+    }
+}
+
+#[test]
+fn a_damaged_view_is_rebuilt_while_the_journal_serves() {
+    let bench = Bench::new(3);
+    let ledger = bench.open();
+    ledger.commit(&mut batch(1, 50)).expect("committed");
+    ledger.checkpoint(Timestamp::from_millis(0)).expect("written");
+    ledger.commit(&mut batch(51, 20)).expect("committed");
+    let digest = ledger.digest().expect("ready");
+    for round in 0..3 {
+        let view = ledger.inner.view().expect("ready");
+        let generation = view.generation;
+        view.mark_damaged();
+        let error = ledger.inner.doubt(&view, LedgerError::Corrupt("told to".into()));
+        assert!(matches!(error, LedgerError::Retryable(_)), "round {round}");
+        // Whenever the keeper gets to it: commits and lookups work or are to be tried again, and
+        // the journal can always be read.
+        let mut next = 71 + round * 1000;
+        while ledger.inner.view().is_ok_and(|view| view.generation == generation) {
+            match ledger.commit(&mut batch(next, 1)) {
+                Ok(_) => next += 1,
+                Err(error) => assert!(matches!(error, LedgerError::Retryable(_)), "{error}"),
+            }
+            assert!(ledger.journal(1, 10).expect("readable").len() == 10);
+        }
+        assert!(ledger.wait_ready(Duration::from_secs(60)));
+        // The keeper may have been quicker than every commit.
+        ledger.commit(&mut batch(next, 1)).expect("the new view is ready");
+        assert_eq!(total(&ledger), ids(&ledger).len() as u64, "round {round}");
+        // A doubt about the old one is void.
+        let _ = ledger.inner.doubt(&view, LedgerError::Corrupt("late".into()));
+        ledger.checkpoint(Timestamp::from_millis(0)).expect("written");
+    }
+    assert_ne!(ledger.digest().expect("ready"), digest);
+    let digest = ledger.digest().expect("ready");
+    drop(ledger);
+    assert_eq!(bench.open().digest().expect("ready"), digest);
+}
+
+#[test]
+fn a_nearly_full_disk_stops_commits_and_not_lookups() {
+    let bench = Bench::new(4);
+    let ledger = bench.open();
+    ledger.commit(&mut batch(1, 10)).expect("committed");
+    let mut from = 11;
+    for free in [999, 0] {
+        bench.disk.set_free(free);
+        // The disk is looked at once a second of the events' own time.
+        let late = |mut events: Vec<Event>| {
+            for event in &mut events {
+                event.received_at = event.received_at.plus_millis(from as i64 * 1000);
+            }
+            events
+        };
+        let error = ledger.commit(&mut late(batch(from, 10))).expect_err("full");
+        assert!(matches!(error, LedgerError::Full(_)), "{error}");
+        assert_eq!(total(&ledger), from - 1);
+        assert!(ledger.status().trouble.is_some_and(|why| why.contains("full")));
+        bench.disk.set_free(1 << 30);
+        ledger.commit(&mut late(batch(from, 10))).expect("space is back, and seen at once");
+        assert_eq!(ledger.status().trouble, None);
+        from += 10;
+    }
+}
+
+#[test]
+fn commits_wait_for_room_and_then_go_on() {
+    let mut bench = Bench::new(5);
+    bench.options.max_waiting_bytes = 3000;
+    bench.options.commit_patience = Duration::from_secs(60);
+    bench.options.checkpoint_every = 50;
+    let ledger = bench.open();
+    for from in (1..400).step_by(10) {
+        ledger.commit(&mut batch(from, 10)).expect("committed");
+    }
+    assert_eq!(total(&ledger), 400);
+    // Automatic checkpoints came by.
+    assert!(!journal::checkpoints(&bench.disk).expect("listed").is_empty());
+}
+
+#[test]
+fn a_keeper_without_space_costs_a_sentence_and_no_memory() {
+    let mut bench = Bench::new(6);
+    bench.options.max_waiting_bytes = 3000;
+    bench.options.commit_patience = Duration::from_millis(1);
+    let ledger = bench.open();
+    bench.disk.set_free(499);
+    // The commits themselves think that there is space (unless the keeper looks just then).
+    let refused = (1..1000).find_map(|n| {
+        let now = Timestamp::from_millis(1_790_000_000_000 + n as i64);
+        ledger.inner.free.0.store(u64::MAX, Ordering::Relaxed);
+        ledger.inner.free.1.store(now.millis(), Ordering::Relaxed);
+        ledger.commit(&mut batch(n, 1)).err().filter(|error| !matches!(error, LedgerError::Full(_)))
+    });
+    assert_eq!(
+        refused.expect("it does not take all").to_string(),
+        "the ledger is not ready: the view is too far behind the journal: the disk is slow or full"
+    );
+    assert_eq!(total(&ledger), ids(&ledger).len() as u64);
+}
+
+const PERSON: &str = "user3@example.com";
+
+/// Takes a person out, as many times as it takes.
+fn forget(ledger: &SledLedger) -> Result<u64, LedgerError> {
+    ledger.redact(&mut |_, json| json.contains(PERSON).then(|| json.replace(PERSON, "gone@x.test")))
+}
+
+/// Commits events, two checkpoints, and the event that ends the history of the person.
+fn with_history(bench: &Bench) -> SledLedger {
+    let ledger = bench.open();
+    for from in (1..40).step_by(10) {
+        ledger.commit(&mut batch(from, 10)).expect("committed");
+        if from > 15 {
+            ledger.checkpoint(Timestamp::from_millis(0)).expect("written");
+        }
+    }
+    let mut last = event(41, PERSON);
+    if let Some(result) = &mut last.result {
+        result.outcome = "forget".to_string();
+    }
+    ledger.commit(&mut [last]).expect("committed");
+    ledger
+}
+
+/// Where a text stands on the simulated disk and below the real directory of the view.
+fn places(bench: &Bench, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let holds = |octets: &[u8]| octets.windows(text.len()).any(|w| w == text.as_bytes());
+    for dir in ["journal", "checkpoint"] {
+        for name in bench.disk.list(dir).expect("memory") {
+            let name = format!("{dir}/{name}");
+            if holds(&bench.disk.contents(&name)) {
+                found.push(name);
+            }
+        }
+    }
+    let mut dirs = vec![bench.dir.path().to_path_buf()];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).expect("a folder").flatten() {
+            match entry.file_type().expect("a type").is_dir() {
+                true => dirs.push(entry.path()),
+                false if holds(&std::fs::read(entry.path()).expect("readable")) => {
+                    found.push(entry.path().display().to_string());
+                }
+                false => {}
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn what_is_taken_out_is_nowhere_any_more() {
+    let bench = Bench::new(5);
+    let ledger = with_history(&bench);
+    assert!(!places(&bench, PERSON).is_empty());
+    assert!(ledger.history(PERSON, 10).expect("ready").is_empty());
+    let others = ledger.history("user4@example.com", 10).expect("ready").len();
+    let all = ids(&ledger);
+    assert_eq!(forget(&ledger), Ok(6));
+    assert_eq!(places(&bench, PERSON), Vec::<String>::new());
+    assert_eq!((total(&ledger), ids(&ledger)), (41, all.clone()));
+    assert_eq!(ledger.history("user4@example.com", 10).expect("ready").len(), others);
+    // It goes on, and a restart finds the same.
+    ledger.commit(&mut batch(50, 10)).expect("committed");
+    let digest = ledger.digest().expect("ready");
+    drop(ledger);
+    let ledger = bench.open();
+    assert_eq!((total(&ledger), ledger.digest().expect("ready")), (51, digest));
+    assert_eq!(ids(&ledger).len(), all.len() + 10);
+}
+
+#[test]
+fn power_may_go_off_while_something_is_taken_out() {
+    let operations = {
+        let bench = Bench::new(6);
+        let ledger = with_history(&bench);
+        let before = bench.disk.operations();
+        forget(&ledger).expect("taken out");
+        bench.disk.operations() - before
+    };
+    for at in 1..=operations {
+        let bench = Bench::new(at);
+        let ledger = with_history(&bench);
+        let all = ids(&ledger);
+        bench.disk.fail(bench.disk.operations() + at, 1, Fault::Crash);
+        let first = forget(&ledger);
+        drop(ledger);
+        bench.disk.reboot();
+        let ledger = bench.open();
+        assert_eq!((total(&ledger), ids(&ledger)), (41, all.clone()), "at {at}");
+        if first.is_ok() {
+            assert_eq!(places(&bench, PERSON), Vec::<String>::new(), "at {at}");
+        }
+        forget(&ledger).expect("taken out");
+        assert_eq!(places(&bench, PERSON), Vec::<String>::new(), "at {at}");
+        assert_eq!((total(&ledger), ids(&ledger)), (41, all), "at {at}");
+    }
+}

@@ -1,0 +1,144 @@
+//! Joins the doors to the house: SMTP sessions store through [`House`], and what happens is
+//! counted in [`Metrics`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::admission::Peer;
+use super::driver::Receiver;
+use super::metrics::{Change, Handshake, Metrics};
+use crate::ledger::{Committed, LedgerError};
+use crate::service::local::{House, HouseObserver, Tally};
+use crate::smtp::{
+    Delivery, Dialect, Observer, Outcome, Receipt, RecipientCheck, Refusal, Rejection, Verb,
+};
+use crate::verp;
+
+/// How long a delivery may wait for its commit; the client waits ten minutes.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(120);
+
+/// Stores what sessions receive.
+pub struct Door {
+    /// Where messages go.
+    pub house: Arc<House>,
+}
+
+impl Receiver for Door {
+    async fn receive(&self, delivery: Delivery, peer: Peer) -> Vec<Receipt> {
+        let (answer, waiting) = oneshot::channel();
+        let peer = peer.to_string();
+        let to = delivery.envelope.to.len();
+        let session = Arc::clone(&delivery.session);
+        let Delivery { envelope, data, held, .. } = delivery;
+        let octets = data.len();
+        let taken = self.house.take_in(&data, envelope, Some(peer.clone()), move |outcome| {
+            let _ = answer.send(outcome);
+        });
+        // The text is not needed any more; others may use its room while the commit runs.
+        drop(data);
+        drop(held);
+        let outcome = match taken {
+            Err(error) => Err(error),
+            Ok(()) => match tokio::time::timeout(COMMIT_PATIENCE, waiting).await {
+                Ok(Ok(outcome)) => outcome,
+                _ => Err(LedgerError::Ambiguous("the commit did not end in time".to_string())),
+            },
+        };
+        match outcome {
+            Ok(Committed { seq, id, duplicate, .. }) => {
+                tracing::info!(%session, peer, id, seq, octets, recipients = to, duplicate, "stored");
+                vec![Receipt::Stored { id }]
+            }
+            Err(error) => {
+                tracing::warn!(%session, peer, octets, %error, "not stored; the sender was told to try again");
+                vec![match error {
+                    LedgerError::Full(_) => Receipt::Full,
+                    _ => Receipt::Unavailable,
+                }]
+            }
+        }
+    }
+}
+
+/// Counts what the house stores.
+pub struct Counter {
+    /// Where it is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl HouseObserver for Counter {
+    fn shadowed(&self, same: u64, different: u64) {
+        self.metrics.shadow_verdicts(same, different);
+    }
+
+    fn stored(&self, tally: &Tally, committed: &Committed) {
+        self.metrics.message_stored(tally.kind);
+        if committed.duplicate {
+            self.metrics.duplicate();
+            return;
+        }
+        for (class, category) in &tally.verdicts {
+            self.metrics.verdict(*class, *category);
+        }
+        for decision in &committed.decisions {
+            match (decision.from.as_str(), decision.to.as_str()) {
+                ("suppressed", "suppressed") => self.metrics.suppression_changed(Change::Extend),
+                (_, "suppressed") => self.metrics.suppression_changed(Change::Add),
+                (_, "held") => self.metrics.suppression_changed(Change::Hold),
+                ("suppressed" | "held", _) => self.metrics.suppression_changed(Change::Release),
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Observer for Counter {
+    fn opened(&self, _: Dialect) {
+        self.metrics.smtp_opened();
+    }
+
+    fn closed(&self, _: Dialect, outcome: Outcome, lasted: Duration) {
+        match outcome {
+            Outcome::RefusedLimit => self.metrics.smtp_refused(),
+            outcome => self.metrics.smtp_closed(outcome, lasted),
+        }
+    }
+
+    fn rejected(&self, reason: Rejection) {
+        self.metrics.rejection(reason);
+    }
+
+    fn command(&self, verb: Verb, code: u16) {
+        self.metrics.smtp_command(verb.as_str(), code);
+    }
+
+    fn handshake(&self, version: Option<&'static str>) {
+        self.metrics.tls_handshake(match version {
+            Some("TLSv1_3") => Handshake::Tls13,
+            Some(_) => Handshake::Tls12,
+            None => Handshake::Failed,
+        });
+    }
+}
+
+/// Refuses forged and outdated return paths at RCPT, before any DATA.
+pub struct SignedPaths {
+    /// Keys in force.
+    pub house: Arc<House>,
+}
+
+impl RecipientCheck for SignedPaths {
+    fn check(&self, forward_path: &str) -> Result<(), Refusal> {
+        self.house.check_return_path(forward_path).map_err(|refusal| {
+            let reason = match refusal {
+                verp::Refusal::Unsigned => Rejection::VerpMissing,
+                verp::Refusal::Signature => Rejection::VerpBadSignature,
+                verp::Refusal::Expired => Rejection::VerpExpired,
+            };
+            let text = refusal.reply();
+            Refusal { reason, text: text.strip_prefix("550 5.7.1 ").unwrap_or(text) }
+        })
+    }
+}

@@ -1,0 +1,366 @@
+//! What transports ask of the house: the operations of [`Service`], each a few lines over the
+//! ledger, the reader of policy rows and the committer.
+
+use serde_json::{Value, json};
+
+use super::make_event::{act_event, result_event};
+use super::present::{entry, merge, refusal, summary};
+use super::receipt::{awaited, drain, reply_to_channel};
+use super::validate::{bounded, checked_scope, fits, parsed, still_to_come};
+use super::{House, trouble};
+use crate::event::{Act, Envelope, Event};
+use crate::mail::{Address, Timestamp};
+use crate::policy::{self, Selection, Standing, State};
+use crate::service::{
+    ImportEntry, ImportOutcome, InBand, ListPage, ListQuery, Lookup, Overview, ResultsOutcome,
+    Service, ServiceError,
+};
+
+/// Events that an explanation shows.
+const EXPLAINED_EVENTS: usize = 100;
+/// Rows that one page of the list looks at, whatever the filter leaves of them.
+const LISTED_ROWS: usize = 20_000;
+/// Events of one import or batch of results that wait at once: the committer's queue is shared
+/// with SMTP, so they take a part of it.
+const QUEUED_AT_ONCE: usize = 1_000;
+/// Addresses that a dry run names.
+const PREVIEWED_ADDRESSES: usize = 10_000;
+
+impl Service for House {
+    fn lookup(&self, address: &str, scope: Option<&str>) -> Result<Lookup, ServiceError> {
+        let Some(address) = Address::parse(address) else { return Ok(Lookup::Clear) };
+        let Some(standing) = self.standing(&address, scope)? else { return Ok(Lookup::Clear) };
+        let reason = standing.reason.as_deref().unwrap_or("suppressed");
+        let since = standing.since.map(|t| t.to_string()).unwrap_or_default();
+        let day = since.get(..10).unwrap_or_default();
+        Ok(match standing.state {
+            State::Suppressed => Lookup::Suppressed {
+                status: refusal(&standing),
+                text: format!("recipient suppressed since {day}: {reason}"),
+            },
+            State::Held => Lookup::Held { text: format!("recipient held since {day}: {reason}") },
+            _ => Lookup::Clear,
+        })
+    }
+
+    fn suppression(
+        &self,
+        address: &str,
+        scope: Option<&str>,
+    ) -> Result<Option<Value>, ServiceError> {
+        let standing = self.standing(&parsed(address)?, scope)?;
+        Ok(standing.filter(|s| s.state.stops()).map(|s| entry(&s)))
+    }
+
+    fn suppress(
+        &self,
+        address: &str,
+        scope: &str,
+        reason: &str,
+        until: Option<Timestamp>,
+    ) -> Result<Value, ServiceError> {
+        let address = parsed(address)?;
+        checked_scope(scope)?;
+        still_to_come(until, self.now())?;
+        let present = self.standing(&address, Some(scope))?;
+        let same = present.is_some_and(|s| {
+            s.state == State::Suppressed
+                && s.clause.as_deref() == Some(policy::BY_HAND)
+                && s.until == until
+        });
+        if !same {
+            self.commit(act_event(Act::Suppress {
+                address: address.key_in(self.case),
+                scope: scope.to_string(),
+                reason: bounded(reason)?,
+                until,
+            }))?;
+        }
+        self.entry_now(&address, scope)
+    }
+
+    fn release(&self, address: &str, scope: &str, reason: &str) -> Result<Value, ServiceError> {
+        let address = parsed(address)?;
+        checked_scope(scope)?;
+        // Strikes and pending evidence count as something to release.
+        if self.standing(&address, Some(scope))?.is_some_and(|s| s.state != State::Clear) {
+            self.commit(act_event(Act::Release {
+                address: address.key_in(self.case),
+                scope: scope.to_string(),
+                reason: bounded(reason)?,
+            }))?;
+        }
+        self.entry_now(&address, scope)
+    }
+
+    fn list(&self, query: &ListQuery) -> Result<ListPage, ServiceError> {
+        let prefix =
+            policy::prefix(query.domain.as_deref().map(str::to_ascii_lowercase).as_deref());
+        // One of another question would skip entries without a sign.
+        let ours = |text: &String| {
+            let key = data_encoding::BASE64URL_NOPAD.decode(text.as_bytes()).ok();
+            let wrong = "cursor: hand back the `next` of the page before, with the same filters";
+            key.filter(|key| key.starts_with(&prefix))
+                .ok_or_else(|| ServiceError::BadRequest(wrong.to_string()))
+        };
+        let mut cursor = query.cursor.as_ref().map(ours).transpose()?;
+        let limit = query.limit.clamp(1, 10_000);
+        let (mut page, mut looked_at, now) = (ListPage::default(), 0, self.now());
+        loop {
+            let room = (limit - page.entries.len()).min(1_000);
+            let rows = self.ledger.list(&prefix, cursor.as_deref(), room).map_err(trouble)?;
+            looked_at += rows.rows.len();
+            for (key, value) in &rows.rows {
+                let standings =
+                    self.reader.entries(&*self.ledger, key, value, now).map_err(trouble)?;
+                page.entries.extend(standings.iter().filter(|s| fits(s, query)).map(entry));
+            }
+            cursor = rows.next;
+            if cursor.is_none() || page.entries.len() >= limit || looked_at >= LISTED_ROWS {
+                break;
+            }
+        }
+        page.next = cursor.map(|c| data_encoding::BASE64URL_NOPAD.encode(&c));
+        Ok(page)
+    }
+
+    fn check(&self, addresses: &[String], scope: Option<&str>) -> Result<Vec<Value>, ServiceError> {
+        scope.map_or(Ok(()), checked_scope)?;
+        let asked: Vec<Address> = addresses.iter().filter_map(|a| Address::parse(a)).collect();
+        let stored: Vec<Address> = asked.iter().map(|address| self.naming.of(address)).collect();
+        let standings =
+            self.reader.standings(&*self.ledger, &stored, scope, self.now()).map_err(trouble)?;
+        let found = asked.iter().zip(standings).filter_map(|(address, standing)| {
+            let standing = standing.filter(|s| s.state.stops())?;
+            Some(entry(&Standing { address: address.key_in(self.case), ..standing }))
+        });
+        Ok(found.collect())
+    }
+
+    fn import(&self, entries: Vec<ImportEntry>) -> Result<ImportOutcome, ServiceError> {
+        let mut outcome = ImportOutcome::default();
+        let mut waiting = Vec::new();
+        let now = self.now();
+        for (place, imported) in entries.into_iter().enumerate() {
+            let address = parsed(&imported.address)
+                .and_then(|a| checked_scope(&imported.scope).map(|()| a))
+                .and_then(|a| still_to_come(imported.until, now).map(|()| a))
+                .and_then(|a| bounded(&imported.reason).map(|reason| (a, reason)));
+            let (address, reason) = match address {
+                Ok(fit) => fit,
+                Err(error) => {
+                    outcome.refused.push((place, error.to_string()));
+                    continue;
+                }
+            };
+            let present = self.standing(&address, Some(&imported.scope))?;
+            if present.is_some_and(|s| s.state == State::Suppressed && s.until == imported.until) {
+                outcome.unchanged += 1;
+                continue;
+            }
+            let mut event = act_event(Act::Suppress {
+                address: address.key_in(self.case),
+                scope: imported.scope,
+                reason,
+                until: imported.until,
+            });
+            event.received_at = now;
+            waiting.push(self.queue(event)?);
+            if waiting.len() >= QUEUED_AT_ONCE {
+                outcome.suppressed += drain(&mut waiting)?;
+            }
+        }
+        outcome.suppressed += drain(&mut waiting)?;
+        Ok(outcome)
+    }
+
+    fn explain(&self, address: &str) -> Result<Value, ServiceError> {
+        let address = parsed(address)?;
+        let standing = self.standing(&address, None)?;
+        let (stored, now) = (self.naming.of(&address), self.now());
+        let events =
+            self.ledger.history(&stored.key_in(self.case), EXPLAINED_EVENTS).map_err(trouble)?;
+        let why = self.reader.explain(&*self.ledger, &stored, None, now).map_err(trouble)?;
+        let everywhere = self.reader.everywhere(&*self.ledger, &stored, now);
+        let shown = |found: &Standing| {
+            let mut shown = entry(found);
+            merge(&mut shown, found);
+            shown
+        };
+        let entries: Vec<Value> = everywhere.map_err(trouble)?.iter().map(shown).collect();
+        let state = standing.as_ref().map_or(State::Clear, |s| s.state);
+        let mut told = json!({
+            "address": address.key_in(self.case),
+            "state": state,
+            "summary": summary(&address.key_in(self.case), standing.as_ref(), events.len()),
+            "outlook": standing.map(|s| s.outlook).unwrap_or_default(),
+            "entries": entries,
+            "policy": why,
+            "events": events,
+        });
+        self.naming.unveil(&mut told, &address);
+        Ok(told)
+    }
+
+    fn events(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, ServiceError> {
+        self.ledger.journal(from, limit).map_err(trouble)
+    }
+
+    fn message(
+        &self,
+        data: Vec<u8>,
+        envelope: Envelope,
+        peer: Option<String>,
+    ) -> Result<Value, ServiceError> {
+        let (reply, receipt) = reply_to_channel();
+        self.take_in(&data, envelope, peer, reply).map_err(trouble)?;
+        let committed = awaited(&receipt)?;
+        let line = self.ledger.journal(committed.seq, 1).map_err(trouble)?.into_iter().next();
+        match line.filter(|(seq, _)| *seq == committed.seq) {
+            Some((_, line)) => serde_json::from_str(&line)
+                .map_err(|e| ServiceError::Internal(format!("a journal line is no JSON: {e}"))),
+            None => Ok(json!({"seq": committed.seq, "id": committed.id})),
+        }
+    }
+
+    fn act(&self, act: Act, dry_run: bool) -> Result<Value, ServiceError> {
+        if dry_run {
+            return self.preview(&act);
+        }
+        if let Act::Erase { address, .. } = &act {
+            return self.erase(address);
+        }
+        if let Act::Undo { .. } = &act
+            && Selection::of(&act).is_none()
+        {
+            return Err(ServiceError::BadRequest(
+                "an undo needs a condition: a rule, a provider, a peer or a time".to_string(),
+            ));
+        }
+        let committed = self.commit(act_event(act))?;
+        Ok(json!({"seq": committed.seq, "id": committed.id, "decisions": committed.decisions}))
+    }
+
+    fn results(&self, results: Vec<InBand>) -> Result<ResultsOutcome, ServiceError> {
+        let pipeline = self.pipeline.load();
+        let (mut outcome, mut waiting) = (ResultsOutcome::default(), Vec::new());
+        for (place, result) in results.into_iter().enumerate() {
+            let event = match result_event(&pipeline, result, self.case) {
+                Ok(event) => Event { received_at: self.now(), ..event },
+                Err(error) => {
+                    outcome.refused.push((place, error.to_string()));
+                    continue;
+                }
+            };
+            waiting.push(self.queue(event)?);
+            if waiting.len() >= QUEUED_AT_ONCE {
+                outcome.stored += drain(&mut waiting)?;
+            }
+        }
+        outcome.stored += drain(&mut waiting)?;
+        Ok(outcome)
+    }
+
+    fn mint(
+        &self,
+        recipient: &str,
+        tag: Option<&str>,
+        domain: Option<&str>,
+    ) -> Result<String, ServiceError> {
+        let recipient = parsed(recipient)?;
+        let minted = self.pipeline.load().verp.mint(&recipient, tag, domain, Timestamp::now());
+        minted.map_err(|error| ServiceError::BadRequest(error.to_string()))
+    }
+
+    fn health(
+        &self,
+        scope: Option<&str>,
+        from: Option<Timestamp>,
+        to: Option<Timestamp>,
+    ) -> Result<Value, ServiceError> {
+        let to = to.unwrap_or_else(|| self.now());
+        let from = from.unwrap_or(to.plus_days(-30));
+        let found = self.reader.health(&*self.ledger, scope, from, to).map_err(trouble)?;
+        serde_json::to_value(found).map_err(|e| ServiceError::Internal(e.to_string()))
+    }
+
+    fn shadow(&self) -> Result<Value, ServiceError> {
+        let none =
+            json!({"configured": false, "same": 0, "different": 0, "pairs": [], "beyond": 0});
+        Ok(self.pipeline.load().shadow.as_ref().map_or(none, |shadow| shadow.table()))
+    }
+
+    fn guards(&self) -> Result<Value, ServiceError> {
+        let open = self.reader.guards(&*self.ledger, self.now()).map_err(trouble)?;
+        serde_json::to_value(open).map_err(|e| ServiceError::Internal(e.to_string()))
+    }
+
+    fn ready(&self) -> Vec<(String, Result<String, String>)> {
+        let status = self.ledger.status();
+        let ledger = match status.trouble {
+            Some(trouble) => Err(trouble),
+            None => Ok(format!("{} events, all folded", status.last_seq)),
+        };
+        vec![
+            ("ledger".to_string(), ledger),
+            ("disk".to_string(), Ok(format!("{} MiB free", status.free_bytes >> 20))),
+            // A doubt is for people: mail is taken and questions are answered all the same.
+            ("clock".to_string(), Ok(self.time.trouble().unwrap_or("believed".to_string()))),
+        ]
+    }
+
+    fn overview(&self) -> Result<Overview, ServiceError> {
+        self.count_shadow(&self.pipeline.load());
+        let states = self.reader.decided_states(&*self.ledger).map_err(trouble)?;
+        let count = |state| states.iter().find(|(s, _)| *s == state).map_or(0, |(_, n)| *n);
+        Ok(Overview {
+            suppressed: count(State::Suppressed),
+            held: count(State::Held),
+            ledger: self.ledger.status(),
+            guards: self
+                .reader
+                .guards(&*self.ledger, self.now())
+                .map_err(trouble)?
+                .iter()
+                .map(|guard| format!("{} since {}: {}", guard.clause, guard.since, guard.why))
+                .collect(),
+            clock: self.time.trouble(),
+        })
+    }
+
+    fn accept_clock(&self) -> Result<Value, ServiceError> {
+        let doubt = self.time.trouble();
+        let now = self.time.accept();
+        self.time.write_down();
+        if let Some(doubt) = &doubt {
+            tracing::warn!(%now, "an operator agrees with the wall clock; before, {doubt}");
+        }
+        Ok(json!({"now": now, "was_in_doubt": doubt.is_some()}))
+    }
+}
+
+impl House {
+    /// What an act would change, without doing it.
+    fn preview(&self, act: &Act) -> Result<Value, ServiceError> {
+        let Some(selection) = Selection::of(act) else {
+            return Err(ServiceError::BadRequest(
+                "only an undo with a condition has a dry run".to_string(),
+            ));
+        };
+        let (mut addresses, mut items, mut cursor) = (Vec::new(), 0usize, None::<Vec<u8>>);
+        loop {
+            let page = selection.preview(&*self.ledger, cursor.as_deref(), 1_000);
+            let (found, next) = page.map_err(trouble)?;
+            for (address, taken) in found {
+                items += taken.len();
+                if addresses.len() < PREVIEWED_ADDRESSES {
+                    addresses.push(address);
+                }
+            }
+            cursor = next;
+            if cursor.is_none() {
+                return Ok(json!({"dry_run": true, "evidence": items, "addresses": addresses}));
+            }
+        }
+    }
+}

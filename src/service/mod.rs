@@ -1,0 +1,257 @@
+//! The operations that the outside may ask for, as one trait between transports (`serve`, `web`)
+//! and the house. HTTP, the lookup port and the page are three spellings of these calls.
+//!
+//! Promises: arguments are text as a client wrote it (the implementation reads addresses); answers
+//! are the JSON objects of INTERFACE section 5, so that HTTP, the page and the command line use
+//! the same words. Every call blocks. Reads of one address ([`Service::lookup`],
+//! [`Service::suppression`]) take microseconds, and transports call them on the thread that reads
+//! the socket; everything else may wait for a disk, and transports move it to a blocking thread.
+//!
+//! Deliberately unknown here: status codes, sockets, tokens, tokio.
+
+pub mod lines;
+pub mod local;
+pub mod raw;
+pub mod redaction;
+
+use serde_json::Value;
+
+use crate::classify::Class;
+use crate::event::{Act, Envelope};
+use crate::ledger::LedgerStatus;
+use crate::mail::{EnhancedStatus, Timestamp};
+
+/// Everything that a transport can ask of the house.
+pub trait Service: Send + Sync {
+    /// The answer for an MTA that is about to send. `scope` None: the scopes that hold for all.
+    fn lookup(&self, address: &str, scope: Option<&str>) -> Result<Lookup, ServiceError>;
+
+    /// The entry of an address that is suppressed or held; None when sending may go on. Fields:
+    /// `address, scope, state, class, reason, category, since, until, events, rule`.
+    fn suppression(
+        &self,
+        address: &str,
+        scope: Option<&str>,
+    ) -> Result<Option<Value>, ServiceError>;
+
+    /// Suppresses by hand and gives the entry. Doing it twice changes nothing.
+    fn suppress(
+        &self,
+        address: &str,
+        scope: &str,
+        reason: &str,
+        until: Option<Timestamp>,
+    ) -> Result<Value, ServiceError>;
+
+    /// Releases by hand and gives the address with its state. Releasing what is not suppressed
+    /// changes nothing and is no error.
+    fn release(&self, address: &str, scope: &str, reason: &str) -> Result<Value, ServiceError>;
+
+    /// A page of entries, as [`Service::suppression`] gives them.
+    fn list(&self, query: &ListQuery) -> Result<ListPage, ServiceError>;
+
+    /// The entries of those addresses that are suppressed or held, in the order given. What is
+    /// no address is no hit.
+    fn check(&self, addresses: &[String], scope: Option<&str>) -> Result<Vec<Value>, ServiceError>;
+
+    /// Suppresses many by hand, in one commit. An entry that cannot be read is refused by its
+    /// place in `entries`; the others are done.
+    fn import(&self, entries: Vec<ImportEntry>) -> Result<ImportOutcome, ServiceError>;
+
+    /// Everything known of an address: `address`, `state`, `summary` (one sentence), `entries`
+    /// and `events` (newest first, as in [`Service::events`]), and what else explains them. An
+    /// address never heard of is an answer too, with state `clear`.
+    fn explain(&self, address: &str) -> Result<Value, ServiceError>;
+
+    /// Journal lines from position `from` (inclusive) on, in order, at most `limit`.
+    fn events(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, ServiceError>;
+
+    /// Takes a message as if it came by SMTP; returns the classify object with `seq` and `id`
+    /// after it is durable.
+    fn message(
+        &self,
+        data: Vec<u8>,
+        envelope: Envelope,
+        peer: Option<String>,
+    ) -> Result<Value, ServiceError>;
+
+    /// Commits an act of a person that is neither a suppression nor a release (undo, erase,
+    /// new verdicts) and says what it changed; with `dry_run` only what it would change.
+    fn act(&self, act: Act, dry_run: bool) -> Result<Value, ServiceError>;
+
+    /// Takes what the sending MTA says of its own attempts, as evidence. Results that cannot be
+    /// read are refused by their place; the others are durable when this returns.
+    fn results(&self, results: Vec<InBand>) -> Result<ResultsOutcome, ServiceError>;
+
+    /// Mints a signed return path for today. `domain` None: the first of `smtp.domains`.
+    fn mint(
+        &self,
+        recipient: &str,
+        tag: Option<&str>,
+        domain: Option<&str>,
+    ) -> Result<String, ServiceError>;
+
+    /// Rates of a scope over some days (the last 30 when nothing is said), with denominators.
+    fn health(
+        &self,
+        scope: Option<&str>,
+        from: Option<Timestamp>,
+        to: Option<Timestamp>,
+    ) -> Result<Value, ServiceError>;
+
+    /// What the rules on trial (`rules.shadow_dir`) say otherwise than the live ones: `configured`,
+    /// `same`, `different`, `pairs` (each with `live` and `shadow` reason and rule, `count`,
+    /// `sample`) and `beyond`, the disagreements for which the table had no room.
+    fn shadow(&self) -> Result<Value, ServiceError>;
+
+    /// The guards that are tripped now.
+    fn guards(&self) -> Result<Value, ServiceError>;
+
+    /// Name and finding of each health check: `Ok` with what is well, `Err` with what is wrong.
+    fn ready(&self) -> Vec<(String, Result<String, String>)>;
+
+    /// Believes the wall clock again after it jumped (POLICY section 4). Says the time that counts
+    /// from now on (`now`), and whether there was a doubt (`was_in_doubt`).
+    fn accept_clock(&self) -> Result<Value, ServiceError>;
+
+    /// Counts and sizes for the page and for metrics. Called once a scrape: cheap.
+    fn overview(&self) -> Result<Overview, ServiceError>;
+}
+
+/// What an MTA should do with a recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lookup {
+    /// Send.
+    Clear,
+    /// Refuse for good.
+    Suppressed {
+        /// Enhanced code of the refusal; its class is taken as 5.
+        status: EnhancedStatus,
+        /// Words of the refusal.
+        text: String,
+    },
+    /// Wait: the evidence says stop, a guard says not yet.
+    Held {
+        /// Words of the pause.
+        text: String,
+    },
+}
+
+/// Which entries [`Service::list`] gives.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListQuery {
+    /// Entries of a page, at most.
+    pub limit: usize,
+    /// Where the page before ended.
+    pub cursor: Option<String>,
+    /// Only addresses of this domain.
+    pub domain: Option<String>,
+    /// Only this class.
+    pub class: Option<Class>,
+    /// Only entries made at this moment or later.
+    pub since: Option<Timestamp>,
+    /// Only this scope.
+    pub scope: Option<String>,
+}
+
+/// A page of entries.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListPage {
+    /// The entries.
+    pub entries: Vec<Value>,
+    /// Hand it back as `cursor` to go on; None: that was all.
+    pub next: Option<String>,
+}
+
+/// One address of an import.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportEntry {
+    /// Address as given.
+    pub address: String,
+    /// Scope; `*` for all.
+    pub scope: String,
+    /// Why.
+    pub reason: String,
+    /// End; None is without end.
+    pub until: Option<Timestamp>,
+}
+
+/// What an import did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImportOutcome {
+    /// Addresses that are suppressed now and were not before.
+    pub suppressed: u64,
+    /// Addresses that were suppressed already.
+    pub unchanged: u64,
+    /// Place in the batch and why it was refused.
+    pub refused: Vec<(usize, String)>,
+}
+
+/// One in-band result: what became of one attempt to deliver one of our mails.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InBand {
+    /// `sent`, `delivered`, `deferred` or `failed`.
+    pub outcome: String,
+    /// Address that was mailed.
+    pub address: String,
+    /// Message-ID of the mail, which ties a later report to it.
+    #[serde(default)]
+    pub message_id: Option<String>,
+    /// Reply of the remote server, code and text.
+    #[serde(default)]
+    pub reply: Option<String>,
+    /// Host that replied.
+    #[serde(default)]
+    pub remote_mta: Option<String>,
+    /// Scope (list, stream, tenant) of the mail.
+    #[serde(default)]
+    pub scope: Option<String>,
+    /// Campaign of the mail.
+    #[serde(default)]
+    pub campaign: Option<String>,
+}
+
+/// What became of a batch of in-band results.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ResultsOutcome {
+    /// Results that are durable now.
+    pub stored: u64,
+    /// Place in the batch and why it was refused.
+    pub refused: Vec<(usize, String)>,
+}
+
+/// Counts and sizes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overview {
+    /// Entries in state `suppressed`.
+    pub suppressed: u64,
+    /// Entries in state `held`.
+    pub held: u64,
+    /// Health and sizes of journal and view.
+    pub ledger: LedgerStatus,
+    /// Guards that are tripped now, each in a sentence.
+    pub guards: Vec<String>,
+    /// Why the wall clock is not believed, in a sentence.
+    pub clock: Option<String>,
+}
+
+/// Why an operation was not done, by what the caller does about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ServiceError {
+    /// The request is wrong; asking again will not help. HTTP 400.
+    #[error("{0}")]
+    BadRequest(String),
+    /// There is no such thing. HTTP 404.
+    #[error("{0}")]
+    NotFound(String),
+    /// Not now; asking again may work. HTTP 503, lookups TEMP.
+    #[error("{0}")]
+    Busy(String),
+    /// No space to store it. HTTP 507, lookups TEMP.
+    #[error("{0}")]
+    Full(String),
+    /// Our failure. HTTP 500, lookups TEMP.
+    #[error("{0}")]
+    Internal(String),
+}
