@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bounced::analysis::Pipeline;
+use bounced::analysis::Analyser;
 use bounced::classify::RuleSet;
 use bounced::mail::Timestamp;
 use bounced::verp::Verp;
@@ -41,7 +41,7 @@ fn main() {
         max_age: Duration::from_secs(30 * 86_400),
     };
     let start = Instant::now();
-    let pipeline = Pipeline {
+    let pipeline = Analyser {
         verp: Arc::new(Verp::new(&config, &[]).expect("no keys, nothing to refuse")),
         rules: Arc::new(RuleSet::load(None).expect("the shipped rules load")),
         shadow: None,

@@ -1,4 +1,4 @@
-//! The straight line from octets to evidence. Read [`Pipeline::analyse`] from top to bottom: each arrow of
+//! The straight line from octets to evidence. Read [`Analyser::analyse`] from top to bottom: each arrow of
 //! the house is one call with one typed value.
 //!
 //! Nothing here fails: a message that nobody understands is `other`, kept and counted, and
@@ -18,7 +18,7 @@ use crate::verp::{Attributed, Moment, Verp};
 
 /// What judging needs besides the message: swapped as a whole on reload.
 #[derive(Clone)]
-pub struct Pipeline {
+pub struct Analyser {
     /// Return-path addresses.
     pub verp: Arc<Verp>,
     /// Classification rules.
@@ -61,7 +61,7 @@ pub struct Analysed {
     pub digest: String,
 }
 
-impl Pipeline {
+impl Analyser {
     /// message -> report -> attribution -> verdicts.
     pub fn analyse(&self, data: &[u8], envelope_to: &[String], now: impl Into<Moment>) -> Analysed {
         let message = Message::parse(data);
@@ -297,7 +297,7 @@ fn digest(message: &Message<'_>, report: &Report, envelope_to: &[String]) -> Str
 
 /// Judges the reply to an attempt of our own MTA, as a report about it would be judged.
 pub fn judge_reply(
-    pipeline: &Pipeline,
+    pipeline: &Analyser,
     failed: bool,
     address: &Address,
     reply: &str,

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bounced::analysis::Pipeline;
+use bounced::analysis::Analyser;
 use bounced::classify::{Refusal, RuleSet};
 use bounced::event::Analysis;
 use bounced::mail::Timestamp;
@@ -18,21 +18,21 @@ use bounced::verp::Verp;
 const TOP: &str = "From: MAILER-DAEMON@mx.example.net\r\nTo: bounces@b.example\r\n\
     Subject: bomb\r\nMIME-Version: 1.0\r\n";
 
-fn pipeline() -> Pipeline {
+fn pipeline() -> Analyser {
     let config = bounced::config::Verp {
         signed: true,
         plain: true,
         keys: Vec::new(),
         max_age: Duration::from_secs(86_400),
     };
-    Pipeline {
+    Analyser {
         verp: Arc::new(Verp::new(&config, &[]).expect("no keys")),
         rules: Arc::new(RuleSet::load(None).expect("the shipped rules load")),
         shadow: None,
     }
 }
 
-fn read(pipeline: &Pipeline, message: &str) -> Analysis {
+fn read(pipeline: &Analyser, message: &str) -> Analysis {
     pipeline.analyse(message.as_bytes(), &[], Timestamp::from_millis(0)).analysis
 }
 

@@ -10,20 +10,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bounced::analysis::{Pipeline, judge_again};
+use bounced::analysis::{Analyser, judge_again};
 use bounced::classify::RuleSet;
 use bounced::event::{Analysis, Event, EventType};
 use bounced::mail::Timestamp;
 use bounced::verp::Verp;
 
-fn pipeline() -> Pipeline {
+fn pipeline() -> Analyser {
     let config = bounced::config::Verp {
         signed: true,
         plain: true,
         keys: Vec::new(),
         max_age: Duration::from_secs(30 * 86_400),
     };
-    Pipeline {
+    Analyser {
         verp: Arc::new(Verp::new(&config, &[]).expect("no keys, nothing to refuse")),
         rules: Arc::new(RuleSet::load(None).expect("the shipped rules load")),
         shadow: None,
@@ -174,7 +174,7 @@ fn cut_messages_are_read_without_a_panic() {
 #[test]
 fn the_same_bytes_give_the_same_verdict_in_any_order() {
     let data: Vec<Vec<u8>> = samples().iter().map(|f| fs::read(f).expect("readable")).collect();
-    let read = |p: &Pipeline, data: &[u8]| {
+    let read = |p: &Analyser, data: &[u8]| {
         serde_json::to_string(&p.analyse(data, &[], Timestamp::from_millis(0)).analysis)
             .expect("JSON")
     };

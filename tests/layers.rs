@@ -51,17 +51,35 @@ const RULES: &[(&str, &[&str], &str)] = &[
     ),
     (
         "report/",
-        &["crate::policy", "crate::ledger::journal", "crate::ledger::store", "crate::serve", "crate::smtp"],
+        &[
+            "crate::policy",
+            "crate::ledger::journal",
+            "crate::ledger::store",
+            "crate::serve",
+            "crate::smtp",
+        ],
         "recognition does not know policy, storage or sessions",
     ),
     (
         "classify/",
-        &["crate::policy", "crate::ledger::journal", "crate::ledger::store", "crate::serve", "crate::message"],
+        &[
+            "crate::policy",
+            "crate::ledger::journal",
+            "crate::ledger::store",
+            "crate::serve",
+            "crate::message",
+        ],
         "judging does not know policy or storage",
     ),
     (
         "policy/",
-        &["crate::ledger::journal", "crate::ledger::store", "crate::serve", "crate::message", "crate::smtp"],
+        &[
+            "crate::ledger::journal",
+            "crate::ledger::store",
+            "crate::serve",
+            "crate::message",
+            "crate::smtp",
+        ],
         "policy sees rows and events through the ledger's seam only",
     ),
     (
@@ -83,7 +101,7 @@ const RULES: &[(&str, &[&str], &str)] = &[
 
 /// `(crate, paths under src/ that may use it)`
 const CRATES: &[(&str, &[&str])] = &[
-    ("tokio::", &["serve/", "main.rs"]),
+    ("tokio::", &["serve/", "app.rs"]),
     ("rustls::", &["serve/"]),
     ("axum::", &["serve/"]),
     ("hyper::", &["serve/"]),
@@ -173,7 +191,7 @@ fn nobody_reads_the_clock_below_the_doors() {
     const MAY: &[&str] = &[
         "serve/",
         "cli",
-        "main.rs",
+        "app.rs",
         "service/local.rs",
         "service/local/",
         "mail/time.rs",

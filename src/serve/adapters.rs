@@ -1,4 +1,4 @@
-//! Joins the doors to the house: SMTP sessions store through [`House`], and what happens is
+//! Joins SMTP to the service: sessions store through [`LocalService`], and what happens is
 //! counted in [`Metrics`].
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::admission::Peer;
 use super::driver::Receiver;
 use super::metrics::{Change, Handshake, Metrics};
 use crate::ledger::{Committed, LedgerError};
-use crate::service::local::{House, HouseObserver, Tally};
+use crate::service::local::{LocalService, MessageObserver, Tally};
 use crate::smtp::{
     Delivery, Dialect, Observer, Outcome, Receipt, RecipientCheck, Refusal, Rejection, Verb,
 };
@@ -20,12 +20,12 @@ use crate::verp;
 const COMMIT_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Stores what sessions receive.
-pub struct Door {
+pub struct MessageReceiver {
     /// Where messages go.
-    pub house: Arc<House>,
+    pub service: Arc<LocalService>,
 }
 
-impl Receiver for Door {
+impl Receiver for MessageReceiver {
     async fn receive(&self, delivery: Delivery, peer: Peer) -> Vec<Receipt> {
         let (answer, waiting) = oneshot::channel();
         let peer = peer.to_string();
@@ -33,7 +33,7 @@ impl Receiver for Door {
         let session = Arc::clone(&delivery.session);
         let Delivery { envelope, data, held, .. } = delivery;
         let octets = data.len();
-        let taken = self.house.take_in(&data, envelope, Some(peer.clone()), move |outcome| {
+        let taken = self.service.take_in(&data, envelope, Some(peer.clone()), move |outcome| {
             let _ = answer.send(outcome);
         });
         // The text is not needed any more; others may use its room while the commit runs.
@@ -62,13 +62,13 @@ impl Receiver for Door {
     }
 }
 
-/// Counts what the house stores.
+/// Counts what is stored.
 pub struct Counter {
     /// Where it is counted.
     pub metrics: Arc<Metrics>,
 }
 
-impl HouseObserver for Counter {
+impl MessageObserver for Counter {
     fn shadowed(&self, same: u64, different: u64) {
         self.metrics.shadow_verdicts(same, different);
     }
@@ -126,12 +126,12 @@ impl Observer for Counter {
 /// Refuses forged and outdated return paths at RCPT, before any DATA.
 pub struct SignedPaths {
     /// Keys in force.
-    pub house: Arc<House>,
+    pub service: Arc<LocalService>,
 }
 
 impl RecipientCheck for SignedPaths {
     fn check(&self, forward_path: &str) -> Result<(), Refusal> {
-        self.house.check_return_path(forward_path).map_err(|refusal| {
+        self.service.check_return_path(forward_path).map_err(|refusal| {
             let reason = match refusal {
                 verp::Refusal::Unsigned => Rejection::VerpMissing,
                 verp::Refusal::Signature => Rejection::VerpBadSignature,

@@ -13,9 +13,11 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use anyhow::{Context, anyhow};
 use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
@@ -57,6 +59,15 @@ struct Token {
 }
 
 impl Tokens {
+    /// The tokens of `http.tokens_file`; None without one. The error is a sentence with the file.
+    pub fn load(file: Option<&Path>) -> anyhow::Result<Option<Self>> {
+        let Some(file) = file else { return Ok(None) };
+        let shown = file.display();
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("tokens_file {shown} cannot be read"))?;
+        Self::parse(&text).map(Some).map_err(|why| anyhow!("{shown}: {why}"))
+    }
+
     /// Reads a token file. The error says which line is wrong and what belongs there.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut tokens = Vec::new();

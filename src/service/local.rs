@@ -5,23 +5,26 @@
 //! commit) -> ledger (journal fsynced, policy folded) -> answer. No tokio, no sockets; the clock
 //! and randomness are read here and nowhere below.
 
+mod blocks;
+mod commit;
 mod erasure;
 mod make_event;
 mod operations;
 mod present;
 mod pseudonyms;
 mod receipt;
+mod small_file;
 mod validate;
 mod wall_clock;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 
-use crate::analysis::{Pipeline, Received};
+use crate::analysis::{Analyser, Received};
 use crate::classify::{Category, Class};
 use crate::event::{Analysis, Envelope, Event, EventType};
 use crate::ledger::committer::Committer;
@@ -31,16 +34,16 @@ use crate::policy::{self, Reader, Standing};
 use crate::report::{Attribution, Kind};
 use crate::service::ServiceError;
 use crate::service::raw::RawStore;
+use blocks::Blocks;
 use erasure::Erasure;
 use make_event::{act_event, blank, new_id, unreadable};
 use present::entry;
 use pseudonyms::Naming;
-use receipt::{Receipt, awaited, reply_to_channel};
 use validate::checked_scope;
 use wall_clock::Time;
 
 /// What is told to metrics about each message.
-pub trait HouseObserver: Send + Sync {
+pub trait MessageObserver: Send + Sync {
     /// A message was answered 250.
     fn stored(&self, tally: &Tally, committed: &Committed);
     /// Shadow rules agreed and disagreed with the live ones so often since the last time.
@@ -64,56 +67,76 @@ impl Tally {
     }
 }
 
-/// Everything behind the doors.
-pub struct House {
-    pipeline: ArcSwap<Pipeline>,
+/// What a [`LocalService`] is made of.
+pub struct Parts {
+    /// Rules and keys.
+    pub analyser: Analyser,
+    /// Journal and view.
+    pub ledger: Arc<dyn Ledger>,
+    /// The thread that commits to the ledger.
+    pub committer: Committer,
+    /// Who counts.
+    pub observer: Arc<dyn MessageObserver>,
+    /// Where raw messages are kept.
+    pub raw: RawStore,
+    /// Where the run before wrote down the time, and where small files go.
+    pub data_dir: PathBuf,
+    /// Whether local parts that differ in case are one address.
+    pub case: Case,
+    /// Keys of `[privacy]`.
+    pub privacy: PrivacyKeys,
+}
+
+/// Keys of `[privacy]`.
+#[derive(Debug, Clone, Default)]
+pub struct PrivacyKeys {
+    /// Addresses are stored as hashes with this key; None: as they are.
+    pub name_key: Option<Vec<u8>>,
+    /// `privacy.hash_key_file`, for the blocks of erased addresses.
+    pub hash_key: Option<Vec<u8>>,
+}
+
+/// The service in this process.
+pub struct LocalService {
+    analyser: ArcSwap<Analyser>,
     ledger: Arc<dyn Ledger>,
     committer: Committer,
     reader: Reader,
-    observer: Arc<dyn HouseObserver>,
+    observer: Arc<dyn MessageObserver>,
     time: Time,
     naming: Naming,
     case: Case,
-    raw: Option<Arc<RawStore>>,
-    erasure: Option<Erasure>,
+    raw: Arc<RawStore>,
+    blocks: Blocks,
+    erasure: Erasure,
 }
 
-impl House {
-    /// Joins the parts. In the data directory stands what the run before knew of the time.
-    pub fn new(
-        pipeline: Pipeline,
-        ledger: Arc<dyn Ledger>,
-        committer: Committer,
-        observer: Arc<dyn HouseObserver>,
-        data_dir: &Path,
-    ) -> Self {
-        let (pipeline, reader) = (ArcSwap::from_pointee(pipeline), Reader::new());
-        let time = Time::start(reader.latest(&*ledger).ok().flatten(), data_dir);
-        Self {
-            pipeline,
+impl LocalService {
+    /// The service made of its parts. The error is a sentence for the operator.
+    pub fn new(parts: Parts) -> Result<Self, String> {
+        let Parts { analyser, ledger, committer, observer, raw, data_dir, case, privacy } = parts;
+        let mut reader = Reader::new();
+        reader.set_case(case);
+        let time = Time::start(reader.latest(&*ledger).ok().flatten(), &data_dir);
+        let empty = ledger.status().last_seq == 0;
+        let naming = Naming::open(&data_dir, privacy.name_key.as_deref(), case, empty)?;
+        let key_file = data_dir.join("privacy.key");
+        let blocks = Blocks::open(key_file.clone(), privacy.hash_key)
+            .map_err(|error| format!("{} cannot be read: {error}", key_file.display()))?;
+        reader.set_hash_keys(blocks.keys());
+        Ok(Self {
+            analyser: ArcSwap::from_pointee(analyser),
             ledger,
             committer,
             reader,
             observer,
             time,
-            naming: Naming::default(),
-            case: Case::default(),
-            raw: None,
-            erasure: None,
-        }
-    }
-
-    /// Tells local parts apart by case, or not.
-    pub fn with_case(mut self, case: Case) -> Self {
-        self.reader.set_case(case);
-        Self { case, ..self }
-    }
-
-    /// Stores no address but under a hash with this key; None: as they are. The error says in a
-    /// sentence why these data want the other.
-    pub fn with_naming(self, data_dir: &Path, key: Option<&[u8]>) -> Result<Self, String> {
-        let empty = self.ledger.status().last_seq == 0;
-        Ok(Self { naming: Naming::open(data_dir, key, self.case, empty)?, ..self })
+            naming,
+            case,
+            raw: Arc::new(raw),
+            blocks,
+            erasure: Erasure::new(data_dir),
+        })
     }
 
     /// Whether a configuration read anew wants the names that are in force.
@@ -121,23 +144,17 @@ impl House {
         self.naming.is_under(key)
     }
 
-    /// Keeps raw messages, too.
-    pub fn with_raw(self, raw: RawStore) -> Self {
-        Self { raw: Some(Arc::new(raw)), ..self }
-    }
-
     /// Writes the message down for people, when `journal.raw` says so. Gives what is to be taken
     /// back when the message is not stored under this id.
     fn keep_raw(&self, event: &Event, data: &[u8]) -> Option<(Arc<RawStore>, String)> {
-        let raw = self.raw.as_ref()?;
         let kind = event.analysis.as_ref().map_or(Kind::Other, |a| a.kind);
-        if !raw.wants(kind) {
+        if !self.raw.wants(kind) {
             return None;
         }
-        if let Err(error) = raw.keep(&event.id, data, event.received_at) {
+        if let Err(error) = self.raw.keep(&event.id, data, event.received_at) {
             tracing::warn!(id = event.id, %error, "the raw message cannot be kept; its event is");
         }
-        Some((Arc::clone(raw), event.id.clone()))
+        Some((Arc::clone(&self.raw), event.id.clone()))
     }
 
     /// The time that expiry counts by: after a jump of the wall clock nothing expires until an
@@ -148,7 +165,7 @@ impl House {
 
     /// The check of a forward-path at RCPT.
     pub fn check_return_path(&self, forward_path: &str) -> Result<(), crate::verp::Refusal> {
-        self.pipeline.load().verp.at_rcpt(forward_path, self.time.moment())
+        self.analyser.load().verp.at_rcpt(forward_path, self.time.moment())
     }
 
     /// To be called every few seconds: writes the time down for the next start.
@@ -157,27 +174,27 @@ impl House {
     }
 
     /// Hands what the shadow rules counted to the metrics.
-    fn count_shadow(&self, pipeline: &Pipeline) {
-        if let Some(shadow) = &pipeline.shadow {
+    fn count_shadow(&self, analyser: &Analyser) {
+        if let Some(shadow) = &analyser.shadow {
             let (same, different) = shadow.take_fresh();
             self.observer.shadowed(same, different);
         }
     }
 
     /// Takes new rules and keys over; running analyses end with the old ones.
-    pub fn replace_pipeline(&self, pipeline: Pipeline) {
-        self.count_shadow(&self.pipeline.load());
-        self.pipeline.store(Arc::new(pipeline));
+    pub fn replace_analyser(&self, analyser: Analyser) {
+        self.count_shadow(&self.analyser.load());
+        self.analyser.store(Arc::new(analyser));
     }
 
     /// Rules and keys in force.
-    pub fn pipeline(&self) -> Arc<Pipeline> {
-        self.pipeline.load_full()
+    pub fn analyser(&self) -> Arc<Analyser> {
+        self.analyser.load_full()
     }
 
     /// Journals the policy as the one in force, unless it is so already.
     pub fn put_policy_in_force(&self, wanted: &policy::Policy) -> Result<(), ServiceError> {
-        let current = self.reader.policy(&*self.ledger).map_err(trouble)?;
+        let current = self.reader.policy(&*self.ledger)?;
         let case = |policy: &policy::Policy| policy.local_part_case;
         if self.ledger.status().last_seq > 1
             && current.as_ref().map(|c| case(c)).unwrap_or_default() != case(wanted)
@@ -231,14 +248,14 @@ impl House {
     /// Commits what waits and writes a checkpoint. The last thing before the process ends.
     pub fn shut_down(&self) -> Result<(), LedgerError> {
         self.time.write_down();
-        self.committer.shutdown(Timestamp::now())
+        self.committer.shutdown(self.now())
     }
 
     /// The record of a message. A defect of ours in reading it must not make the sender come back
     /// with it for ever (RELIABILITY A-27): it is stored as unreadable.
     fn evidence(&self, data: &[u8], envelope: Envelope, peer: Option<String>) -> Event {
-        let pipeline = self.pipeline.load();
-        self.count_shadow(&pipeline);
+        let analyser = self.analyser.load();
+        self.count_shadow(&analyser);
         let (id, received_at) = (new_id(), self.now());
         let received = Received {
             data,
@@ -248,7 +265,7 @@ impl House {
             moment: self.time.moment(),
             id: id.clone(),
         };
-        catch_unwind(AssertUnwindSafe(|| pipeline.evidence(received))).unwrap_or_else(|_| {
+        catch_unwind(AssertUnwindSafe(|| analyser.evidence(received))).unwrap_or_else(|_| {
             tracing::error!(id, "reading a message panicked; it is stored as unreadable");
             Event {
                 id,
@@ -262,19 +279,6 @@ impl House {
         })
     }
 
-    /// Commits one event and waits for it.
-    fn commit(&self, mut event: Event) -> Result<Committed, ServiceError> {
-        event.received_at = self.now();
-        awaited(&self.queue(event)?)
-    }
-
-    /// Hands one event to the committer; its answer comes through the channel.
-    fn queue(&self, event: Event) -> Result<Receipt, ServiceError> {
-        let (reply, receipt) = reply_to_channel();
-        self.submit(event, Box::new(reply)).map_err(trouble)?;
-        Ok(receipt)
-    }
-
     fn standing(
         &self,
         address: &Address,
@@ -282,7 +286,7 @@ impl House {
     ) -> Result<Option<Standing>, ServiceError> {
         scope.map_or(Ok(()), checked_scope)?;
         let (stored, now) = (self.naming.of(address), self.now());
-        let found = self.reader.standing(&*self.ledger, &stored, scope, now).map_err(trouble)?;
+        let found = self.reader.standing(&*self.ledger, &stored, scope, now)?;
         Ok(found.map(|standing| Standing { address: address.key_in(self.case), ..standing }))
     }
 
@@ -296,14 +300,12 @@ impl House {
 }
 
 /// A ledger's trouble as the caller of an operation hears it.
-fn trouble(error: LedgerError) -> ServiceError {
-    match error {
-        LedgerError::Retryable(_) | LedgerError::Ambiguous(_) => {
-            ServiceError::Busy(error.to_string())
-        }
-        LedgerError::Full(_) => ServiceError::Full(error.to_string()),
-        LedgerError::Corrupt(_) | LedgerError::Fatal(_) => {
-            ServiceError::Internal(error.to_string())
+impl From<LedgerError> for ServiceError {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Retryable(_) | LedgerError::Ambiguous(_) => Self::Busy(error.to_string()),
+            LedgerError::Full(_) => Self::Full(error.to_string()),
+            LedgerError::Corrupt(_) | LedgerError::Fatal(_) => Self::Internal(error.to_string()),
         }
     }
 }

@@ -134,7 +134,7 @@ mod tests {
     }
 
     fn message(to: &str) -> Event {
-        let pipeline = crate::analysis::Pipeline {
+        let pipeline = crate::analysis::Analyser {
             verp: crate::verp::Verp::new(&crate::config::Config::default().verp, &[])
                 .expect("defaults")
                 .into(),

@@ -7,7 +7,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use bounced::analysis::Pipeline;
+use bounced::analysis::Analyser;
 use bounced::classify::{Refusal, RuleSet};
 use bounced::mail::{Address, EnhancedStatus, Timestamp};
 use bounced::serve::lookup::wire::{Answer, Map, Parsed, Request, Wire};
@@ -17,7 +17,7 @@ use bounced::verp::Verp;
 /// A moment at which the tokens below are young.
 const NOW: Timestamp = Timestamp::from_millis(1_795_000_000_000);
 
-static PIPELINE: LazyLock<Pipeline> = LazyLock::new(|| Pipeline {
+static PIPELINE: LazyLock<Analyser> = LazyLock::new(|| Analyser {
     verp: Arc::new(keyed_verp()),
     rules: Arc::new(RuleSet::load(None).expect("the shipped rules load")),
     shadow: None,

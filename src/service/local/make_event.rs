@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::validate::{checked_scope, parsed};
-use crate::analysis::{Pipeline, judge_reply};
+use crate::analysis::{Analyser, judge_reply};
 use crate::event::{Act, Analysis, Event, EventType, SendResult};
 use crate::mail::{Case, Timestamp};
 use crate::report::{Kind, Original};
@@ -11,7 +11,7 @@ use crate::service::{InBand, ServiceError};
 
 /// The record of an in-band result.
 pub(super) fn result_event(
-    pipeline: &Pipeline,
+    analyser: &Analyser,
     result: InBand,
     case: Case,
 ) -> Result<Event, ServiceError> {
@@ -30,7 +30,7 @@ pub(super) fn result_event(
     };
     let reply = result.reply.as_deref().unwrap_or_default();
     let verdict = (failed || result.outcome == "deferred")
-        .then(|| judge_reply(pipeline, failed, &address, reply, result.remote_mta.as_deref()))
+        .then(|| judge_reply(analyser, failed, &address, reply, result.remote_mta.as_deref()))
         .flatten();
     let short =
         |text: String| text.chars().filter(|c| !c.is_control()).take(998).collect::<String>();

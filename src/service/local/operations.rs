@@ -3,11 +3,11 @@
 
 use serde_json::{Value, json};
 
+use super::LocalService;
 use super::make_event::{act_event, result_event};
 use super::present::{entry, merge, refusal, summary};
 use super::receipt::{awaited, drain, reply_to_channel};
 use super::validate::{bounded, checked_scope, fits, parsed, still_to_come};
-use super::{House, trouble};
 use crate::event::{Act, Envelope, Event};
 use crate::mail::{Address, Timestamp};
 use crate::policy::{self, Selection, Standing, State};
@@ -26,7 +26,7 @@ const QUEUED_AT_ONCE: usize = 1_000;
 /// Addresses that a dry run names.
 const PREVIEWED_ADDRESSES: usize = 10_000;
 
-impl Service for House {
+impl Service for LocalService {
     fn lookup(&self, address: &str, scope: Option<&str>) -> Result<Lookup, ServiceError> {
         let Some(address) = Address::parse(address) else { return Ok(Lookup::Clear) };
         let Some(standing) = self.standing(&address, scope)? else { return Ok(Lookup::Clear) };
@@ -108,11 +108,10 @@ impl Service for House {
         let (mut page, mut looked_at, now) = (ListPage::default(), 0, self.now());
         loop {
             let room = (limit - page.entries.len()).min(1_000);
-            let rows = self.ledger.list(&prefix, cursor.as_deref(), room).map_err(trouble)?;
+            let rows = self.ledger.list(&prefix, cursor.as_deref(), room)?;
             looked_at += rows.rows.len();
             for (key, value) in &rows.rows {
-                let standings =
-                    self.reader.entries(&*self.ledger, key, value, now).map_err(trouble)?;
+                let standings = self.reader.entries(&*self.ledger, key, value, now)?;
                 page.entries.extend(standings.iter().filter(|s| fits(s, query)).map(entry));
             }
             cursor = rows.next;
@@ -128,8 +127,7 @@ impl Service for House {
         scope.map_or(Ok(()), checked_scope)?;
         let asked: Vec<Address> = addresses.iter().filter_map(|a| Address::parse(a)).collect();
         let stored: Vec<Address> = asked.iter().map(|address| self.naming.of(address)).collect();
-        let standings =
-            self.reader.standings(&*self.ledger, &stored, scope, self.now()).map_err(trouble)?;
+        let standings = self.reader.standings(&*self.ledger, &stored, scope, self.now())?;
         let found = asked.iter().zip(standings).filter_map(|(address, standing)| {
             let standing = standing.filter(|s| s.state.stops())?;
             Some(entry(&Standing { address: address.key_in(self.case), ..standing }))
@@ -178,16 +176,15 @@ impl Service for House {
         let address = parsed(address)?;
         let standing = self.standing(&address, None)?;
         let (stored, now) = (self.naming.of(&address), self.now());
-        let events =
-            self.ledger.history(&stored.key_in(self.case), EXPLAINED_EVENTS).map_err(trouble)?;
-        let why = self.reader.explain(&*self.ledger, &stored, None, now).map_err(trouble)?;
+        let events = self.ledger.history(&stored.key_in(self.case), EXPLAINED_EVENTS)?;
+        let why = self.reader.explain(&*self.ledger, &stored, None, now)?;
         let everywhere = self.reader.everywhere(&*self.ledger, &stored, now);
         let shown = |found: &Standing| {
             let mut shown = entry(found);
             merge(&mut shown, found);
             shown
         };
-        let entries: Vec<Value> = everywhere.map_err(trouble)?.iter().map(shown).collect();
+        let entries: Vec<Value> = everywhere?.iter().map(shown).collect();
         let state = standing.as_ref().map_or(State::Clear, |s| s.state);
         let mut told = json!({
             "address": address.key_in(self.case),
@@ -203,7 +200,7 @@ impl Service for House {
     }
 
     fn events(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, ServiceError> {
-        self.ledger.journal(from, limit).map_err(trouble)
+        Ok(self.ledger.journal(from, limit)?)
     }
 
     fn message(
@@ -213,9 +210,9 @@ impl Service for House {
         peer: Option<String>,
     ) -> Result<Value, ServiceError> {
         let (reply, receipt) = reply_to_channel();
-        self.take_in(&data, envelope, peer, reply).map_err(trouble)?;
+        self.take_in(&data, envelope, peer, reply)?;
         let committed = awaited(&receipt)?;
-        let line = self.ledger.journal(committed.seq, 1).map_err(trouble)?.into_iter().next();
+        let line = self.ledger.journal(committed.seq, 1)?.into_iter().next();
         match line.filter(|(seq, _)| *seq == committed.seq) {
             Some((_, line)) => serde_json::from_str(&line)
                 .map_err(|e| ServiceError::Internal(format!("a journal line is no JSON: {e}"))),
@@ -242,10 +239,10 @@ impl Service for House {
     }
 
     fn results(&self, results: Vec<InBand>) -> Result<ResultsOutcome, ServiceError> {
-        let pipeline = self.pipeline.load();
+        let analyser = self.analyser.load();
         let (mut outcome, mut waiting) = (ResultsOutcome::default(), Vec::new());
         for (place, result) in results.into_iter().enumerate() {
-            let event = match result_event(&pipeline, result, self.case) {
+            let event = match result_event(&analyser, result, self.case) {
                 Ok(event) => Event { received_at: self.now(), ..event },
                 Err(error) => {
                     outcome.refused.push((place, error.to_string()));
@@ -268,7 +265,7 @@ impl Service for House {
         domain: Option<&str>,
     ) -> Result<String, ServiceError> {
         let recipient = parsed(recipient)?;
-        let minted = self.pipeline.load().verp.mint(&recipient, tag, domain, Timestamp::now());
+        let minted = self.analyser.load().verp.mint(&recipient, tag, domain, Timestamp::now());
         minted.map_err(|error| ServiceError::BadRequest(error.to_string()))
     }
 
@@ -280,18 +277,18 @@ impl Service for House {
     ) -> Result<Value, ServiceError> {
         let to = to.unwrap_or_else(|| self.now());
         let from = from.unwrap_or(to.plus_days(-30));
-        let found = self.reader.health(&*self.ledger, scope, from, to).map_err(trouble)?;
+        let found = self.reader.health(&*self.ledger, scope, from, to)?;
         serde_json::to_value(found).map_err(|e| ServiceError::Internal(e.to_string()))
     }
 
     fn shadow(&self) -> Result<Value, ServiceError> {
         let none =
             json!({"configured": false, "same": 0, "different": 0, "pairs": [], "beyond": 0});
-        Ok(self.pipeline.load().shadow.as_ref().map_or(none, |shadow| shadow.table()))
+        Ok(self.analyser.load().shadow.as_ref().map_or(none, |shadow| shadow.table()))
     }
 
     fn guards(&self) -> Result<Value, ServiceError> {
-        let open = self.reader.guards(&*self.ledger, self.now()).map_err(trouble)?;
+        let open = self.reader.guards(&*self.ledger, self.now())?;
         serde_json::to_value(open).map_err(|e| ServiceError::Internal(e.to_string()))
     }
 
@@ -310,8 +307,8 @@ impl Service for House {
     }
 
     fn overview(&self) -> Result<Overview, ServiceError> {
-        self.count_shadow(&self.pipeline.load());
-        let states = self.reader.decided_states(&*self.ledger).map_err(trouble)?;
+        self.count_shadow(&self.analyser.load());
+        let states = self.reader.decided_states(&*self.ledger)?;
         let count = |state| states.iter().find(|(s, _)| *s == state).map_or(0, |(_, n)| *n);
         Ok(Overview {
             suppressed: count(State::Suppressed),
@@ -319,8 +316,7 @@ impl Service for House {
             ledger: self.ledger.status(),
             guards: self
                 .reader
-                .guards(&*self.ledger, self.now())
-                .map_err(trouble)?
+                .guards(&*self.ledger, self.now())?
                 .iter()
                 .map(|guard| format!("{} since {}: {}", guard.clause, guard.since, guard.why))
                 .collect(),
@@ -339,7 +335,7 @@ impl Service for House {
     }
 }
 
-impl House {
+impl LocalService {
     /// What an act would change, without doing it.
     fn preview(&self, act: &Act) -> Result<Value, ServiceError> {
         let Some(selection) = Selection::of(act) else {
@@ -350,7 +346,7 @@ impl House {
         let (mut addresses, mut items, mut cursor) = (Vec::new(), 0usize, None::<Vec<u8>>);
         loop {
             let page = selection.preview(&*self.ledger, cursor.as_deref(), 1_000);
-            let (found, next) = page.map_err(trouble)?;
+            let (found, next) = page?;
             for (address, taken) in found {
                 items += taken.len();
                 if addresses.len() < PREVIEWED_ADDRESSES {

@@ -57,7 +57,7 @@ impl Naming {
         match (&stored, &wanted) {
             (stored, wanted) if stored == wanted => {}
             (None, Some(wanted)) if empty => {
-                super::erasure::write_whole(&file, &format!("{wanted}\n"))
+                super::small_file::write_whole(&file, &format!("{wanted}\n"))
                     .map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
             }
             (None, _) => {

@@ -3,7 +3,6 @@
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
-use super::trouble;
 use crate::ledger::{Committed, LedgerError};
 use crate::service::ServiceError;
 
@@ -27,7 +26,7 @@ pub(super) fn reply_to_channel()
 /// Waits for one commit.
 pub(super) fn awaited(receipt: &Receipt) -> Result<Committed, ServiceError> {
     match receipt.recv_timeout(COMMIT_PATIENCE) {
-        Ok(outcome) => outcome.map_err(trouble),
+        Ok(outcome) => Ok(outcome?),
         Err(_) => Err(ServiceError::Busy("the commit did not end in time".to_string())),
     }
 }

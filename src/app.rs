@@ -1,0 +1,315 @@
+//! The composition root: from a configuration to the running parts. Read [`service`] to see what is
+//! made of what; `serve` and the commands that find no running service both begin there.
+//!
+//! Nothing below knows this module: `serve` and `cli` are handed what they need.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use crate::analysis::{self, Analyser};
+use crate::classify::RuleSet;
+use crate::classify::shadow::Shadow;
+use crate::cli::{Judge, Program};
+use crate::config::{Config, Loaded, preflight};
+use crate::event::Analysis;
+use crate::ledger::Ledger;
+use crate::ledger::committer::{self, Committer};
+use crate::ledger::store::{self, SledLedger};
+use crate::mail::{Address, Case, Timestamp};
+use crate::policy::{Policy, PolicyFold, PolicyTable};
+use crate::serve::adapters::Counter;
+use crate::serve::metrics::Metrics;
+use crate::serve::run::{self, Server};
+use crate::serve::tls::ReloadableTls;
+use crate::serve::tokens::Tokens;
+use crate::service::local::{LocalService, Parts, PrivacyKeys};
+use crate::service::raw::RawStore;
+use crate::service::{Service, ServiceError};
+use crate::verp::Verp;
+
+/// How often it is looked whether a rebuild is done.
+const REBUILD_LOOK: Duration = Duration::from_millis(50);
+
+/// The service of a configuration, without listeners.
+fn service(config: &Config, metrics: Arc<Metrics>) -> Result<LocalService> {
+    let analyser = analyser(config)?;
+    let ledger: Arc<dyn Ledger> = Arc::new(ledger(config)?);
+    let counted = Arc::clone(&metrics);
+    let observe = move |seen: &committer::Observation| match &seen.error {
+        None => counted.commit(seen.took, seen.events, Timestamp::now()),
+        Some(_) => counted.commit_failed(),
+    };
+    let committer = Committer::start(Arc::clone(&ledger), committer::Options::default(), observe)
+        .context("the committer cannot be started")?;
+    let raw = RawStore::open(&config.data_dir, &config.journal, Timestamp::now())
+        .context("the folder of raw messages cannot be used; see journal.raw")?;
+    let parts = Parts {
+        analyser,
+        ledger,
+        committer,
+        observer: Arc::new(Counter { metrics }),
+        raw,
+        data_dir: config.data_dir.clone(),
+        case: policy(config)?.local_part_case,
+        privacy: PrivacyKeys {
+            name_key: config.privacy.name_key().map(<[u8]>::to_vec),
+            hash_key: config.privacy.hash_key.clone(),
+        },
+    };
+    LocalService::new(parts).map_err(|why| anyhow!("{why}"))
+}
+
+/// Rules and keys of a configuration.
+fn analyser(config: &Config) -> Result<Analyser> {
+    let dir = config.rules_dir.as_deref().filter(|dir| dir.is_dir());
+    let rules = RuleSet::load(dir).map_err(|error| anyhow!("{error}"))?;
+    let shadow = config.shadow_rules_dir.as_deref().map(|trial| Shadow::load(trial, dir));
+    let shadow = shadow.transpose().map_err(|error| anyhow!("rules.shadow_dir: {error}"))?;
+    let verp = Verp::new(&config.verp, &config.smtp.domains).map_err(|error| anyhow!("{error}"))?;
+    let (verp, rules) = (Arc::new(verp), Arc::new(rules));
+    Ok(Analyser { verp, rules, shadow: shadow.map(Arc::new) })
+}
+
+/// The policy of a configuration; with a signing key only signed evidence may suppress.
+fn policy(config: &Config) -> Result<Policy> {
+    let table: PolicyTable = config
+        .policy_table
+        .clone()
+        .try_into()
+        // On a line of its own stands in which key.
+        .map_err(|e: toml::de::Error| {
+            anyhow!("[policy]: {}", e.to_string().trim().replace('\n', " "))
+        })?;
+    let mut policy = Policy::check(table).map_err(|error| anyhow!("[policy]: {error}"))?;
+    policy.require_signed = !config.verp.keys.is_empty();
+    if policy.require_signed && policy.local_part_case == Case::Keep {
+        return Err(anyhow!(
+            "[policy]: local_part_case = \"keep\" does not go with signing keys: a signed return path \
+             outlives relays that fold case and so carries none; write \"fold\""
+        ));
+    }
+    Ok(policy)
+}
+
+/// The ledger of a configuration.
+fn ledger(config: &Config) -> Result<SledLedger> {
+    let options = store::Options {
+        cache_bytes: config.store.cache,
+        min_free_bytes: config.store.min_free,
+        keep: config.journal.keep,
+        ..store::Options::new(&config.data_dir)
+    };
+    SledLedger::open(options, Box::new(PolicyFold::new())).map_err(|error| anyhow!("{error}"))
+}
+
+/// The service for one command: waits for a rebuild and puts the policy in force first.
+fn service_for_command(config: &Config) -> Result<LocalService> {
+    let service = service(config, Arc::new(Metrics::new("sled")))?;
+    let wanted = policy(config)?;
+    while let Err(error) = service.put_policy_in_force(&wanted) {
+        let ServiceError::Busy(_) = error else { return Err(anyhow!("{error}")) };
+        std::thread::sleep(REBUILD_LOOK);
+    }
+    service.finish_erasure().map_err(|error| anyhow!("{error}"))?;
+    Ok(service)
+}
+
+/// `bounced serve`: builds the service, starts what runs beside it, serves until a signal.
+fn serve(loaded: Loaded) -> Result<()> {
+    run::log(&loaded.config);
+    for note in &loaded.notes {
+        tracing::warn!("{note}");
+    }
+    let Loaded { config, origin, .. } = loaded;
+    preflight::check(&config, &origin)?;
+    let tls = match &config.smtp.tls {
+        None => None,
+        Some(files) => Some(Arc::new(ReloadableTls::load(&files.cert, &files.key)?)),
+    };
+    let tokens = Tokens::load(config.http.tokens_file.as_deref())?;
+    let metrics = Arc::new(Metrics::new("sled"));
+    let wanted = policy(&config).with_context(|| origin.at("policy"))?;
+    let service = Arc::new(service(&config, Arc::clone(&metrics))?);
+    let refused = put_in_force(&service, wanted)?;
+    finish_erasure(&service)?;
+    if !config.verp.keys.is_empty() {
+        tracing::info!("signing keys are configured: only signed return paths may suppress");
+    } else {
+        tracing::warn!(
+            "no signing key is configured: anyone can forge a bounce and suppress an address; see docs/verp.md"
+        );
+    }
+    let (reloaded, file) = (Arc::clone(&service), origin.file().map(ToOwned::to_owned));
+    let reload = Arc::new(move || reload(&reloaded, file.as_deref()));
+    run::serve(Server { config, service, metrics, tls, tokens, reload, refused })
+}
+
+/// An erasure that was begun before is carried out in the background: mail need not wait for it.
+fn finish_erasure(service: &Arc<LocalService>) -> Result<()> {
+    let service = Arc::clone(service);
+    let keep_trying = move || {
+        loop {
+            match service.finish_erasure() {
+                Err(ServiceError::Busy(_)) => std::thread::sleep(REBUILD_LOOK),
+                Err(error) => return tracing::error!("an erasure is not finished: {error}"),
+                Ok(true) => return tracing::info!("an erasure that was begun before is finished"),
+                Ok(false) => return,
+            }
+        }
+    };
+    std::thread::Builder::new().name("erasure".to_string()).spawn(keep_trying)?;
+    Ok(())
+}
+
+/// Puts the policy in force now, or, while the view is rebuilt (mail is answered 451 and lookups
+/// TEMP until then), as soon as that is done. What is refused only then comes through the channel.
+fn put_in_force(service: &Arc<LocalService>, wanted: Policy) -> Result<mpsc::Receiver<String>> {
+    let (refuse, refused) = mpsc::channel(1);
+    match service.put_policy_in_force(&wanted) {
+        Ok(()) => Ok(refused),
+        Err(ServiceError::Busy(why)) => {
+            tracing::warn!("{why}; mail is deferred until the view is rebuilt");
+            let service = Arc::clone(service);
+            let keep_trying = move || {
+                loop {
+                    std::thread::sleep(REBUILD_LOOK);
+                    match service.put_policy_in_force(&wanted) {
+                        Err(ServiceError::Busy(_)) => {}
+                        Err(ServiceError::BadRequest(why)) => {
+                            let _ = refuse.try_send(why);
+                            return;
+                        }
+                        Err(error) => {
+                            return tracing::error!("the policy is not in force: {error}");
+                        }
+                        Ok(()) => return tracing::info!("the view is rebuilt"),
+                    }
+                }
+            };
+            std::thread::Builder::new().name("policy".to_string()).spawn(keep_trying)?;
+            Ok(refused)
+        }
+        Err(error) => Err(anyhow!("{error}")),
+    }
+}
+
+/// Rules, keys, policy and tokens anew; listeners and limits want a restart.
+fn reload(service: &LocalService, file: Option<&Path>) -> Result<Option<Tokens>> {
+    let loaded = Config::load(file)?;
+    preflight::check(&loaded.config, &loaded.origin)?;
+    let analyser = analyser(&loaded.config)?;
+    let policy = policy(&loaded.config).with_context(|| loaded.origin.at("policy"))?;
+    let tokens = Tokens::load(loaded.config.http.tokens_file.as_deref())?;
+    if !service.keeps_naming(loaded.config.privacy.name_key()) {
+        return Err(anyhow!("privacy.addresses and its key are chosen once for a data directory"));
+    }
+    service.put_policy_in_force(&policy).map_err(|error| anyhow!("{error}"))?;
+    service.replace_hash_key(loaded.config.privacy.hash_key)?;
+    service.replace_analyser(analyser);
+    Ok(tokens)
+}
+
+/// The whole program, as the command line sees it.
+pub struct App;
+
+impl Program for App {
+    fn serve(&self, loaded: Loaded) -> Result<()> {
+        serve(loaded)
+    }
+
+    fn check(&self, loaded: &Loaded) -> Result<()> {
+        let config = &loaded.config;
+        analyser(config)?;
+        policy(config).with_context(|| loaded.origin.at("policy"))?;
+        Tokens::load(config.http.tokens_file.as_deref())?;
+        if let Some(tls) = &config.smtp.tls {
+            ReloadableTls::load(&tls.cert, &tls.key)?;
+        }
+        Ok(())
+    }
+
+    fn open(&self, loaded: &Loaded) -> Result<Box<dyn Service>> {
+        Ok(Box::new(service_for_command(&loaded.config)?))
+    }
+
+    fn analyser(&self, loaded: &Loaded) -> Result<Box<dyn Fn(&[u8], Option<&str>) -> Analysis>> {
+        let analyser = analyser(&loaded.config)?;
+        Ok(Box::new(move |data, to| {
+            let to: Vec<String> = to.map(str::to_string).into_iter().collect();
+            analyser.analyse(data, &to, Timestamp::now()).analysis
+        }))
+    }
+
+    fn sign(
+        &self,
+        loaded: &Loaded,
+        recipient: &Address,
+        tag: Option<&str>,
+        domain: Option<&str>,
+        now: Timestamp,
+    ) -> Result<String> {
+        Ok(verp(loaded)?.mint(recipient, tag, domain, now)?)
+    }
+
+    fn verify(
+        &self,
+        loaded: &Loaded,
+        return_path: &str,
+        now: Timestamp,
+    ) -> Result<Result<Value, String>> {
+        Ok(verp(loaded)?.verify(return_path, now).map_err(|why| why.to_string()).map(|token| {
+            json!({
+                "recipient": token.recipient.as_ref().map(Address::as_str),
+                "scope": token.scope(),
+                "campaign": token.campaign(),
+                "day": token.day,
+                "key": token.key_id,
+                "id": token.id,
+            })
+        }))
+    }
+
+    fn check_rules(&self, dir: Option<&Path>) -> Result<Result<String, Vec<String>>> {
+        let rules = match RuleSet::load(dir) {
+            Ok(rules) => rules,
+            Err(error) => return Ok(Err(vec![error.to_string()])),
+        };
+        let findings: Vec<String> = rules.check().iter().map(ToString::to_string).collect();
+        if findings.is_empty() {
+            return Ok(Ok(format!("{} rules, each wins its samples", rules.rules().len())));
+        }
+        Ok(Err(findings))
+    }
+
+    fn policy(&self, loaded: &Loaded, file: Option<&Path>) -> Result<Policy> {
+        let Some(file) = file else { return policy(&loaded.config) };
+        let shown = file.display();
+        let text = std::fs::read_to_string(file).with_context(|| {
+            format!("{shown} cannot be read; name a TOML file with a [policy] table")
+        })?;
+        let mut table: toml::Table = text.parse().map_err(|error| anyhow!("{shown}: {error}"))?;
+        let Some(toml::Value::Table(policy_table)) = table.remove("policy") else {
+            return Err(anyhow!(
+                "{shown} has no [policy] table; write one as in config/bounced.toml"
+            ));
+        };
+        let config = Config { policy_table, ..loaded.config.clone() };
+        policy(&config).with_context(|| shown.to_string())
+    }
+
+    fn judge(&self, loaded: &Loaded, dir: Option<&Path>) -> Result<Box<Judge>> {
+        let configured = loaded.config.rules_dir.as_deref().filter(|dir| dir.is_dir());
+        let dir = dir.or(configured);
+        let rules = RuleSet::load(dir).map_err(|error| anyhow!("{error}"))?;
+        Ok(Box::new(move |event| analysis::judge_again(event, &rules)))
+    }
+}
+
+fn verp(loaded: &Loaded) -> Result<Verp> {
+    Ok(Verp::new(&loaded.config.verp, &loaded.config.smtp.domains)?)
+}
