@@ -14,5 +14,4 @@ pub use judge::{NO_WORDS, Refusal, RuleSet, UNKNOWN_WORDS, folded, judge};
 pub use lint::{Finding, FindingKind};
 pub use provider::{provider_of, provider_of_domain};
 pub use rule::{Rule, RuleError, Seen, StatusPattern, When};
-pub(crate) use verdict::words;
 pub use verdict::{Advice, Category, Class, Reason, Verdict};

@@ -8,6 +8,7 @@ mod needles;
 mod reply_code;
 mod status;
 mod time;
+mod words;
 
 pub use address::{Address, Case, redacted};
 pub use latin::unaccented;
@@ -15,3 +16,4 @@ pub use needles::Needles;
 pub use reply_code::ReplyCode;
 pub use status::EnhancedStatus;
 pub use time::Timestamp;
+pub(crate) use words::words;

@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::term::Term;
-use crate::classify::{Category, Reason, words};
-use crate::mail::Case;
+use crate::classify::{Category, Reason};
+use crate::mail::{Case, words};
 
 words! {
     /// What a failure for some reason does to the address (TAXONOMY section 2, "suppress").

@@ -4,17 +4,20 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::explain;
-use super::facts::{Facts, PolicyCache, Source};
-use super::fold::{PROGRESS_KEY, Progress};
-use super::guard::{self, Intervals};
-use super::health::{self, Health};
+use super::judge::explain;
 use super::privacy::HashKeys;
-use super::row::{ADDRESSES, AddressRow, address_key, address_of, block_key, life_key};
 use super::settings::Policy;
-use super::standing::{DEFAULT_SCOPE, Standing, State, standing_of};
 use crate::ledger::{Ledger, LedgerError};
 use crate::mail::{Address, Case, Timestamp};
+use crate::policy::fold::health::{self, Health};
+use crate::policy::fold::progress::{PROGRESS_KEY, Progress};
+use crate::policy::judge::facts::{Facts, PolicyCache, Source};
+use crate::policy::judge::intervals::{self, Intervals};
+use crate::policy::judge::row::{
+    ADDRESSES, AddressRow, address_key, address_of, block_key, life_key,
+};
+use crate::policy::judge::standing::{DEFAULT_SCOPE, Standing, standing_of};
+use crate::policy::judge::state::State;
 
 /// A guard that is tripped.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -128,7 +131,7 @@ impl Reader {
         now: Timestamp,
     ) -> Result<Vec<GuardStatus>, LedgerError> {
         let mut open = Vec::new();
-        for (prefix, clause) in [("g/o/", guard::OUTAGE), ("g/c/", guard::CAP)] {
+        for (prefix, clause) in [("g/o/", intervals::OUTAGE), ("g/c/", intervals::CAP)] {
             let mut cursor: Option<Vec<u8>> = None;
             loop {
                 let page = ledger.list(prefix.as_bytes(), cursor.as_deref(), 1_000)?;

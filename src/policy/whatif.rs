@@ -9,15 +9,15 @@
 
 use serde::Serialize;
 
-use super::facts::{Facts, PolicyCache};
-use super::fold::PolicyFold;
-use super::row::{ADDRESSES, AddressRow, address_of};
 use super::settings::Policy;
-use super::standing::{Judged, State, judge};
-use super::walk::walk;
 use crate::event::{Act, Event, EventType};
 use crate::ledger::{Fold, LedgerError, Lookback, MemoryRows, Row, Rows};
 use crate::mail::Timestamp;
+use crate::policy::fold::PolicyFold;
+use crate::policy::judge::facts::{Facts, PolicyCache};
+use crate::policy::judge::row::{ADDRESSES, AddressRow, address_of};
+use crate::policy::judge::state::{Judged, State, judge};
+use crate::policy::judge::walk::walk;
 
 /// Rows compared at once.
 const PAGE: usize = 1_000;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::classify::words;
+use crate::mail::words;
 use crate::mail::{Address, EnhancedStatus, ReplyCode, Timestamp};
 
 words! {

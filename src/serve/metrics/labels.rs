@@ -1,8 +1,6 @@
 //! The closed sets that label values come from.
 
-use serde::{Deserialize, Serialize};
-
-use crate::classify::words;
+use crate::mail::words;
 
 words! {
     /// Who asked.

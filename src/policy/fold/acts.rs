@@ -1,26 +1,23 @@
 //! Acts: what a person, or the program itself, did. Journalled like evidence and folded like it.
 
 use super::evidence::key;
-use super::facts::{IN_FORCE_KEY, InForce, policy_key};
-use super::fold::Step;
-use super::privacy::Forgotten;
-use super::row::{
-    AddressRow, Item, ItemKind, MAX_TEXT, address_key, block_key, cut, hash, life_key,
-};
-use super::settings::{Policy, is_scope};
-use super::standing::{State, judge};
+use super::step::Step;
 use super::undo::{self, Selection};
-use super::walk::walk;
 use crate::event::{Act, Event};
 use crate::ledger::LedgerError;
 use crate::mail::{Case, Timestamp};
+use crate::policy::judge::facts::{IN_FORCE_KEY, InForce, policy_key};
+use crate::policy::judge::row::{
+    AddressRow, BY_HAND, Item, ItemKind, MAX_TEXT, address_key, block_key, cut, hash, life_key,
+};
+use crate::policy::judge::state::{State, judge};
+use crate::policy::judge::walk::walk;
+use crate::policy::privacy::Forgotten;
+use crate::policy::settings::{Policy, is_scope};
 use crate::report::Attribution;
 
-/// Rule name under which acts by hand stand in a history, and by which `undo` finds them.
-pub const BY_HAND: &str = "by-hand";
-
 /// Addresses that an act is about.
-pub(super) fn addresses(event: &Event, case: Case) -> Vec<String> {
+pub(crate) fn addresses(event: &Event, case: Case) -> Vec<String> {
     match &event.act {
         Some(Act::Suppress { address, .. } | Act::Release { address, .. }) => {
             key(address, case).into_iter().collect()
@@ -30,7 +27,7 @@ pub(super) fn addresses(event: &Event, case: Case) -> Vec<String> {
 }
 
 /// Folds an act.
-pub(super) fn take(step: &mut Step<'_>, event: &Event) -> Result<(), LedgerError> {
+pub(crate) fn take(step: &mut Step<'_>, event: &Event) -> Result<(), LedgerError> {
     match &event.act {
         Some(Act::Suppress { address, scope, reason, until }) => {
             by_hand(step, event, ItemKind::Suppress, (address, scope, reason), *until)

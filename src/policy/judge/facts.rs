@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::guard::{CAP, Intervals, OUTAGE, blast_key, outage_key};
+use super::intervals::{CAP, Intervals, OUTAGE, blast_key, outage_key};
 use super::row::{AddressRow, Item, ItemKind};
-use super::settings::Policy;
 use crate::ledger::{Ledger, LedgerError, Rows};
 use crate::mail::Timestamp;
+use crate::policy::settings::Policy;
 
 /// Where rows are read from: a fold's rows or a ledger.
-pub(super) trait Source {
+pub(crate) trait Source {
     /// The values of some rows, in the order of the keys.
     fn values(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, LedgerError>;
 }
@@ -32,7 +32,7 @@ impl Source for &dyn Ledger {
 
 /// What a guard says of an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Hold {
+pub(crate) enum Hold {
     /// Nothing.
     Free,
     /// Wait: the guard with this clause is tripped.
@@ -53,12 +53,12 @@ pub struct Facts {
 
 impl Facts {
     /// Policy of a version; the defaults when none was ever journalled.
-    pub(super) fn policy(&self, version: u32) -> &Arc<Policy> {
+    pub(crate) fn policy(&self, version: u32) -> &Arc<Policy> {
         self.policies.get(&version).unwrap_or(&self.fallback)
     }
 
     /// What the guards say of an item.
-    pub(super) fn hold(&self, item: &Item) -> Hold {
+    pub(crate) fn hold(&self, item: &Item) -> Hold {
         let outage = item.guard.as_ref().and_then(|guard| {
             Some((format!("{OUTAGE}{guard}"), self.guards.get(guard)?.covering(item)?))
         });
@@ -76,20 +76,20 @@ impl Facts {
         if calm { Hold::Calm } else { Hold::Free }
     }
 
-    pub(super) fn set_guard(&mut self, guard: &str, intervals: Intervals) {
+    pub(crate) fn set_guard(&mut self, guard: &str, intervals: Intervals) {
         self.guards.insert(guard.to_string(), intervals);
     }
 
-    pub(super) fn set_cap(&mut self, scope: &str, intervals: Intervals) {
+    pub(crate) fn set_cap(&mut self, scope: &str, intervals: Intervals) {
         self.caps.insert(scope.to_string(), intervals);
     }
 
-    pub(super) fn set_policy(&mut self, version: u32, policy: Arc<Policy>) {
+    pub(crate) fn set_policy(&mut self, version: u32, policy: Arc<Policy>) {
         self.policies.insert(version, policy);
     }
 
     /// Reads what the items of a row need, for a walk at `now`.
-    pub(super) fn load(
+    pub(crate) fn load(
         source: &dyn Source,
         cache: &PolicyCache,
         row: &AddressRow,
@@ -141,24 +141,24 @@ impl Facts {
 
 /// Row `p/now`: which version of the policy is in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(super) struct InForce {
+pub(crate) struct InForce {
     /// Version, from 1; 0 before any policy was journalled.
     pub version: u32,
     /// Hash of its row.
     pub hash: u64,
 }
 
-pub(super) const IN_FORCE_KEY: &[u8] = b"p/now";
+pub(crate) const IN_FORCE_KEY: &[u8] = b"p/now";
 
 /// Row of the policy of a version.
-pub(super) fn policy_key(version: u32) -> Vec<u8> {
+pub(crate) fn policy_key(version: u32) -> Vec<u8> {
     format!("p/v{version:010}").into_bytes()
 }
 
 /// Parsed policies by version. A version whose batch failed may come again with other content, so
 /// the octets are compared, not only the number.
 #[derive(Debug, Default)]
-pub(super) struct PolicyCache {
+pub(crate) struct PolicyCache {
     parsed: Mutex<BTreeMap<u32, Parsed>>,
     fallback: Arc<Policy>,
 }
@@ -170,11 +170,11 @@ type Parsed = (Vec<u8>, Arc<Policy>);
 const MAX_PARSED: usize = 64;
 
 impl PolicyCache {
-    pub(super) fn fallback(&self) -> Arc<Policy> {
+    pub(crate) fn fallback(&self) -> Arc<Policy> {
         Arc::clone(&self.fallback)
     }
 
-    pub(super) fn parse(&self, version: u32, bytes: &[u8]) -> Arc<Policy> {
+    pub(crate) fn parse(&self, version: u32, bytes: &[u8]) -> Arc<Policy> {
         let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, policy)) = parsed.get(&version)
             && known == bytes
@@ -191,7 +191,7 @@ impl PolicyCache {
     }
 
     /// The version in force and its policy.
-    pub(super) fn in_force(
+    pub(crate) fn in_force(
         &self,
         source: &dyn Source,
     ) -> Result<(InForce, Arc<Policy>), LedgerError> {

@@ -9,10 +9,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::settings::Outage;
+use crate::policy::settings::Outage;
 
 /// Length of a bucket.
-pub(super) const BUCKET_MS: i64 = 600_000;
+pub(crate) const BUCKET_MS: i64 = 600_000;
 /// Buckets that are remembered: six hours.
 const BUCKETS: usize = 36;
 const PER_HOUR: i64 = 6;
@@ -26,14 +26,14 @@ const FORGET: u64 = 512;
 const LEARN: i64 = 4;
 /// What a provider is expected to have in a bucket while it is new.
 const NEW_FLOOR: u64 = 10;
-/// Before anything is known: 2 % of sent mail fails, half of all failures are this provider's.
+/// PriorState anything is known: 2 % of sent mail fails, half of all failures are this provider's.
 const PRIOR_SENT: u64 = 500;
 const PRIOR_FAILED: u64 = 10;
 const PRIOR_SHARE: (u64, u64) = (50, 100);
 
 /// Counts of the last six hours. Bucket `n` ago is `ring[n]`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(super) struct Recent {
+pub(crate) struct Recent {
     /// Whose they are: a slot is shared by rare domains.
     #[serde(rename = "o")]
     pub owner: String,
@@ -45,7 +45,7 @@ pub(super) struct Recent {
     pub ring: Vec<(u32, u32, u32)>,
 }
 
-pub(super) const fn bucket_of(ms: i64) -> i64 {
+pub(crate) const fn bucket_of(ms: i64) -> i64 {
     ms.div_euclid(BUCKET_MS)
 }
 
@@ -54,16 +54,16 @@ const fn hour_of(bucket: i64) -> i64 {
 }
 
 impl Recent {
-    pub(super) fn decode(value: Option<&[u8]>) -> Self {
+    pub(crate) fn decode(value: Option<&[u8]>) -> Self {
         value.and_then(|v| serde_json::from_slice(v).ok()).unwrap_or_default()
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
     /// Moves on to a bucket; an earlier one (a clock that went back) counts in the current.
-    pub(super) fn advance(&mut self, bucket: i64) {
+    pub(crate) fn advance(&mut self, bucket: i64) {
         if self.ring.is_empty() {
             self.bucket = bucket;
             self.ring.push((0, 0, 0));
@@ -76,7 +76,7 @@ impl Recent {
         self.bucket = self.bucket.max(bucket);
     }
 
-    pub(super) fn add(&mut self, failed: u32, sent: u32, alive: u32) {
+    pub(crate) fn add(&mut self, failed: u32, sent: u32, alive: u32) {
         if let Some(now) = self.ring.first_mut() {
             now.0 = now.0.saturating_add(failed);
             now.1 = now.1.saturating_add(sent);
@@ -93,7 +93,7 @@ impl Recent {
     }
 
     /// Failures in the buckets from `first` to `last`.
-    pub(super) fn failed(&self, first: i64, last: i64) -> u64 {
+    pub(crate) fn failed(&self, first: i64, last: i64) -> u64 {
         (first..=last).map(|b| u64::from(self.at(b).0)).sum()
     }
 
@@ -109,7 +109,7 @@ impl Recent {
 
 /// What a provider usually has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Learned {
+pub(crate) struct Learned {
     /// First bucket ever.
     pub since: i64,
     /// Next hour to learn.
@@ -124,7 +124,7 @@ pub(super) struct Learned {
 }
 
 impl Learned {
-    pub(super) fn new(bucket: i64) -> Self {
+    pub(crate) fn new(bucket: i64) -> Self {
         Self {
             since: bucket,
             next: hour_of(bucket),
@@ -136,24 +136,24 @@ impl Learned {
         }
     }
 
-    pub(super) fn decode(value: Option<&[u8]>, bucket: i64) -> Self {
+    pub(crate) fn decode(value: Option<&[u8]>, bucket: i64) -> Self {
         value
             .and_then(|v| serde_json::from_slice::<Self>(v).ok())
             .filter(|l| l.peak.len() == WEEK && l.total.len() == WEEK)
             .unwrap_or_else(|| Self::new(bucket))
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    pub(super) fn is_behind(&self, bucket: i64) -> bool {
+    pub(crate) fn is_behind(&self, bucket: i64) -> bool {
         self.next < hour_of(bucket)
     }
 
     /// Learns every whole hour before `bucket`. Hours in which the guard was tripped (`skip`) teach
     /// nothing, hours without any record teach that there was nothing.
-    pub(super) fn learn(
+    pub(crate) fn learn(
         &mut self,
         own: &Recent,
         all: &Recent,
@@ -238,7 +238,7 @@ impl Learned {
 
     /// Is the rate too high? The sentence says how. `quiet_before`: buckets up to this one belong
     /// to an outage that is over, or were released by hand.
-    pub(super) fn too_high(
+    pub(crate) fn too_high(
         &self,
         own: &Recent,
         all: &Recent,

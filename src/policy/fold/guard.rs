@@ -5,104 +5,12 @@
 //! addresses, so holding again what was suppressed before a trip, and releasing thousands at once,
 //! are one small write each.
 
-use serde::{Deserialize, Serialize};
-
-use super::fold::Step;
 use super::rate::{Learned, Recent, bucket_of};
-use super::row::{Item, hash};
 use super::seen;
+use super::step::Step;
 use crate::ledger::LedgerError;
-use crate::mail::Timestamp;
-
-/// One time in which a guard was tripped.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Interval {
-    /// First moment that it covers, milliseconds since 1970.
-    pub from_ms: i64,
-    /// First record that it covers.
-    pub from_seq: u64,
-    /// When it tripped.
-    pub tripped_ms: i64,
-    /// When the rate was last too high.
-    pub hot_ms: i64,
-    /// How long after that it is calm.
-    pub calm_ms: i64,
-    /// Released by hand.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub released_ms: Option<i64>,
-    /// What tripped it, in words.
-    #[serde(default)]
-    pub why: String,
-}
-
-impl Interval {
-    /// When it is (or will be) over, as far as is known now.
-    pub fn end(&self) -> Timestamp {
-        let calm = self.hot_ms.saturating_add(self.calm_ms);
-        Timestamp::from_millis(self.released_ms.map_or(calm, |r| r.min(calm)))
-    }
-}
-
-/// The times of one guard, oldest first.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Intervals(pub Vec<Interval>);
-
-/// Intervals of one guard; beyond it the two oldest become one, which holds more, never less.
-const MAX_INTERVALS: usize = 128;
-
-impl Intervals {
-    pub(super) fn decode(value: &[u8]) -> Self {
-        serde_json::from_slice(value).unwrap_or_default()
-    }
-
-    pub(super) fn encode(&self) -> Vec<u8> {
-        serde_json::to_vec(self).unwrap_or_default()
-    }
-
-    /// The interval that an item lies in; of several the one that ends last.
-    pub(super) fn covering(&self, item: &Item) -> Option<&Interval> {
-        self.0
-            .iter()
-            .filter(|i| item.at_ms >= i.from_ms && item.seq >= i.from_seq && item.at() < i.end())
-            .max_by_key(|i| i.end())
-    }
-
-    /// The interval that is open at a moment.
-    pub fn open(&self, now: Timestamp) -> Option<&Interval> {
-        self.0.last().filter(|i| now < i.end())
-    }
-
-    pub(super) fn open_mut(&mut self, now: Timestamp) -> Option<&mut Interval> {
-        self.0.last_mut().filter(|i| now < i.end())
-    }
-
-    pub(super) fn push(&mut self, interval: Interval) {
-        self.0.push(interval);
-        if self.0.len() > MAX_INTERVALS {
-            let second = self.0.remove(1);
-            if let Some(first) = self.0.first_mut() {
-                first.hot_ms = second.end().millis();
-                first.calm_ms = 0;
-                first.released_ms = None;
-            }
-        }
-    }
-}
-
-/// How the clause of an outage guard begins.
-pub(super) const OUTAGE: &str = "guard/outage ";
-/// How the clause of a blast-radius cap begins.
-pub(super) const CAP: &str = "guard/blast-radius ";
-
-/// Row of the outage intervals of a provider or domain.
-pub(super) fn outage_key(guard: &str) -> Vec<u8> {
-    [b"g/o/", guard.as_bytes()].concat()
-}
-
-/// Row of the blast-radius intervals of a scope.
-pub(super) fn blast_key(scope: &str) -> Vec<u8> {
-    [b"g/c/", scope.as_bytes()].concat()
-}
+use crate::policy::judge::intervals::{CAP, Interval, Intervals, OUTAGE, blast_key, outage_key};
+use crate::policy::judge::row::hash;
 
 /// Row of the recent counts of a provider or domain, or of all (`*`).
 fn recent_key(named: bool, guard: &str) -> Vec<u8> {
@@ -130,7 +38,7 @@ const MUTED: i64 = 36;
 
 impl Step<'_> {
     /// Counts a mail handed over, for what is to be expected of a provider.
-    pub(super) fn count_sent(&mut self, guard: &str, named: bool) -> Result<(), LedgerError> {
+    pub(crate) fn count_sent(&mut self, guard: &str, named: bool) -> Result<(), LedgerError> {
         let key = recent_key(named, guard);
         let value = self.rows.get(&key)?;
         if !named && value.is_none() {
@@ -176,13 +84,13 @@ impl Step<'_> {
         Ok(())
     }
 
-    pub(super) fn intervals(&self, key: &[u8]) -> Result<Intervals, LedgerError> {
+    pub(crate) fn intervals(&self, key: &[u8]) -> Result<Intervals, LedgerError> {
         Ok(self.rows.get(key)?.map(|v| Intervals::decode(&v)).unwrap_or_default())
     }
 
     /// Counts a recipient that failed hard, for the first time in a day, and trips the guard or
     /// keeps it tripped. Gives the guard's intervals when they changed.
-    pub(super) fn count_failed(
+    pub(crate) fn count_failed(
         &mut self,
         guard: &str,
         named: bool,
@@ -265,7 +173,7 @@ impl Step<'_> {
     }
 
     /// A decision without an address: the guard itself changed.
-    pub(super) fn tell_guard(&mut self, clause: String, scope: &str, intervals: &Intervals) {
+    pub(crate) fn tell_guard(&mut self, clause: String, scope: &str, intervals: &Intervals) {
         let open = intervals.open(self.now);
         let state = |tripped: bool| if tripped { "held" } else { "clear" }.to_string();
         self.decisions.push(crate::event::Decision {
@@ -280,7 +188,7 @@ impl Step<'_> {
 
     /// Counts a new suppression of a scope, and trips the cap or keeps it tripped. Gives the cap's
     /// intervals when they changed.
-    pub(super) fn count_suppressed(
+    pub(crate) fn count_suppressed(
         &mut self,
         scope: &str,
     ) -> Result<Option<Intervals>, LedgerError> {
@@ -326,7 +234,7 @@ impl Step<'_> {
     }
 
     /// `Act::ReleaseHeld`: the open interval ends now.
-    pub(super) fn release_held(
+    pub(crate) fn release_held(
         &mut self,
         provider: Option<&str>,
         scope: Option<&str>,

@@ -5,10 +5,10 @@
 //! than any queue. With signing keys the rung counts in nothing, and nothing is written.
 
 use super::evidence::{key, message_hash};
-use super::row::hash;
 use crate::event::{Event, EventType};
 use crate::ledger::{LedgerError, Rows};
 use crate::mail::Case;
+use crate::policy::judge::row::hash;
 use crate::report::Attribution;
 
 const ERA_DAYS: i64 = 8;
@@ -26,7 +26,7 @@ fn era_of(event: &Event) -> i64 {
 }
 
 /// Remembers a mail that a result names.
-pub(super) fn remember(rows: &mut dyn Rows, event: &Event, case: Case) -> Result<(), LedgerError> {
+pub(crate) fn remember(rows: &mut dyn Rows, event: &Event, case: Case) -> Result<(), LedgerError> {
     let Some(result) = &event.result else { return Ok(()) };
     let Some(id) = result.message_id.as_deref() else { return Ok(()) };
     let Some(address) = key(&result.address, case) else { return Ok(()) };
@@ -48,7 +48,7 @@ pub(super) fn remember(rows: &mut dyn Rows, event: &Event, case: Case) -> Result
 
 /// Lifts a message from `report` to `message-id` when every recipient that it speaks of was sent
 /// the mail that it returns.
-pub(super) fn lift(rows: &dyn Rows, event: &mut Event, case: Case) -> Result<(), LedgerError> {
+pub(crate) fn lift(rows: &dyn Rows, event: &mut Event, case: Case) -> Result<(), LedgerError> {
     if event.event_type != EventType::Message || event.attribution != Some(Attribution::Report) {
         return Ok(());
     }

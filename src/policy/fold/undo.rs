@@ -5,13 +5,14 @@
 //! not taken back: figures of health (what came in did come in) and times in which a guard was
 //! tripped. Acts by hand are evidence of a person's will: only `rule = "by-hand"` takes them back.
 
-use super::acts::BY_HAND;
 use super::evidence;
-use super::fold::Step;
-use super::row::{ADDRESSES, AddressRow, Item, ItemKind, LIFE, address_key, address_of};
+use super::step::Step;
 use crate::event::{Act, Event, RecipientVerdict};
 use crate::ledger::{Ledger, LedgerError};
 use crate::mail::Timestamp;
+use crate::policy::judge::row::{
+    ADDRESSES, AddressRow, BY_HAND, Item, ItemKind, LIFE, address_key, address_of,
+};
 
 /// Which records an undo takes back: those that match all given conditions.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -43,7 +44,7 @@ impl Selection {
         (selection != Self::default()).then_some(selection)
     }
 
-    pub(super) fn of_event(event: &Event) -> Option<Self> {
+    pub(crate) fn of_event(event: &Event) -> Option<Self> {
         event.act.as_ref().and_then(Self::of)
     }
 
@@ -85,7 +86,7 @@ impl Selection {
 }
 
 /// Folds an undo: walks all addresses once.
-pub(super) fn take_back(step: &mut Step<'_>, selection: &Selection) -> Result<(), LedgerError> {
+pub(crate) fn take_back(step: &mut Step<'_>, selection: &Selection) -> Result<(), LedgerError> {
     step.each_address(|step, key, mut row| {
         if !row.items.iter().any(|i| selection.matches(i)) {
             return Ok(());
@@ -106,7 +107,7 @@ pub(super) fn take_back(step: &mut Step<'_>, selection: &Selection) -> Result<()
 }
 
 /// Folds a rejudgement: the items of those records are replaced by what the new verdicts say.
-pub(super) fn judge_again(
+pub(crate) fn judge_again(
     step: &mut Step<'_>,
     verdicts: &[(u64, Vec<RecipientVerdict>)],
 ) -> Result<(), LedgerError> {

@@ -15,8 +15,8 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::classify::{Reason, words};
-use crate::mail::Timestamp;
+use crate::classify::Reason;
+use crate::mail::{Timestamp, words};
 use crate::report::Attribution;
 
 words! {
@@ -41,12 +41,15 @@ words! {
     }
 }
 
+/// Rule name under which acts by hand stand in a history, and by which `undo` finds them.
+pub const BY_HAND: &str = "by-hand";
+
 /// Items that a row keeps; above it, those that change nothing go first.
 pub const MAX_ITEMS: usize = 48;
 /// What a row shrinks to when it has to.
-pub(super) const KEPT_ITEMS: usize = 32;
+pub(crate) const KEPT_ITEMS: usize = 32;
 /// Longest text in an item, in octets.
-pub(super) const MAX_TEXT: usize = 200;
+pub(crate) const MAX_TEXT: usize = 200;
 
 /// One item of evidence, or one act by hand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,7 +118,7 @@ impl Item {
     }
 
     /// Cuts texts that a peer or a person chose to their bound.
-    pub(super) fn bound(mut self) -> Self {
+    pub(crate) fn bound(mut self) -> Self {
         for text in
             [&mut self.rule, &mut self.code, &mut self.guard, &mut self.peer, &mut self.words]
                 .into_iter()
@@ -128,7 +131,7 @@ impl Item {
 }
 
 /// Cuts a text to so many octets at a character's edge.
-pub(super) fn cut(text: &mut String, octets: usize) {
+pub(crate) fn cut(text: &mut String, octets: usize) {
     if text.len() > octets {
         let edge = (0..=octets).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
         text.truncate(edge);
@@ -147,7 +150,7 @@ pub struct AddressRow {
     /// State under which the address stands in the counters (`m/states`); `standing::State` as its
     /// place in that enum.
     #[serde(rename = "q", default)]
-    pub(super) counted: u8,
+    pub(crate) counted: u8,
 }
 
 impl AddressRow {
@@ -163,7 +166,7 @@ impl AddressRow {
     }
 
     /// Puts an item at its place in the order of the journal.
-    pub(super) fn insert(&mut self, item: Item) {
+    pub(crate) fn insert(&mut self, item: Item) {
         let place = self.items.partition_point(|other| other.seq <= item.seq);
         self.items.insert(place, item.bound());
     }
@@ -179,9 +182,9 @@ impl AddressRow {
 }
 
 /// What the keys of rows of addresses with evidence begin with.
-pub(super) const ADDRESSES: &[u8] = b"a/";
+pub(crate) const ADDRESSES: &[u8] = b"a/";
 /// What those of addresses with proof of life alone begin with.
-pub(super) const LIFE: &[u8] = b"l/";
+pub(crate) const LIFE: &[u8] = b"l/";
 
 /// Key of the row of an address (key form).
 pub fn address_key(address: &str) -> Vec<u8> {
@@ -189,7 +192,7 @@ pub fn address_key(address: &str) -> Vec<u8> {
 }
 
 /// Key of the proof of life of an address without evidence.
-pub(super) fn life_key(address: &str) -> Vec<u8> {
+pub(crate) fn life_key(address: &str) -> Vec<u8> {
     keyed(LIFE, address)
 }
 
@@ -243,7 +246,7 @@ pub fn address_of(key: &[u8]) -> Option<String> {
 }
 
 /// A hash of texts that is the same on every machine and in every release; never 0.
-pub(super) fn hash(parts: &[&str]) -> u64 {
+pub(crate) fn hash(parts: &[&str]) -> u64 {
     let mut hasher = Sha256::new();
     for part in parts {
         hasher.update((part.len() as u64).to_be_bytes());
@@ -282,7 +285,7 @@ mod tests {
             kind: ItemKind::Unsubscribe,
             policy: u32::MAX,
             rung: Attribution::MessageId,
-            scope: "s".repeat(super::super::settings::MAX_SCOPE_OCTETS),
+            scope: "s".repeat(crate::policy::settings::MAX_SCOPE_OCTETS),
             reason: Some(Reason::ProviderSuppressed),
             rule: Some(long.clone()),
             code: Some(long.clone()),

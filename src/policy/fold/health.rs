@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::Figure;
-use super::fold::Step;
-use super::row::cut;
-use super::settings::Thresholds;
-use crate::classify::{Category, words};
+use super::step::Step;
+use crate::classify::Category;
 use crate::ledger::{Ledger, LedgerError};
-use crate::mail::Timestamp;
+use crate::mail::{Timestamp, words};
+use crate::policy::judge::row::cut;
+use crate::policy::settings::Thresholds;
 
 /// What was counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -206,7 +206,7 @@ fn campaign_name(text: &str) -> String {
 
 impl Step<'_> {
     /// Counts a figure.
-    pub(super) fn count_health(
+    pub(crate) fn count_health(
         &mut self,
         figure: Figure,
         scope: &str,
@@ -260,11 +260,11 @@ impl Step<'_> {
 
     /// Was a failure of this mail at this address counted before? For failures that leave no trace
     /// in the address. Approximate by design: a slot remembers its last mail.
-    pub(super) fn is_twin(&mut self, address: &str, message: u64) -> Result<bool, LedgerError> {
+    pub(crate) fn is_twin(&mut self, address: &str, message: u64) -> Result<bool, LedgerError> {
         if message == 0 {
             return Ok(false);
         }
-        let hash = super::row::hash(&["twin", address, &message.to_string()]);
+        let hash = crate::policy::judge::row::hash(&["twin", address, &message.to_string()]);
         let key = format!("m/twin/{:04x}", hash % TWIN_SLOTS).into_bytes();
         let value = hash.to_be_bytes().to_vec();
         let known = self.rows.get(&key)?.is_some_and(|old| old == value);

@@ -1,9 +1,9 @@
 //! About how many addresses a scope saw in 24 hours: a HyperLogLog of 256 registers for each hour,
 //! merged when the blast-radius cap asks. Within 7 %, and integers only.
 
-use super::row::hash;
 use crate::ledger::{LedgerError, Rows};
 use crate::mail::Timestamp;
+use crate::policy::judge::row::hash;
 
 const REGISTERS: usize = 256;
 const HOUR_MS: i64 = 3_600_000;
@@ -14,7 +14,7 @@ fn key(scope: &str, hour: i64) -> Vec<u8> {
 }
 
 /// Remembers that an address was seen.
-pub(super) fn note(
+pub(crate) fn note(
     rows: &mut dyn Rows,
     scope: &str,
     address: &str,
@@ -48,7 +48,7 @@ pub(super) fn note(
 }
 
 /// How many were seen in the last 24 hours.
-pub(super) fn estimate(rows: &dyn Rows, scope: &str, now: Timestamp) -> Result<u64, LedgerError> {
+pub(crate) fn estimate(rows: &dyn Rows, scope: &str, now: Timestamp) -> Result<u64, LedgerError> {
     let hour = now.millis().div_euclid(HOUR_MS).max(0);
     let oldest = key(scope, (hour - HOURS + 1).max(0));
     let newest = key(scope, hour);

@@ -17,8 +17,8 @@
 
 use super::facts::{Facts, Hold};
 use super::row::{Item, ItemKind};
-use super::settings::{Effect, MAX_STRIKES, Numbers, Policy, Untried};
 use crate::mail::Timestamp;
+use crate::policy::settings::{Effect, MAX_STRIKES, Numbers, Policy, Untried};
 use crate::report::Attribution;
 
 /// Sending stops, since when, until when, and by which clause.
@@ -174,7 +174,7 @@ const fn rank(rung: Attribution) -> u8 {
 }
 
 /// May evidence of this rung count under this policy?
-pub(super) fn counts(policy: &Policy, rung: Attribution) -> bool {
+pub(crate) fn counts(policy: &Policy, rung: Attribution) -> bool {
     match rung {
         Attribution::Signed => true,
         Attribution::None => false,

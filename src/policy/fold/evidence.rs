@@ -4,18 +4,18 @@
 //! Promises: with a VERP address the mailed address is the one the return path names, and no field
 //! of the report replaces it; a wrong signature names no one; only failed recipients fail.
 
-use super::provider::{guard_of, named};
-use super::row::{Item, ItemKind, hash};
-use super::settings::is_scope;
-use super::standing::DEFAULT_SCOPE;
 use crate::classify::Category;
 use crate::event::{Analysis, Event, EventType, RecipientVerdict, SendResult, VerpInfo};
 use crate::mail::{Address, Case};
+use crate::policy::judge::row::{Item, ItemKind, hash};
+use crate::policy::judge::standing::DEFAULT_SCOPE;
+use crate::policy::provider::{guard_of, named};
+use crate::policy::settings::is_scope;
 use crate::report::{Action, Attribution, Kind};
 
 /// What a record says of one address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Said {
+pub(crate) struct Claim {
     /// Address, in its key form.
     pub address: String,
     /// What goes into the history of the address.
@@ -28,7 +28,7 @@ pub(super) struct Said {
 
 /// What a record adds to the figures of health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Figure {
+pub(crate) enum Figure {
     Sent,
     Delivered,
     Failed(Category),
@@ -38,7 +38,7 @@ pub(super) enum Figure {
 }
 
 /// The scope that a record belongs to.
-pub(super) fn scope_of(event: &Event) -> String {
+pub(crate) fn scope_of(event: &Event) -> String {
     let tag = event.analysis.as_ref().and_then(|a| a.verp.as_ref()).filter(|v| is_signed(v));
     event
         .scope
@@ -54,7 +54,7 @@ fn is_signed(verp: &VerpInfo) -> bool {
 }
 
 /// The rung of a record: what the pipeline found, never better than its VERP allows.
-pub(super) fn rung_of(event: &Event, analysis: &Analysis) -> Attribution {
+pub(crate) fn rung_of(event: &Event, analysis: &Analysis) -> Attribution {
     let verp = analysis.verp.as_ref();
     match (event.attribution, verp.map(|v| (v.authentic, v.recipient.is_some()))) {
         // A forged token: nothing it says is about anyone.
@@ -71,7 +71,7 @@ pub(super) fn rung_of(event: &Event, analysis: &Analysis) -> Attribution {
 }
 
 /// Everything a record says about addresses. Acts say nothing here.
-pub(super) fn read(event: &Event, case: Case) -> Vec<Said> {
+pub(crate) fn read(event: &Event, case: Case) -> Vec<Claim> {
     let (analysis, told) = (event.analysis.as_ref(), event.result.as_ref());
     match event.event_type {
         EventType::Message => analysis.map_or_else(Vec::new, |a| message(event, a, case)),
@@ -101,7 +101,7 @@ fn blank(event: &Event, kind: ItemKind, rung: Attribution) -> Item {
     }
 }
 
-fn message(event: &Event, analysis: &Analysis, case: Case) -> Vec<Said> {
+fn message(event: &Event, analysis: &Analysis, case: Case) -> Vec<Claim> {
     let key = |address: &str| key(address, case);
     let rung = rung_of(event, analysis);
     let mut item = blank(event, ItemKind::Failure, rung);
@@ -159,7 +159,7 @@ fn message(event: &Event, analysis: &Analysis, case: Case) -> Vec<Said> {
         .into_iter()
         .map(|address| {
             let guard = guard_of(provider.as_deref(), &address);
-            Said {
+            Claim {
                 item: Item { guard: Some(guard), ..item.clone() },
                 figure,
                 provider: named(provider.as_deref(), &address),
@@ -169,7 +169,7 @@ fn message(event: &Event, analysis: &Analysis, case: Case) -> Vec<Said> {
         .collect()
 }
 
-fn failures(analysis: &Analysis, item: &Item, mailed: Option<String>, case: Case) -> Vec<Said> {
+fn failures(analysis: &Analysis, item: &Item, mailed: Option<String>, case: Case) -> Vec<Claim> {
     let key = |address: &str| key(address, case);
     if let Some(address) = mailed {
         // The recipient that is the mailed address speaks first; else the first that failed: a
@@ -204,12 +204,17 @@ fn failed(recipient: &RecipientVerdict) -> bool {
 
 /// What a recipient of a failure report amounts to: a failure, or proof of life of one that was
 /// delivered beside the failed ones.
-fn outcome(recipient: &RecipientVerdict, item: &Item, address: String, case: Case) -> Option<Said> {
+fn outcome(
+    recipient: &RecipientVerdict,
+    item: &Item,
+    address: String,
+    case: Case,
+) -> Option<Claim> {
     let guard = Some(guard_of(recipient.provider.as_deref(), &address));
     let provider = named(recipient.provider.as_deref(), &address);
     if matches!(recipient.action, Some(Action::Delivered | Action::Relayed | Action::Expanded)) {
         let item = Item { kind: ItemKind::Life, guard, ..item.clone() };
-        return Some(Said { address, item, figure: None, provider });
+        return Some(Claim { address, item, figure: None, provider });
     }
     if !failed(recipient) {
         return None;
@@ -226,11 +231,11 @@ fn outcome(recipient: &RecipientVerdict, item: &Item, address: String, case: Cas
         ..item.clone()
     };
     let figure = Some(Figure::Failed(reason.category()));
-    Some(Said { address, item, figure, provider })
+    Some(Claim { address, item, figure, provider })
 }
 
 /// An in-band result comes from our own sending side: as good as signed.
-fn result(event: &Event, result: &SendResult, case: Case) -> Vec<Said> {
+fn result(event: &Event, result: &SendResult, case: Case) -> Vec<Claim> {
     let Some(address) = key(&result.address, case) else { return Vec::new() };
     let mut item = blank(event, ItemKind::Sent, Attribution::Signed);
     item.message = result.message_id.as_deref().map_or(0, message_hash);
@@ -238,7 +243,7 @@ fn result(event: &Event, result: &SendResult, case: Case) -> Vec<Said> {
     let named_by = verdict.and_then(|v| v.provider.as_deref());
     item.guard = Some(guard_of(named_by, &address));
     let provider = named(named_by, &address);
-    let said = |item, figure| vec![Said { address: address.clone(), item, figure, provider }];
+    let said = |item, figure| vec![Claim { address: address.clone(), item, figure, provider }];
     match result.outcome.as_str() {
         "sent" => said(item, Some(Figure::Sent)),
         "delivered" => {
@@ -251,7 +256,7 @@ fn result(event: &Event, result: &SendResult, case: Case) -> Vec<Said> {
             outcome(verdict, &item, address.clone(), case)
                 .into_iter()
                 .filter(|s| s.item.kind == ItemKind::Failure)
-                .map(|s| Said { item: Item { words: None, ..s.item }, ..s })
+                .map(|s| Claim { item: Item { words: None, ..s.item }, ..s })
                 .collect()
         }
         // `deferred`: still trying; evidence in the journal only.
@@ -260,11 +265,11 @@ fn result(event: &Event, result: &SendResult, case: Case) -> Vec<Said> {
 }
 
 /// The key form of an address.
-pub(super) fn key(address: &str, case: Case) -> Option<String> {
+pub(crate) fn key(address: &str, case: Case) -> Option<String> {
     Address::parse(address).map(|a| a.key_in(case))
 }
 
-pub(super) fn message_hash(id: &str) -> u64 {
+pub(crate) fn message_hash(id: &str) -> u64 {
     hash(&["message", id.trim().trim_matches(['<', '>'])])
 }
 
