@@ -38,7 +38,7 @@ use crate::config::{Config, ConfigError, Loaded};
 use crate::event::{Analysis, Event, RecipientVerdict};
 use crate::mail::{Address, Timestamp};
 use crate::policy::Policy;
-use crate::service::Service;
+use crate::service::Operations;
 use args::{Cli, Command};
 use classify::Style;
 use print::Paint;
@@ -55,7 +55,7 @@ pub trait Program {
     /// its remedy, as `file:line: ...` when a file is to blame.
     fn check(&self, loaded: &Loaded) -> Result<()>;
     /// Opens journal and store in this process; only called when no service runs.
-    fn open(&self, loaded: &Loaded) -> Result<Box<dyn Service>>;
+    fn open(&self, loaded: &Loaded) -> Result<Box<dyn Operations>>;
     /// The straight line up to the verdict. Arguments: message, envelope recipient.
     #[expect(clippy::type_complexity, reason = "a name would hide what goes in and out")]
     fn analyser(&self, loaded: &Loaded) -> Result<Box<dyn Fn(&[u8], Option<&str>) -> Analysis>>;
@@ -261,21 +261,21 @@ fn ask(
     program: &dyn Program,
     console: &mut Console<'_>,
 ) -> Result<Answer> {
-    let backend = reach::reach(loaded, program)?;
-    let backend = &*backend;
+    let service = reach::reach(loaded, program)?;
+    let service = &*service;
     match command {
-        Command::Lookup(args) => list::lookup(&args, backend, console),
-        Command::Explain(args) => list::explain(&args, backend, console),
-        Command::Suppress(args) => list::suppress(&args, backend, console),
-        Command::Release(args) => list::release(&args, backend, console),
-        Command::List(args) => list::list(&args, backend, console),
-        Command::Export(args) => bulk::export(&args, backend, console),
-        Command::Import(args) => bulk::import(&args, backend, console),
-        Command::Ingest(args) => ingest::ingest(&args, backend, console),
-        Command::Unknown(args) => records::unknown(&args, backend, console),
+        Command::Lookup(args) => list::lookup(&args, service, console),
+        Command::Explain(args) => list::explain(&args, service, console),
+        Command::Suppress(args) => list::suppress(&args, service, console),
+        Command::Release(args) => list::release(&args, service, console),
+        Command::List(args) => list::list(&args, service, console),
+        Command::Export(args) => bulk::export(&args, service, console),
+        Command::Import(args) => bulk::import(&args, service, console),
+        Command::Ingest(args) => ingest::ingest(&args, service, console),
+        Command::Unknown(args) => records::unknown(&args, service, console),
         Command::Replay(args) => {
             if args.shadow {
-                return replay::shadow(args.json, backend, console);
+                return replay::shadow(args.json, service, console);
             }
             // A policy alone is tried on the verdicts as they are.
             let judge = match (&args.rules, &args.policy) {
@@ -288,12 +288,12 @@ fn ask(
                 policy: policy.transpose()?,
                 present: program.policy(loaded, None)?,
             };
-            replay::replay(&args, wanted, backend, console)
+            replay::replay(&args, wanted, service, console)
         }
-        Command::Undo(args) => records::undo(args, backend, console),
-        Command::Erase(args) => records::erase(args, backend, console),
-        Command::Guards(args) => guards::guards(args, backend, console),
-        Command::AcceptClock => guards::accept_clock(backend, console),
+        Command::Undo(args) => records::undo(args, service, console),
+        Command::Erase(args) => records::erase(args, service, console),
+        Command::Guards(args) => guards::guards(args, service, console),
+        Command::AcceptClock => guards::accept_clock(service, console),
         other => Err(anyhow!("the command {other:?} does not ask the list")),
     }
 }
