@@ -6,8 +6,9 @@ use std::io::{self, BufRead, BufReader, Read};
 use anyhow::{Context, Result};
 
 use super::args::{self, Export, Import};
+use super::console::{Answer, Console};
 use super::list::{self, said};
-use super::{Answer, Console, print};
+use super::print;
 use crate::service::lines::{Format, Reader};
 use crate::service::{ImportEntry, Operations};
 

@@ -5,8 +5,8 @@ use std::cell::RefCell;
 
 use serde_json::{Value, json};
 
+use super::console::{Answer, Console};
 use super::print::Paint;
-use super::{Answer, Console};
 use crate::event::{Act, Envelope};
 use crate::mail::Timestamp;
 use crate::service::{ImportEntry, ImportOutcome, ListPage, ListQuery, Operations, ServiceError};

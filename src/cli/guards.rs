@@ -5,8 +5,9 @@ use anyhow::{Result, anyhow};
 use serde_json::{Value, json};
 
 use super::args::{Guards, ReleaseHeld};
+use super::console::{Answer, Console};
 use super::list::{said, show};
-use super::{Answer, Console, print};
+use super::print;
 use crate::event::Act;
 use crate::service::Operations;
 

@@ -4,10 +4,11 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::args::Ingest;
+use super::console::{Answer, Console};
 use super::mailbox::{self, Found};
+use super::print;
 use super::reach::running;
 use super::remote::Remote;
-use super::{Answer, Console, print};
 use crate::config::Loaded;
 use crate::event::Envelope;
 use crate::service::{Operations, ServiceError};

@@ -4,8 +4,9 @@ use anyhow::{Result, anyhow};
 use serde_json::{Value, json};
 
 use super::args::{Explain, Filter, List, Lookup, Release, Suppress};
+use super::console::{Answer, Console};
+use super::print;
 use super::time_args::{Direction, moment};
-use super::{Answer, Console, print};
 use crate::classify::Class;
 use crate::config::nearest;
 use crate::mail::{Address, Timestamp};
@@ -31,7 +32,7 @@ pub(super) fn lookup(
                 writeln!(console.out, "{told}")?;
             }
             (Some(entry), false) => {
-                writeln!(console.out, "{}", print::visible(&sentence(address, &entry)))?;
+                writeln!(console.out, "{}", print::visible(&print::sentence(address, &entry)))?;
             }
             (None, false) => {
                 writeln!(console.out, "{}  not suppressed", print::visible(address))?;
@@ -39,27 +40,6 @@ pub(super) fn lookup(
         }
     }
     Ok(Answer::yes_if(all))
-}
-
-/// An entry in one line.
-pub(super) fn sentence(address: &str, entry: &Value) -> String {
-    let field = |name: &str| entry.get(name).map(print::plain).filter(|text| !text.is_empty());
-    let mut line = format!("{address}  {}", field("state").unwrap_or_default());
-    if let Some(reason) = field("reason") {
-        line += &format!("  {reason}");
-    }
-    if let Some(category) = field("category") {
-        line += &format!(" ({category})");
-    }
-    for (word, name) in
-        [(" since", "since"), (" until", "until"), ("  scope", "scope"), ("  rule", "rule")]
-    {
-        // `*` is every scope, and needs no words.
-        if let Some(value) = field(name).filter(|value| value != "*") {
-            line += &format!("{word} {value}");
-        }
-    }
-    line
 }
 
 pub(super) fn explain(
@@ -211,7 +191,7 @@ pub(super) fn list(
             writeln!(console.out, "{entry}")?;
         } else {
             let address = entry.get("address").map(print::plain).unwrap_or_default();
-            writeln!(console.out, "{}", print::visible(&sentence(&address, entry)))?;
+            writeln!(console.out, "{}", print::visible(&print::sentence(&address, entry)))?;
         }
         Ok(true)
     })?;
@@ -239,7 +219,7 @@ mod tests {
             ),
             (json!({}), "u@example.com  "),
         ] {
-            assert_eq!(sentence("u@example.com", &entry), expected);
+            assert_eq!(print::sentence("u@example.com", &entry), expected);
         }
     }
 

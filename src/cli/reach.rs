@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use super::Program;
+use super::program::Program;
 use super::remote::Remote;
 use crate::config::{Listen, Loaded};
 use crate::service::Operations;

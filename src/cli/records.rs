@@ -5,9 +5,10 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 use super::args::{Erase, Undo, Unknown};
+use super::console::{Answer, Console};
 use super::list::{at, said, show};
+use super::print;
 use super::time_args::Direction;
-use super::{Answer, Console, print};
 use crate::classify::Reason;
 use crate::event::{Act, Event};
 use crate::mail::{Timestamp, redacted};

@@ -11,10 +11,12 @@ use anyhow::{Result, anyhow, bail};
 use serde_json::{Value, json};
 
 use super::args::Replay;
+use super::console::{Answer, Console};
 use super::list::{at, said, show};
+use super::print;
+use super::program::Judge;
 use super::records::{events, remark};
 use super::time_args::Direction;
-use super::{Answer, Console, Judge, print};
 use crate::event::{Act, Event, RecipientVerdict};
 use crate::ledger::{LedgerError, Lookback};
 use crate::mail::{Case, Timestamp};
