@@ -29,7 +29,7 @@ use crate::serve::tls::ReloadableTls;
 use crate::serve::tokens::Tokens;
 use crate::service::local::{LocalService, Parts, PrivacyKeys};
 use crate::service::raw::RawStore;
-use crate::service::{Service, ServiceError};
+use crate::service::{Operations, ServiceError};
 use crate::verp::Verp;
 
 /// How often it is looked whether a rebuild is done.
@@ -233,7 +233,7 @@ impl Program for App {
         Ok(())
     }
 
-    fn open(&self, loaded: &Loaded) -> Result<Box<dyn Service>> {
+    fn open(&self, loaded: &Loaded) -> Result<Box<dyn Operations>> {
         Ok(Box::new(service_for_command(&loaded.config)?))
     }
 

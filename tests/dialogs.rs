@@ -28,7 +28,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bounced::smtp::{Action, Dialect, OurDomains, Receipt, Service, Session};
+use bounced::smtp::{Acceptance, Action, Dialect, OurDomains, Session, SessionSettings};
 use wire::{TlsFiles, Wire, escape, unescape};
 
 #[derive(Debug)]
@@ -44,16 +44,16 @@ enum Step {
 
 struct Dialog {
     name: String,
-    service: Service,
+    service: SessionSettings,
     whole: bool,
-    receipt: Option<Receipt>,
+    receipt: Option<Acceptance>,
     steps: Vec<(usize, Step)>,
 }
 
 impl Dialog {
     fn read(path: &Path) -> Self {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        let mut service = Service::new("mx.example.com", Dialect::Smtp);
+        let mut service = SessionSettings::new("mx.example.com", Dialect::Smtp);
         service.recipients = Arc::new(OurDomains::new(&["b.example".to_string()], None));
         let mut dialog = Self { name, service, whole: false, receipt: None, steps: Vec::new() };
         for (n, line) in std::fs::read_to_string(path).unwrap().lines().enumerate() {
@@ -91,8 +91,8 @@ impl Dialog {
             ("reject-bare-newline", "") => self.service.reject_bare_newline = true,
             ("max-message", n) => limits.message = n.parse().unwrap(),
             ("recipients", n) => limits.recipients = n.parse().unwrap(),
-            ("store", "unavailable") => self.receipt = Some(Receipt::Unavailable),
-            ("store", "full") => self.receipt = Some(Receipt::Full),
+            ("store", "unavailable") => self.receipt = Some(Acceptance::Unavailable),
+            ("store", "full") => self.receipt = Some(Acceptance::Full),
             _ => panic!("{}: unknown option {option}", self.name),
         }
     }
@@ -141,7 +141,7 @@ trait Line {
 struct Bare {
     session: Session,
     piece: usize,
-    receipt: Option<Receipt>,
+    receipt: Option<Acceptance>,
     messages: Vec<Vec<u8>>,
     out: Vec<u8>,
     closed: bool,
@@ -176,7 +176,7 @@ impl Bare {
                 Action::Receive(delivery) => {
                     self.messages.push(delivery.data);
                     let id = self.messages.len().to_string();
-                    let receipt = self.receipt.clone().unwrap_or(Receipt::Stored { id });
+                    let receipt = self.receipt.clone().unwrap_or(Acceptance::Stored { id });
                     self.session.answered(&[receipt]);
                 }
                 Action::Close => {

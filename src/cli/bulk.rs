@@ -6,11 +6,11 @@ use std::io::{self, BufRead, BufReader, Read};
 use anyhow::{Context, Result};
 
 use super::args::{self, Export, Import};
+use super::console::{Answer, Console};
 use super::list::{self, said};
-use super::reach::Backend;
-use super::{Answer, Console, print};
-use crate::service::ImportEntry;
+use super::print;
 use crate::service::lines::{Format, Reader};
+use crate::service::{ImportEntry, Operations};
 
 /// Entries that are committed together.
 const BATCH: usize = 2000;
@@ -21,7 +21,7 @@ const SHOWN: u64 = 100;
 
 pub(super) fn export(
     args: &Export,
-    backend: &dyn Backend,
+    service: &dyn Operations,
     console: &mut Console<'_>,
 ) -> Result<Answer> {
     let format = match args.format {
@@ -32,7 +32,7 @@ pub(super) fn export(
     let query = list::query(&args.filter, console.now)?;
     write!(console.out, "{}", format.header())?;
     let mut text = String::new();
-    list::entries(query, backend, &mut |entry| {
+    list::entries(query, service, &mut |entry| {
         text.clear();
         format.push(entry, &mut text);
         console.out.write_all(text.as_bytes())?;
@@ -43,7 +43,7 @@ pub(super) fn export(
 
 pub(super) fn import(
     args: &Import,
-    backend: &dyn Backend,
+    service: &dyn Operations,
     console: &mut Console<'_>,
 ) -> Result<Answer> {
     let reason = said(&args.reason)?.to_string();
@@ -56,7 +56,7 @@ pub(super) fn import(
     };
     let mut import = Running {
         name,
-        backend,
+        service,
         console,
         batch: Vec::new(),
         lines: Vec::new(),
@@ -78,7 +78,7 @@ pub(super) fn import(
 /// simply repeated.
 struct Running<'a, 'b> {
     name: String,
-    backend: &'a dyn Backend,
+    service: &'a dyn Operations,
     console: &'a mut Console<'b>,
     batch: Vec<ImportEntry>,
     /// Line of each entry of the batch.
@@ -136,7 +136,7 @@ impl Running<'_, '_> {
             return Ok(());
         }
         let lines = std::mem::take(&mut self.lines);
-        let outcome = self.backend.import(std::mem::take(&mut self.batch))?;
+        let outcome = self.service.import(std::mem::take(&mut self.batch))?;
         self.suppressed += outcome.suppressed;
         self.unchanged += outcome.unchanged;
         for (place, wrong) in outcome.refused {

@@ -14,9 +14,11 @@ use anyhow::Result;
 use rustix::process::{Resource, getrlimit};
 
 use super::args::Doctor;
+use super::console::{Answer, Console};
+use super::print;
+use super::program::Program;
 use super::reach::running;
 use super::remote::Remote;
-use super::{Answer, Console, Program, print};
 use crate::config::preflight;
 use crate::config::{Config, Loaded, print_size, reason};
 

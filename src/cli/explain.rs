@@ -6,7 +6,6 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
-use super::list::sentence;
 use super::print::{self, Paint, outline, plain, row, visible};
 
 /// Fields of the answer and of an event that are printed in a form of their own.
@@ -28,7 +27,7 @@ pub(super) fn explain(out: &mut dyn Write, told: &Value, paint: Paint) -> io::Re
     }
     let address = text(told, "address").unwrap_or_default();
     for entry in rows(told, "entries") {
-        writeln!(out, "  {}", visible(&sentence(&address, entry)))?;
+        writeln!(out, "  {}", visible(&print::sentence(&address, entry)))?;
     }
     for event in rows(told, "events") {
         one(out, event, &address, paint)?;

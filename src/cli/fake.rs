@@ -5,12 +5,11 @@ use std::cell::RefCell;
 
 use serde_json::{Value, json};
 
+use super::console::{Answer, Console};
 use super::print::Paint;
-use super::reach::Backend;
-use super::{Answer, Console};
-use crate::event::Act;
+use crate::event::{Act, Envelope};
 use crate::mail::Timestamp;
-use crate::service::{ImportEntry, ImportOutcome, ListPage, ListQuery, ServiceError};
+use crate::service::{ImportEntry, ImportOutcome, ListPage, ListQuery, Operations, ServiceError};
 
 #[derive(Default)]
 pub(super) struct Fake {
@@ -57,7 +56,7 @@ pub(super) fn run(
     (answer, text(out), text(err))
 }
 
-impl Backend for Fake {
+impl Operations for Fake {
     fn suppression(&self, address: &str, _: Option<&str>) -> Result<Option<Value>, ServiceError> {
         Ok(self.entries.iter().find(|entry| entry["address"] == address).cloned())
     }
@@ -107,7 +106,12 @@ impl Backend for Fake {
         Ok(numbered.filter(|(seq, _)| *seq >= from).take(limit.min(2)).collect())
     }
 
-    fn message(&self, data: Vec<u8>, _: Option<&str>) -> Result<Value, ServiceError> {
+    fn message(
+        &self,
+        data: Vec<u8>,
+        _: Envelope,
+        _: Option<String>,
+    ) -> Result<Value, ServiceError> {
         match data.as_slice() {
             b"busy" => Err(ServiceError::Busy("the disk is slow".to_string())),
             b"bad" => Err(ServiceError::BadRequest("the body is empty".to_string())),

@@ -5,10 +5,11 @@ use anyhow::{Result, anyhow};
 use serde_json::{Value, json};
 
 use super::args::{Guards, ReleaseHeld};
+use super::console::{Answer, Console};
 use super::list::{said, show};
-use super::reach::Backend;
-use super::{Answer, Console, print};
+use super::print;
 use crate::event::Act;
+use crate::service::Operations;
 
 /// What the clause of a guard begins with.
 const OUTAGE: &str = "guard/outage ";
@@ -16,13 +17,13 @@ const CAP: &str = "guard/blast-radius ";
 
 pub(super) fn guards(
     args: Guards,
-    backend: &dyn Backend,
+    service: &dyn Operations,
     console: &mut Console<'_>,
 ) -> Result<Answer> {
-    let tripped = backend.guards()?;
+    let tripped = service.guards()?;
     let tripped = tripped.as_array().map(Vec::as_slice).unwrap_or_default();
     if let Some(ReleaseHeld::Release { provider, scope, reason }) = args.release {
-        return release(provider, scope, &reason, tripped, backend, console);
+        return release(provider, scope, &reason, tripped, service, console);
     }
     for guard in tripped {
         if args.json {
@@ -45,7 +46,7 @@ fn release(
     scope: Option<String>,
     reason: &str,
     tripped: &[Value],
-    backend: &dyn Backend,
+    service: &dyn Operations,
     console: &mut Console<'_>,
 ) -> Result<Answer> {
     let reason = said(reason)?.to_string();
@@ -60,15 +61,15 @@ fn release(
         console.say(&format!("{wanted} is not tripped; tripped: {others}"));
         return Ok(Answer::No);
     }
-    let told = backend.act(Act::ReleaseHeld { provider, scope, reason }, false)?;
+    let told = service.act(Act::ReleaseHeld { provider, scope, reason }, false)?;
     let shown = json!({"released": wanted, "seq": told["seq"], "id": told["id"]});
     show(&shown, false, console)?;
     Ok(Answer::Yes)
 }
 
 /// Exit 1 when there was nothing to agree with.
-pub(super) fn accept_clock(backend: &dyn Backend, console: &mut Console<'_>) -> Result<Answer> {
-    let told = backend.accept_clock()?;
+pub(super) fn accept_clock(service: &dyn Operations, console: &mut Console<'_>) -> Result<Answer> {
+    let told = service.accept_clock()?;
     let now = told["now"].as_str().unwrap_or_default();
     if told["was_in_doubt"] == false {
         console.say(&format!("there was no doubt: it is {now}"));

@@ -4,23 +4,27 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::args::Ingest;
+use super::console::{Answer, Console};
 use super::mailbox::{self, Found};
-use super::reach::{Backend, running};
+use super::print;
+use super::reach::running;
 use super::remote::Remote;
-use super::{Answer, Console, print};
 use crate::config::Loaded;
-use crate::service::ServiceError;
+use crate::event::Envelope;
+use crate::service::{Operations, ServiceError};
 
 pub(super) fn ingest(
     args: &Ingest,
-    backend: &dyn Backend,
+    service: &dyn Operations,
     console: &mut Console<'_>,
 ) -> Result<Answer> {
     let (mut stored, mut failed) = (0u64, 0u64);
     let mut stdin = std::io::stdin().lock();
     mailbox::messages(&args.paths, &mut stdin, &mut |Found { source, message }| {
         let told = match message {
-            Ok(data) => backend.message(data, args.to.as_deref()).map_err(|e| (fatal(&e), e)),
+            Ok(data) => service
+                .message(data, envelope(args.to.as_deref()), Some("local".to_string()))
+                .map_err(|e| (fatal(&e), e)),
             Err(why) => Err((false, ServiceError::BadRequest(why))),
         };
         match told {
@@ -57,6 +61,11 @@ pub(super) fn ingest(
         writeln!(console.out, "{stored} stored, {failed} failed")?;
     }
     Ok(if failed == 0 { Answer::Yes } else { Answer::Failed })
+}
+
+/// What a message from this machine came in.
+fn envelope(to: Option<&str>) -> Envelope {
+    Envelope { from: String::new(), to: to.map(str::to_string).into_iter().collect() }
 }
 
 /// Trouble of the service, not of one message.

@@ -4,25 +4,25 @@ use anyhow::{Result, anyhow};
 use serde_json::{Value, json};
 
 use super::args::{Explain, Filter, List, Lookup, Release, Suppress};
-use super::reach::Backend;
+use super::console::{Answer, Console};
+use super::print;
 use super::time_args::{Direction, moment};
-use super::{Answer, Console, print};
 use crate::classify::Class;
 use crate::config::nearest;
 use crate::mail::{Address, Timestamp};
-use crate::service::{ListQuery, ServiceError};
+use crate::service::{ListQuery, Operations, ServiceError};
 
 /// Entries that are asked for at a time.
 pub(super) const PAGE: usize = 1000;
 
 pub(super) fn lookup(
     args: &Lookup,
-    backend: &dyn Backend,
+    service: &dyn Operations,
     console: &mut Console<'_>,
 ) -> Result<Answer> {
     let mut all = true;
     for address in &args.addresses {
-        let entry = backend.suppression(an_address(address)?, args.scope.as_deref())?;
+        let entry = service.suppression(an_address(address)?, args.scope.as_deref())?;
         all &= entry.is_some();
         match (entry, args.json) {
             (Some(entry), true) => writeln!(console.out, "{entry}")?,
@@ -32,7 +32,7 @@ pub(super) fn lookup(
                 writeln!(console.out, "{told}")?;
             }
             (Some(entry), false) => {
-                writeln!(console.out, "{}", print::visible(&sentence(address, &entry)))?;
+                writeln!(console.out, "{}", print::visible(&print::sentence(address, &entry)))?;
             }
             (None, false) => {
                 writeln!(console.out, "{}  not suppressed", print::visible(address))?;
@@ -42,33 +42,12 @@ pub(super) fn lookup(
     Ok(Answer::yes_if(all))
 }
 
-/// An entry in one line.
-pub(super) fn sentence(address: &str, entry: &Value) -> String {
-    let field = |name: &str| entry.get(name).map(print::plain).filter(|text| !text.is_empty());
-    let mut line = format!("{address}  {}", field("state").unwrap_or_default());
-    if let Some(reason) = field("reason") {
-        line += &format!("  {reason}");
-    }
-    if let Some(category) = field("category") {
-        line += &format!(" ({category})");
-    }
-    for (word, name) in
-        [(" since", "since"), (" until", "until"), ("  scope", "scope"), ("  rule", "rule")]
-    {
-        // `*` is every scope, and needs no words.
-        if let Some(value) = field(name).filter(|value| value != "*") {
-            line += &format!("{word} {value}");
-        }
-    }
-    line
-}
-
 pub(super) fn explain(
     args: &Explain,
-    backend: &dyn Backend,
+    service: &dyn Operations,
     console: &mut Console<'_>,
 ) -> Result<Answer> {
-    let told = match backend.explain(an_address(&args.address)?) {
+    let told = match service.explain(an_address(&args.address)?) {
         Err(ServiceError::NotFound(why)) => {
             console.say(&why);
             return Ok(Answer::No);
@@ -85,7 +64,7 @@ pub(super) fn explain(
 
 pub(super) fn suppress(
     args: &Suppress,
-    backend: &dyn Backend,
+    service: &dyn Operations,
     console: &mut Console<'_>,
 ) -> Result<Answer> {
     let until = at(args.until.as_deref(), console.now, Direction::Ahead)?;
@@ -93,18 +72,18 @@ pub(super) fn suppress(
         return Err(anyhow!("--until is in the past, write a later moment or leave it out"));
     }
     let reason = said(&args.reason)?;
-    let entry = backend.suppress(an_address(&args.address)?, &args.scope, reason, until)?;
+    let entry = service.suppress(an_address(&args.address)?, &args.scope, reason, until)?;
     show(&entry, args.json, console)?;
     Ok(Answer::Yes)
 }
 
 pub(super) fn release(
     args: &Release,
-    backend: &dyn Backend,
+    service: &dyn Operations,
     console: &mut Console<'_>,
 ) -> Result<Answer> {
     let (address, reason) = (an_address(&args.address)?, said(&args.reason)?);
-    match backend.release(address, &args.scope, reason) {
+    match service.release(address, &args.scope, reason) {
         Err(ServiceError::NotFound(why)) => {
             console.say(&why);
             Ok(Answer::No)
@@ -177,11 +156,11 @@ fn class(word: &str) -> Result<Class> {
 /// Calls `each` for every entry of a query, page by page, until it answers false.
 pub(super) fn entries(
     mut query: ListQuery,
-    backend: &dyn Backend,
+    service: &dyn Operations,
     each: &mut dyn FnMut(&Value) -> Result<bool>,
 ) -> Result<()> {
     loop {
-        let page = backend.list(&query)?;
+        let page = service.list(&query)?;
         for entry in &page.entries {
             if !each(entry)? {
                 return Ok(());
@@ -197,13 +176,13 @@ pub(super) fn entries(
 
 pub(super) fn list(
     args: &List,
-    backend: &dyn Backend,
+    service: &dyn Operations,
     console: &mut Console<'_>,
 ) -> Result<Answer> {
     let mut query = query(&args.filter, console.now)?;
     let mut left = args.limit.unwrap_or(usize::MAX);
     query.limit = left.clamp(1, PAGE);
-    entries(query, backend, &mut |entry| {
+    entries(query, service, &mut |entry| {
         if left == 0 {
             return Ok(false);
         }
@@ -212,7 +191,7 @@ pub(super) fn list(
             writeln!(console.out, "{entry}")?;
         } else {
             let address = entry.get("address").map(print::plain).unwrap_or_default();
-            writeln!(console.out, "{}", print::visible(&sentence(&address, entry)))?;
+            writeln!(console.out, "{}", print::visible(&print::sentence(&address, entry)))?;
         }
         Ok(true)
     })?;
@@ -240,7 +219,7 @@ mod tests {
             ),
             (json!({}), "u@example.com  "),
         ] {
-            assert_eq!(sentence("u@example.com", &entry), expected);
+            assert_eq!(print::sentence("u@example.com", &entry), expected);
         }
     }
 

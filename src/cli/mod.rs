@@ -10,6 +10,7 @@
 pub mod args;
 mod bulk;
 pub mod classify;
+mod console;
 mod doctor;
 mod explain;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod ingest;
 mod list;
 pub mod mailbox;
 pub mod print;
+mod program;
 pub mod reach;
 mod records;
 mod remote;
@@ -31,97 +33,16 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use clap::{CommandFactory, Parser};
-use serde_json::Value;
 
 use crate::config::preflight;
 use crate::config::{Config, ConfigError, Loaded};
-use crate::event::{Analysis, Event, RecipientVerdict};
 use crate::mail::{Address, Timestamp};
-use crate::policy::Policy;
-use crate::service::Service;
 use args::{Cli, Command};
 use classify::Style;
+pub use console::Answer;
+use console::Console;
 use print::Paint;
-
-/// Judges the recipients of a journalled event again; None when there is nothing to judge in it.
-pub type Judge = dyn Fn(&Event) -> Option<Vec<RecipientVerdict>>;
-
-/// The rest of the program as the command line needs it.
-pub trait Program {
-    /// The main job; returns when it was asked to stop. Prints `loaded.notes` in its log.
-    fn serve(&self, loaded: Loaded) -> Result<()>;
-    /// What `serve` checks before it binds and [`preflight`] does not know: rules, policy, whether
-    /// the key belongs to the certificate, the version of the store. An error is a sentence with
-    /// its remedy, as `file:line: ...` when a file is to blame.
-    fn check(&self, loaded: &Loaded) -> Result<()>;
-    /// Opens journal and store in this process; only called when no service runs.
-    fn open(&self, loaded: &Loaded) -> Result<Box<dyn Service>>;
-    /// The straight line up to the verdict. Arguments: message, envelope recipient.
-    #[expect(clippy::type_complexity, reason = "a name would hide what goes in and out")]
-    fn analyser(&self, loaded: &Loaded) -> Result<Box<dyn Fn(&[u8], Option<&str>) -> Analysis>>;
-    /// Mints a return path.
-    fn sign(
-        &self,
-        loaded: &Loaded,
-        recipient: &Address,
-        tag: Option<&str>,
-        domain: Option<&str>,
-        now: Timestamp,
-    ) -> Result<String>;
-    /// Checks a return path: what it holds, or in a sentence why it is not genuine.
-    fn verify(
-        &self,
-        loaded: &Loaded,
-        return_path: &str,
-        now: Timestamp,
-    ) -> Result<Result<Value, String>>;
-    /// Reads all rules and runs their proofs: what there is, or each problem as `file:line: ...`.
-    fn check_rules(&self, dir: Option<&Path>) -> Result<Result<String, Vec<String>>>;
-    /// The policy of a file's `[policy]` table, or of the configuration.
-    fn policy(&self, loaded: &Loaded, file: Option<&Path>) -> Result<Policy>;
-    /// A judge with the operator rules of `dir`, or those of the configuration.
-    fn judge(&self, loaded: &Loaded, dir: Option<&Path>) -> Result<Box<Judge>>;
-}
-
-/// An answer, as its exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
-    /// Yes, or done: 0.
-    Yes,
-    /// No, or not found: 1.
-    No,
-    /// What failed was said on standard error already: 2.
-    Failed,
-}
-
-impl Answer {
-    fn code(self) -> u8 {
-        match self {
-            Self::Yes => 0,
-            Self::No => 1,
-            Self::Failed => 2,
-        }
-    }
-
-    fn yes_if(yes: bool) -> Self {
-        if yes { Self::Yes } else { Self::No }
-    }
-}
-
-/// Where a command writes and from when it counts.
-struct Console<'a> {
-    out: &'a mut dyn Write,
-    err: &'a mut dyn Write,
-    paint: Paint,
-    now: Timestamp,
-}
-
-impl Console<'_> {
-    /// A sentence for people. Nobody may be listening there, and that is no failure.
-    fn say(&mut self, text: &str) {
-        let _ = writeln!(self.err, "bounced: {text}");
-    }
-}
+pub use program::{Judge, Program};
 
 /// Reads the command line and does what it says; gives the exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>, program: &dyn Program) -> u8 {
@@ -261,21 +182,21 @@ fn ask(
     program: &dyn Program,
     console: &mut Console<'_>,
 ) -> Result<Answer> {
-    let backend = reach::reach(loaded, program)?;
-    let backend = &*backend;
+    let service = reach::reach(loaded, program)?;
+    let service = &*service;
     match command {
-        Command::Lookup(args) => list::lookup(&args, backend, console),
-        Command::Explain(args) => list::explain(&args, backend, console),
-        Command::Suppress(args) => list::suppress(&args, backend, console),
-        Command::Release(args) => list::release(&args, backend, console),
-        Command::List(args) => list::list(&args, backend, console),
-        Command::Export(args) => bulk::export(&args, backend, console),
-        Command::Import(args) => bulk::import(&args, backend, console),
-        Command::Ingest(args) => ingest::ingest(&args, backend, console),
-        Command::Unknown(args) => records::unknown(&args, backend, console),
+        Command::Lookup(args) => list::lookup(&args, service, console),
+        Command::Explain(args) => list::explain(&args, service, console),
+        Command::Suppress(args) => list::suppress(&args, service, console),
+        Command::Release(args) => list::release(&args, service, console),
+        Command::List(args) => list::list(&args, service, console),
+        Command::Export(args) => bulk::export(&args, service, console),
+        Command::Import(args) => bulk::import(&args, service, console),
+        Command::Ingest(args) => ingest::ingest(&args, service, console),
+        Command::Unknown(args) => records::unknown(&args, service, console),
         Command::Replay(args) => {
             if args.shadow {
-                return replay::shadow(args.json, backend, console);
+                return replay::shadow(args.json, service, console);
             }
             // A policy alone is tried on the verdicts as they are.
             let judge = match (&args.rules, &args.policy) {
@@ -288,12 +209,12 @@ fn ask(
                 policy: policy.transpose()?,
                 present: program.policy(loaded, None)?,
             };
-            replay::replay(&args, wanted, backend, console)
+            replay::replay(&args, wanted, service, console)
         }
-        Command::Undo(args) => records::undo(args, backend, console),
-        Command::Erase(args) => records::erase(args, backend, console),
-        Command::Guards(args) => guards::guards(args, backend, console),
-        Command::AcceptClock => guards::accept_clock(backend, console),
+        Command::Undo(args) => records::undo(args, service, console),
+        Command::Erase(args) => records::erase(args, service, console),
+        Command::Guards(args) => guards::guards(args, service, console),
+        Command::AcceptClock => guards::accept_clock(service, console),
         other => Err(anyhow!("the command {other:?} does not ask the list")),
     }
 }

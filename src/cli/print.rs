@@ -104,6 +104,27 @@ pub fn plain(value: &Value) -> String {
     }
 }
 
+/// An entry in one line.
+pub fn sentence(address: &str, entry: &Value) -> String {
+    let field = |name: &str| entry.get(name).map(plain).filter(|text| !text.is_empty());
+    let mut line = format!("{address}  {}", field("state").unwrap_or_default());
+    if let Some(reason) = field("reason") {
+        line += &format!("  {reason}");
+    }
+    if let Some(category) = field("category") {
+        line += &format!(" ({category})");
+    }
+    for (word, name) in
+        [(" since", "since"), (" until", "until"), ("  scope", "scope"), ("  rule", "rule")]
+    {
+        // `*` is every scope, and needs no words.
+        if let Some(value) = field(name).filter(|value| value != "*") {
+            line += &format!("{word} {value}");
+        }
+    }
+    line
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

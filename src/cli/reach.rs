@@ -7,123 +7,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use serde_json::Value;
 
-use super::Program;
+use super::program::Program;
 use super::remote::Remote;
 use crate::config::{Listen, Loaded};
-use crate::event::{Act, Envelope};
-use crate::mail::Timestamp;
-use crate::service::{ImportEntry, ImportOutcome, ListPage, ListQuery, Service, ServiceError};
+use crate::service::Operations;
 
 /// How long a connection may take; the service is on this machine or near.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// The operations of [`Service`] that the command line uses.
-pub trait Backend {
-    /// [`Service::suppression`]
-    fn suppression(
-        &self,
-        address: &str,
-        scope: Option<&str>,
-    ) -> Result<Option<Value>, ServiceError>;
-    /// [`Service::suppress`]
-    fn suppress(
-        &self,
-        address: &str,
-        scope: &str,
-        reason: &str,
-        until: Option<Timestamp>,
-    ) -> Result<Value, ServiceError>;
-    /// [`Service::release`]
-    fn release(&self, address: &str, scope: &str, reason: &str) -> Result<Value, ServiceError>;
-    /// [`Service::list`]
-    fn list(&self, query: &ListQuery) -> Result<ListPage, ServiceError>;
-    /// [`Service::import`]
-    fn import(&self, entries: Vec<ImportEntry>) -> Result<ImportOutcome, ServiceError>;
-    /// [`Service::explain`]
-    fn explain(&self, address: &str) -> Result<Value, ServiceError>;
-    /// [`Service::events`]
-    fn events(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, ServiceError>;
-    /// [`Service::message`], from this machine.
-    fn message(&self, data: Vec<u8>, to: Option<&str>) -> Result<Value, ServiceError>;
-    /// [`Service::shadow`]
-    fn shadow(&self) -> Result<Value, ServiceError>;
-    /// [`Service::act`]
-    fn act(&self, act: Act, dry_run: bool) -> Result<Value, ServiceError>;
-    /// [`Service::guards`]
-    fn guards(&self) -> Result<Value, ServiceError>;
-    /// [`Service::accept_clock`]
-    fn accept_clock(&self) -> Result<Value, ServiceError>;
-}
-
-/// The ledger, opened by this process.
-pub struct Local(pub Box<dyn Service>);
-
-impl Backend for Local {
-    fn suppression(
-        &self,
-        address: &str,
-        scope: Option<&str>,
-    ) -> Result<Option<Value>, ServiceError> {
-        self.0.suppression(address, scope)
-    }
-
-    fn suppress(
-        &self,
-        address: &str,
-        scope: &str,
-        reason: &str,
-        until: Option<Timestamp>,
-    ) -> Result<Value, ServiceError> {
-        self.0.suppress(address, scope, reason, until)
-    }
-
-    fn release(&self, address: &str, scope: &str, reason: &str) -> Result<Value, ServiceError> {
-        self.0.release(address, scope, reason)
-    }
-
-    fn list(&self, query: &ListQuery) -> Result<ListPage, ServiceError> {
-        self.0.list(query)
-    }
-
-    fn import(&self, entries: Vec<ImportEntry>) -> Result<ImportOutcome, ServiceError> {
-        self.0.import(entries)
-    }
-
-    fn explain(&self, address: &str) -> Result<Value, ServiceError> {
-        self.0.explain(address)
-    }
-
-    fn events(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, ServiceError> {
-        self.0.events(from, limit)
-    }
-
-    fn message(&self, data: Vec<u8>, to: Option<&str>) -> Result<Value, ServiceError> {
-        let to = to.map(str::to_string).into_iter().collect();
-        let envelope = Envelope { from: String::new(), to };
-        self.0.message(data, envelope, Some("local".to_string()))
-    }
-
-    fn shadow(&self) -> Result<Value, ServiceError> {
-        self.0.shadow()
-    }
-
-    fn act(&self, act: Act, dry_run: bool) -> Result<Value, ServiceError> {
-        self.0.act(act, dry_run)
-    }
-
-    fn guards(&self) -> Result<Value, ServiceError> {
-        self.0.guards()
-    }
-
-    fn accept_clock(&self) -> Result<Value, ServiceError> {
-        self.0.accept_clock()
-    }
-}
-
 /// The running service, or else the ledger.
-pub fn reach(loaded: &Loaded, program: &dyn Program) -> Result<Box<dyn Backend>> {
+pub fn reach(loaded: &Loaded, program: &dyn Program) -> Result<Box<dyn Operations>> {
     match running(&loaded.config.http.listen)? {
         Some(address) => Ok(Box::new(Remote::new(address))),
         None => {
@@ -135,7 +29,7 @@ pub fn reach(loaded: &Loaded, program: &dyn Program) -> Result<Box<dyn Backend>>
                     listens.join(", ")
                 )
             });
-            Ok(Box::new(Local(opened?)))
+            opened
         }
     }
 }

@@ -5,13 +5,14 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 use super::args::{Erase, Undo, Unknown};
+use super::console::{Answer, Console};
 use super::list::{at, said, show};
-use super::reach::Backend;
+use super::print;
 use super::time_args::Direction;
-use super::{Answer, Console, print};
 use crate::classify::Reason;
 use crate::event::{Act, Event};
 use crate::mail::{Timestamp, redacted};
+use crate::service::Operations;
 
 /// Events that are read at a time.
 pub(super) const PAGE: usize = 1000;
@@ -24,13 +25,13 @@ const WORDING: usize = 200;
 
 /// Calls `each` for every event since a moment; gives the number of lines that were no events.
 pub(super) fn events(
-    backend: &dyn Backend,
+    service: &dyn Operations,
     since: Option<Timestamp>,
     each: &mut dyn FnMut(Event),
 ) -> Result<u64> {
     let (mut from, mut unread) = (0, 0);
     loop {
-        let page = backend.events(from, PAGE)?;
+        let page = service.events(from, PAGE)?;
         let Some((last, _)) = page.last() else { return Ok(unread) };
         // A journal that does not go on would never end.
         let next = last + 1;
@@ -73,13 +74,13 @@ impl Wording {
 
 pub(super) fn unknown(
     args: &Unknown,
-    backend: &dyn Backend,
+    service: &dyn Operations,
     console: &mut Console<'_>,
 ) -> Result<Answer> {
     let since = at(args.since.as_deref(), console.now, Direction::Back)?;
     let mut wordings: BTreeMap<String, Wording> = BTreeMap::new();
     let mut beyond = 0u64;
-    let unread = events(backend, since, &mut |event| {
+    let unread = events(service, since, &mut |event| {
         let Some(analysis) = &event.analysis else { return };
         for recipient in &analysis.recipients {
             if recipient.reason != Some(Reason::Undetermined) {
@@ -161,7 +162,11 @@ fn normalised(text: &str) -> String {
     words.join(" ").chars().take(WORDING).collect()
 }
 
-pub(super) fn undo(args: Undo, backend: &dyn Backend, console: &mut Console<'_>) -> Result<Answer> {
+pub(super) fn undo(
+    args: Undo,
+    service: &dyn Operations,
+    console: &mut Console<'_>,
+) -> Result<Answer> {
     let moment =
         |n: usize| at(args.between.get(n).map(String::as_str), console.now, Direction::Back);
     let (after, before) = (moment(0)?, moment(1)?);
@@ -177,7 +182,7 @@ pub(super) fn undo(args: Undo, backend: &dyn Backend, console: &mut Console<'_>)
         Some(reason) => said(&reason)?.to_string(),
     };
     let act = Act::Undo { rule, provider, peer, after, before, reason };
-    let mut told = backend.act(act, dry_run)?;
+    let mut told = service.act(act, dry_run)?;
     // A bad day of a provider is thousands of addresses: one a line, which is what `wc` and `grep`
     // want too.
     let addresses = told.as_object_mut().and_then(|told| told.remove("addresses"));
@@ -190,10 +195,10 @@ pub(super) fn undo(args: Undo, backend: &dyn Backend, console: &mut Console<'_>)
 
 pub(super) fn erase(
     args: Erase,
-    backend: &dyn Backend,
+    service: &dyn Operations,
     console: &mut Console<'_>,
 ) -> Result<Answer> {
-    let told = backend.act(Act::Erase { address: args.address, hash: String::new() }, false)?;
+    let told = service.act(Act::Erase { address: args.address, hash: String::new() }, false)?;
     show(&told, false, console)?;
     Ok(Answer::Yes)
 }

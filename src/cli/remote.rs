@@ -8,10 +8,9 @@ use serde_json::{Value, json};
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
-use super::reach::Backend;
-use crate::event::Act;
+use crate::event::{Act, Envelope};
 use crate::mail::Timestamp;
-use crate::service::{ImportEntry, ImportOutcome, ListPage, ListQuery, ServiceError};
+use crate::service::{ImportEntry, ImportOutcome, ListPage, ListQuery, Operations, ServiceError};
 
 /// How long an answer may take; an erasure rewrites the journal and builds the list anew.
 const ANSWER: Duration = Duration::from_secs(900);
@@ -145,7 +144,7 @@ impl Remote {
     }
 }
 
-impl Backend for Remote {
+impl Operations for Remote {
     fn suppression(
         &self,
         address: &str,
@@ -245,8 +244,14 @@ impl Backend for Remote {
         text.lines().filter(|line| !line.is_empty()).map(with_seq).collect()
     }
 
-    fn message(&self, data: Vec<u8>, to: Option<&str>) -> Result<Value, ServiceError> {
-        let path = format!("/v1/messages{}", query(&[("to", to)]));
+    fn message(
+        &self,
+        data: Vec<u8>,
+        envelope: Envelope,
+        _: Option<String>,
+    ) -> Result<Value, ServiceError> {
+        let path =
+            format!("/v1/messages{}", query(&[("to", envelope.to.first().map(String::as_str))]));
         self.json(self.send(false, &path, "message/rfc822", &data)?)
     }
 

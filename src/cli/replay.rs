@@ -1,7 +1,7 @@
 //! `bounced replay`: the journal judged again with other rules, folded again under another policy,
 //! or both; what would change, for verdicts and for addresses (POLICY section 5).
 //!
-//! The events come through the backend, so it works beside a running service. Both folds live in
+//! The events come through the service, so it works beside a running service. Both folds live in
 //! memory, about 500 octets an address each. Nothing is changed but by `--apply`, which journals
 //! one act with the new verdicts.
 
@@ -11,15 +11,17 @@ use anyhow::{Result, anyhow, bail};
 use serde_json::{Value, json};
 
 use super::args::Replay;
+use super::console::{Answer, Console};
 use super::list::{at, said, show};
-use super::reach::Backend;
+use super::print;
+use super::program::Judge;
 use super::records::{events, remark};
 use super::time_args::Direction;
-use super::{Answer, Console, Judge, print};
 use crate::event::{Act, Event, RecipientVerdict};
 use crate::ledger::{LedgerError, Lookback};
 use crate::mail::{Case, Timestamp};
 use crate::policy::{Difference, Policy, Shift, Trial, compare};
+use crate::service::Operations;
 
 /// Addresses shown for one change of verdicts.
 const SAMPLES: usize = 3;
@@ -37,7 +39,7 @@ pub(super) struct Wanted<'a> {
 }
 
 /// Earlier events, asked from the service.
-struct Past<'a>(&'a dyn Backend);
+struct Past<'a>(&'a dyn Operations);
 
 impl Lookback for Past<'_> {
     fn event(&self, seq: u64) -> Result<Option<Event>, LedgerError> {
@@ -73,7 +75,7 @@ struct Found {
 pub(super) fn replay(
     args: &Replay,
     wanted: Wanted<'_>,
-    backend: &dyn Backend,
+    service: &dyn Operations,
     console: &mut Console<'_>,
 ) -> Result<Answer> {
     if args.apply && args.policy.is_some() {
@@ -83,14 +85,14 @@ pub(super) fn replay(
         );
     }
     let since = at(args.since.as_deref(), console.now, Direction::Back)?;
-    let past = Past(backend);
+    let past = Past(service);
     let tried = wanted.policy.as_ref().map(|policy| policy.local_part_case);
     let mut before = Trial::as_journalled(&past, &wanted.present)?;
     let mut after = match wanted.policy {
         Some(policy) => Trial::under(&past, policy)?,
         None => Trial::as_journalled(&past, &wanted.present)?,
     };
-    let found = pass(args, since, wanted.judge, backend, (&mut before, &mut after))?;
+    let found = pass(args, since, wanted.judge, service, (&mut before, &mut after))?;
     let kept = found.case.unwrap_or(wanted.present.local_part_case);
     if tried.is_some_and(|tried| tried != kept) {
         // The two sides would name the same mailboxes differently.
@@ -120,7 +122,7 @@ pub(super) fn replay(
     remarks(&found, since, console);
     if args.apply && !found.changed.is_empty() {
         let reason = said(args.reason.as_deref().unwrap_or_default())?.to_string();
-        let told = backend.act(Act::Rejudge { verdicts: found.changed, reason }, false)?;
+        let told = service.act(Act::Rejudge { verdicts: found.changed, reason }, false)?;
         show(&told, args.json, console)?;
     }
     Ok(Answer::Yes)
@@ -131,12 +133,12 @@ fn pass(
     args: &Replay,
     since: Option<Timestamp>,
     judge: Option<&Judge>,
-    backend: &dyn Backend,
+    service: &dyn Operations,
     (before, after): (&mut Trial<&Past<'_>>, &mut Trial<&Past<'_>>),
 ) -> Result<Found> {
     let mut found = Found::default();
     let mut failed = None;
-    let unread = events(backend, None, &mut |event| {
+    let unread = events(service, None, &mut |event| {
         found.first_seq.get_or_insert(event.seq);
         // Which policy was in force is no evidence: it is followed from the beginning.
         let policy = match &event.act {
@@ -314,10 +316,10 @@ fn remarks(found: &Found, since: Option<Timestamp>, console: &mut Console<'_>) {
 /// What the rules on trial said otherwise; they ran in the service, so only it can tell.
 pub(super) fn shadow(
     json: bool,
-    backend: &dyn Backend,
+    service: &dyn Operations,
     console: &mut Console<'_>,
 ) -> Result<Answer> {
-    let table = backend.shadow()?;
+    let table = service.shadow()?;
     if table.get("configured") != Some(&json!(true)) {
         bail!(
             "no rules are on trial: name a folder as shadow_dir below [rules] and send SIGHUP to \

@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::load::{Origin, Problem};
+use super::origin::{Origin, Problem};
 use super::raw::{RawConfig, RawJournal, RawKey, RawPrivacy, RawSmtp, RawStore, RawTls, RawVerp};
-use super::value::{domain, listen};
+use super::value::{Check, domain, listen};
 use super::{
     Config, Engine, Http, Journal, KeepRaw, Listen, Log, LogFormat, Privacy, Smtp, Store, TlsFiles,
     Verp,
@@ -60,17 +60,7 @@ pub(super) fn check(
     if check.problems.is_empty() { Ok((config, check.notes)) } else { Err(check.problems) }
 }
 
-pub(super) struct Check<'a> {
-    pub(super) origin: &'a Origin,
-    problems: Vec<Problem>,
-    pub(super) notes: Vec<String>,
-}
-
 impl Check<'_> {
-    pub(super) fn wrong(&mut self, key: &str, text: impl Into<String>) {
-        self.problems.push(Problem { line: self.origin.line(key), text: text.into() });
-    }
-
     fn hostname(&mut self, given: Option<String>, default: String) -> String {
         let Some(given) = given else { return default };
         match domain(&given) {

@@ -1,7 +1,7 @@
 //! What each value allows and all of them together do not: dangerous combinations are refused
 //! with a sentence, doubtful ones become notes.
 
-use super::check::Check;
+use super::value::Check;
 use super::{Config, KeepRaw, Listen};
 
 impl Check<'_> {

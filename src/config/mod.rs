@@ -10,6 +10,7 @@ mod check;
 mod combine;
 mod hint;
 mod load;
+mod origin;
 pub mod preflight;
 mod raw;
 mod units;
@@ -21,7 +22,8 @@ use std::time::Duration;
 
 pub use check::{MAX_MESSAGE, MIN_HASH_KEY_OCTETS, MIN_MESSAGE, MIN_SECRET_OCTETS};
 pub use hint::{DEFAULT_FILE, nearest, uncomment};
-pub use load::{ConfigError, Loaded, Origin, Problem, SEARCH};
+pub use load::{Loaded, SEARCH};
+pub use origin::{ConfigError, Origin, Problem};
 pub use units::{parse_duration, parse_size, print_size};
 pub(crate) use value::reason;
 

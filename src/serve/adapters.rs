@@ -12,7 +12,7 @@ use super::metrics::{Change, Handshake, Metrics};
 use crate::ledger::{Committed, LedgerError};
 use crate::service::local::{LocalService, MessageObserver, Tally};
 use crate::smtp::{
-    Delivery, Dialect, Observer, Outcome, Receipt, RecipientCheck, Refusal, Rejection, Verb,
+    Acceptance, Delivery, Dialect, Observer, Outcome, RcptRefusal, RecipientCheck, Rejection, Verb,
 };
 use crate::verp;
 
@@ -26,7 +26,7 @@ pub struct MessageReceiver {
 }
 
 impl Receiver for MessageReceiver {
-    async fn receive(&self, delivery: Delivery, peer: Peer) -> Vec<Receipt> {
+    async fn receive(&self, delivery: Delivery, peer: Peer) -> Vec<Acceptance> {
         let (answer, waiting) = oneshot::channel();
         let peer = peer.to_string();
         let to = delivery.envelope.to.len();
@@ -49,13 +49,13 @@ impl Receiver for MessageReceiver {
         match outcome {
             Ok(Committed { seq, id, duplicate, .. }) => {
                 tracing::info!(%session, peer, id, seq, octets, recipients = to, duplicate, "stored");
-                vec![Receipt::Stored { id }]
+                vec![Acceptance::Stored { id }]
             }
             Err(error) => {
                 tracing::warn!(%session, peer, octets, %error, "not stored; the sender was told to try again");
                 vec![match error {
-                    LedgerError::Full(_) => Receipt::Full,
-                    _ => Receipt::Unavailable,
+                    LedgerError::Full(_) => Acceptance::Full,
+                    _ => Acceptance::Unavailable,
                 }]
             }
         }
@@ -130,15 +130,15 @@ pub struct SignedPaths {
 }
 
 impl RecipientCheck for SignedPaths {
-    fn check(&self, forward_path: &str) -> Result<(), Refusal> {
+    fn check(&self, forward_path: &str) -> Result<(), RcptRefusal> {
         self.service.check_return_path(forward_path).map_err(|refusal| {
             let reason = match refusal {
-                verp::Refusal::Unsigned => Rejection::VerpMissing,
-                verp::Refusal::Signature => Rejection::VerpBadSignature,
-                verp::Refusal::Expired => Rejection::VerpExpired,
+                verp::ReturnPathError::Unsigned => Rejection::VerpMissing,
+                verp::ReturnPathError::Signature => Rejection::VerpBadSignature,
+                verp::ReturnPathError::Expired => Rejection::VerpExpired,
             };
             let text = refusal.reply();
-            Refusal { reason, text: text.strip_prefix("550 5.7.1 ").unwrap_or(text) }
+            RcptRefusal { reason, text: text.strip_prefix("550 5.7.1 ").unwrap_or(text) }
         })
     }
 }

@@ -17,13 +17,17 @@ use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout, timeout_at};
 
 use super::admission::Peer;
-use crate::smtp::{Action, Delivery, Receipt, Session};
+use crate::smtp::{Acceptance, Action, Delivery, Session};
 
 /// Stores messages.
 pub trait Receiver: Send + Sync + 'static {
     /// Makes the message durable, or says that it could not: one receipt, or in LMTP one for each
     /// recipient where they differ. It must end by itself; the client waits ten minutes at most.
-    fn receive(&self, delivery: Delivery, peer: Peer) -> impl Future<Output = Vec<Receipt>> + Send;
+    fn receive(
+        &self,
+        delivery: Delivery,
+        peer: Peer,
+    ) -> impl Future<Output = Vec<Acceptance>> + Send;
 }
 
 /// Why the loop ended.

@@ -24,7 +24,7 @@ use super::admission::{Admission, Peer, Permit};
 use super::driver::{Exit, Receiver, drive, linger};
 use super::tls::ReloadableTls;
 use crate::config::Listen;
-use crate::smtp::{Dialect, Observer, Outcome, Rejection, Service, Session};
+use crate::smtp::{Dialect, Observer, Outcome, Rejection, Session, SessionSettings};
 
 /// Connections that the kernel completes before we accept them.
 const BACKLOG: u32 = 4096;
@@ -112,7 +112,7 @@ enum Stream {
 /// What the connections of one listener share.
 pub struct Acceptor<R> {
     /// Protocol, limits, recipients, metrics.
-    pub service: Arc<Service>,
+    pub service: Arc<SessionSettings>,
     /// Stores messages.
     pub receiver: Arc<R>,
     /// Caps; may be shared by several listeners.

@@ -134,7 +134,7 @@ async fn open(
     for (dialect, bound) in mail {
         let check: Arc<dyn smtp::RecipientCheck> =
             Arc::new(SignedPaths { service: Arc::clone(local) });
-        let session = smtp::Service {
+        let session = smtp::SessionSettings {
             limits: Limits {
                 message: config.smtp.max_message,
                 recipients: config.smtp.max_recipients,
@@ -146,7 +146,7 @@ async fn open(
             recipients: Arc::new(OurDomains::new(&config.smtp.domains, Some(check))),
             observer: Arc::new(Counter { metrics: Arc::clone(metrics) }),
             budget: budget.clone(),
-            ..smtp::Service::new(&config.hostname, dialect)
+            ..smtp::SessionSettings::new(&config.hostname, dialect)
         };
         let acceptor = Acceptor {
             service: Arc::new(session),

@@ -164,7 +164,10 @@ impl LocalService {
     }
 
     /// The check of a forward-path at RCPT.
-    pub fn check_return_path(&self, forward_path: &str) -> Result<(), crate::verp::Refusal> {
+    pub fn check_return_path(
+        &self,
+        forward_path: &str,
+    ) -> Result<(), crate::verp::ReturnPathError> {
         self.analyser.load().verp.at_rcpt(forward_path, self.time.moment())
     }
 

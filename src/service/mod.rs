@@ -21,11 +21,9 @@ use crate::event::{Act, Envelope};
 use crate::ledger::LedgerStatus;
 use crate::mail::{EnhancedStatus, Timestamp};
 
-/// Everything that a transport can ask of the house.
-pub trait Service: Send + Sync {
-    /// The answer for an MTA that is about to send. `scope` None: the scopes that hold for all.
-    fn lookup(&self, address: &str, scope: Option<&str>) -> Result<Lookup, ServiceError>;
-
+/// What people and programs ask for, wherever the service runs: [`local::LocalService`] does it in
+/// this process, the command line's client asks a running service over HTTP.
+pub trait Operations {
     /// The entry of an address that is suppressed or held; None when sending may go on. Fields:
     /// `address, scope, state, class, reason, category, since, until, events, rule`.
     fn suppression(
@@ -49,10 +47,6 @@ pub trait Service: Send + Sync {
 
     /// A page of entries, as [`Service::suppression`] gives them.
     fn list(&self, query: &ListQuery) -> Result<ListPage, ServiceError>;
-
-    /// The entries of those addresses that are suppressed or held, in the order given. What is
-    /// no address is no hit.
-    fn check(&self, addresses: &[String], scope: Option<&str>) -> Result<Vec<Value>, ServiceError>;
 
     /// Suppresses many by hand, in one commit. An entry that cannot be read is refused by its
     /// place in `entries`; the others are done.
@@ -79,6 +73,28 @@ pub trait Service: Send + Sync {
     /// new verdicts) and says what it changed; with `dry_run` only what it would change.
     fn act(&self, act: Act, dry_run: bool) -> Result<Value, ServiceError>;
 
+    /// What the rules on trial (`rules.shadow_dir`) say otherwise than the live ones: `configured`,
+    /// `same`, `different`, `pairs` (each with `live` and `shadow` reason and rule, `count`,
+    /// `sample`) and `beyond`, the disagreements for which the table had no room.
+    fn shadow(&self) -> Result<Value, ServiceError>;
+
+    /// The guards that are tripped now.
+    fn guards(&self) -> Result<Value, ServiceError>;
+
+    /// Believes the wall clock again after it jumped (POLICY section 4). Says the time that counts
+    /// from now on (`now`), and whether there was a doubt (`was_in_doubt`).
+    fn accept_clock(&self) -> Result<Value, ServiceError>;
+}
+
+/// What only transports in the same process ask for, besides the [`Operations`].
+pub trait Service: Operations + Send + Sync {
+    /// The answer for an MTA that is about to send. `scope` None: the scopes that hold for all.
+    fn lookup(&self, address: &str, scope: Option<&str>) -> Result<Lookup, ServiceError>;
+
+    /// The entries of those addresses that are suppressed or held, in the order given. What is
+    /// no address is no hit.
+    fn check(&self, addresses: &[String], scope: Option<&str>) -> Result<Vec<Value>, ServiceError>;
+
     /// Takes what the sending MTA says of its own attempts, as evidence. Results that cannot be
     /// read are refused by their place; the others are durable when this returns.
     fn results(&self, results: Vec<InBand>) -> Result<ResultsOutcome, ServiceError>;
@@ -99,20 +115,8 @@ pub trait Service: Send + Sync {
         to: Option<Timestamp>,
     ) -> Result<Value, ServiceError>;
 
-    /// What the rules on trial (`rules.shadow_dir`) say otherwise than the live ones: `configured`,
-    /// `same`, `different`, `pairs` (each with `live` and `shadow` reason and rule, `count`,
-    /// `sample`) and `beyond`, the disagreements for which the table had no room.
-    fn shadow(&self) -> Result<Value, ServiceError>;
-
-    /// The guards that are tripped now.
-    fn guards(&self) -> Result<Value, ServiceError>;
-
     /// Name and finding of each health check: `Ok` with what is well, `Err` with what is wrong.
     fn ready(&self) -> Vec<(String, Result<String, String>)>;
-
-    /// Believes the wall clock again after it jumped (POLICY section 4). Says the time that counts
-    /// from now on (`now`), and whether there was a doubt (`was_in_doubt`).
-    fn accept_clock(&self) -> Result<Value, ServiceError>;
 
     /// Counts and sizes for the page and for metrics. Called once a scrape: cheap.
     fn overview(&self) -> Result<Overview, ServiceError>;

@@ -7,7 +7,8 @@
 //! |---|---|
 //! | `session.rs` | the conversation: states, framing, time, the answer after DATA |
 //! | `session/commands.rs` | what each command does to it |
-//! | `service.rs` | what the sessions of a listener share |
+//! | `session_settings.rs` | what the sessions of a listener share |
+//! | `dialect.rs`, `verb.rs` | SMTP or LMTP; the words of commands |
 //! | `command.rs` | one command line to one [`Command`], or the reply that refuses it |
 //! | `data.rs` | the end of DATA, dot-unstuffing, bare CR and LF |
 //! | `reply.rs` | every reply that is ever sent |
@@ -17,18 +18,22 @@
 
 mod command;
 mod data;
+mod dialect;
 mod limits;
 mod observer;
 mod recipient;
 mod reply;
-mod service;
 mod session;
+mod session_settings;
+mod verb;
 
-pub use command::{BodyType, Command, Verb};
+pub use command::{BodyType, Command};
 pub use data::{DataReader, Progress};
+pub use dialect::Dialect;
 pub use limits::{Budget, Limits, Reservation};
 pub use observer::{NoObserver, Observer, Outcome, Rejection};
-pub use recipient::{OurDomains, RecipientCheck, Refusal};
-pub use reply::{Receipt, Reply};
-pub use service::{Dialect, Service};
+pub use recipient::{OurDomains, RcptRefusal, RecipientCheck};
+pub use reply::{Acceptance, Reply};
 pub use session::{Action, Delivery, Session};
+pub use session_settings::SessionSettings;
+pub use verb::Verb;

@@ -12,19 +12,19 @@ use super::{Rejection, Reply};
 /// Decides on one recipient.
 pub trait RecipientCheck: Send + Sync {
     /// `forward_path` is the address without angle brackets, as the client wrote it.
-    fn check(&self, forward_path: &str) -> Result<(), Refusal>;
+    fn check(&self, forward_path: &str) -> Result<(), RcptRefusal>;
 }
 
 /// Why a recipient is refused: always `550 5.7.1`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct RcptRefusal {
     /// For the metric.
     pub reason: Rejection,
     /// For the person who reads the other side's log; a sentence without the code.
     pub text: &'static str,
 }
 
-impl Refusal {
+impl RcptRefusal {
     /// The reply.
     pub fn reply(&self) -> Reply {
         Reply::made(550, format!("5.7.1 {}", self.text))
@@ -47,12 +47,12 @@ impl OurDomains {
 }
 
 impl RecipientCheck for OurDomains {
-    fn check(&self, forward_path: &str) -> Result<(), Refusal> {
+    fn check(&self, forward_path: &str) -> Result<(), RcptRefusal> {
         let Some((local, domain)) = forward_path.rsplit_once('@') else {
             return if forward_path.eq_ignore_ascii_case("postmaster") {
                 Ok(())
             } else {
-                Err(Refusal {
+                Err(RcptRefusal {
                     reason: Rejection::UnknownDomain,
                     text: "the recipient has no domain",
                 })
@@ -60,7 +60,7 @@ impl RecipientCheck for OurDomains {
         };
         let domain = ascii(domain);
         if !self.domains.is_empty() && !self.domains.iter().any(|ours| *ours == *domain) {
-            return Err(Refusal {
+            return Err(RcptRefusal {
                 reason: Rejection::UnknownDomain,
                 text: "this service takes no mail for that domain",
             });
@@ -91,8 +91,8 @@ mod tests {
 
     struct Nobody;
     impl RecipientCheck for Nobody {
-        fn check(&self, _: &str) -> Result<(), Refusal> {
-            Err(Refusal { reason: Rejection::VerpMissing, text: "a signature is required" })
+        fn check(&self, _: &str) -> Result<(), RcptRefusal> {
+            Err(RcptRefusal { reason: Rejection::VerpMissing, text: "a signature is required" })
         }
     }
 

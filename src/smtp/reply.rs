@@ -1,6 +1,6 @@
 //! Every reply that is ever sent: code, enhanced code (RFC 2034, 3463) and words.
 //!
-//! Promises: one line each (only the EHLO answer has more, see `Service`), no control characters
+//! Promises: one line each (only the EHLO answer has more, see `SessionSettings`), no control characters
 //! whatever the words were made of, 250 after DATA carries the event id (INTERFACE section 4).
 
 use std::borrow::Cow;
@@ -47,7 +47,7 @@ impl Reply {
 
 /// What became of a message: the answer that the session gives after DATA.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Receipt {
+pub enum Acceptance {
     /// It is durable under this event id.
     Stored {
         /// Letters, digits and `-`.
@@ -59,7 +59,7 @@ pub enum Receipt {
     Full,
 }
 
-impl Receipt {
+impl Acceptance {
     /// The reply. `session` stands in the log as well.
     pub fn reply(&self, session: &str) -> Reply {
         match self {
@@ -129,15 +129,18 @@ mod tests {
 
     #[test]
     fn replies_are_single_lines_with_their_code() {
-        let stored = Receipt::Stored { id: "a-1".into() };
+        let stored = Acceptance::Stored { id: "a-1".into() };
         let rows = [
             (OK, "250 2.0.0 ok\r\n"),
             (stored.reply("s"), "250 2.0.0 stored a-1\r\n"),
             (
-                Receipt::Unavailable.reply("s7"),
+                Acceptance::Unavailable.reply("s7"),
                 "451 4.3.0 not stored, please try again later (s7)\r\n",
             ),
-            (Receipt::Full.reply("s7"), "452 4.3.1 no space left, please try again later (s7)\r\n"),
+            (
+                Acceptance::Full.reply("s7"),
+                "452 4.3.1 no space left, please try again later (s7)\r\n",
+            ),
             // Whatever the words are made of, they cannot become a second reply.
             (Reply::made(550, "5.7.1 a\r\n250 b\u{85}".into()), "550 5.7.1 a  250 b \r\n"),
         ];

@@ -27,8 +27,10 @@ use std::time::{Duration, Instant};
 
 use memchr::memchr;
 
-use super::reply::{self, Receipt, Reply};
-use super::{BodyType, DataReader, Dialect, Outcome, Progress, Rejection, Reservation, Service};
+use super::reply::{self, Acceptance, Reply};
+use super::{
+    BodyType, DataReader, Dialect, Outcome, Progress, Rejection, Reservation, SessionSettings,
+};
 use super::{Verb, command};
 use crate::event::Envelope;
 
@@ -108,7 +110,7 @@ enum State {
 
 /// One connection.
 pub struct Session {
-    service: Arc<Service>,
+    service: Arc<SessionSettings>,
     id: Arc<str>,
     state: State,
     tls: bool,
@@ -128,7 +130,7 @@ pub struct Session {
 
 impl Session {
     /// A session that will greet. `id` stands in logs and in temporary refusals.
-    pub fn new(service: Arc<Service>, id: Arc<str>, now: Instant) -> Self {
+    pub fn new(service: Arc<SessionSettings>, id: Arc<str>, now: Instant) -> Self {
         let protocol = match service.dialect {
             Dialect::Smtp => "ESMTP",
             Dialect::Lmtp => "LMTP",
@@ -158,7 +160,7 @@ impl Session {
     }
 
     /// What the session shares with others.
-    pub fn service(&self) -> &Service {
+    pub fn service(&self) -> &SessionSettings {
         &self.service
     }
 
@@ -238,32 +240,32 @@ impl Session {
 
     /// The message that `next` handed out has been dealt with. SMTP gives the client one answer,
     /// the worst of them; LMTP one for each recipient, where a single receipt stands for all.
-    pub fn answered(&mut self, receipts: &[Receipt]) {
+    pub fn answered(&mut self, receipts: &[Acceptance]) {
         let State::Receiving { helo, recipients } = mem::replace(&mut self.state, State::Closed)
         else {
             self.close(Outcome::ProtocolError);
             return;
         };
         self.state = State::Greeted { helo };
-        let stored = |receipt: &&Receipt| matches!(receipt, Receipt::Stored { .. });
+        let stored = |receipt: &&Acceptance| matches!(receipt, Acceptance::Stored { .. });
         if receipts.iter().any(|receipt| stored(&receipt)) {
             (self.errors, self.junk) = (0, 0);
         }
         match self.service.dialect {
             Dialect::Smtp => {
                 let worst = receipts.iter().find(|receipt| !stored(receipt));
-                self.answer(worst.or(receipts.first()).unwrap_or(&Receipt::Unavailable));
+                self.answer(worst.or(receipts.first()).unwrap_or(&Acceptance::Unavailable));
             }
             Dialect::Lmtp => {
                 let one = if receipts.len() == 1 { receipts.first() } else { None };
                 for n in 0..recipients {
-                    self.answer(one.or(receipts.get(n)).unwrap_or(&Receipt::Unavailable));
+                    self.answer(one.or(receipts.get(n)).unwrap_or(&Acceptance::Unavailable));
                 }
             }
         }
     }
 
-    fn answer(&mut self, receipt: &Receipt) {
+    fn answer(&mut self, receipt: &Acceptance) {
         if let Some(reason) = receipt.rejection() {
             self.service.observer.rejected(reason);
         }

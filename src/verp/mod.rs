@@ -14,7 +14,8 @@ pub mod plain;
 pub mod signed;
 pub mod wrapped;
 
-pub use signed::{KeyRing, Mode, Reject, Token, VerpError, secret_of_file};
+pub use payload::{Mode, Reject};
+pub use signed::{KeyRing, Token, VerpError, secret_of_file};
 
 use crate::config;
 use crate::event::VerpInfo;
@@ -59,7 +60,7 @@ pub struct Verp {
 
 /// Why a forward-path is refused at RCPT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum ReturnPathError {
     /// Only signed return paths are accepted here, and this is none.
     Unsigned,
     /// Forged, damaged, or made with a key that was removed.
@@ -68,7 +69,7 @@ pub enum Refusal {
     Expired,
 }
 
-impl Refusal {
+impl ReturnPathError {
     /// The reply line.
     pub const fn reply(self) -> &'static str {
         match self {
@@ -195,7 +196,11 @@ impl Verp {
     /// refuse. Without keys everything passes; `postmaster` always does; with `plain` among the
     /// schemes, whatever does not claim to be signed passes too (delay warnings of Postfix come
     /// to the bare list address).
-    pub fn at_rcpt(&self, forward_path: &str, now: impl Into<Moment>) -> Result<(), Refusal> {
+    pub fn at_rcpt(
+        &self,
+        forward_path: &str,
+        now: impl Into<Moment>,
+    ) -> Result<(), ReturnPathError> {
         let (local, domain) = halves(forward_path);
         if self.ring.is_empty() || is_postmaster(local) {
             return Ok(());
@@ -203,10 +208,10 @@ impl Verp {
         match self.ring.verify(local, domain, now) {
             Ok(_) => Ok(()),
             Err(Reject::NotAToken) if self.plain => Ok(()),
-            Err(Reject::NotAToken) => Err(Refusal::Unsigned),
-            Err(Reject::Expired | Reject::NotYetValid) => Err(Refusal::Expired),
+            Err(Reject::NotAToken) => Err(ReturnPathError::Unsigned),
+            Err(Reject::Expired | Reject::NotYetValid) => Err(ReturnPathError::Expired),
             Err(Reject::Malformed | Reject::UnknownKey | Reject::BadSignature) => {
-                Err(Refusal::Signature)
+                Err(ReturnPathError::Signature)
             }
         }
     }

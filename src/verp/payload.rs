@@ -5,7 +5,37 @@
 
 use data_encoding::BASE32_NOPAD;
 
-use super::signed::{Mode, Reject};
+/// What a token holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// The recipient is inside.
+    Full,
+    /// Only a MAC of the recipient is inside.
+    Short,
+}
+
+/// Why a local part is not a valid token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Reject {
+    /// It does not claim to be one.
+    #[error("this is no signed return path: one begins with `b-`, letters and digits follow")]
+    NotAToken,
+    /// It claims to be one but is cut, longer, or of an unknown version.
+    #[error("this signed return path is damaged: it was cut, changed, or made by a newer version")]
+    Malformed,
+    /// No key of the ring made it.
+    #[error("no key in the ring made this return path: was its key removed, or is it forged?")]
+    UnknownKey,
+    /// A key claims it but its MAC is wrong.
+    #[error("the signature of this return path is wrong for this domain")]
+    BadSignature,
+    /// Genuine, but older than `max_age`.
+    #[error("this return path is genuine but older than max_age")]
+    Expired,
+    /// Genuine, but from more than a day in the future.
+    #[error("this return path was minted for a future day: compare the clocks")]
+    NotYetValid,
+}
 
 /// Longest tag, in octets.
 pub const MAX_TAG: usize = 14;

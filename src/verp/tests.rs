@@ -41,7 +41,7 @@ fn rcpt_follows_keys_and_schemes() {
     let forged = minted(&front(true, false, &["z"]), LONG, None);
     let tenant = good.replace("bd.test", "other.test");
     let bracketed = format!("<{}>", good.to_uppercase());
-    let (signature, expired) = (Err(Refusal::Signature), Err(Refusal::Expired));
+    let (signature, expired) = (Err(ReturnPathError::Signature), Err(ReturnPathError::Expired));
     // (forward-path, only signed, signed and plain); without keys everything passes.
     for (path, only_signed, with_plain) in [
         (good.as_str(), Ok(()), Ok(())),
@@ -50,20 +50,21 @@ fn rcpt_follows_keys_and_schemes() {
         (&old, expired, expired),
         (&forged, signature, signature),
         (&tenant, signature, signature),
-        (&good[1..], Err(Refusal::Unsigned), Ok(())),
+        (&good[1..], Err(ReturnPathError::Unsigned), Ok(())),
         ("b-anything@bd.test", signature, signature),
-        ("lists+user=example.com@bd.test", Err(Refusal::Unsigned), Ok(())),
-        ("lists@bd.test", Err(Refusal::Unsigned), Ok(())),
+        ("lists+user=example.com@bd.test", Err(ReturnPathError::Unsigned), Ok(())),
+        ("lists@bd.test", Err(ReturnPathError::Unsigned), Ok(())),
         ("postmaster", Ok(()), Ok(())),
         ("Postmaster@bd.test", Ok(()), Ok(())),
         ("<postmaster>", Ok(()), Ok(())),
-        ("", Err(Refusal::Unsigned), Ok(())),
+        ("", Err(ReturnPathError::Unsigned), Ok(())),
     ] {
         assert_eq!(strict.at_rcpt(path, now()), only_signed, "{path}");
         assert_eq!(both.at_rcpt(path, now()), with_plain, "{path}");
         assert_eq!(open.at_rcpt(path, now()), Ok(()), "{path}");
     }
-    for refusal in [Refusal::Unsigned, Refusal::Signature, Refusal::Expired] {
+    for refusal in [ReturnPathError::Unsigned, ReturnPathError::Signature, ReturnPathError::Expired]
+    {
         assert!(refusal.reply().starts_with("550 5.7.1 "));
         assert!(refusal.reply().len() < 100 && refusal.label().starts_with("verp_"));
     }
@@ -197,9 +198,13 @@ fn while_the_clock_is_in_doubt_a_token_is_good_by_either_time() {
     }
     for (days, refused) in [(-3, Reject::NotYetValid), (400, Reject::Expired)] {
         assert_eq!(verp.verify(&path, now().plus_days(days)), Err(refused), "{days}");
-        assert_eq!(verp.at_rcpt(&path, now().plus_days(days)), Err(Refusal::Expired), "{days}");
+        assert_eq!(
+            verp.at_rcpt(&path, now().plus_days(days)),
+            Err(ReturnPathError::Expired),
+            "{days}"
+        );
         // A span that never meets the token's days.
         let far = Moment::between(now().plus_days(days), now().plus_days(days * 2));
-        assert_eq!(verp.at_rcpt(&path, far), Err(Refusal::Expired), "{days}");
+        assert_eq!(verp.at_rcpt(&path, far), Err(ReturnPathError::Expired), "{days}");
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bounced::smtp::{Action, Dialect, OurDomains, Receipt, Service, Session};
+use bounced::smtp::{Acceptance, Action, Dialect, OurDomains, Session, SessionSettings};
 use proptest::prelude::*;
 
 /// What a session said and stored.
@@ -15,7 +15,7 @@ struct Heard {
 }
 
 fn session(dialect: Dialect) -> Session {
-    let mut service = Service::new("mx.example.com", dialect);
+    let mut service = SessionSettings::new("mx.example.com", dialect);
     service.recipients = Arc::new(OurDomains::new(&["b.example".to_string()], None));
     service.limits.message = 60;
     service.limits.command_line = 64;
@@ -38,7 +38,7 @@ fn feed(session: &mut Session, octets: &[u8], heard: &mut Heard) {
                 let (from, to) = (delivery.envelope.from, delivery.envelope.to);
                 heard.messages.push((from, to, delivery.data));
                 let id = heard.messages.len().to_string();
-                session.answered(&[Receipt::Stored { id }]);
+                session.answered(&[Acceptance::Stored { id }]);
             }
         }
     }

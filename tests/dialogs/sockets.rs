@@ -8,7 +8,7 @@ use std::time::Duration;
 use bounced::config::Listen;
 use bounced::serve::admission::Admission;
 use bounced::serve::listener::Bound;
-use bounced::smtp::{Dialect, Observer, Outcome, Rejection, Service};
+use bounced::smtp::{Dialect, Observer, Outcome, Rejection, SessionSettings};
 
 use crate::wire::{Client, Server, TlsFiles};
 
@@ -37,7 +37,7 @@ impl Ends {
 
 fn server(max: usize, per_ip: usize) -> (Server, Arc<Ends>) {
     let ends = Arc::new(Ends::default());
-    let mut service = Service::new("mx.example.com", Dialect::Smtp);
+    let mut service = SessionSettings::new("mx.example.com", Dialect::Smtp);
     service.observer = Arc::clone(&ends) as Arc<dyn Observer>;
     (Server::start(service, None, &TlsFiles::new(), Admission::new(max, per_ip)), ends)
 }
@@ -139,7 +139,7 @@ fn unix_sockets_replace_a_stale_file_but_no_living_one() {
     let path = dir.path().join("lmtp.sock");
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     assert!(path.exists(), "std leaves the file behind");
-    let service = Service::new("mx.example.com", Dialect::Lmtp);
+    let service = SessionSettings::new("mx.example.com", Dialect::Lmtp);
     let listen = Listen::Unix(path.clone());
     let mut server =
         Server::start_on(&listen, service, None, &TlsFiles::new(), Admission::new(9, 9));

@@ -11,7 +11,7 @@ use bounced::serve::admission::{Admission, Peer};
 use bounced::serve::driver::Receiver;
 use bounced::serve::listener::{Acceptor, Bound};
 use bounced::serve::tls::ReloadableTls;
-use bounced::smtp::{Delivery, Receipt, Service};
+use bounced::smtp::{Acceptance, Delivery, SessionSettings};
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -55,16 +55,16 @@ impl TlsFiles {
 /// Keeps what it is given and answers the same each time.
 struct Keep {
     messages: Arc<Mutex<Vec<Vec<u8>>>>,
-    receipt: Option<Receipt>,
+    receipt: Option<Acceptance>,
 }
 
 impl Receiver for Keep {
-    async fn receive(&self, delivery: Delivery, _: Peer) -> Vec<Receipt> {
+    async fn receive(&self, delivery: Delivery, _: Peer) -> Vec<Acceptance> {
         assert!(!delivery.data.starts_with(b"Subject: panic"), "as the test asked");
         let mut messages = self.messages.lock().unwrap();
         messages.push(delivery.data);
         let id = messages.len().to_string();
-        vec![self.receipt.clone().unwrap_or(Receipt::Stored { id })]
+        vec![self.receipt.clone().unwrap_or(Acceptance::Stored { id })]
     }
 }
 
@@ -83,8 +83,8 @@ pub struct Server {
 impl Server {
     /// Starts one on a free port of the loopback.
     pub fn start(
-        service: Service,
-        receipt: Option<Receipt>,
+        service: SessionSettings,
+        receipt: Option<Acceptance>,
         files: &TlsFiles,
         admission: Arc<Admission>,
     ) -> Self {
@@ -95,8 +95,8 @@ impl Server {
     /// Starts one there.
     pub fn start_on(
         listen: &Listen,
-        service: Service,
-        receipt: Option<Receipt>,
+        service: SessionSettings,
+        receipt: Option<Acceptance>,
         files: &TlsFiles,
         admission: Arc<Admission>,
     ) -> Self {
@@ -254,7 +254,7 @@ pub struct Wire {
 
 impl Wire {
     /// Starts a server and connects.
-    pub fn new(service: Service, receipt: Option<Receipt>, files: &TlsFiles) -> Self {
+    pub fn new(service: SessionSettings, receipt: Option<Acceptance>, files: &TlsFiles) -> Self {
         let server = Server::start(service, receipt, files, Admission::new(10, 10));
         let client = Client::connect(server.address);
         Self { server, client, trust: files.trust() }

@@ -11,7 +11,7 @@ use bounced::analysis::Analyser;
 use bounced::classify::{Refusal, RuleSet};
 use bounced::mail::{Address, EnhancedStatus, Timestamp};
 use bounced::serve::lookup::wire::{Answer, Map, Parsed, Request, Wire};
-use bounced::smtp::{Action, Dialect, OurDomains, Receipt, Service, Session};
+use bounced::smtp::{Acceptance, Action, Dialect, OurDomains, Session, SessionSettings};
 use bounced::verp::Verp;
 
 /// A moment at which the tokens below are young.
@@ -151,7 +151,7 @@ fn talks_early(octets: &[u8]) -> bool {
 }
 
 fn session(octets: &[u8], sizes: &mut dyn Iterator<Item = usize>) -> (Vec<u8>, Vec<Vec<u8>>) {
-    let mut service = Service::new("mx.example.com", Dialect::Smtp);
+    let mut service = SessionSettings::new("mx.example.com", Dialect::Smtp);
     service.recipients = Arc::new(OurDomains::new(&["b.example".to_string()], None));
     service.tls = true;
     let mut session = Session::new(Arc::new(service), "s1".into(), Instant::now());
@@ -173,7 +173,7 @@ fn session(octets: &[u8], sizes: &mut dyn Iterator<Item = usize>) -> (Vec<u8>, V
             Action::StartTls => session.tls_started(),
             Action::Receive(delivery) => {
                 stored.push(delivery.data);
-                session.answered(&[Receipt::Stored { id: stored.len().to_string() }]);
+                session.answered(&[Acceptance::Stored { id: stored.len().to_string() }]);
             }
             Action::Close => return (said, stored),
         }

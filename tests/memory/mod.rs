@@ -12,8 +12,8 @@ use bounced::event::{Act, Envelope};
 use bounced::ledger::LedgerStatus;
 use bounced::mail::{Address, EnhancedStatus, Timestamp};
 use bounced::service::{
-    ImportEntry, ImportOutcome, InBand, ListPage, ListQuery, Lookup, Overview, ResultsOutcome,
-    Service, ServiceError,
+    ImportEntry, ImportOutcome, InBand, ListPage, ListQuery, Lookup, Operations, Overview,
+    ResultsOutcome, Service, ServiceError,
 };
 use serde_json::{Value, json};
 
@@ -67,20 +67,7 @@ fn entry(address: &str, scope: &str, state: &str, reason: &str, until: Option<Ti
         "rule": "iana/5.1.1"})
 }
 
-impl Service for Memory {
-    fn lookup(&self, address: &str, scope: Option<&str>) -> Result<Lookup, ServiceError> {
-        self.up()?;
-        let found = self.suppression(address, scope)?;
-        Ok(match found.as_ref().and_then(|entry| entry["state"].as_str()) {
-            None => Lookup::Clear,
-            Some("held") => Lookup::Held { text: "provider outage".to_string() },
-            Some(_) => Lookup::Suppressed {
-                status: EnhancedStatus::new(5, 1, 1),
-                text: "address suppressed after hard bounce".to_string(),
-            },
-        })
-    }
-
+impl Operations for Memory {
     fn suppression(
         &self,
         address: &str,
@@ -135,11 +122,6 @@ impl Service for Memory {
         Ok(ListPage { entries: page.into_iter().map(|(_, entry)| entry.clone()).collect(), next })
     }
 
-    fn check(&self, addresses: &[String], scope: Option<&str>) -> Result<Vec<Value>, ServiceError> {
-        self.up()?;
-        Ok(addresses.iter().filter_map(|one| self.suppression(one, scope).ok().flatten()).collect())
-    }
-
     fn import(&self, entries: Vec<ImportEntry>) -> Result<ImportOutcome, ServiceError> {
         self.up()?;
         self.largest_batch.fetch_max(entries.len(), Ordering::Relaxed);
@@ -160,14 +142,6 @@ impl Service for Memory {
             }
         }
         Ok(outcome)
-    }
-
-    fn act(&self, act: Act, dry_run: bool) -> Result<Value, ServiceError> {
-        self.up()?;
-        if !dry_run {
-            self.record(json!({"type": "act", "act": act}));
-        }
-        Ok(json!({"changed": 0, "dry_run": dry_run}))
     }
 
     fn explain(&self, address: &str) -> Result<Value, ServiceError> {
@@ -210,9 +184,47 @@ impl Service for Memory {
         Ok(event)
     }
 
-    fn ready(&self) -> Vec<(String, Result<String, String>)> {
-        let store = self.up().map(|()| "open".to_string()).map_err(|error| error.to_string());
-        vec![("store".to_string(), store), ("disk".to_string(), Ok("9 GiB\nfree".to_string()))]
+    fn act(&self, act: Act, dry_run: bool) -> Result<Value, ServiceError> {
+        self.up()?;
+        if !dry_run {
+            self.record(json!({"type": "act", "act": act}));
+        }
+        Ok(json!({"changed": 0, "dry_run": dry_run}))
+    }
+
+    fn shadow(&self) -> Result<Value, ServiceError> {
+        self.up()?;
+        Ok(json!({"configured": false, "same": 0, "different": 0, "pairs": [], "beyond": 0}))
+    }
+
+    fn guards(&self) -> Result<Value, ServiceError> {
+        self.up()?;
+        Ok(json!([{"clause": "guard/outage google"}]))
+    }
+
+    fn accept_clock(&self) -> Result<Value, ServiceError> {
+        self.up()?;
+        Ok(json!({"now": "2026-11-22T10:00:00Z", "was_in_doubt": false}))
+    }
+}
+
+impl Service for Memory {
+    fn lookup(&self, address: &str, scope: Option<&str>) -> Result<Lookup, ServiceError> {
+        self.up()?;
+        let found = self.suppression(address, scope)?;
+        Ok(match found.as_ref().and_then(|entry| entry["state"].as_str()) {
+            None => Lookup::Clear,
+            Some("held") => Lookup::Held { text: "provider outage".to_string() },
+            Some(_) => Lookup::Suppressed {
+                status: EnhancedStatus::new(5, 1, 1),
+                text: "address suppressed after hard bounce".to_string(),
+            },
+        })
+    }
+
+    fn check(&self, addresses: &[String], scope: Option<&str>) -> Result<Vec<Value>, ServiceError> {
+        self.up()?;
+        Ok(addresses.iter().filter_map(|one| self.suppression(one, scope).ok().flatten()).collect())
     }
 
     fn results(&self, results: Vec<InBand>) -> Result<ResultsOutcome, ServiceError> {
@@ -252,19 +264,9 @@ impl Service for Memory {
         Ok(json!({"scope": scope, "from": from, "to": to}))
     }
 
-    fn shadow(&self) -> Result<Value, ServiceError> {
-        self.up()?;
-        Ok(json!({"configured": false, "same": 0, "different": 0, "pairs": [], "beyond": 0}))
-    }
-
-    fn accept_clock(&self) -> Result<Value, ServiceError> {
-        self.up()?;
-        Ok(json!({"now": "2026-11-22T10:00:00Z", "was_in_doubt": false}))
-    }
-
-    fn guards(&self) -> Result<Value, ServiceError> {
-        self.up()?;
-        Ok(json!([{"clause": "guard/outage google"}]))
+    fn ready(&self) -> Vec<(String, Result<String, String>)> {
+        let store = self.up().map(|()| "open".to_string()).map_err(|error| error.to_string());
+        vec![("store".to_string(), store), ("disk".to_string(), Ok("9 GiB\nfree".to_string()))]
     }
 
     fn overview(&self) -> Result<Overview, ServiceError> {

@@ -67,9 +67,9 @@ type Ran = (anyhow::Result<Answer>, String, String, Vec<(Act, bool)>);
 fn run(args: &Replay, rules: bool, policy: Option<Policy>) -> Ran {
     let journal = journal();
     let judge: Option<&Judge> = if rules { Some(&judge) } else { None };
-    let (answer, out, err) = fake::run(&journal, |backend, console| {
+    let (answer, out, err) = fake::run(&journal, |service, console| {
         let wanted = Wanted { judge, policy, present: Policy::default() };
-        replay(args, wanted, backend, console)
+        replay(args, wanted, service, console)
     });
     (answer, out, err, journal.acts.into_inner())
 }
@@ -157,7 +157,7 @@ fn the_table_of_the_rules_on_trial() {
         json!({"configured": true, "same": 9, "different": 5, "pairs": [pair], "beyond": 2});
     let service = Fake { shadow: table, ..Fake::default() };
     let (answer, out, err) =
-        fake::run(&service, |backend, console| shadow(false, backend, console));
+        fake::run(&service, |service, console| shadow(false, service, console));
     assert_eq!(answer.expect("a table"), Answer::Yes);
     assert!(out.starts_with("      3  undetermined (a) -> mailbox-full (b)\n"), "{out}");
     assert!(
@@ -166,7 +166,7 @@ fn the_table_of_the_rules_on_trial() {
     );
     assert!(err.contains("2 of them are of further pairs"), "{err}");
     let (answer, _, _) =
-        fake::run(&Fake::default(), |backend, console| shadow(false, backend, console));
+        fake::run(&Fake::default(), |service, console| shadow(false, service, console));
     assert!(answer.expect_err("none").to_string().contains("shadow_dir"));
 }
 

@@ -1,6 +1,5 @@
 //! Rows that grew too large lose what decides nothing.
 
-use super::step::same;
 use crate::mail::Timestamp;
 use crate::policy::judge::facts::Facts;
 use crate::policy::judge::row::{AddressRow, Item, KEPT_ITEMS, MAX_ITEMS};
@@ -25,7 +24,7 @@ pub(crate) fn compact(row: &mut AddressRow, scopes: &[String], facts: &Facts, no
         kept.map(|(_, item)| item.clone()).collect()
     };
     let harmless = |gone: &[usize]| {
-        stands(&without(gone)).iter().zip(&wanted).all(|(new, old)| same(new, old))
+        stands(&without(gone)).iter().zip(&wanted).all(|(new, old)| new.is_same(old))
     };
     let mut gone: Vec<usize> = most.to_vec();
     if !harmless(&gone) {

@@ -125,7 +125,7 @@ impl Step<'_> {
             let old = before.0.iter().find(|(s, _)| s == scope).map(|(_, j)| j);
             let old = old.or(before.everywhere()).unwrap_or(&new).clone();
             // What holds everywhere is said once.
-            let told = everywhere.as_ref().is_some_and(|all| same(all, &new));
+            let told = everywhere.as_ref().is_some_and(|all| all.is_same(&new));
             let changed = changed(&old, &new);
             if changed && !told {
                 self.decide(address, scope, &old, &new);
@@ -178,8 +178,4 @@ const MAX_DECISIONS: usize = 1_000;
 
 fn changed(old: &Judged, new: &Judged) -> bool {
     old.state != new.state || (new.state.stops() && old.clause != new.clause)
-}
-
-pub(crate) fn same(a: &Judged, b: &Judged) -> bool {
-    a.state == b.state && a.clause == b.clause && a.until == b.until
 }

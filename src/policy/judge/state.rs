@@ -40,6 +40,13 @@ pub(crate) struct Judged {
     pub item: Option<usize>,
 }
 
+impl Judged {
+    /// The same state by the same clause until the same end; since when may differ.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.state == other.state && self.clause == other.clause && self.until == other.until
+    }
+}
+
 /// Which state a track amounts to at `now`. Of several stops the longest speaks.
 pub(crate) fn judge(track: &Track, now: Timestamp) -> Judged {
     let mailbox = track.stopped.as_ref();

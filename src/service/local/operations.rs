@@ -12,8 +12,8 @@ use crate::event::{Act, Envelope, Event};
 use crate::mail::{Address, Timestamp};
 use crate::policy::{self, Selection, Standing, State};
 use crate::service::{
-    ImportEntry, ImportOutcome, InBand, ListPage, ListQuery, Lookup, Overview, ResultsOutcome,
-    Service, ServiceError,
+    ImportEntry, ImportOutcome, InBand, ListPage, ListQuery, Lookup, Operations, Overview,
+    ResultsOutcome, Service, ServiceError,
 };
 
 /// Events that an explanation shows.
@@ -26,23 +26,7 @@ const QUEUED_AT_ONCE: usize = 1_000;
 /// Addresses that a dry run names.
 const PREVIEWED_ADDRESSES: usize = 10_000;
 
-impl Service for LocalService {
-    fn lookup(&self, address: &str, scope: Option<&str>) -> Result<Lookup, ServiceError> {
-        let Some(address) = Address::parse(address) else { return Ok(Lookup::Clear) };
-        let Some(standing) = self.standing(&address, scope)? else { return Ok(Lookup::Clear) };
-        let reason = standing.reason.as_deref().unwrap_or("suppressed");
-        let since = standing.since.map(|t| t.to_string()).unwrap_or_default();
-        let day = since.get(..10).unwrap_or_default();
-        Ok(match standing.state {
-            State::Suppressed => Lookup::Suppressed {
-                status: refusal(&standing),
-                text: format!("recipient suppressed since {day}: {reason}"),
-            },
-            State::Held => Lookup::Held { text: format!("recipient held since {day}: {reason}") },
-            _ => Lookup::Clear,
-        })
-    }
-
+impl Operations for LocalService {
     fn suppression(
         &self,
         address: &str,
@@ -121,18 +105,6 @@ impl Service for LocalService {
         }
         page.next = cursor.map(|c| data_encoding::BASE64URL_NOPAD.encode(&c));
         Ok(page)
-    }
-
-    fn check(&self, addresses: &[String], scope: Option<&str>) -> Result<Vec<Value>, ServiceError> {
-        scope.map_or(Ok(()), checked_scope)?;
-        let asked: Vec<Address> = addresses.iter().filter_map(|a| Address::parse(a)).collect();
-        let stored: Vec<Address> = asked.iter().map(|address| self.naming.of(address)).collect();
-        let standings = self.reader.standings(&*self.ledger, &stored, scope, self.now())?;
-        let found = asked.iter().zip(standings).filter_map(|(address, standing)| {
-            let standing = standing.filter(|s| s.state.stops())?;
-            Some(entry(&Standing { address: address.key_in(self.case), ..standing }))
-        });
-        Ok(found.collect())
     }
 
     fn import(&self, entries: Vec<ImportEntry>) -> Result<ImportOutcome, ServiceError> {
@@ -238,6 +210,57 @@ impl Service for LocalService {
         Ok(json!({"seq": committed.seq, "id": committed.id, "decisions": committed.decisions}))
     }
 
+    fn shadow(&self) -> Result<Value, ServiceError> {
+        let none =
+            json!({"configured": false, "same": 0, "different": 0, "pairs": [], "beyond": 0});
+        Ok(self.analyser.load().shadow.as_ref().map_or(none, |shadow| shadow.table()))
+    }
+
+    fn guards(&self) -> Result<Value, ServiceError> {
+        let open = self.reader.guards(&*self.ledger, self.now())?;
+        serde_json::to_value(open).map_err(|e| ServiceError::Internal(e.to_string()))
+    }
+
+    fn accept_clock(&self) -> Result<Value, ServiceError> {
+        let doubt = self.time.trouble();
+        let now = self.time.accept();
+        self.time.write_down();
+        if let Some(doubt) = &doubt {
+            tracing::warn!(%now, "an operator agrees with the wall clock; before, {doubt}");
+        }
+        Ok(json!({"now": now, "was_in_doubt": doubt.is_some()}))
+    }
+}
+
+impl Service for LocalService {
+    fn lookup(&self, address: &str, scope: Option<&str>) -> Result<Lookup, ServiceError> {
+        let Some(address) = Address::parse(address) else { return Ok(Lookup::Clear) };
+        let Some(standing) = self.standing(&address, scope)? else { return Ok(Lookup::Clear) };
+        let reason = standing.reason.as_deref().unwrap_or("suppressed");
+        let since = standing.since.map(|t| t.to_string()).unwrap_or_default();
+        let day = since.get(..10).unwrap_or_default();
+        Ok(match standing.state {
+            State::Suppressed => Lookup::Suppressed {
+                status: refusal(&standing),
+                text: format!("recipient suppressed since {day}: {reason}"),
+            },
+            State::Held => Lookup::Held { text: format!("recipient held since {day}: {reason}") },
+            _ => Lookup::Clear,
+        })
+    }
+
+    fn check(&self, addresses: &[String], scope: Option<&str>) -> Result<Vec<Value>, ServiceError> {
+        scope.map_or(Ok(()), checked_scope)?;
+        let asked: Vec<Address> = addresses.iter().filter_map(|a| Address::parse(a)).collect();
+        let stored: Vec<Address> = asked.iter().map(|address| self.naming.of(address)).collect();
+        let standings = self.reader.standings(&*self.ledger, &stored, scope, self.now())?;
+        let found = asked.iter().zip(standings).filter_map(|(address, standing)| {
+            let standing = standing.filter(|s| s.state.stops())?;
+            Some(entry(&Standing { address: address.key_in(self.case), ..standing }))
+        });
+        Ok(found.collect())
+    }
+
     fn results(&self, results: Vec<InBand>) -> Result<ResultsOutcome, ServiceError> {
         let analyser = self.analyser.load();
         let (mut outcome, mut waiting) = (ResultsOutcome::default(), Vec::new());
@@ -281,17 +304,6 @@ impl Service for LocalService {
         serde_json::to_value(found).map_err(|e| ServiceError::Internal(e.to_string()))
     }
 
-    fn shadow(&self) -> Result<Value, ServiceError> {
-        let none =
-            json!({"configured": false, "same": 0, "different": 0, "pairs": [], "beyond": 0});
-        Ok(self.analyser.load().shadow.as_ref().map_or(none, |shadow| shadow.table()))
-    }
-
-    fn guards(&self) -> Result<Value, ServiceError> {
-        let open = self.reader.guards(&*self.ledger, self.now())?;
-        serde_json::to_value(open).map_err(|e| ServiceError::Internal(e.to_string()))
-    }
-
     fn ready(&self) -> Vec<(String, Result<String, String>)> {
         let status = self.ledger.status();
         let ledger = match status.trouble {
@@ -322,16 +334,6 @@ impl Service for LocalService {
                 .collect(),
             clock: self.time.trouble(),
         })
-    }
-
-    fn accept_clock(&self) -> Result<Value, ServiceError> {
-        let doubt = self.time.trouble();
-        let now = self.time.accept();
-        self.time.write_down();
-        if let Some(doubt) = &doubt {
-            tracing::warn!(%now, "an operator agrees with the wall clock; before, {doubt}");
-        }
-        Ok(json!({"now": now, "was_in_doubt": doubt.is_some()}))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Tables for `session.rs`: time, hand-over and what the dialogs of tests/dialogs cannot show.
 
-use super::super::{Budget, RecipientCheck, Refusal};
+use super::super::{Budget, RcptRefusal, RecipientCheck};
 use super::*;
 
 /// A session with its clock, driven by hand.
@@ -10,8 +10,8 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(change: impl FnOnce(&mut Service)) -> Self {
-        let mut service = Service::new("mx.example.com", Dialect::Smtp);
+    fn new(change: impl FnOnce(&mut SessionSettings)) -> Self {
+        let mut service = SessionSettings::new("mx.example.com", Dialect::Smtp);
         change(&mut service);
         let start = Instant::now();
         let mut bench =
@@ -21,7 +21,7 @@ impl Bench {
     }
 
     /// Everything written until the session waits; a delivery is answered with `receipts`.
-    fn run(&mut self, receipts: &[Receipt]) -> (String, Vec<Delivery>, bool) {
+    fn run(&mut self, receipts: &[Acceptance]) -> (String, Vec<Delivery>, bool) {
         let (mut out, mut deliveries) = (Vec::new(), Vec::new());
         loop {
             match self.session.next() {
@@ -39,7 +39,7 @@ impl Bench {
     }
 
     fn replies(&mut self) -> String {
-        self.run(&[Receipt::Stored { id: "1".into() }]).0
+        self.run(&[Acceptance::Stored { id: "1".into() }]).0
     }
 
     fn send(&mut self, octets: &str) -> String {
@@ -70,7 +70,7 @@ fn a_message_is_handed_out_with_all_that_is_known() {
     bench.send("EHLO a.example\r\nMAIL FROM:<\"x y\"@b.example> BODY=8BITMIME SMTPUTF8\r\n");
     bench.send("RCPT TO:<POSTMASTER>\r\nRCPT TO:<c+d=e@f.example>\r\nDATA\r\n");
     bench.session.feed(b"Subject: x\n\r\n..\r\n.\r\n");
-    let (out, mut deliveries, closed) = bench.run(&[Receipt::Stored { id: "id-7".into() }]);
+    let (out, mut deliveries, closed) = bench.run(&[Acceptance::Stored { id: "id-7".into() }]);
     assert_eq!((out.as_str(), closed), ("250 2.0.0 stored id-7\r\n", false));
     let got = deliveries.pop().unwrap();
     assert_eq!((&*got.session, got.helo.as_str()), ("s1", "a.example"));
@@ -84,9 +84,9 @@ fn a_message_is_handed_out_with_all_that_is_known() {
 
 #[test]
 fn the_answer_is_the_worst_receipt_in_smtp_and_one_for_each_recipient_in_lmtp() {
-    let stored = |id: &str| Receipt::Stored { id: id.into() };
-    use Receipt::{Full, Unavailable};
-    let rows: Vec<(Vec<Receipt>, &str, &str)> = vec![
+    let stored = |id: &str| Acceptance::Stored { id: id.into() };
+    use Acceptance::{Full, Unavailable};
+    let rows: Vec<(Vec<Acceptance>, &str, &str)> = vec![
         (vec![stored("7")], "250", "250 250"),
         (vec![stored("7"), stored("8")], "250", "250 250"),
         (vec![stored("7"), Full], "452", "250 452"),
@@ -162,7 +162,7 @@ fn time_spent_storing_is_not_held_against_the_client() {
     bench.session.feed(b".\r\n");
     let Action::Receive(_) = bench.session.next() else { panic!("a message was due") };
     bench.at(1000.0);
-    bench.session.answered(&[Receipt::Stored { id: "9".into() }]);
+    bench.session.answered(&[Acceptance::Stored { id: "9".into() }]);
     let (out, _, closed) = bench.run(&[]);
     assert_eq!((out.as_str(), closed), ("250 2.0.0 stored 9\r\n", false));
     assert_eq!(bench.deadline(), 1300.0);
@@ -230,7 +230,7 @@ fn the_memory_budget_defers_what_does_not_fit() {
         "452 4.3.1 too much mail at this moment, please try again later\r\n"
     );
     first.session.feed(b".\r\n");
-    let (out, deliveries, _) = first.run(&[Receipt::Stored { id: "1".into() }]);
+    let (out, deliveries, _) = first.run(&[Acceptance::Stored { id: "1".into() }]);
     assert_eq!(out, "250 2.0.0 stored 1\r\n");
     assert_eq!(budget.used(), 128 << 10, "the delivery holds its memory");
     drop(deliveries);
@@ -260,8 +260,8 @@ fn an_endless_message_ends_the_connection() {
 fn postmaster_is_taken_whatever_the_check_says() {
     struct Nobody;
     impl RecipientCheck for Nobody {
-        fn check(&self, _: &str) -> Result<(), Refusal> {
-            Err(Refusal { reason: Rejection::VerpExpired, text: "too late" })
+        fn check(&self, _: &str) -> Result<(), RcptRefusal> {
+            Err(RcptRefusal { reason: Rejection::VerpExpired, text: "too late" })
         }
     }
     let mut bench = Bench::new(|service| service.recipients = Arc::new(Nobody));
@@ -295,7 +295,7 @@ fn replies_are_gathered_but_not_without_end() {
 #[test]
 fn calls_out_of_order_close_instead_of_confusing() {
     let mut bench = Bench::new(|_| {});
-    bench.session.answered(&[Receipt::Stored { id: "1".into() }]);
+    bench.session.answered(&[Acceptance::Stored { id: "1".into() }]);
     let (out, _, closed) = bench.run(&[]);
     assert_eq!((out.as_str(), closed), ("", true));
     assert_eq!(reply::OK.text().len(), 8, "what the count above divides by");

@@ -2,30 +2,12 @@
 
 use std::sync::Arc;
 
+use super::dialect::Dialect;
 use super::{Budget, Limits, NoObserver, Observer, OurDomains, RecipientCheck};
-
-/// Which of the two protocols is spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Dialect {
-    /// RFC 5321
-    Smtp,
-    /// RFC 2033: LHLO, and after DATA one reply for each recipient.
-    Lmtp,
-}
-
-impl Dialect {
-    /// The label `listener`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Smtp => "smtp",
-            Self::Lmtp => "lmtp",
-        }
-    }
-}
 
 /// What all sessions of a listener share.
 #[derive(Clone)]
-pub struct Service {
+pub struct SessionSettings {
     /// Greeting and EHLO.
     pub hostname: String,
     /// SMTP or LMTP.
@@ -44,8 +26,8 @@ pub struct Service {
     pub budget: Budget,
 }
 
-impl Service {
-    /// A service with default limits, without TLS, that takes any recipient and counts nothing.
+impl SessionSettings {
+    /// Settings with default limits, without TLS, that takes any recipient and counts nothing.
     pub fn new(hostname: &str, dialect: Dialect) -> Self {
         Self {
             hostname: hostname.to_string(),
