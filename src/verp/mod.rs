@@ -9,11 +9,13 @@
 //! forwarding address in the report never replaces the one that a token vouches for; time is an
 //! argument. It does not know sessions, reports or policy: the pipeline hands it addresses.
 
+mod moment;
 mod payload;
 pub mod plain;
 pub mod signed;
 pub mod wrapped;
 
+pub use moment::Moment;
 pub use payload::{Mode, Reject};
 pub use signed::{KeyRing, Token, VerpError, secret_of_file};
 
@@ -26,27 +28,6 @@ use crate::report::Attribution;
 const MAX_RECIPIENTS: usize = 100;
 /// Addresses of one report that short tokens are tried with.
 const MAX_CANDIDATES: usize = 200;
-
-/// The moment of a check. While the wall clock is in doubt it is a span: a return path that is
-/// good at some moment of it is good, for a doubt of ours must not refuse a sender's report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment {
-    earliest: Timestamp,
-    latest: Timestamp,
-}
-
-impl Moment {
-    /// From one of two moments to the other, whichever comes first.
-    pub fn between(one: Timestamp, other: Timestamp) -> Self {
-        Self { earliest: one.min(other), latest: one.max(other) }
-    }
-}
-
-impl From<Timestamp> for Moment {
-    fn from(now: Timestamp) -> Self {
-        Self::between(now, now)
-    }
-}
 
 /// The front: what `[verp]` says, ready to use.
 #[derive(Debug)]
