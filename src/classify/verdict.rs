@@ -97,6 +97,16 @@ words! {
 }
 
 words! {
+    /// How sure a reason is: a hard one that is only inferred is confirmed before it suppresses.
+    Certainty {
+        /// The words, or a code that means just this, say so.
+        Said = "said",
+        /// Nobody is named, words and code disagree, or only the human part said it.
+        Inferred = "inferred",
+    }
+}
+
+words! {
     /// What the sender should do.
     Advice {
         /// Take the address off the list.
@@ -302,6 +312,8 @@ pub struct Verdict {
     pub matched: String,
     /// The human part was read, too: what the server said is not all that decided.
     pub remarks_read: bool,
+    /// Whether the reason was said or is inferred.
+    pub certainty: Certainty,
 }
 
 #[cfg(test)]

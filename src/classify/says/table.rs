@@ -1,0 +1,184 @@
+//! Which role in which state means which reason: `table.toml`, where the first row that holds wins.
+
+use serde::Deserialize;
+
+use crate::classify::rule::StatusPattern;
+use crate::classify::verdict::Reason;
+use crate::mail::{EnhancedStatus, ReplyCode};
+
+/// A role and a state, by their places in the table's lists.
+pub(super) type Pair = (u8, u8);
+
+/// The composition.
+#[derive(Debug)]
+pub(super) struct Table {
+    roles: Vec<String>,
+    states: Vec<String>,
+    compounds: Vec<(Pair, u8)>,
+    rows: Vec<Row>,
+    /// Rows of each pair in order; index is role * states + state.
+    by_pair: Vec<Vec<u16>>,
+}
+
+/// One row.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) reason: Reason,
+    /// Says so little that a code or the human part may say more.
+    pub(super) vague: bool,
+    /// Meant, not said.
+    pub(super) inferred: bool,
+    status: Vec<StatusPattern>,
+    code: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    roles: Vec<String>,
+    states: Vec<String>,
+    compound: Vec<RawCompound>,
+    says: Vec<RawRow>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCompound {
+    of: Vec<String>,
+    with: Vec<String>,
+    is: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRow {
+    role: Vec<String>,
+    state: Vec<String>,
+    reason: String,
+    #[serde(default)]
+    vague: bool,
+    #[serde(default)]
+    inferred: bool,
+    #[serde(default)]
+    status: Vec<String>,
+    #[serde(default)]
+    code: Vec<String>,
+}
+
+/// The role that nothing names.
+pub(super) const UNNAMED: u8 = 0;
+
+impl Table {
+    /// Reads the table.
+    pub(super) fn read(source: &str) -> Result<Self, String> {
+        let file: File = toml::from_str(source).map_err(|e| format!("table.toml: {e}"))?;
+        let mut table = Self {
+            by_pair: vec![Vec::new(); file.roles.len() * file.states.len()],
+            roles: file.roles,
+            states: file.states,
+            compounds: Vec::new(),
+            rows: Vec::new(),
+        };
+        let missing = |what: &str, word: &str| format!("table.toml: {what} `{word}` is not listed");
+        for compound in &file.compound {
+            let is = table.role(&compound.is).ok_or_else(|| missing("role", &compound.is))?;
+            for of in &compound.of {
+                for with in &compound.with {
+                    let of = table.role(of).ok_or_else(|| missing("role", of))?;
+                    let with = table.role(with).ok_or_else(|| missing("role", with))?;
+                    table.compounds.push(((of, with), is));
+                }
+            }
+        }
+        for raw in file.says {
+            table.add(raw)?;
+        }
+        Ok(table)
+    }
+
+    fn add(&mut self, raw: RawRow) -> Result<(), String> {
+        let at = u16::try_from(self.rows.len()).map_err(|e| e.to_string())?;
+        for role in &raw.role {
+            for state in &raw.state {
+                let (Some(role), Some(state)) = (self.role(role), self.state(state)) else {
+                    return Err(format!("table.toml: `{role}/{state}` is not listed"));
+                };
+                let index = self.index((role, state));
+                if let Some(rows) = self.by_pair.get_mut(index) {
+                    rows.push(at);
+                }
+            }
+        }
+        let bad = |what: &str| format!("table.toml: `{what}` is not known");
+        let status: Option<Vec<_>> = raw.status.iter().map(|s| StatusPattern::parse(s)).collect();
+        self.rows.push(Row {
+            reason: Reason::parse(&raw.reason).ok_or_else(|| bad(&raw.reason))?,
+            vague: raw.vague,
+            inferred: raw.inferred,
+            status: status.ok_or_else(|| bad(&raw.status.join(" ")))?,
+            code: raw.code,
+        });
+        Ok(())
+    }
+
+    fn index(&self, (role, state): Pair) -> usize {
+        usize::from(role) * self.states.len() + usize::from(state)
+    }
+
+    /// Number of a role.
+    pub(super) fn role(&self, name: &str) -> Option<u8> {
+        self.roles.iter().position(|role| role == name).and_then(|n| u8::try_from(n).ok())
+    }
+
+    /// Number of a state.
+    pub(super) fn state(&self, name: &str) -> Option<u8> {
+        self.states.iter().position(|state| state == name).and_then(|n| u8::try_from(n).ok())
+    }
+
+    /// `recipient/absent`.
+    pub(super) fn pair(&self, name: &str) -> Option<Pair> {
+        let (role, state) = name.split_once('/')?;
+        Some((self.role(role)?, self.state(state)?))
+    }
+
+    /// The pair in words.
+    pub(super) fn name(&self, (role, state): Pair) -> String {
+        let word = |list: &[String], n: u8| list.get(usize::from(n)).cloned().unwrap_or_default();
+        format!("{}/{}", word(&self.roles, role), word(&self.states, state))
+    }
+
+    /// What two roles side by side are (`sender` `mailbox` is a sender).
+    pub(super) fn compound(&self, left: u8, right: u8) -> Option<u8> {
+        let known = |(l, r): (u8, u8)| {
+            self.compounds.iter().find(|(pair, _)| *pair == (l, r)).map(|(_, is)| *is)
+        };
+        known((left, right)).or_else(|| known((right, left)))
+    }
+
+    /// Whether any row speaks of the pair.
+    pub(super) fn fits(&self, pair: Pair) -> bool {
+        self.by_pair.get(self.index(pair)).is_some_and(|rows| !rows.is_empty())
+    }
+
+    /// The first row of a pair that holds beside these codes.
+    pub(super) fn first(
+        &self,
+        pair: Pair,
+        status: Option<EnhancedStatus>,
+        code: Option<ReplyCode>,
+    ) -> Option<usize> {
+        let rows = self.by_pair.get(self.index(pair))?;
+        rows.iter().map(|n| usize::from(*n)).find(|n| {
+            self.rows.get(*n).is_some_and(|row| {
+                let by_status = status.is_some_and(|s| row.status.iter().any(|p| p.holds(s)));
+                let by_code = code.is_some_and(|c| row.code.iter().any(|w| c.to_string() == *w));
+                (row.status.is_empty() && row.code.is_empty()) || by_status || by_code
+            })
+        })
+    }
+
+    /// A row.
+    pub(super) fn row(&self, at: usize) -> Option<&Row> {
+        self.rows.get(at)
+    }
+}
