@@ -16,6 +16,7 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use super::matcher::{Facts, Matcher, span};
+use super::own_refusal;
 use super::provider;
 use super::rule::{Loader, Rule, RuleError};
 use super::says::{Beside, Meaning, Says};
@@ -187,6 +188,13 @@ impl RuleSet {
         if refusal.action.is_some_and(is_success) {
             return verdict;
         }
+        if let Some(mark) = own_mark(refusal, words) {
+            verdict.reason = Some(Reason::SuppressedHere);
+            verdict.rule = own_refusal::RULE.to_string();
+            verdict.matched = mark.to_string();
+            derive_status(&mut verdict);
+            return verdict;
+        }
         let facts = Facts {
             text: words,
             provider,
@@ -348,6 +356,13 @@ fn provider_of(refusal: &Refusal<'_>, folded: &str) -> Option<&'static str> {
         .or_else(|| provider::by_reporter(refusal.remote_mta, refusal.reporting_mta))
 }
 
+/// The mark of our own refusal: in what the server said, or else in the human part when nothing
+/// was said that could be about something else.
+fn own_mark(refusal: &Refusal<'_>, words: &str) -> Option<&'static str> {
+    let beside = || own_refusal::mark_in(refusal.remarks).filter(|_| !has_words(words));
+    own_refusal::mark_in(refusal.diagnostic).or_else(beside)
+}
+
 const fn is_success(action: Action) -> bool {
     matches!(action, Action::Delivered | Action::Relayed | Action::Expanded)
 }
@@ -457,7 +472,7 @@ const fn code_of(reason: Reason) -> (u16, u16) {
         R::Security => (7, 0),
         R::ContentRejected | R::Attachment | R::Virus => (6, 0),
         R::RelayingDenied => (7, 1),
-        R::ProviderSuppressed => (1, 0),
+        R::ProviderSuppressed | R::SuppressedHere => (1, 0),
         R::ProtocolError => (5, 0),
         R::Generic | R::NoRecipient | R::Undetermined => (0, 0),
     }

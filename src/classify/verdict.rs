@@ -69,6 +69,8 @@ words! {
         RelayingDenied = "relaying-denied",
         /// A sending service's own suppression list stopped it.
         ProviderSuppressed = "provider-suppressed",
+        /// Our own refusal came back: the report carries our mark.
+        SuppressedHere = "suppressed-here",
         /// Syntax or sequence refused.
         ProtocolError = "protocol-error",
         /// Failed; nothing says why.
@@ -231,7 +233,7 @@ impl Reason {
             R::SpamContent => Class::SpamContent,
             R::Attachment | R::Virus => Class::ProhibitedAttachment,
             R::RelayingDenied => Class::RelayingDenied,
-            R::ProviderSuppressed => Class::AdminFailure,
+            R::ProviderSuppressed | R::SuppressedHere => Class::AdminFailure,
             R::ProtocolError | R::Generic => Class::GenericBounce,
             R::NoRecipient => Class::GenericBounceNoRcpt,
             R::Undetermined => Class::Undetermined,
@@ -263,7 +265,8 @@ impl Reason {
             | R::AddressSyntax
             | R::DomainUnknown
             | R::DomainNoMail
-            | R::ProviderSuppressed => Advice::Remove,
+            | R::ProviderSuppressed
+            | R::SuppressedHere => Advice::Remove,
             R::MailboxFull
             | R::SystemFull
             | R::SystemError
@@ -342,6 +345,7 @@ mod tests {
             (Reason::Virus, 53, "block", "fix-message"),
             (Reason::RelayingDenied, 54, "block", "fix-sender"),
             (Reason::ProviderSuppressed, 25, "admin", "remove"),
+            (Reason::SuppressedHere, 25, "admin", "remove"),
             (Reason::ProtocolError, 40, "soft", "fix-sender"),
             (Reason::NoRecipient, 30, "undetermined", "none"),
             (Reason::Undetermined, 1, "undetermined", "none"),
