@@ -42,6 +42,9 @@ pub const FOLLOW_LOOK: Duration = Duration::from_secs(1);
 pub const FOLLOW_HEARTBEAT: Duration = Duration::from_secs(15);
 /// A client that takes nothing for so long is cut off, on both ports.
 pub const WRITE_STALL: Duration = Duration::from_secs(30);
+/// Octets a second that a client must take on the whole while an answer waits for it: as little as
+/// must be sent ([`BODY_MIN_RATE`]).
+pub const READ_MIN_RATE: u64 = 500;
 /// Wrong tokens from one address in a minute; after that 429.
 pub const TOKEN_FAILURES: u32 = 10;
 /// Addresses whose wrong tokens are counted.
@@ -67,5 +70,6 @@ pub const LOOKUP_REQUEST: Duration = Duration::from_secs(10);
 pub const LOOKUP_IDLE: Duration = Duration::from_secs(330);
 /// Replies are written out when so many octets have gathered.
 pub const LOOKUP_FLUSH: usize = 64 * 1024;
-/// Pause after accept(2) failed for want of descriptors: no spinning.
-pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections that the kernel completes before we accept them, on every port.
+pub const BACKLOG: u32 = 4096;

@@ -126,7 +126,8 @@ pub async fn serve(listener: Listener, http: Arc<Http>, mut stop: watch::Receive
 
 /// One connection.
 async fn connection(socket: Socket, router: Router, mut stopping: watch::Receiver<bool>) {
-    let service = WithPeer { peer: Peer(socket.peer()), inner: TowerToHyperService::new(router) };
+    let service =
+        WithPeer { peer: Peer(socket.peer().ip()), inner: TowerToHyperService::new(router) };
     let mut connection = std::pin::pin!(
         hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
