@@ -16,7 +16,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::{Http, Peer, route_name};
-use crate::serve::problem::Problem;
+use crate::serve::problem::{Problem, TOO_MANY_GUESSES};
 use crate::serve::tokens::Role;
 
 /// Paths that need no token: they tell nothing about addresses.
@@ -76,7 +76,7 @@ fn refused(http: &Http, request: &Request, guessed: bool) -> Problem {
     let client: Option<IpAddr> = request.extensions().get::<Peer>().and_then(|peer| peer.0);
     if guessed && http.failures.count(client, Instant::now()) {
         let detail = "too many wrong tokens from your address; wait a minute";
-        return Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-guesses", detail);
+        return Problem::too_many(TOO_MANY_GUESSES, detail);
     }
     let detail = if guessed {
         "the token is not one of ours; its SHA-256 must stand in tokens_file"
