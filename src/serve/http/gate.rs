@@ -31,19 +31,25 @@ pub async fn gate(State(http): State<Arc<Http>>, request: Request, next: Next) -
     let start = Instant::now();
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let route = route_name(path.unwrap_or_default());
-    let mut response = match admit(&http, &request, route) {
-        Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+    let asks = asks(&request, route);
+    let answer = match admit(&http, &request, route, asks) {
+        Ok(()) => http.budget.sent(next.run(request).await, asks),
+        Err(problem) => Err(problem),
     };
+    let mut response = answer.unwrap_or_else(IntoResponse::into_response);
     let nosniff = HeaderValue::from_static("nosniff");
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
     http.metrics.http(route, response.status().as_u16(), start.elapsed());
     response
 }
 
-fn admit(http: &Http, request: &Request, route: &str) -> Result<(), Problem> {
+/// Whether a request changes nothing.
+fn asks(request: &Request, route: &str) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD) || route == ASKING
+}
+
+fn admit(http: &Http, request: &Request, route: &str, asks: bool) -> Result<(), Problem> {
     let headers = request.headers();
-    let asks = matches!(*request.method(), Method::GET | Method::HEAD) || route == ASKING;
     if !asks {
         same_origin(headers)?;
     }
