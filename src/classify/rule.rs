@@ -366,7 +366,8 @@ impl Loader {
             counted = start;
             let at = format!("{file}:{line}");
             let rule = check(spanned.into_inner(), &at).map_err(|what| RuleError { at, what })?;
-            let yields = !operator && rule.despite.is_empty() && (raw.yields || rule.when.is_mark());
+            let yields =
+                !operator && rule.despite.is_empty() && (raw.yields || rule.when.is_mark());
             self.rules.push(Rule { vague: raw.vague, code: raw.codes, yields, operator, ..rule });
         }
         Ok(())

@@ -33,7 +33,13 @@ pub(super) struct Roles {
 const NEAR: usize = 3;
 
 /// Finds the pairs of a text.
-pub(super) fn read(text: &str, hits: &mut Vec<Hit>, table: &Table, roles: Roles, said: &mut Vec<Said>) {
+pub(super) fn read(
+    text: &str,
+    hits: &mut Vec<Hit>,
+    table: &Table,
+    roles: Roles,
+    said: &mut Vec<Said>,
+) {
     said.clear();
     join(text, hits, table, roles);
     let mut aside = false;
@@ -74,7 +80,9 @@ fn join(text: &str, hits: &mut Vec<Hit>, table: &Table, roles: Roles) {
             {
                 Some(Part::Role(roles.sender))
             }
-            (Part::To, Part::Role(role)) if gap(text, a.end, b.start) <= 1 && role == roles.address => {
+            (Part::To, Part::Role(role))
+                if gap(text, a.end, b.start) <= 1 && role == roles.address =>
+            {
                 Some(Part::Role(roles.recipient))
             }
             (Part::By, Part::Role(role))
@@ -238,5 +246,10 @@ fn state_at(
         m += 1;
     }
     let _ = roles;
-    table.fits((UNNAMED, state)).then_some(Said { pair: (UNNAMED, state), start, end, aside: false })
+    table.fits((UNNAMED, state)).then_some(Said {
+        pair: (UNNAMED, state),
+        start,
+        end,
+        aside: false,
+    })
 }
