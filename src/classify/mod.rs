@@ -1,4 +1,4 @@
-//! Floor 2: what a report means. Words before codes, provider before general (TAXONOMY section 3).
+//! What a report means. Words before codes, provider before general (TAXONOMY section 3).
 
 mod judge;
 mod lint;

@@ -1,5 +1,5 @@
 //! The operations that the outside may ask for, as one trait between transports (`serve`, `web`)
-//! and the house. HTTP, the lookup port and the page are three spellings of these calls.
+//! and whoever answers. HTTP, the lookup port and the page are three spellings of these calls.
 //!
 //! Promises: arguments are text as a client wrote it (the implementation reads addresses); answers
 //! are the JSON objects of INTERFACE section 5, so that HTTP, the page and the command line use

@@ -1,4 +1,4 @@
-//! Floor 2: our return paths. Mints them, checks them at RCPT, and reads which recipient a
+//! Our return paths. Mints them, checks them at RCPT, and reads which recipient a
 //! report is about (POLICY section 2, docs/verp.md).
 //!
 //! - [`signed`]: tokens that only the holder of a secret can make;
@@ -7,7 +7,7 @@
 //!
 //! Promises: with a key, nothing unsigned is ever attributed as [`Attribution::Signed`]; a
 //! forwarding address in the report never replaces the one that a token vouches for; time is an
-//! argument. It does not know sessions, reports or policy: the pipeline hands it addresses.
+//! argument. It does not know sessions, reports or policy: the analysis hands it addresses.
 
 mod moment;
 mod payload;

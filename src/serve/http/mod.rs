@@ -271,7 +271,7 @@ fn nowhere(uri: &Uri) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "no-such-path", detail)
 }
 
-/// Calls the house on a thread that may wait for a disk.
+/// Calls the service on a thread that may wait for a disk.
 async fn blocking<T: Send + 'static>(
     http: &Http,
     call: impl FnOnce(&dyn Service) -> Result<T, ServiceError> + Send + 'static,

@@ -1,4 +1,4 @@
-//! What transports ask of the house: the operations of [`Service`], each a few lines over the
+//! What transports and commands ask: the operations of [`Service`], each a few lines over the
 //! ledger, the reader of policy rows and the committer.
 
 use serde_json::{Value, json};
