@@ -16,7 +16,7 @@ use lexicon::{Hit, Lexicon};
 use sentence::{Roles, Said};
 use table::{Table, UNNAMED};
 
-use super::verdict::Reason;
+use super::verdict::{Category, Reason};
 use crate::mail::{EnhancedStatus, ReplyCode};
 
 /// Lexicon and table, ready to read.
@@ -50,6 +50,8 @@ pub(super) struct Meaning {
     pub(super) vague: bool,
     /// The role is not named, or the words only suggest it.
     pub(super) inferred: bool,
+    /// The words are about the mailbox or its owner.
+    pub(super) of_mailbox: bool,
 }
 
 #[derive(Default)]
@@ -131,8 +133,12 @@ impl Says {
             (None, hint) => hint?,
         };
         let row = self.table.row(at)?;
+        let before = (row.reason.category() == Category::Hard)
+            .then(|| self.table.before_recipient(text))
+            .flatten();
         Some(Meaning {
-            reason: row.reason,
+            reason: before.unwrap_or(row.reason),
+            of_mailbox: self.table.is_about_recipient(one.pair.0),
             name: self.table.name(one.pair),
             matched: clean(text.get(one.start..one.end).unwrap_or_default()),
             vague: row.vague,

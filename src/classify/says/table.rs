@@ -15,6 +15,10 @@ pub(super) struct Table {
     roles: Vec<String>,
     states: Vec<String>,
     compounds: Vec<(Pair, u8)>,
+    stages: Vec<(Vec<String>, Reason)>,
+    own: Vec<u8>,
+    mailbox: Vec<u8>,
+    refusals: Vec<u8>,
     rows: Vec<Row>,
     /// Rows of each pair in order; index is role * states + state.
     by_pair: Vec<Vec<u16>>,
@@ -38,7 +42,12 @@ struct File {
     roles: Vec<String>,
     states: Vec<String>,
     compound: Vec<RawCompound>,
+    stage: Vec<Stage>,
     says: Vec<RawRow>,
+    /// Roles that a refusal before a colon stays with.
+    own: Vec<String>,
+    /// Roles that stand for the recipient.
+    mailbox: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -67,6 +76,17 @@ struct RawRow {
 
 /// The role that nothing names.
 pub(super) const UNNAMED: u8 = 0;
+/// The state of a role of which nothing is said.
+pub(super) const NAMED: u8 = 0;
+
+/// A phrase that names the step of the dialog at which the refusal came. Before the recipient was
+/// named, nothing can be said of it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stage {
+    words: Vec<String>,
+    hard: String,
+}
 
 impl Table {
     /// Reads the table.
@@ -77,8 +97,21 @@ impl Table {
             roles: file.roles,
             states: file.states,
             compounds: Vec::new(),
+            stages: Vec::new(),
+            own: Vec::new(),
+            mailbox: Vec::new(),
+            refusals: Vec::new(),
             rows: Vec::new(),
         };
+        table.own = file.own.iter().filter_map(|role| table.role(role)).collect();
+        table.mailbox = file.mailbox.iter().filter_map(|role| table.role(role)).collect();
+        table.refusals =
+            ["refused", "denied", "failed"].iter().filter_map(|s| table.state(s)).collect();
+        for stage in file.stage {
+            let reason = Reason::parse(&stage.hard).ok_or("table.toml: a stage without reason")?;
+            let words = stage.words.iter().map(|words| format!(" {words} ")).collect();
+            table.stages.push((words, reason));
+        }
         let missing = |what: &str, word: &str| format!("table.toml: {what} `{word}` is not listed");
         for compound in &file.compound {
             let is = table.role(&compound.is).ok_or_else(|| missing("role", &compound.is))?;
@@ -155,6 +188,22 @@ impl Table {
         known((left, right)).or_else(|| known((right, left)))
     }
 
+    /// Somebody else than the recipient was refused.
+    pub(super) fn is_own(&self, (role, state): Pair) -> bool {
+        self.own.contains(&role) && self.refusals.contains(&state)
+    }
+
+    /// The role is the recipient, or may be meant for it.
+    pub(super) fn is_about_recipient(&self, role: u8) -> bool {
+        self.mailbox.contains(&role)
+    }
+
+    /// What a hard reason means when the text says that the recipient had not been named yet.
+    pub(super) fn before_recipient(&self, text: &str) -> Option<Reason> {
+        let named = |words: &Vec<String>| words.iter().any(|words| text.contains(words.as_str()));
+        self.stages.iter().find(|(words, _)| named(words)).map(|(_, reason)| *reason)
+    }
+
     /// Whether any row speaks of the pair.
     pub(super) fn fits(&self, pair: Pair) -> bool {
         self.by_pair.get(self.index(pair)).is_some_and(|rows| !rows.is_empty())
@@ -171,7 +220,10 @@ impl Table {
         rows.iter().map(|n| usize::from(*n)).find(|n| {
             self.rows.get(*n).is_some_and(|row| {
                 let by_status = status.is_some_and(|s| row.status.iter().any(|p| p.holds(s)));
-                let by_code = code.is_some_and(|c| row.code.iter().any(|w| c.to_string() == *w));
+                let by_code = code.is_some_and(|c| {
+                    let code = c.to_string();
+                    row.code.iter().any(|begin| code.starts_with(begin.as_str()))
+                });
                 (row.status.is_empty() && row.code.is_empty()) || by_status || by_code
             })
         })
