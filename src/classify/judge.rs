@@ -326,8 +326,7 @@ const fn softened(reason: Reason) -> Reason {
 fn contradicts(status: EnhancedStatus, reason: Reason) -> bool {
     reason.category() == Category::Hard
         && match (status.subject, status.detail) {
-            (_, 0) | (0 | 1 | 7, 1) | (1, 2..=6 | 10) | (2, 1) | (4, 1 | 4) => false,
-            (1 | 7, detail) => detail < 100,
+            (_, 0) | (0 | 1 | 7, 1) | (1, 2..=6 | 10 | 100..) | (2, 1) | (4, 1 | 4) => false,
             _ => true,
         }
 }

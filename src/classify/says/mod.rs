@@ -80,6 +80,7 @@ impl Says {
         let role = |name: &str| table.role(name).ok_or_else(|| format!("no role `{name}`"));
         let roles = Roles {
             recipient: role("recipient")?,
+            message: role("message")?,
             address: role("address")?,
             sender: role("sender")?,
             agent: role("agent")?,
@@ -119,7 +120,8 @@ impl Says {
             said.iter()
                 .filter(|one| one.aside == aside)
                 .filter_map(|one| {
-                    let row = self.table.first(one.pair, beside.status, beside.code)?;
+                    let has = |state| said.iter().any(|one| one.pair.1 == state);
+                    let row = self.table.first(one.pair, beside.status, beside.code, has)?;
                     Some((row, one))
                 })
                 .min_by_key(|(row, one)| (*row, one.start))

@@ -23,6 +23,7 @@ pub(super) struct Said {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Roles {
     pub(super) recipient: u8,
+    pub(super) message: u8,
     pub(super) address: u8,
     pub(super) sender: u8,
     pub(super) agent: u8,
@@ -90,6 +91,11 @@ fn join(text: &str, hits: &mut Vec<Hit>, table: &Table, roles: Roles) {
             (Part::Role(left), Part::Role(right)) if gap(text, a.end, b.start) <= 1 => {
                 table.compound(left, right).map(Part::Role)
             }
+            // `SPF sender invalid`, `from address user unknown`.
+            (Part::Role(left), Part::Said((right, state))) if gap(text, a.end, b.start) == 0 => {
+                let is = table.compound(left, right).filter(|is| table.fits((*is, state)));
+                is.map(|is| Part::Said((is, state)))
+            }
             (Part::From, Part::Role(role))
                 if gap(text, a.end, b.start) <= 1
                     && (role == roles.address || role == roles.recipient) =>
@@ -111,6 +117,16 @@ fn join(text: &str, hits: &mut Vec<Hit>, table: &Table, roles: Roles) {
             }
             _ => None,
         };
+        // Of a `message to user@example.com` it is the message that was blocked.
+        let named = |role| role == roles.address || role == roles.recipient;
+        if let (Part::Role(role), Part::To, Some(Part::Role(whom))) =
+            (a.part, b.part, hits.get(at + 2).map(|hit| hit.part))
+            && role == roles.message
+            && named(whom)
+        {
+            hits.drain(at + 1..at + 3);
+            continue;
+        }
         match joined {
             Some(part) => {
                 hits.remove(at + 1);

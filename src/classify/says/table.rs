@@ -34,6 +34,8 @@ pub(super) struct Row {
     pub(super) inferred: bool,
     status: Vec<StatusPattern>,
     code: Vec<String>,
+    /// States that, said of anybody in the same text, keep the row from holding.
+    unless: Vec<u8>,
 }
 
 #[derive(Deserialize)]
@@ -72,6 +74,8 @@ struct RawRow {
     status: Vec<String>,
     #[serde(default)]
     code: Vec<String>,
+    #[serde(default)]
+    unless: Vec<String>,
 }
 
 /// The role that nothing names.
@@ -144,13 +148,15 @@ impl Table {
         }
         let bad = |what: &str| format!("table.toml: `{what}` is not known");
         let status: Option<Vec<_>> = raw.status.iter().map(|s| StatusPattern::parse(s)).collect();
-        self.rows.push(Row {
+        let row = Row {
             reason: Reason::parse(&raw.reason).ok_or_else(|| bad(&raw.reason))?,
             vague: raw.vague,
             inferred: raw.inferred,
             status: status.ok_or_else(|| bad(&raw.status.join(" ")))?,
             code: raw.code,
-        });
+            unless: raw.unless.iter().filter_map(|state| self.state(state)).collect(),
+        };
+        self.rows.push(row);
         Ok(())
     }
 
@@ -215,6 +221,7 @@ impl Table {
         pair: Pair,
         status: Option<EnhancedStatus>,
         code: Option<ReplyCode>,
+        has: impl Fn(u8) -> bool,
     ) -> Option<usize> {
         let rows = self.by_pair.get(self.index(pair))?;
         rows.iter().map(|n| usize::from(*n)).find(|n| {
@@ -224,7 +231,8 @@ impl Table {
                     let code = c.to_string();
                     row.code.iter().any(|begin| code.starts_with(begin.as_str()))
                 });
-                (row.status.is_empty() && row.code.is_empty()) || by_status || by_code
+                ((row.status.is_empty() && row.code.is_empty()) || by_status || by_code)
+                    && !row.unless.iter().any(|state| has(*state))
             })
         })
     }
