@@ -242,12 +242,16 @@ impl RuleSet {
             (None, Some(words)) => Found::Words(words),
             (Some(rule), None) => Found::Rule(rule),
             (Some(rule), Some(words)) => {
+                let other = words.reason.category() != rule.reason.category();
                 let words_win = if rule.code {
-                    !words.vague || rule.vague || rule.is_rash()
+                    // A code about something else than the address keeps it from being dead.
+                    let doubt = facts.status.is_some_and(|s| contradicts(s, words.reason));
+                    rule.vague || rule.is_rash() || !(words.vague || (doubt && other))
                 } else {
-                    !words.vague
-                        && !words.inferred
-                        && words.reason.category() != rule.reason.category()
+                    // A block list's name says less than a plain word about the mailbox; a
+                    // provider's code less than any plain word.
+                    let plain = !words.vague && !words.inferred && other;
+                    plain && (words.of_mailbox || rule.when.is_mark())
                 };
                 if words_win { Found::Words(words) } else { Found::Rule(rule) }
             }
@@ -330,8 +334,7 @@ const fn softened(reason: Reason) -> Reason {
 fn contradicts(status: EnhancedStatus, reason: Reason) -> bool {
     reason.category() == Category::Hard
         && match (status.subject, status.detail) {
-            (_, 0) | (0 | 1 | 7, 1) | (1, 2..=6 | 10) | (2, 1) | (4, 1 | 4) => false,
-            (1 | 7, detail) => detail < 100,
+            (_, 0) | (0 | 1 | 7, 1) | (1, 2..=6 | 10 | 100..) | (2, 1) | (4, 1 | 4) => false,
             _ => true,
         }
 }

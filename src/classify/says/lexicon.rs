@@ -7,6 +7,7 @@
 //! to   = ["to"]                 # what follows is whom it is for
 //! by   = ["by"]                 # what follows did it
 //! skip = ["please visit"]       # the rest of the sentence is advice
+//! mute = ["requested action"]   # means nothing, whatever its words mean elsewhere
 //!
 //! [role]
 //! recipient = ["recipient", "mailbox*"]
@@ -41,6 +42,7 @@ pub(super) enum Part {
     To,
     By,
     Skip,
+    Mute,
     /// A break of the sentence; never in a lexicon.
     Break(u8),
 }
@@ -77,6 +79,7 @@ struct File {
     to: Vec<String>,
     by: Vec<String>,
     skip: Vec<String>,
+    mute: Vec<String>,
     role: BTreeMap<String, Vec<String>>,
     state: BTreeMap<String, Vec<String>>,
     negated: BTreeMap<String, Vec<String>>,
@@ -120,6 +123,7 @@ impl Lexicon {
             add(Part::To, &file.to);
             add(Part::By, &file.by);
             add(Part::Skip, &file.skip);
+            add(Part::Mute, &file.mute);
         }
         let (mut pieces, mut phrases) = (Vec::new(), Vec::new());
         for (text, part) in found {
@@ -161,7 +165,7 @@ impl Lexicon {
             if free {
                 end = hit.end;
             }
-            free
+            free && hit.part != Part::Mute
         });
     }
 }

@@ -16,7 +16,7 @@ use lexicon::{Hit, Lexicon};
 use sentence::{Roles, Said};
 use table::{Table, UNNAMED};
 
-use super::verdict::Reason;
+use super::verdict::{Category, Reason};
 use crate::mail::{EnhancedStatus, ReplyCode};
 
 /// Lexicon and table, ready to read.
@@ -50,6 +50,8 @@ pub(super) struct Meaning {
     pub(super) vague: bool,
     /// The role is not named, or the words only suggest it.
     pub(super) inferred: bool,
+    /// The words are about the mailbox or its owner.
+    pub(super) of_mailbox: bool,
 }
 
 #[derive(Default)]
@@ -78,6 +80,7 @@ impl Says {
         let role = |name: &str| table.role(name).ok_or_else(|| format!("no role `{name}`"));
         let roles = Roles {
             recipient: role("recipient")?,
+            message: role("message")?,
             address: role("address")?,
             sender: role("sender")?,
             agent: role("agent")?,
@@ -117,7 +120,8 @@ impl Says {
             said.iter()
                 .filter(|one| one.aside == aside)
                 .filter_map(|one| {
-                    let row = self.table.first(one.pair, beside.status, beside.code)?;
+                    let has = |state| said.iter().any(|one| one.pair.1 == state);
+                    let row = self.table.first(one.pair, beside.status, beside.code, has)?;
                     Some((row, one))
                 })
                 .min_by_key(|(row, one)| (*row, one.start))
@@ -131,8 +135,12 @@ impl Says {
             (None, hint) => hint?,
         };
         let row = self.table.row(at)?;
+        let before = (row.reason.category() == Category::Hard)
+            .then(|| self.table.before_recipient(text))
+            .flatten();
         Some(Meaning {
-            reason: row.reason,
+            reason: before.unwrap_or(row.reason),
+            of_mailbox: self.table.is_about_recipient(one.pair.0),
             name: self.table.name(one.pair),
             matched: clean(text.get(one.start..one.end).unwrap_or_default()),
             vague: row.vague,

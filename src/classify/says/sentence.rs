@@ -6,7 +6,7 @@
 //! Only roles count for which the table knows the state.
 
 use super::lexicon::{Hit, Part};
-use super::table::{Pair, Table, UNNAMED};
+use super::table::{NAMED, Pair, Table, UNNAMED};
 use super::words::{COLON, COMMA, LINKS, STOP};
 
 /// A pair and where it stands.
@@ -23,6 +23,7 @@ pub(super) struct Said {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Roles {
     pub(super) recipient: u8,
+    pub(super) message: u8,
     pub(super) address: u8,
     pub(super) sender: u8,
     pub(super) agent: u8,
@@ -44,22 +45,44 @@ pub(super) fn read(
     join(text, hits, table, roles);
     let mut aside = false;
     let mut skipping = false;
+    // Who was refused, when a colon says why: `Sender address rejected: user unknown`.
+    let mut refused = None;
     for at in 0..hits.len() {
         let Some(hit) = hits.get(at).copied() else { break };
         match hit.part {
-            Part::Break(LINKS) => (aside, skipping) = (true, false),
-            Part::Break(STOP) => skipping = false,
+            Part::Break(LINKS) => (aside, skipping, refused) = (true, false, None),
+            Part::Break(STOP) => (skipping, refused) = (false, None),
+            Part::Break(COLON) => {
+                let last = said.last().filter(|one| table.is_own(one.pair)).map(|one| one.pair.0);
+                refused = refused.or(last);
+            }
+            Part::Role(role) if table.fits((role, NAMED)) => {
+                let (start, end) = (hit.start, hit.end);
+                said.push(Said { pair: (role, NAMED), start, end, aside: aside || skipping });
+            }
             Part::Skip => skipping = true,
             Part::Said(pair) => {
+                let pair = owned(pair, refused, table);
                 said.push(Said { pair, start: hit.start, end: hit.end, aside: aside || skipping });
             }
             Part::State(state) => {
-                if let Some(one) = state_at(text, hits, at, state, table, roles) {
-                    said.push(Said { aside: aside || skipping, ..one });
+                if let Some(one) = state_at(text, hits, at, state, table) {
+                    let pair = owned(one.pair, refused, table);
+                    said.push(Said { pair, aside: aside || skipping, ..one });
                 }
             }
             _ => {}
         }
+    }
+}
+
+/// What is said behind the colon is said of who was refused before it, not of the recipient.
+fn owned(pair: Pair, refused: Option<u8>, table: &Table) -> Pair {
+    match refused {
+        Some(role) if table.is_about_recipient(pair.0) && table.fits((role, pair.1)) => {
+            (role, pair.1)
+        }
+        _ => pair,
     }
 }
 
@@ -73,6 +96,11 @@ fn join(text: &str, hits: &mut Vec<Hit>, table: &Table, roles: Roles) {
         let joined = match (a.part, b.part) {
             (Part::Role(left), Part::Role(right)) if gap(text, a.end, b.start) <= 1 => {
                 table.compound(left, right).map(Part::Role)
+            }
+            // `SPF sender invalid`, `from address user unknown`.
+            (Part::Role(left), Part::Said((right, state))) if gap(text, a.end, b.start) == 0 => {
+                let is = table.compound(left, right).filter(|is| table.fits((*is, state)));
+                is.map(|is| Part::Said((is, state)))
             }
             (Part::From, Part::Role(role))
                 if gap(text, a.end, b.start) <= 1
@@ -91,8 +119,22 @@ fn join(text: &str, hits: &mut Vec<Hit>, table: &Table, roles: Roles) {
             {
                 Some(Part::Role(roles.agent))
             }
+            // `From: address not verified`.
+            (Part::From, Part::Break(COLON)) if gap(text, a.end, b.start) == 0 => {
+                Some(Part::Role(roles.sender))
+            }
             _ => None,
         };
+        // Of a `message to user@example.com` it is the message that was blocked.
+        let named = |role| role == roles.address || role == roles.recipient;
+        if let (Part::Role(role), Part::To, Some(Part::Role(whom))) =
+            (a.part, b.part, hits.get(at + 2).map(|hit| hit.part))
+            && role == roles.message
+            && named(whom)
+        {
+            hits.drain(at + 1..at + 3);
+            continue;
+        }
         match joined {
             Some(part) => {
                 hits.remove(at + 1);
@@ -183,7 +225,6 @@ fn state_at(
     at: usize,
     state: u8,
     table: &Table,
-    roles: Roles,
 ) -> Option<Said> {
     let hit = hits.get(at)?;
     let (start, end) = (hit.start, hit.end);
@@ -245,11 +286,5 @@ fn state_at(
         }
         m += 1;
     }
-    let _ = roles;
-    table.fits((UNNAMED, state)).then_some(Said {
-        pair: (UNNAMED, state),
-        start,
-        end,
-        aside: false,
-    })
+    table.fits((UNNAMED, state)).then_some(Said { pair: (UNNAMED, state), start, end, aside: false })
 }

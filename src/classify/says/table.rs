@@ -15,6 +15,10 @@ pub(super) struct Table {
     roles: Vec<String>,
     states: Vec<String>,
     compounds: Vec<(Pair, u8)>,
+    stages: Vec<(Vec<String>, Reason)>,
+    own: Vec<u8>,
+    mailbox: Vec<u8>,
+    refusals: Vec<u8>,
     rows: Vec<Row>,
     /// Rows of each pair in order; index is role * states + state.
     by_pair: Vec<Vec<u16>>,
@@ -30,6 +34,8 @@ pub(super) struct Row {
     pub(super) inferred: bool,
     status: Vec<StatusPattern>,
     code: Vec<String>,
+    /// States that, said of anybody in the same text, keep the row from holding.
+    unless: Vec<u8>,
 }
 
 #[derive(Deserialize)]
@@ -38,7 +44,12 @@ struct File {
     roles: Vec<String>,
     states: Vec<String>,
     compound: Vec<RawCompound>,
+    stage: Vec<Stage>,
     says: Vec<RawRow>,
+    /// Roles that a refusal before a colon stays with.
+    own: Vec<String>,
+    /// Roles that stand for the recipient.
+    mailbox: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -63,10 +74,23 @@ struct RawRow {
     status: Vec<String>,
     #[serde(default)]
     code: Vec<String>,
+    #[serde(default)]
+    unless: Vec<String>,
 }
 
 /// The role that nothing names.
 pub(super) const UNNAMED: u8 = 0;
+/// The state of a role of which nothing is said.
+pub(super) const NAMED: u8 = 0;
+
+/// A phrase that names the step of the dialog at which the refusal came. Before the recipient was
+/// named, nothing can be said of it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stage {
+    words: Vec<String>,
+    hard: String,
+}
 
 impl Table {
     /// Reads the table.
@@ -77,8 +101,21 @@ impl Table {
             roles: file.roles,
             states: file.states,
             compounds: Vec::new(),
+            stages: Vec::new(),
+            own: Vec::new(),
+            mailbox: Vec::new(),
+            refusals: Vec::new(),
             rows: Vec::new(),
         };
+        table.own = file.own.iter().filter_map(|role| table.role(role)).collect();
+        table.mailbox = file.mailbox.iter().filter_map(|role| table.role(role)).collect();
+        table.refusals =
+            ["refused", "denied", "failed"].iter().filter_map(|s| table.state(s)).collect();
+        for stage in file.stage {
+            let reason = Reason::parse(&stage.hard).ok_or("table.toml: a stage without reason")?;
+            let words = stage.words.iter().map(|words| format!(" {words} ")).collect();
+            table.stages.push((words, reason));
+        }
         let missing = |what: &str, word: &str| format!("table.toml: {what} `{word}` is not listed");
         for compound in &file.compound {
             let is = table.role(&compound.is).ok_or_else(|| missing("role", &compound.is))?;
@@ -111,13 +148,15 @@ impl Table {
         }
         let bad = |what: &str| format!("table.toml: `{what}` is not known");
         let status: Option<Vec<_>> = raw.status.iter().map(|s| StatusPattern::parse(s)).collect();
-        self.rows.push(Row {
+        let row = Row {
             reason: Reason::parse(&raw.reason).ok_or_else(|| bad(&raw.reason))?,
             vague: raw.vague,
             inferred: raw.inferred,
             status: status.ok_or_else(|| bad(&raw.status.join(" ")))?,
             code: raw.code,
-        });
+            unless: raw.unless.iter().filter_map(|state| self.state(state)).collect(),
+        };
+        self.rows.push(row);
         Ok(())
     }
 
@@ -155,6 +194,22 @@ impl Table {
         known((left, right)).or_else(|| known((right, left)))
     }
 
+    /// Somebody else than the recipient was refused.
+    pub(super) fn is_own(&self, (role, state): Pair) -> bool {
+        self.own.contains(&role) && self.refusals.contains(&state)
+    }
+
+    /// The role is the recipient, or may be meant for it.
+    pub(super) fn is_about_recipient(&self, role: u8) -> bool {
+        self.mailbox.contains(&role)
+    }
+
+    /// What a hard reason means when the text says that the recipient had not been named yet.
+    pub(super) fn before_recipient(&self, text: &str) -> Option<Reason> {
+        let named = |words: &Vec<String>| words.iter().any(|words| text.contains(words.as_str()));
+        self.stages.iter().find(|(words, _)| named(words)).map(|(_, reason)| *reason)
+    }
+
     /// Whether any row speaks of the pair.
     pub(super) fn fits(&self, pair: Pair) -> bool {
         self.by_pair.get(self.index(pair)).is_some_and(|rows| !rows.is_empty())
@@ -166,13 +221,18 @@ impl Table {
         pair: Pair,
         status: Option<EnhancedStatus>,
         code: Option<ReplyCode>,
+        has: impl Fn(u8) -> bool,
     ) -> Option<usize> {
         let rows = self.by_pair.get(self.index(pair))?;
         rows.iter().map(|n| usize::from(*n)).find(|n| {
             self.rows.get(*n).is_some_and(|row| {
                 let by_status = status.is_some_and(|s| row.status.iter().any(|p| p.holds(s)));
-                let by_code = code.is_some_and(|c| row.code.iter().any(|w| c.to_string() == *w));
-                (row.status.is_empty() && row.code.is_empty()) || by_status || by_code
+                let by_code = code.is_some_and(|c| {
+                    let code = c.to_string();
+                    row.code.iter().any(|begin| code.starts_with(begin.as_str()))
+                });
+                ((row.status.is_empty() && row.code.is_empty()) || by_status || by_code)
+                    && !row.unless.iter().any(|state| has(*state))
             })
         })
     }

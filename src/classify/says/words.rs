@@ -20,7 +20,8 @@ pub(super) fn words(folded: &str, domain: &str, out: &mut String, links: &mut St
     out.clear();
     links.clear();
     out.push(' ');
-    for chunk in folded.split(' ').filter(|chunk| !chunk.is_empty()) {
+    // `FROM:<user@example.com>` is a word and an address.
+    for chunk in folded.split([' ', '<']).filter(|chunk| !chunk.is_empty()) {
         chunk_words(chunk, domain, out, links);
     }
     if !links.is_empty() {
