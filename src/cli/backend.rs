@@ -101,7 +101,7 @@ impl Backend for Local {
 
     fn message(&self, data: Vec<u8>, to: Option<&str>) -> Result<Value, ServiceError> {
         let to = to.map(str::to_string).into_iter().collect();
-        let envelope = Envelope { from: String::new(), to };
+        let envelope = Envelope { to, ..Envelope::default() };
         self.0.message(data, envelope, Some("local".to_string()))
     }
 

@@ -44,7 +44,7 @@ pub async fn receive(
         let detail = "the body is empty; send the message as it is, header first";
         return Err(Problem::new(StatusCode::BAD_REQUEST, "empty", detail));
     }
-    let envelope = Envelope { from, to };
+    let envelope = Envelope { from, to, trusted: false };
     let peer = Some(peer.0.map_or_else(|| "local".to_string(), |peer| peer.to_string()));
     let analysis = blocking(&http, move |service| service.message(data, envelope, peer)).await?;
     drop(room);
