@@ -35,8 +35,8 @@ pub struct Verp {
     ring: KeyRing,
     signed: bool,
     plain: bool,
-    /// Domain of return paths that are minted without naming one.
-    domain: Option<String>,
+    /// Where our return paths end; the first is that of paths minted without naming one.
+    domains: Vec<String>,
 }
 
 /// Why a forward-path is refused at RCPT.
@@ -141,8 +141,14 @@ impl Verp {
         if !config.signed && !ring.is_empty() {
             return Err(VerpError::KeyWithoutSigned);
         }
-        let domain = domains.first().cloned();
-        Ok(Self { ring, signed: config.signed, plain: config.plain, domain })
+        let domains = domains.to_vec();
+        Ok(Self { ring, signed: config.signed, plain: config.plain, domains })
+    }
+
+    /// Whether a domain is one of those where our return paths end. Without any (every domain is
+    /// accepted then) none is.
+    pub fn is_ours(&self, domain: &str) -> bool {
+        self.domains.iter().any(|ours| ours.eq_ignore_ascii_case(domain))
     }
 
     /// Whether a key is configured: then only signed claims may suppress.
@@ -158,7 +164,8 @@ impl Verp {
         domain: Option<&str>,
         now: Timestamp,
     ) -> Result<String, VerpError> {
-        let domain = domain.or(self.domain.as_deref()).unwrap_or("");
+        let first = self.domains.first().map(String::as_str);
+        let domain = domain.or(first).unwrap_or("");
         self.ring.sign(recipient, tag, domain, now.day())
     }
 

@@ -219,13 +219,7 @@ fn gap(text: &str, from: usize, to: usize) -> usize {
     memchr::memchr_iter(b' ', between).count().saturating_sub(1)
 }
 
-fn state_at(
-    text: &str,
-    hits: &[Hit],
-    at: usize,
-    state: u8,
-    table: &Table,
-) -> Option<Said> {
+fn state_at(text: &str, hits: &[Hit], at: usize, state: u8, table: &Table) -> Option<Said> {
     let hit = hits.get(at)?;
     let (start, end) = (hit.start, hit.end);
     let fits = |n: usize| match hits.get(n).map(|h| h.part) {
@@ -286,5 +280,10 @@ fn state_at(
         }
         m += 1;
     }
-    table.fits((UNNAMED, state)).then_some(Said { pair: (UNNAMED, state), start, end, aside: false })
+    table.fits((UNNAMED, state)).then_some(Said {
+        pair: (UNNAMED, state),
+        start,
+        end,
+        aside: false,
+    })
 }
