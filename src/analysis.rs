@@ -13,7 +13,7 @@ use crate::classify::{self, Advice, Category, Class, Reason, RuleSet, Verdict};
 use crate::event::{Analysis, Envelope, Event, EventType, RecipientVerdict};
 use crate::mail::{Address, Timestamp};
 use crate::message::Message;
-use crate::report::{self, Action, Attribution, Kind, Recipient, Report};
+use crate::report::{self, Action, Attribution, Kind, Recipient, Report, Sent};
 use crate::verp::{Attributed, Moment, Verp};
 
 /// What judging needs besides the message: swapped as a whole on reload.
@@ -62,12 +62,27 @@ pub struct Analysed {
 }
 
 impl Analyser {
-    /// message -> report -> attribution -> verdicts.
+    /// message -> report -> attribution -> verdicts, of a file: nobody knows its reverse-path.
     pub fn analyse(&self, data: &[u8], envelope_to: &[String], now: impl Into<Moment>) -> Analysed {
+        self.analyse_sent(data, Sent::default(), envelope_to, now)
+    }
+
+    /// The same of a message whose way to us is known.
+    pub fn analyse_sent(
+        &self,
+        data: &[u8],
+        sent: Sent<'_>,
+        envelope_to: &[String],
+        now: impl Into<Moment>,
+    ) -> Analysed {
         let message = Message::parse(data);
-        let mut report = report::recognise(&message);
+        let mut report = report::recognise(&message, sent);
         let attributed = self.attribute(&message, &report, envelope_to, now.into());
         settle_recipients(&mut report, &message, &attributed);
+        let signed = (attributed.attribution() == Attribution::Signed)
+            .then(|| attributed.recipient())
+            .flatten();
+        report::us::leave_out(&mut report, &message, |d| self.verp.is_ours(d), signed);
         let verdicts = classify::judge(&report, &self.rules);
         if let Some(shadow) = &self.shadow {
             shadow.watch(&report, &verdicts);
@@ -92,7 +107,9 @@ impl Analyser {
 
     /// The journal record of a received message, without its place and decisions.
     pub fn evidence(&self, received: Received<'_>) -> Event {
-        let analysed = self.analyse(received.data, &received.envelope.to, received.moment);
+        let Envelope { from, to, trusted } = &received.envelope;
+        let sent = Sent { reverse_path: Some(from), trusted: *trusted };
+        let analysed = self.analyse_sent(received.data, sent, to, received.moment);
         Event {
             peer: received.peer,
             envelope: Some(received.envelope),
@@ -195,6 +212,7 @@ fn analysis(
         feedback_type: report.feedback_type,
         away_until: report.away_until,
         new_address: report.new_address.map(|a| a.to_string()),
+        forwarded: report.forwarded,
         evidence: report.evidence,
         defects: message.defects.iter().map(ToString::to_string).collect(),
     }

@@ -39,6 +39,9 @@ pub struct Analysis {
     /// New address of an address-change notice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new_address: Option<String>,
+    /// The report stands in mail that is no notice itself: it is kept, and decides nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forwarded: bool,
     /// The clues that decided the kind.
     pub evidence: Vec<String>,
     /// What was wrong with the message itself.
@@ -113,6 +116,9 @@ pub struct Envelope {
     pub from: String,
     /// Accepted forward-paths.
     pub to: Vec<String>,
+    /// An operator says that what people forwarded counts (`ingest --trust`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub trusted: bool,
 }
 
 /// What a record is about.

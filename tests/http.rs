@@ -15,7 +15,7 @@ use bounced::serve::tokens::Tokens;
 use memory::Memory;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 
 const MAX_MESSAGE: u64 = 100_000;
@@ -39,11 +39,15 @@ impl Reply {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.body))
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| {
+    fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.head.lines().filter_map(move |line| {
             let (found, value) = line.split_once(": ")?;
             found.eq_ignore_ascii_case(name).then_some(value)
         })
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers(name).next()
     }
 
     /// Status and `code` of a problem.
@@ -71,7 +75,7 @@ async fn start_with(tokens: Option<Tokens>) -> Server {
     let http = Http::new(house.clone(), metrics, tokens, "bounce.example.com", MAX_MESSAGE);
     let http = Arc::new(http);
     let listen = Listen::Tcp(([127, 0, 0, 1], 0).into());
-    let listener = Listener::bind(&listen).await.expect("a free port");
+    let listener = Listener::bind(&listen).expect("a free port");
     let address = listener.tcp_address().expect("TCP");
     let (stop, stopped) = watch::channel(false);
     let task = tokio::spawn(http::serve(listener, http.clone(), stopped));
@@ -401,6 +405,109 @@ async fn an_idle_feed_beats() {
     assert!(start.elapsed() >= limits::FOLLOW_HEARTBEAT * 2, "{:?}", start.elapsed());
 }
 
+/// Asks for something large and takes only the header of the answer.
+async fn hold(server: &Server, path: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a small window");
+    let mut stream = socket.connect(server.address).await.expect("connects");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sends");
+    let mut head = [0; 15];
+    stream.read_exact(&mut head).await.expect("answers");
+    assert_eq!(&head, b"HTTP/1.1 200 OK");
+    stream
+}
+
+#[tokio::test]
+async fn long_readers_have_a_number_of_places_and_the_others_are_told_so() {
+    let server = start().await;
+    let long = "x".repeat(200);
+    for n in 0..30_000 {
+        server.house.record(json!({"kind": "other", "n": n, "text": long}));
+    }
+    server.house.put_many((0..30_000).map(|n| format!("{long:.40}{n}@list.test")));
+    let paths = ["/v1/events", "/v1/suppressions:export"];
+    let mut held = Vec::new();
+    for n in 0..limits::LONG_READERS {
+        held.push(hold(&server, paths[n % 2]).await);
+    }
+    let many = json!({"addresses": vec!["gone@hard.test"; limits::PIECE_ROWS + 1]}).to_string();
+    for (method, path, body) in [
+        ("GET", paths[0], ""),
+        ("GET", paths[1], ""),
+        ("GET", "/v1/suppressions:export?domain=hard.test", ""),
+        ("GET", "/v1/suppressions?limit=10000", ""),
+        ("POST", "/v1/suppressions:check", &many),
+    ] {
+        let reply = server.send(method, path, "", body.as_bytes()).await;
+        assert_eq!(reply.problem(), (429, "too-many-readers".to_string()), "{method} {path}");
+        assert_eq!(reply.header("retry-after"), Some("5"));
+    }
+    // What is short needs no place.
+    let few = r#"{"addresses":["gone@hard.test"]}"#;
+    for (method, path, body) in [
+        ("GET", "/v1/suppressions/gone@hard.test", ""),
+        ("GET", "/v1/suppressions", ""),
+        ("GET", "/v1/events?limit=10", ""),
+        ("POST", "/v1/suppressions:check", few),
+        ("GET", "/suppressions", ""),
+        ("GET", "/readyz", ""),
+    ] {
+        let reply = server.send(method, path, "", body.as_bytes()).await;
+        assert_eq!(reply.status, 200, "{method} {path}");
+        assert!(reply.header("content-length").is_some(), "{method} {path}");
+    }
+    // The answers stand still: each holds a piece or two, and asks for no more.
+    let pieces = server.house.pieces.load(Ordering::Relaxed);
+    assert!(pieces < limits::LONG_READERS * 40, "{pieces} pieces were made for nobody");
+    held.pop();
+    while server.get(paths[1]).await.status == 429 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn followers_have_a_number_of_places() {
+    let server = start().await;
+    server.house.record(json!({"kind": "other"}));
+    let mut held = Vec::new();
+    for _ in 0..limits::FOLLOWERS {
+        held.push(hold(&server, "/v1/events?follow").await);
+    }
+    let reply = server.get("/v1/events?follow").await;
+    assert_eq!(reply.problem(), (429, "too-many-followers".to_string()));
+    assert_eq!(server.get("/v1/events").await.body.lines().count(), 1);
+}
+
+#[tokio::test]
+async fn long_answers_come_whole() {
+    let server = start().await;
+    server.house.put_many((0..1200).map(|n| format!("u{n:04}@list.test")));
+    let addresses = |value: &Value| -> Vec<String> {
+        let entries = value["entries"].as_array().expect("entries").iter();
+        entries.map(|entry| entry["address"].as_str().expect("an address").to_string()).collect()
+    };
+    let expected: Vec<_> = (0..1200).map(|n| format!("u{n:04}@list.test")).collect();
+    for (limit, count, ends) in [
+        (1, 1, false),
+        (250, 250, false),
+        (251, 251, false),
+        (1000, 1000, false),
+        (1200, 1200, true),
+        (10_000, 1200, true),
+    ] {
+        let reply = server.get(&format!("/v1/suppressions?domain=list.test&limit={limit}")).await;
+        let page = reply.json();
+        assert_eq!(addresses(&page), expected[..count], "{limit}");
+        assert_eq!(page["next"].is_null(), ends, "{limit}");
+    }
+    for count in [0, 1, 250, 251, 1200] {
+        let asked = json!({"addresses": expected[..count]}).to_string();
+        let hits = server.send("POST", "/v1/suppressions:check", "", asked.as_bytes()).await;
+        assert_eq!(addresses(&hits.json()), expected[..count]);
+    }
+}
+
 #[tokio::test]
 async fn messages_come_in() {
     let server = start().await;
@@ -555,8 +662,11 @@ async fn tokens_open_doors() {
     ] {
         let reply = server.send(method, path, &headers, b"").await;
         assert_eq!(reply.status, status, "{method} {path} {headers}");
-        let asks = reply.header("www-authenticate").is_some_and(|how| how.contains("Basic"));
-        assert_eq!(asks, status == 401);
+        // Each scheme in a header of its own: Chromium takes only the first of one header.
+        let offered: Vec<_> =
+            reply.headers("www-authenticate").filter_map(|how| how.split(' ').next()).collect();
+        let wanted: &[&str] = if status == 401 { &["Basic", "Bearer"] } else { &[] };
+        assert_eq!(offered, wanted, "{method} {path} {headers}");
     }
     // Guessing: the one wrong token above counts too.
     for n in 1..limits::TOKEN_FAILURES + 5 {

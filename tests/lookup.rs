@@ -32,7 +32,7 @@ fn house() -> Arc<Memory> {
 async fn start() -> Port {
     let (house, metrics) = (house(), Arc::new(Metrics::new("memory")));
     let listen = Listen::Tcp(([127, 0, 0, 1], 0).into());
-    let listener = Listener::bind(&listen).await.expect("a free port");
+    let listener = Listener::bind(&listen).expect("a free port");
     let address = listener.tcp_address().expect("TCP");
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(lookup::serve(listener, house.clone(), metrics.clone(), stopped));
@@ -216,7 +216,7 @@ async fn slow_and_idle_clients_are_let_go() {
 async fn unix_sockets_answer_too_and_stop_ends_everything() {
     let dir = tempfile::tempdir().expect("a scratch folder");
     let path = dir.path().join("lookup.sock");
-    let listener = Listener::bind(&Listen::Unix(path.clone())).await.expect("binds");
+    let listener = Listener::bind(&Listen::Unix(path.clone())).expect("binds");
     let (stop, stopped) = watch::channel(false);
     let metrics = Arc::new(Metrics::new("memory"));
     let task = tokio::spawn(lookup::serve(listener, house(), metrics.clone(), stopped));

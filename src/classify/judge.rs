@@ -16,11 +16,13 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use super::matcher::{Facts, Matcher, span};
+use super::own_refusal;
 use super::provider;
 use super::rule::{Loader, Rule, RuleError};
+use super::says::{Beside, Meaning, Says};
 use super::shipped::SHIPPED;
 use super::text::{Codes, codes, fold, repaired};
-use super::verdict::{Category, Reason, Verdict};
+use super::verdict::{Category, Certainty, Reason, Verdict};
 use crate::mail::{EnhancedStatus, ReplyCode};
 use crate::report::{Action, Report, StatusSource};
 
@@ -50,6 +52,7 @@ pub struct Refusal<'a> {
 pub struct RuleSet {
     rules: Vec<Rule>,
     matcher: Matcher,
+    says: Option<&'static Says>,
     digest: Arc<str>,
 }
 
@@ -92,7 +95,23 @@ impl RuleSet {
         for (file, source) in SHIPPED {
             loader.text(file, source, false)?;
         }
-        Ok(Self::build(loader))
+        Ok(Self { says: Some(Says::shipped()), ..Self::build(loader) })
+    }
+
+    /// The shipped rules but for some files: what is right without them is understood, not known
+    /// by heart (`docs/generality.md`).
+    pub fn without(files: &[&str]) -> Result<Self, RuleError> {
+        let mut loader = Loader::new();
+        for (file, source) in SHIPPED.iter().filter(|(file, _)| !files.contains(file)) {
+            loader.text(file, source, false)?;
+        }
+        Ok(Self { says: Some(Says::shipped()), ..Self::build(loader) })
+    }
+
+    /// The same rules with another lexicon.
+    #[must_use]
+    pub fn with_says(self, says: &'static Says) -> Self {
+        Self { says: Some(says), ..self }
     }
 
     /// The rules of one text, without the shipped ones; `file` stands in errors.
@@ -105,7 +124,7 @@ impl RuleSet {
     pub(super) fn build(loader: Loader) -> Self {
         let digest = loader.digest();
         let matcher = Matcher::new(&loader.rules);
-        Self { rules: loader.rules, matcher, digest }
+        Self { rules: loader.rules, matcher, says: None, digest }
     }
 
     /// Twelve hex digits that name exactly these rules.
@@ -164,8 +183,16 @@ impl RuleSet {
             rule_at: String::new(),
             matched: String::new(),
             remarks_read: !remarks.is_empty(),
+            certainty: Certainty::Said,
         };
         if refusal.action.is_some_and(is_success) {
+            return verdict;
+        }
+        if let Some(mark) = own_mark(refusal, words) {
+            verdict.reason = Some(Reason::SuppressedHere);
+            verdict.rule = own_refusal::RULE.to_string();
+            verdict.matched = mark.to_string();
+            derive_status(&mut verdict);
             return verdict;
         }
         let facts = Facts {
@@ -179,39 +206,107 @@ impl RuleSet {
             status: status.map(|s| soften(s, reply)),
             text_status: found.status.map(|s| soften(s, reply)),
         };
-        let mut best = self.matcher.first(&self.rules, &facts, true, None);
-        let mut best_text: &str = words;
-        let vague = best.and_then(|i| self.rules.get(i)).is_none_or(|rule| rule.vague);
-        if vague && !refusal.remarks.is_empty() {
+        let mut found = self.find(refusal.diagnostic, &facts, true);
+        let mut found_text: &str = words;
+        if found.is_vague() && !refusal.remarks.is_empty() {
             verdict.remarks_read = true;
             if remarks.is_empty() {
                 fold_repaired(refusal.remarks, remarks);
             }
             let human = Facts { text: remarks, ..facts };
-            if let Some(better) = self.matcher.first(&self.rules, &human, false, best) {
-                best = Some(better);
-                best_text = remarks;
+            let better = self.find(refusal.remarks, &human, false);
+            if !better.is_vague() {
+                found = better;
+                found_text = remarks;
             }
         }
         let any_words = has_words(words) || has_words(remarks);
-        self.decide(best, best_text, any_words, &mut verdict);
+        decide(found, found_text, any_words, &mut verdict);
         derive_status(&mut verdict);
         verdict
     }
 
-    /// Fills in reason and rule. A code that says nothing beside words that no rule knows is not
-    /// "generic" but unknown: the ledger of unknown wordings is fed from these. Nor is a reply code
-    /// alone enough to cost an address (`553` is what many servers say to senders).
-    fn decide(&self, best: Option<usize>, text: &str, any_words: bool, verdict: &mut Verdict) {
-        let transient = verdict.reply_code.is_some_and(ReplyCode::is_transient)
-            || verdict.status.is_some_and(EnhancedStatus::is_transient);
-        let rule = best.and_then(|i| self.rules.get(i)).filter(|rule| {
-            let bare = rule.when.text.is_empty() && rule.when.any.is_empty();
-            let empty = rule.reason == Reason::Generic && !transient;
-            let rash = rule.reason.category() == Category::Hard && rule.when.status.is_empty();
-            !(bare && any_words && (empty || rash))
-        });
-        let Some(rule) = rule else {
+    /// What rules and words say of a text. Rules about wordings come first, then the words read as
+    /// a sentence, then codes; but a code that means just one thing beats words that say little,
+    /// and a provider's code loses to plain words about the mailbox (`Rule::yields`).
+    fn find<'r>(&'r self, raw: &str, facts: &Facts<'_>, with_codes: bool) -> Found<'r> {
+        let best = self.matcher.first(&self.rules, facts, with_codes, None);
+        let rule = best.and_then(|i| self.rules.get(i));
+        if rule.is_some_and(|rule| !rule.code && !rule.yields) {
+            return rule.map_or(Found::Nothing, Found::Rule);
+        }
+        let beside = Beside { domain: facts.domain, status: facts.status, code: facts.code };
+        let words = self.says.and_then(|says| says.of(raw, facts.text, &beside));
+        match (rule, words) {
+            (None, None) => Found::Nothing,
+            (None, Some(words)) => Found::Words(words),
+            (Some(rule), None) => Found::Rule(rule),
+            (Some(rule), Some(words)) => {
+                let other = words.reason.category() != rule.reason.category();
+                let words_win = if rule.code {
+                    // A code about something else than the address keeps it from being dead.
+                    let doubt = facts.status.is_some_and(|s| contradicts(s, words.reason));
+                    rule.vague || rule.is_rash() || !(words.vague || (doubt && other))
+                } else {
+                    // A block list's name says less than a plain word about the mailbox; a
+                    // provider's code less than any plain word.
+                    let plain = !words.vague && !words.inferred && other;
+                    plain && (words.of_mailbox || rule.when.is_mark())
+                };
+                if words_win { Found::Words(words) } else { Found::Rule(rule) }
+            }
+        }
+    }
+}
+
+/// What a verdict stands on.
+enum Found<'r> {
+    Rule(&'r Rule),
+    Words(Meaning),
+    Nothing,
+}
+
+impl Found<'_> {
+    /// The human part is asked before it is believed.
+    const fn is_vague(&self) -> bool {
+        match self {
+            Self::Rule(rule) => rule.vague,
+            Self::Words(words) => words.vague,
+            Self::Nothing => true,
+        }
+    }
+}
+
+/// Fills in reason and rule. A code that says nothing beside words that no rule knows is not
+/// "generic" but unknown: the ledger of unknown wordings is fed from these. Nor is a reply code
+/// alone enough to cost an address (`553` is what many servers say to senders).
+fn decide(found: Found<'_>, text: &str, any_words: bool, verdict: &mut Verdict) {
+    let transient = verdict.reply_code.map_or_else(
+        || verdict.status.is_some_and(EnhancedStatus::is_transient),
+        ReplyCode::is_transient,
+    );
+    match found {
+        Found::Rule(rule) if !(rule.is_bare() && any_words && rule.is_empty_word(transient)) => {
+            verdict.reason = Some(rule.reason);
+            verdict.rule.clone_from(&rule.id);
+            verdict.rule_at.clone_from(&rule.at);
+            verdict.matched = matched(rule, text, verdict);
+            if rule.is_bare() && any_words {
+                verdict.certainty = Certainty::Inferred;
+            }
+            if transient && !rule.speaks_of_transient() {
+                verdict.reason = Some(softened(rule.reason));
+            }
+        }
+        Found::Words(words) => {
+            let reason = if transient { softened(words.reason) } else { words.reason };
+            verdict.reason = Some(reason);
+            verdict.rule = format!("says/{}", words.name);
+            verdict.matched = words.matched;
+            let doubt = words.inferred || verdict.status.is_some_and(|s| contradicts(s, reason));
+            verdict.certainty = if doubt { Certainty::Inferred } else { Certainty::Said };
+        }
+        _ => {
             let (reason, id) = if any_words {
                 (Reason::Undetermined, UNKNOWN_WORDS)
             } else {
@@ -219,13 +314,29 @@ impl RuleSet {
             };
             verdict.reason = Some(reason);
             verdict.rule = id.to_string();
-            return;
-        };
-        verdict.reason = Some(rule.reason);
-        verdict.rule.clone_from(&rule.id);
-        verdict.rule_at.clone_from(&rule.at);
-        verdict.matched = matched(rule, text, verdict);
+            verdict.certainty = Certainty::Inferred;
+        }
     }
+}
+
+/// What words about a dead address mean behind a 4: the server will look again.
+const fn softened(reason: Reason) -> Reason {
+    use Reason as R;
+    match reason {
+        R::UserUnknown | R::MailboxInactive | R::AddressMoved | R::AddressSyntax => R::Generic,
+        R::DomainUnknown | R::DomainNoMail => R::DnsFailure,
+        reason => reason,
+    }
+}
+
+/// A code that speaks of something else than the dead address that the words name. `X.7.1` and
+/// codes that end in 0 speak of nothing.
+fn contradicts(status: EnhancedStatus, reason: Reason) -> bool {
+    reason.category() == Category::Hard
+        && match (status.subject, status.detail) {
+            (_, 0) | (0 | 1 | 7, 1) | (1, 2..=6 | 10 | 100..) | (2, 1) | (4, 1 | 4) => false,
+            _ => true,
+        }
 }
 
 /// Rule id of a verdict on words that no rule knows.
@@ -246,6 +357,13 @@ fn provider_of(refusal: &Refusal<'_>, folded: &str) -> Option<&'static str> {
     provider::by_host_or_domain(refusal.remote_mta, refusal.recipient_domain)
         .or_else(|| provider::by_mark(folded))
         .or_else(|| provider::by_reporter(refusal.remote_mta, refusal.reporting_mta))
+}
+
+/// The mark of our own refusal: in what the server said, or else in the human part when nothing
+/// was said that could be about something else.
+fn own_mark(refusal: &Refusal<'_>, words: &str) -> Option<&'static str> {
+    let beside = || own_refusal::mark_in(refusal.remarks).filter(|_| !has_words(words));
+    own_refusal::mark_in(refusal.diagnostic).or_else(beside)
 }
 
 const fn is_success(action: Action) -> bool {
@@ -357,7 +475,7 @@ const fn code_of(reason: Reason) -> (u16, u16) {
         R::Security => (7, 0),
         R::ContentRejected | R::Attachment | R::Virus => (6, 0),
         R::RelayingDenied => (7, 1),
-        R::ProviderSuppressed => (1, 0),
+        R::ProviderSuppressed | R::SuppressedHere => (1, 0),
         R::ProtocolError => (5, 0),
         R::Generic | R::NoRecipient | R::Undetermined => (0, 0),
     }

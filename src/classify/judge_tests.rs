@@ -292,3 +292,38 @@ fn same_as(word: &str) -> Vec<Reason> {
         _ => Vec::new(),
     }
 }
+
+#[test]
+fn our_own_refusal_is_told_before_any_rule() {
+    let judge = |diagnostic: &str, remarks: &str, field: &str| {
+        RuleSet::shipped().judge(&Refusal {
+            diagnostic,
+            remarks,
+            status_field: EnhancedStatus::parse(field),
+            ..Refusal::default()
+        })
+    };
+    let ours = "550 5.1.1 recipient suppressed since 2026-11-22: user-unknown";
+    let marked = format!("{ours} [bounced:suppressed]");
+    for (diagnostic, remarks, field) in [
+        (marked.as_str(), "", "5.1.1"),
+        ("550 5.1.1 User unknown in virtual mailbox table [BOUNCED:SUPPRESSED]", "", "5.1.1"),
+        ("450 4.2.1 recipient held since 2026-11-22: mailbox-full [bounced:held]", "", "4.2.1"),
+        // The words stand in the human part alone, as Exim has them.
+        ("", marked.as_str(), "5.0.0"),
+        ("", marked.as_str(), ""),
+        ("550 5.1.1", marked.as_str(), "5.1.1"),
+    ] {
+        let verdict = judge(diagnostic, remarks, field);
+        assert_eq!(verdict.reason, Some(Reason::SuppressedHere), "{diagnostic} | {remarks}");
+        assert_eq!(verdict.rule, "own/mark");
+    }
+    // Without the mark the words decide, and so they do beside the mark of another recipient.
+    assert_eq!(judge(ours, "", "5.1.1").reason, Some(Reason::UserUnknown));
+    let other = judge("550 5.1.1 <b@example.com>: user unknown", &marked, "5.1.1");
+    assert_eq!(other.reason, Some(Reason::UserUnknown));
+    // A recipient that was reached did not fail.
+    let delivered =
+        Refusal { action: Some(Action::Delivered), diagnostic: &marked, ..Refusal::default() };
+    assert_eq!(RuleSet::shipped().judge(&delivered).reason, None);
+}

@@ -1,10 +1,12 @@
-//! Floor 2: what a report means. Words before codes, provider before general (TAXONOMY section 3).
+//! What a report means. Words before codes, provider before general (TAXONOMY section 3).
 
 mod judge;
 mod lint;
 mod matcher;
+pub mod own_refusal;
 mod provider;
 mod rule;
+mod says;
 pub mod shadow;
 mod shipped;
 mod text;
@@ -14,4 +16,5 @@ pub use judge::{NO_WORDS, Refusal, RuleSet, UNKNOWN_WORDS, folded, judge};
 pub use lint::{Finding, FindingKind};
 pub use provider::{provider_of, provider_of_domain};
 pub use rule::{Rule, RuleError, Seen, StatusPattern, When};
-pub use verdict::{Advice, Category, Class, Reason, Verdict};
+pub use says::Says;
+pub use verdict::{Advice, Category, Certainty, Class, Reason, Verdict};

@@ -35,8 +35,10 @@
 //! context; a bare text is judged with the rule's own `provider`, `host`, `domain` and `action`.
 //!
 //! Operator files come first, then the shipped ones, each in name order; the first match wins.
-//! `vague = true` at the head of a file: its rules say so little that the human part of the report
-//! is asked before one of them is believed.
+//! At the head of a file: `vague = true`, its rules say so little that the human part of the report
+//! is asked before one of them is believed; `codes = true`, they are asked after the words
+//! (`says/`); `yields = true`, plain words about somebody else win. A rule whose text is a
+//! provider's code yields, too, unless `despite` says why not.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -47,7 +49,7 @@ use toml::Spanned;
 
 use super::provider;
 use super::text::fold_piece;
-use super::verdict::Reason;
+use super::verdict::{Category, Reason};
 use crate::mail::{EnhancedStatus, ReplyCode};
 use crate::report::Action;
 
@@ -79,10 +81,16 @@ pub struct Rule {
     pub not_seen: Vec<Seen>,
     /// Where the wording comes from.
     pub source: String,
+    /// Why it stands against plain words that say otherwise; empty when it does not.
+    pub despite: String,
     /// `file:line`.
     pub at: String,
     /// Believed only after the human part was asked.
     pub vague: bool,
+    /// A code: asked only when the words say nothing, or little.
+    pub code: bool,
+    /// Loses to plain words that say otherwise.
+    pub yields: bool,
     /// Written by the operator, not shipped.
     pub operator: bool,
 }
@@ -108,6 +116,42 @@ pub struct When {
     pub any: Vec<String>,
     /// Exclusions.
     pub not: Vec<String>,
+}
+
+impl Rule {
+    /// Whether it looks at codes alone.
+    pub fn is_bare(&self) -> bool {
+        self.when.text.is_empty() && self.when.any.is_empty()
+    }
+
+    /// A hard reason for a reply code alone, which costs nobody an address.
+    pub fn is_rash(&self) -> bool {
+        self.is_bare() && self.reason.category() == Category::Hard && self.when.status.is_empty()
+    }
+
+    /// Whether a code says nothing beside words.
+    pub fn is_empty_word(&self, transient: bool) -> bool {
+        (self.reason == Reason::Generic && !transient) || self.is_rash()
+    }
+
+    /// Whether it names codes that begin with a 4: only such a rule may call an address dead then.
+    pub fn speaks_of_transient(&self) -> bool {
+        self.when.code.iter().any(|code| code.starts_with('4'))
+            || self.when.status.iter().any(|status| matches!(status.class, Some(4)))
+    }
+}
+
+impl When {
+    /// Whether all of its text is a provider's code (`(s3150)`, `ib504`, `[tss04]`), no wording.
+    pub fn is_mark(&self) -> bool {
+        let mut pieces = self.text.iter().chain(&self.any).peekable();
+        let mark = |piece: &String| {
+            let words = piece.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty());
+            piece.bytes().any(|b| b.is_ascii_digit())
+                && words.filter(|w| w.len() > 3 && w.chars().all(char::is_alphabetic)).count() == 0
+        };
+        pieces.peek().is_some() && pieces.all(mark)
+    }
 }
 
 /// `5.1.1`, `5.7.*`, `*.1.1`; None stands for any number.
@@ -178,6 +222,10 @@ struct RawFile {
     #[serde(default)]
     vague: bool,
     #[serde(default)]
+    codes: bool,
+    #[serde(default)]
+    yields: bool,
+    #[serde(default)]
     rule: Vec<Spanned<RawRule>>,
 }
 
@@ -193,6 +241,8 @@ struct RawRule {
     not_seen: Vec<RawSeen>,
     #[serde(default)]
     source: String,
+    #[serde(default)]
+    despite: String,
 }
 
 #[derive(Deserialize, Default)]
@@ -315,9 +365,10 @@ impl Loader {
             line += newlines(source, counted, start);
             counted = start;
             let at = format!("{file}:{line}");
-            let rule = check(spanned.into_inner(), &at, raw.vague, operator)
-                .map_err(|what| RuleError { at, what })?;
-            self.rules.push(rule);
+            let rule = check(spanned.into_inner(), &at).map_err(|what| RuleError { at, what })?;
+            let yields =
+                !operator && rule.despite.is_empty() && (raw.yields || rule.when.is_mark());
+            self.rules.push(Rule { vague: raw.vague, code: raw.codes, yields, operator, ..rule });
         }
         Ok(())
     }
@@ -337,7 +388,7 @@ fn newlines(source: &str, from: usize, to: usize) -> usize {
     source.as_bytes().get(from..to).map_or(0, |b| b.iter().filter(|b| **b == b'\n').count())
 }
 
-fn check(raw: RawRule, at: &str, vague: bool, operator: bool) -> Result<Rule, String> {
+fn check(raw: RawRule, at: &str) -> Result<Rule, String> {
     let id = raw.id;
     let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-./*".contains(&b);
     if id.is_empty() || id.len() > 64 || !id.bytes().all(good) {
@@ -355,7 +406,20 @@ fn check(raw: RawRule, at: &str, vague: bool, operator: bool) -> Result<Rule, St
     };
     let (seen, not_seen) = (samples(raw.seen)?, samples(raw.not_seen)?);
     let at = at.to_string();
-    Ok(Rule { id, when, reason, seen, not_seen, source: raw.source, at, vague, operator })
+    Ok(Rule {
+        id,
+        when,
+        reason,
+        seen,
+        not_seen,
+        source: raw.source,
+        despite: raw.despite,
+        at,
+        vague: false,
+        code: false,
+        yields: false,
+        operator: false,
+    })
 }
 
 fn unknown_reason(word: &str) -> String {

@@ -329,10 +329,20 @@ fn announced(bytes: &[u8], at: usize) -> bool {
     }
 }
 
-/// A hyphen behind a letter makes the number a part of a host name (`mx-5.1.1.example.com`).
+/// Words behind which three numbers are quoted: a section, a release, a reference.
+const QUOTES: &[&str] =
+    &["ref", "reference", "see", "section", "version", "rfc", "release", "build", "chapter", "id"];
+
+/// A hyphen behind a letter makes the number a part of a host name (`mx-5.1.1.example.com`), and
+/// a code that prose refers to is not the status of the reply (`ref 5.1.1`).
 fn free_for_status(bytes: &[u8], at: usize) -> bool {
     let before = |n: usize| at.checked_sub(n).and_then(|i| bytes.get(i)).copied();
-    before(1) != Some(b'-') || !before(2).is_some_and(|b| b.is_ascii_alphabetic())
+    let named = before(1) == Some(b'-') && before(2).is_some_and(|b| b.is_ascii_alphabetic());
+    let head = bytes.get(..at).unwrap_or_default().trim_ascii_end();
+    let quoted = QUOTES
+        .iter()
+        .any(|word| head.strip_suffix(word.as_bytes()).is_some_and(|h| h.last() == Some(&b' ')));
+    !named && !quoted
 }
 
 #[cfg(test)]

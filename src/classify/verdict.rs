@@ -69,6 +69,8 @@ words! {
         RelayingDenied = "relaying-denied",
         /// A sending service's own suppression list stopped it.
         ProviderSuppressed = "provider-suppressed",
+        /// Our own refusal came back: the report carries our mark.
+        SuppressedHere = "suppressed-here",
         /// Syntax or sequence refused.
         ProtocolError = "protocol-error",
         /// Failed; nothing says why.
@@ -93,6 +95,16 @@ words! {
         Admin = "admin",
         /// Not known.
         Undetermined = "undetermined",
+    }
+}
+
+words! {
+    /// How sure a reason is: a hard one that is only inferred is confirmed before it suppresses.
+    Certainty {
+        /// The words, or a code that means just this, say so.
+        Said = "said",
+        /// Nobody is named, words and code disagree, or only the human part said it.
+        Inferred = "inferred",
     }
 }
 
@@ -221,7 +233,7 @@ impl Reason {
             R::SpamContent => Class::SpamContent,
             R::Attachment | R::Virus => Class::ProhibitedAttachment,
             R::RelayingDenied => Class::RelayingDenied,
-            R::ProviderSuppressed => Class::AdminFailure,
+            R::ProviderSuppressed | R::SuppressedHere => Class::AdminFailure,
             R::ProtocolError | R::Generic => Class::GenericBounce,
             R::NoRecipient => Class::GenericBounceNoRcpt,
             R::Undetermined => Class::Undetermined,
@@ -253,7 +265,8 @@ impl Reason {
             | R::AddressSyntax
             | R::DomainUnknown
             | R::DomainNoMail
-            | R::ProviderSuppressed => Advice::Remove,
+            | R::ProviderSuppressed
+            | R::SuppressedHere => Advice::Remove,
             R::MailboxFull
             | R::SystemFull
             | R::SystemError
@@ -302,6 +315,8 @@ pub struct Verdict {
     pub matched: String,
     /// The human part was read, too: what the server said is not all that decided.
     pub remarks_read: bool,
+    /// Whether the reason was said or is inferred.
+    pub certainty: Certainty,
 }
 
 #[cfg(test)]
@@ -330,6 +345,7 @@ mod tests {
             (Reason::Virus, 53, "block", "fix-message"),
             (Reason::RelayingDenied, 54, "block", "fix-sender"),
             (Reason::ProviderSuppressed, 25, "admin", "remove"),
+            (Reason::SuppressedHere, 25, "admin", "remove"),
             (Reason::ProtocolError, 40, "soft", "fix-sender"),
             (Reason::NoRecipient, 30, "undetermined", "none"),
             (Reason::Undetermined, 1, "undetermined", "none"),

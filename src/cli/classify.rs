@@ -209,6 +209,7 @@ mod tests {
             away_until: None,
             new_address: None,
             evidence: vec!["multipart/report".into(), "MAILER-DAEMON".into()],
+            forwarded: false,
             defects: vec![],
         }
     }

@@ -65,7 +65,7 @@ pub(super) fn ingest(
 
 /// What a message from this machine came in.
 fn envelope(to: Option<&str>) -> Envelope {
-    Envelope { from: String::new(), to: to.map(str::to_string).into_iter().collect() }
+    Envelope { to: to.map(str::to_string).into_iter().collect(), ..Envelope::default() }
 }
 
 /// Trouble of the service, not of one message.

@@ -4,8 +4,8 @@
 //! is yes or done, 1 no or not found, 2 failed; a reader that closes our output early (`| head`)
 //! is no failure; text of strangers never steers a terminal.
 //!
-//! What it deliberately does not know: rules, policy, storage, sockets. [`Program`] is the rest of
-//! the house as seen from here; `main.rs` hands it in.
+//! It does not know rules, policy, storage or sockets: [`Program`] is the rest of the program as seen
+//! from here, and `main.rs` hands it in.
 
 pub mod args;
 mod bulk;

@@ -1,4 +1,4 @@
-//! Floor 0: the words of mail that every room uses: addresses, codes, times.
+//! The words of mail that every module uses: addresses, codes, times.
 //!
 //! Nothing here knows messages, reports, policy or sockets; nothing here reads a clock.
 

@@ -152,6 +152,14 @@ impl<'x> Field<'x> {
     }
 }
 
+/// Decodes the encoded words (RFC 2047) of a text that is no field of a header, but of a report.
+pub fn decode_words(text: &str) -> Cow<'_, str> {
+    if memchr::memmem::find(text.as_bytes(), b"=?").is_none() {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(Field { name: b"x", value: text.as_bytes(), start: 0 }.text().into_owned())
+}
+
 /// Reads octets of an undeclared charset: UTF-8 when it is that, else Windows-1252, which is what
 /// undeclared 8-bit mail mostly is.
 pub(super) fn decode_8bit(bytes: &[u8]) -> Cow<'_, str> {

@@ -14,7 +14,7 @@ pub mod limits;
 mod part;
 mod walk;
 
-pub use headers::{Field, HeaderEnd, Headers, is_unprintable};
+pub use headers::{Field, HeaderEnd, Headers, decode_words, is_unprintable};
 pub use part::{Part, TransferEncoding};
 
 use std::borrow::Cow;

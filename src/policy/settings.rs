@@ -296,6 +296,7 @@ const fn effect_of(reason: Reason) -> Effect {
         | R::Virus
         | R::ProtocolError
         | R::NoRecipient
+        | R::SuppressedHere
         | R::Undetermined => Effect::Never,
     }
 }

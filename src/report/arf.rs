@@ -15,7 +15,6 @@ pub fn recognise(message: &Message<'_>) -> Option<Report> {
     let (fields, _) = Headers::read(text.as_bytes(), true);
     let feedback_type = fields.lower("feedback-type");
     let feedback_type = feedback_type.split_whitespace().next().unwrap_or("abuse").to_string();
-    // RFC 6591 auth-failure reports are complaints by format only: policy leaves them alone.
     let mut report = Report::new(Kind::Complaint, "arf");
     report.evidence.push(format!("message/feedback-report; Feedback-Type: {feedback_type}"));
     report.reporting_mta =
@@ -32,8 +31,17 @@ pub fn recognise(message: &Message<'_>) -> Option<Report> {
             push(&mut report, addresses::in_field(&field.text()));
         }
     }
+    // RFC 6591: about our authentication, by the format of a complaint. Nobody complained, and who
+    // was mailed is not what it is about.
+    if matches!(feedback_type.as_str(), "auth-failure" | "dmarc") {
+        report.recipients.clear();
+    } else {
+        add_original_recipients(&mut report, message);
+    }
     report.feedback_type = Some(feedback_type);
-    add_original_recipients(&mut report, message);
+    if super::returns_a_notice(message, "") {
+        report.hand_on("the mail complained of is a notice, and none of ours");
+    }
     Some(report)
 }
 

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use super::types::{Action, Recipient, StatusSource};
 use super::{addresses, bounded_words, lines};
 use crate::mail::{EnhancedStatus, Timestamp};
+use crate::message::decode_words;
 
 /// What the fields of one report say.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -71,7 +72,7 @@ pub fn read(text: &str) -> Fields {
             if group.ends_before(*field, after_blank) {
                 group.close(&mut fields);
             }
-            group.take(*field, value.trim());
+            group.take(*field, &decode_words(value.trim()));
         }
     }
     group.close(&mut fields);

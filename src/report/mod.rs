@@ -7,51 +7,174 @@
 pub mod addresses;
 pub mod answers;
 mod arf;
+mod carrier;
 pub mod dsn;
 pub mod formats;
 mod mdn;
 pub mod original;
 mod types;
+pub mod us;
 
+pub use carrier::Sent;
 pub use types::{Action, Attribution, Kind, Original, Recipient, Report, StatusSource};
 
 use crate::message::{Message, is_unprintable};
+use carrier::Carrier;
 use formats::Notice;
 
-/// What a message says. A message that nobody recognises is a [`Kind::Other`].
-pub fn recognise(message: &Message<'_>) -> Report {
+/// What a message says; `sent` is what is known of its way. A message that nobody recognises is a
+/// [`Kind::Other`].
+pub fn recognise(message: &Message<'_>, sent: Sent<'_>) -> Report {
+    recognise_without(message, sent, "")
+}
+
+/// The same with one textual format taken as unknown: what is left shows how far the rest reaches.
+pub fn recognise_without(message: &Message<'_>, sent: Sent<'_>, without: &str) -> Report {
     if let Some(report) = arf::recognise(message).or_else(|| mdn::recognise(message)) {
         return report;
     }
     let human = message.human_text();
     let all_lower = human.to_ascii_lowercase();
     let text = own_words(&human, &all_lower);
-    if let Some(report) = delivery_status(message, text).or_else(|| quoted(message, &human)) {
-        return report;
-    }
-    let signs = match answers::read(message, &human) {
-        Ok(report) => return report,
-        Err(signs) => signs,
-    };
     let lower = all_lower.get(..text.len()).unwrap_or_default();
     let from = message.headers().lower("from");
     let subject = message.headers().lower("subject");
-    let notice = Notice { message, text, lower, from: &from, subject: &subject, signs: &signs };
-    if let Some(report) = forwarded(message, &human, &signs).or_else(|| enclosed(message)) {
-        return report;
+    let (from, subject) = (from.as_str(), subject.as_str());
+    let from_nobody = carrier::from_nobody(message, sent);
+    let seen = Seen { message, human: &human, text, lower, from, subject, from_nobody, without };
+    let carrier = carrier::of(message, from, subject, sent);
+    let report = match carrier {
+        Carrier::Notice { sure: true } => {
+            let by_fields = seen.structured().or_else(|| quoted(message, text));
+            by_fields.map_or_else(|| seen.worded(), Ok)
+        }
+        // What an answer quotes or encloses is not what it says.
+        Carrier::Notice { sure: false } => match answers::read(message, &human) {
+            Ok(report) => Ok(report),
+            Err(signs) => seen.structured().map_or_else(|| seen.in_words(&signs), Ok),
+        },
+        Carrier::Person(why) => match answers::read(message, &human) {
+            Ok(report) => Ok(report),
+            Err(signs) => seen.handed_on(&signs, why),
+        },
+        Carrier::Program(why) => match answers::read(message, &human) {
+            Ok(report) => Ok(report),
+            // A notice that went through a list is still read.
+            Err(signs) if formats::ordinary::is_system(from) => seen.handed_on(&signs, why),
+            Err(_) => Err(seen.talk(why)),
+        },
+    };
+    let mut report = report.unwrap_or_else(|clue| {
+        let mut report = Report::new(Kind::Other, "none");
+        report.evidence.push(clue);
+        report
+    });
+    if matches!(report.kind, Kind::Failure | Kind::Delay) && returns_a_notice(message, &human) {
+        report.hand_on("what came back is itself a notice, and no mail of ours");
     }
-    if let Some(mut report) = formats::recognise(&notice) {
-        report.original = original::find(message, &human);
-        complete(&mut report, &notice);
-        return report;
+    if sent.trusted && report.forwarded {
+        report.vouch();
     }
-    let mut report = Report::new(Kind::Other, "none");
-    report.evidence.push("no recogniser claims it".into());
     report
 }
 
+/// Whether the returned mail is a notice: then the report is about a bounce, not about our mail.
+fn returns_a_notice(message: &Message<'_>, human: &str) -> bool {
+    original::headers(message, human).is_some_and(|returned| {
+        returned.lower("from").contains("mailer-daemon")
+            || returned.lower("content-type").starts_with("multipart/report")
+    })
+}
+
+/// A message that carries no ARF and no MDN, as the readers below see it.
+struct Seen<'a, 'x> {
+    message: &'a Message<'x>,
+    /// What people read of it.
+    human: &'a str,
+    /// The same up to the returned message, and in lower case.
+    text: &'a str,
+    lower: &'a str,
+    from: &'a str,
+    subject: &'a str,
+    from_nobody: bool,
+    without: &'a str,
+}
+
+/// Why nobody claims a message.
+const NOBODY: &str = "no recogniser claims it";
+
+impl Seen<'_, '_> {
+    /// By fields, in their own part or pasted.
+    fn structured(&self) -> Option<Report> {
+        let pasted = || {
+            let subject = Some(self.subject).filter(|s| is_forward(s));
+            let mut report = subject.and_then(|_| quoted(self.message, self.human))?;
+            report.hand_on("delivery-status fields in quotes");
+            Some(report)
+        };
+        delivery_status(self.message, self.text).or_else(pasted)
+    }
+
+    /// An answer, or a notice in words.
+    fn worded(&self) -> Result<Report, String> {
+        answers::read(self.message, self.human).or_else(|signs| self.in_words(&signs))
+    }
+
+    /// A notice in words.
+    fn in_words(&self, signs: &answers::Signs) -> Result<Report, String> {
+        let Self { message, text, lower, from, subject, from_nobody, without, .. } = *self;
+        let notice = Notice { message, text, lower, from, subject, signs, from_nobody, without };
+        if let Some(report) =
+            forwarded(message, self.human, signs, without).or_else(|| enclosed(message, without))
+        {
+            return Ok(report);
+        }
+        let Some(mut report) = formats::recognise(&notice) else { return Err(NOBODY.into()) };
+        report.original = original::find(message, self.human);
+        complete(&mut report, &notice);
+        Ok(report)
+    }
+
+    /// What a person hands on: a notice that is attached, or pasted behind `Fwd:`. An answer that
+    /// quotes one is talk.
+    fn handed_on(&self, signs: &answers::Signs, why: &'static str) -> Result<Report, String> {
+        if formats::ordinary::is_reply(self.subject) {
+            return Err(self.talk(why));
+        }
+        let attached = self.message.parts().iter().any(|p| p.is("message/delivery-status"));
+        let report = match attached || is_forward(self.subject) {
+            true => self.structured(),
+            false => None,
+        };
+        let mut report = match report {
+            Some(report) => report,
+            None => self.in_words(signs).map_err(|_| self.talk(why))?,
+        };
+        if !report.forwarded {
+            report.hand_on(why);
+        }
+        Ok(report)
+    }
+
+    /// The clue of a message that only talks of reports: whom it names is kept, for people.
+    fn talk(&self, why: &str) -> String {
+        let quoted = delivery_status(self.message, self.text);
+        let named = quoted.iter().flat_map(|r| &r.recipients).filter_map(|r| r.address.as_ref());
+        let named: Vec<&str> = named.take(5).map(|a| a.as_str()).collect();
+        match named.is_empty() {
+            true => format!("{NOBODY}: {why}"),
+            false => format!("quotes a report about {}: {why}", named.join(", ")),
+        }
+    }
+}
+
 /// A notice in words that a person forwarded in the text: its sender stands in the pasted header.
-fn forwarded(message: &Message<'_>, human: &str, signs: &answers::Signs) -> Option<Report> {
+fn forwarded(
+    message: &Message<'_>,
+    human: &str,
+    signs: &answers::Signs,
+    without: &str,
+) -> Option<Report> {
     let subject = message.headers().lower("subject");
     if !is_forward(&subject) {
         return None;
@@ -68,15 +191,16 @@ fn forwarded(message: &Message<'_>, human: &str, signs: &answers::Signs) -> Opti
     let lower = body.to_ascii_lowercase();
     let text = own_words(body, &lower);
     let lower = lower.get(..text.len()).unwrap_or_default();
-    let notice = Notice { message, text, lower, from: &from, subject: &subject, signs };
+    let (from, subject) = (&from, &subject);
+    let notice = Notice { message, text, lower, from, subject, signs, from_nobody: false, without };
     let mut report = formats::recognise_forwarded(&notice)?;
-    report.evidence.push("forwarded in a text".into());
+    report.hand_on("pasted into a text");
     complete(&mut report, &notice);
     Some(report)
 }
 
 /// A notice in words that a person forwarded as an attachment: its sender must be a mail system.
-fn enclosed(message: &Message<'_>) -> Option<Report> {
+fn enclosed(message: &Message<'_>, without: &str) -> Option<Report> {
     if !is_forward(&message.headers().lower("subject")) {
         return None;
     }
@@ -92,9 +216,11 @@ fn enclosed(message: &Message<'_>) -> Option<Report> {
         from: &inner.headers().lower("from"),
         subject: &inner.headers().lower("subject"),
         signs: &answers::bounce_signs(&inner, &human),
+        from_nobody: carrier::from_nobody(&inner, Sent::default()),
+        without,
     };
     let mut report = formats::recognise_forwarded(&notice)?;
-    report.evidence.push("inside a forwarded message".into());
+    report.hand_on("inside a forwarded message");
     report.original = original::find(&inner, &human);
     complete(&mut report, &notice);
     Some(report)
@@ -157,13 +283,14 @@ fn delivery_status(message: &Message<'_>, human: &str) -> Option<Report> {
         None => "delivery-status fields".into(),
     });
     if forwarded {
-        report.evidence.push("inside a forwarded message".into());
+        report.hand_on("inside a forwarded message");
     }
     report.reporting_mta = fields.reporting_mta;
     report.arrival_date = fields.arrival_date;
     report.recipients = fields.recipients;
     settle_actions(&mut report, message, human);
     report.original = original::find(message, human);
+    complete_local_parts(&mut report);
     let named: Vec<String> =
         report.recipients.iter().flat_map(|r| &r.address).map(|a| a.to_string()).collect();
     let alone = report.recipients.len() == 1;
@@ -184,6 +311,16 @@ fn delivery_status(message: &Message<'_>, human: &str) -> Option<Report> {
     Some(report)
 }
 
+/// A field that gives a bare local part means the recipient of the returned mail that has it.
+fn complete_local_parts(report: &mut Report) {
+    let to: Vec<_> = report.original.to.iter().filter_map(|to| addresses::first_in(to)).collect();
+    for recipient in report.recipients.iter_mut().filter(|r| r.address.is_none()) {
+        let names = [&recipient.original_recipient, &recipient.final_recipient];
+        let mut bare = names.into_iter().flatten().filter(|name| !name.contains('@'));
+        recipient.address = bare.find_map(|local| formats::candidates::complete(local, &to));
+    }
+}
+
 /// Postfix tells only people at which command the server refused. "Unknown user" behind the whole
 /// message is what some receivers say when the reader's own filter refuses it.
 fn add_stage(recipient: &mut Recipient) {
@@ -196,10 +333,9 @@ fn add_stage(recipient: &mut Recipient) {
     }
 }
 
-/// A notice that a person forwarded in quotes (`> Final-Recipient: ...`), as `Fwd:` says.
+/// Fields in quotes (`> Final-Recipient: ...`).
 fn quoted(message: &Message<'_>, human: &str) -> Option<Report> {
-    let subject = message.headers().lower("subject");
-    if !is_forward(&subject) || !human.contains("\n>") {
+    if !human.contains("\n>") {
         return None;
     }
     let unquoted: String = human
@@ -214,7 +350,7 @@ fn quoted(message: &Message<'_>, human: &str) -> Option<Report> {
     }
     let fields = dsn::read(&unquoted);
     let mut report = Report::new(Kind::Failure, "rfc3464");
-    report.evidence.push("delivery-status fields in a quoted, forwarded message".into());
+    report.evidence.push("delivery-status fields in quotes".into());
     report.reporting_mta = fields.reporting_mta;
     report.recipients = fields.recipients;
     settle_actions(&mut report, message, &unquoted);
@@ -301,22 +437,16 @@ fn begins_with_another(line: &str, address: &str, named: &[String]) -> bool {
     named.iter().find(begins).is_some_and(|found| other(found))
 }
 
-/// What a textual notice leaves open: recipients from `X-Failed-Recipients`.
+/// What a textual notice leaves open: recipients from `X-Failed-Recipients` or the returned mail.
 fn complete(report: &mut Report, notice: &Notice<'_, '_>) {
     if report.recipients.is_empty() {
         let action = if report.kind == Kind::Delay { Action::Delayed } else { Action::Failed };
         report.recipients = formats::failed_header(notice, action);
         if report.recipients.is_empty()
-            && formats::to_of_original(&report.format)
-            && let [only] = report.original.to.as_slice()
+            && let Some(found) = formats::candidates::of_returned(notice, action)
         {
-            report.recipients.push(Recipient {
-                final_recipient: Some(only.clone()),
-                address: addresses::first_in(only),
-                action: Some(action),
-                diagnostic: bounded_words(notice.text),
-                ..Recipient::default()
-            });
+            report.evidence.push(format!("recipient: {}", found.how));
+            report.recipients = found.recipients;
         }
     }
     for recipient in &mut report.recipients {

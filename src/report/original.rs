@@ -1,7 +1,10 @@
 //! What was returned of our mail: message/rfc822, text/rfc822-headers, or fields pasted into text.
 
-use super::lines;
+use std::borrow::Cow;
+
 use super::types::Original;
+use super::{addresses, lines};
+use crate::mail::Address;
 use crate::message::{Headers, Message};
 
 /// Fields that show that a run of lines is a mail header.
@@ -21,7 +24,15 @@ const TELLING: [&str; 10] = [
 /// The original of a message: the last embedded message or header block that belongs to it.
 /// `own_text` is searched when nothing is embedded.
 pub fn find(message: &Message<'_>, own_text: &str) -> Original {
-    let mut found = Original::default();
+    headers(message, own_text).map(|found| from_headers(&found)).unwrap_or_default()
+}
+
+/// The fields of the original, found in the same way.
+pub(super) fn headers<'a>(
+    message: &'a Message<'_>,
+    own_text: &'a str,
+) -> Option<Cow<'a, Headers<'a>>> {
+    let mut found: Option<Cow<'a, Headers<'a>>> = None;
     let parts = message.parts();
     for (n, part) in parts.iter().enumerate() {
         if part.is("text/rfc822-headers")
@@ -30,25 +41,32 @@ pub fn find(message: &Message<'_>, own_text: &str) -> Original {
             || (part.media_type.starts_with("message/rfc822") && !part.is_open_message())
         {
             let text = message.text(part);
-            let (headers, _) = Headers::read(text.as_bytes(), true);
-            found = from_headers(&headers);
+            found = Some(Cow::Owned(Headers::read(text.as_bytes(), true).0));
         } else if part.is_open_message() {
             if let Some(inner) = parts.get(n + 1) {
                 // Some MTAs put blank lines or a second header block first.
-                found = from_headers(&inner.headers);
+                found = Some(Cow::Borrowed(&inner.headers));
             }
         } else {
             continue;
         }
-        if found.message_id.is_some() || found.subject.is_some() {
+        if found.as_ref().is_some_and(|f| f.has("message-id") || f.has("subject")) {
             return found;
         }
     }
-    if let Some(at) = start_in_text(own_text) {
-        let (headers, _) = Headers::read(own_text.get(at..).unwrap_or_default().as_bytes(), true);
-        found = from_headers(&headers);
-    }
-    found
+    let pasted = start_in_text(own_text).and_then(|at| own_text.get(at..));
+    pasted.map(|text| Cow::Owned(Headers::read(text.as_bytes(), true).0)).or(found)
+}
+
+/// Whom a returned mail was sent to, by the fields that tell it best.
+pub(super) fn recipients(returned: &Headers<'_>) -> Vec<Address> {
+    const FIELDS: [&str; 5] =
+        ["x-failed-recipients", "original-recipient", "to", "x-original-to", "envelope-to"];
+    let of = |name: &str| {
+        let value = returned.text(name).unwrap_or_default();
+        addresses::all_in(&value).map(|(address, _)| address).take(20).collect::<Vec<_>>()
+    };
+    FIELDS.iter().map(|name| of(name)).find(|list| !list.is_empty()).unwrap_or_default()
 }
 
 /// What is kept of a returned header.

@@ -97,6 +97,8 @@ pub struct Report {
     pub away_until: Option<Timestamp>,
     /// Address-change notice: the new address.
     pub new_address: Option<Address>,
+    /// It stands in mail that is no notice itself: it is kept, and decides nothing.
+    pub forwarded: bool,
     /// The clues that led here, as people would name them.
     pub evidence: Vec<String>,
 }
@@ -114,7 +116,22 @@ impl Report {
             feedback_type: None,
             away_until: None,
             new_address: None,
+            forwarded: false,
             evidence: Vec::new(),
+        }
+    }
+
+    /// Marks what the message only hands on, and says why.
+    pub fn hand_on(&mut self, why: &str) {
+        self.forwarded = true;
+        self.evidence.push(format!("forwarded: {why}; decides nothing"));
+    }
+
+    /// Takes the mark away: an operator vouches for who forwarded it.
+    pub(super) fn vouch(&mut self) {
+        self.forwarded = false;
+        for clue in self.evidence.iter_mut().filter(|clue| clue.starts_with("forwarded: ")) {
+            *clue = format!("an operator vouches for it ({clue})");
         }
     }
 }

@@ -23,12 +23,22 @@ pub enum Peer {
     Local,
 }
 
+impl Peer {
+    /// The address; None for a Unix socket.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Ip(address) => Some(address.ip().to_canonical()),
+            Self::Local => None,
+        }
+    }
+}
+
 impl fmt::Display for Peer {
     /// The address without its port, as events carry it; `local` for a Unix socket.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ip(address) => address.ip().to_canonical().fmt(f),
-            Self::Local => f.write_str("local"),
+        match self.ip() {
+            Some(ip) => ip.fmt(f),
+            None => f.write_str("local"),
         }
     }
 }
@@ -42,8 +52,7 @@ enum Network {
 
 impl Network {
     fn of(peer: &Peer) -> Option<Self> {
-        let Peer::Ip(address) = peer else { return None };
-        Some(match address.ip().to_canonical() {
+        Some(match peer.ip()? {
             IpAddr::V4(ip) => Self::V4(ip.octets()),
             IpAddr::V6(ip) => Self::V6((ip.to_bits() >> 64) as u64),
         })

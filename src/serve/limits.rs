@@ -20,7 +20,7 @@ pub const ACT_OCTETS: u64 = 32 * 1024 * 1024;
 pub const FORM_OCTETS: u64 = 16 * 1024;
 /// Addresses in one `:check` (INTERFACE section 5).
 pub const CHECK_ADDRESSES: usize = 10_000;
-/// Messages being received by HTTP at once: each holds its octets in memory.
+/// Messages from HTTP that are read and committed at once.
 pub const HTTP_MESSAGES: usize = 16;
 /// Envelope recipients of one message.
 pub const MESSAGE_RECIPIENTS: usize = 1000;
@@ -32,16 +32,33 @@ pub const IMPORT_BATCH: usize = 2000;
 pub const IMPORT_LINE: usize = 16 * 1024;
 /// Refused lines that an import answers with; the others are counted.
 pub const IMPORT_REFUSALS: usize = 100;
-/// Journal lines or entries that are read together for a stream.
-pub const STREAM_PAGE: usize = 1000;
+/// Entries, or addresses asked about, that an answer reads in one turn.
+pub const PIECE_ROWS: usize = 250;
+/// Journal lines that an answer reads in one turn, when they are short.
+pub const PIECE_LINES: usize = 250;
+/// Octets that go to a connection at once.
+pub const PIECE_OCTETS: usize = 16 * 1024;
+/// Turns of a page of the list in which a filter may leave less than was wanted.
+pub const LIST_LOOKS: usize = 20;
+/// Answers of many pieces at once; more are answered 429.
+pub const LONG_READERS: usize = 64;
 /// Clients that follow the journal at once.
 pub const FOLLOWERS: usize = 64;
+/// Bodies and answers up to here are not counted: connections are, and each has one.
+pub const SMALL_OCTETS: u64 = 16 * 1024;
+/// Octets of bodies that are being received or worked on, all together; more are answered 429.
+pub const INTAKE_OCTETS: u64 = 48 * 1024 * 1024;
+/// Octets of answers in one piece that wait for their clients, all together.
+pub const ANSWER_OCTETS: u64 = 48 * 1024 * 1024;
 /// How often a follower looks without being told, and how often it sends an empty line.
 pub const FOLLOW_LOOK: Duration = Duration::from_secs(1);
 /// An empty line keeps the connection alive, and finds out that the client is gone.
 pub const FOLLOW_HEARTBEAT: Duration = Duration::from_secs(15);
 /// A client that takes nothing for so long is cut off, on both ports.
 pub const WRITE_STALL: Duration = Duration::from_secs(30);
+/// Octets a second that a client must take on the whole while an answer waits for it: as little as
+/// must be sent ([`BODY_MIN_RATE`]).
+pub const READ_MIN_RATE: u64 = 500;
 /// Wrong tokens from one address in a minute; after that 429.
 pub const TOKEN_FAILURES: u32 = 10;
 /// Addresses whose wrong tokens are counted.
@@ -67,5 +84,6 @@ pub const LOOKUP_REQUEST: Duration = Duration::from_secs(10);
 pub const LOOKUP_IDLE: Duration = Duration::from_secs(330);
 /// Replies are written out when so many octets have gathered.
 pub const LOOKUP_FLUSH: usize = 64 * 1024;
-/// Pause after accept(2) failed for want of descriptors: no spinning.
-pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections that the kernel completes before we accept them, on every port.
+pub const BACKLOG: u32 = 4096;

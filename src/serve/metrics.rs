@@ -38,7 +38,7 @@ const SIZE_BUCKETS: &[f64] =
 /// Buckets in events of one commit.
 const BATCH_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
-/// All metrics and their registry, by room.
+/// All metrics and their registry, by subject.
 pub struct Metrics {
     registry: Registry,
     mail: Mail,

@@ -1,5 +1,5 @@
-//! Floor 4: sockets, TLS, HTTP. Everything that knows tokio, hyper or axum lives here and in
-//! `main.rs`; `run` starts and stops it all.
+//! Sockets, TLS, HTTP. Everything that knows tokio, hyper or axum is here; `run` starts and stops
+//! it all.
 
 pub mod adapters;
 pub mod admission;

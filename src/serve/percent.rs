@@ -1,4 +1,7 @@
-//! Percent-encoding (RFC 3986 section 2.1) for paths, queries and tcp_table(5).
+//! Percent-encoding (RFC 3986 section 2.1) for paths, queries and tcp_table(5). Decoding is ours: the
+//! library takes half an encoding for text, and a wrong question must not become another one.
+
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// Decodes `%XX`; None when a `%` has no two hex digits behind it or the result is no UTF-8.
 pub fn decode(text: &str) -> Option<String> {
@@ -25,31 +28,16 @@ pub fn decode_octets(text: &[u8]) -> Option<Vec<u8>> {
 
 /// Encodes for tcp_table(5): `%`, white space and whatever is not printable ASCII.
 pub fn encode_tcp(text: &str, out: &mut Vec<u8>) {
-    for octet in text.bytes() {
-        match octet {
-            b'!'..=b'~' if octet != b'%' => out.push(octet),
-            _ => push_encoded(octet, out),
-        }
-    }
+    const UNPRINTABLE: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
+    utf8_percent_encode(text, UNPRINTABLE)
+        .for_each(|piece| out.extend_from_slice(piece.as_bytes()));
 }
 
 /// Encodes one component of a URL: all but unreserved characters and `@`.
 pub fn encode_component(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    for octet in text.bytes() {
-        match octet {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'@' => {
-                out.push(octet)
-            }
-            _ => push_encoded(octet, &mut out),
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
-fn push_encoded(octet: u8, out: &mut Vec<u8>) {
-    let digit = |value: u8| if value < 10 { b'0' + value } else { b'A' + value - 10 };
-    out.extend_from_slice(&[b'%', digit(octet >> 4), digit(octet & 15)]);
+    const RESERVED: &AsciiSet =
+        &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'@');
+    utf8_percent_encode(text, RESERVED).to_string()
 }
 
 fn hex(octet: u8) -> Option<u8> {

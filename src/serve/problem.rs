@@ -3,10 +3,13 @@
 //! `type` stays `about:blank` (section 4.2.1: nothing more to know than the status); what there is
 //! to know stands in `code`, a word that does not change, and `detail`, a sentence that may.
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::service::ServiceError;
+
+/// Code of the answer to somebody who guesses tokens.
+pub const TOO_MANY_GUESSES: &str = "too-many-guesses";
 
 /// An error answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +26,30 @@ impl Problem {
     /// A problem from its parts.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self { status, code, detail: detail.into() }
+    }
+
+    /// Others are being served; asking again in a moment may work.
+    pub fn too_many(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail)
+    }
+
+    /// What the client is to do next, in the words of the protocol.
+    fn headers(&self) -> &'static [(HeaderName, &'static str)] {
+        match self.status {
+            StatusCode::SERVICE_UNAVAILABLE => &[(header::RETRY_AFTER, "5")],
+            // A minute is what wrong tokens are counted by.
+            StatusCode::TOO_MANY_REQUESTS if self.code == TOO_MANY_GUESSES => {
+                &[(header::RETRY_AFTER, "60")]
+            }
+            StatusCode::TOO_MANY_REQUESTS => &[(header::RETRY_AFTER, "5")],
+            // Bearer for programs; browsers ask for a password and the token is the password. Two
+            // headers: Chromium reads only the first scheme of one.
+            StatusCode::UNAUTHORIZED => &[
+                (header::WWW_AUTHENTICATE, "Basic realm=\"bounced\", charset=\"UTF-8\""),
+                (header::WWW_AUTHENTICATE, "Bearer realm=\"bounced\""),
+            ],
+            _ => &[],
+        }
     }
 
     /// The request is wrong.
@@ -59,16 +86,9 @@ impl IntoResponse for Problem {
         });
         let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
         let mut response = (self.status, content_type, body.to_string()).into_response();
-        let (name, value) = match self.status {
-            StatusCode::SERVICE_UNAVAILABLE => (header::RETRY_AFTER, "5"),
-            StatusCode::TOO_MANY_REQUESTS => (header::RETRY_AFTER, "60"),
-            // Bearer for programs; browsers ask for a password and the token is the password.
-            StatusCode::UNAUTHORIZED => {
-                (header::WWW_AUTHENTICATE, "Bearer realm=\"bounced\", Basic realm=\"bounced\"")
-            }
-            _ => return response,
-        };
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        for &(ref name, value) in self.headers() {
+            response.headers_mut().append(name, HeaderValue::from_static(value));
+        }
         response
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use super::adapters::{Counter, MessageReceiver, SignedPaths};
 use super::admission::{Admission, affordable};
 use super::http::Http;
-use super::listener::{Acceptor, Bound};
+use super::listener::Acceptor;
 use super::lookup;
 use super::metrics::Metrics;
 use super::socket::Listener;
@@ -117,21 +117,17 @@ async fn open(
     for (dialect, listens) in [(Dialect::Smtp, &config.smtp.listen), (Dialect::Lmtp, &config.lmtp)]
     {
         for listen in listens {
-            let bound =
-                Bound::bind(listen).map_err(|e| cannot_bind(dialect.as_str(), listen, &e))?;
-            mail.push((dialect, bound));
+            mail.push((dialect, bind(dialect.as_str(), listen)?));
         }
     }
     for listen in &config.http.listen {
-        http_listeners
-            .push(Listener::bind(listen).await.map_err(|e| cannot_bind("http", listen, &e))?);
+        http_listeners.push(bind("http", listen)?);
     }
     for listen in &config.lookup {
-        lookup_listeners
-            .push(Listener::bind(listen).await.map_err(|e| cannot_bind("lookup", listen, &e))?);
+        lookup_listeners.push(bind("lookup", listen)?);
     }
     let mut tasks = Vec::new();
-    for (dialect, bound) in mail {
+    for (dialect, listener) in mail {
         let check: Arc<dyn smtp::RecipientCheck> =
             Arc::new(SignedPaths { service: Arc::clone(local) });
         let session = smtp::SessionSettings {
@@ -156,7 +152,7 @@ async fn open(
             stop: stopping.clone(),
             grace: GRACE,
         };
-        tasks.push(tokio::spawn(acceptor.serve(bound)));
+        tasks.push(tokio::spawn(acceptor.serve(listener)));
     }
     for listener in http_listeners {
         tasks.push(tokio::spawn(super::http::serve(listener, Arc::clone(http), stopping.clone())));
@@ -168,8 +164,8 @@ async fn open(
     Ok(tasks)
 }
 
-fn cannot_bind(what: &str, listen: &Listen, error: &std::io::Error) -> anyhow::Error {
-    anyhow!("{}", preflight::bind_trouble(what, listen, error))
+fn bind(what: &str, listen: &Listen) -> Result<Listener> {
+    Listener::bind(listen).map_err(|e| anyhow!("{}", preflight::bind_trouble(what, listen, &e)))
 }
 
 /// Waits for the signal to stop, or for a refusal of the policy; reloads on SIGHUP.

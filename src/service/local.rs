@@ -1,4 +1,4 @@
-//! The house behind its doors: takes messages in, answers questions, does what people ask. SMTP,
+//! The service in this process: takes messages in, answers questions, does what people ask. SMTP,
 //! HTTP, lookups and the command line all end here.
 //!
 //! A message goes: analyse (in memory, on the caller's thread) -> committer (one thread, group

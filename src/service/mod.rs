@@ -1,5 +1,5 @@
 //! The operations that the outside may ask for, as one trait between transports (`serve`, `web`)
-//! and the house. HTTP, the lookup port and the page are three spellings of these calls.
+//! and whoever answers. HTTP, the lookup port and the page are three spellings of these calls.
 //!
 //! Promises: arguments are text as a client wrote it (the implementation reads addresses); answers
 //! are the JSON objects of INTERFACE section 5, so that HTTP, the page and the command line use
@@ -45,7 +45,8 @@ pub trait Operations {
     /// changes nothing and is no error.
     fn release(&self, address: &str, scope: &str, reason: &str) -> Result<Value, ServiceError>;
 
-    /// A page of entries, as [`Service::suppression`] gives them.
+    /// A page of entries, as [`Service::suppression`] gives them. With a filter it may be short or
+    /// empty and go on all the same.
     fn list(&self, query: &ListQuery) -> Result<ListPage, ServiceError>;
 
     /// Suppresses many by hand, in one commit. An entry that cannot be read is refused by its
@@ -57,7 +58,8 @@ pub trait Operations {
     /// address never heard of is an answer too, with state `clear`.
     fn explain(&self, address: &str) -> Result<Value, ServiceError>;
 
-    /// Journal lines from position `from` (inclusive) on, in order, at most `limit`.
+    /// Journal lines from position `from` (inclusive) on, in order, at most `limit`, and fewer when
+    /// they are long; none of them means that the journal ends there.
     fn events(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, ServiceError>;
 
     /// Takes a message as if it came by SMTP; returns the classify object with `seq` and `id`

@@ -151,7 +151,7 @@ mod tests {
              Subject: Dear Jane\r\n\r\n--b--\r\n";
         pipeline.evidence(crate::analysis::Received {
             data: data.as_bytes(),
-            envelope: Envelope { from: String::new(), to: vec![to.to_string()] },
+            envelope: Envelope { to: vec![to.to_string()], ..Envelope::default() },
             peer: Some("192.0.2.1".to_string()),
             received_at: Timestamp::from_millis(1),
             moment: Timestamp::from_millis(1).into(),

@@ -1,4 +1,4 @@
-//! Floor 1: the SMTP and LMTP server side, sans-IO (RFC 5321, 2033, 2920, 1870, 3207, 3461, 6531).
+//! The SMTP and LMTP server side, sans-IO (RFC 5321, 2033, 2920, 1870, 3207, 3461, 6531).
 //!
 //! A [`Session`] is fed bytes and time and says what to do next; it knows no sockets, TLS, files,
 //! store, clock or randomness. `serve/driver.rs` does the I/O.

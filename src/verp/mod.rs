@@ -1,4 +1,4 @@
-//! Floor 2: our return paths. Mints them, checks them at RCPT, and reads which recipient a
+//! Our return paths. Mints them, checks them at RCPT, and reads which recipient a
 //! report is about (POLICY section 2, docs/verp.md).
 //!
 //! - [`signed`]: tokens that only the holder of a secret can make;
@@ -7,13 +7,15 @@
 //!
 //! Promises: with a key, nothing unsigned is ever attributed as [`Attribution::Signed`]; a
 //! forwarding address in the report never replaces the one that a token vouches for; time is an
-//! argument. It does not know sessions, reports or policy: the pipeline hands it addresses.
+//! argument. It does not know sessions, reports or policy: the analysis hands it addresses.
 
+mod moment;
 mod payload;
 pub mod plain;
 pub mod signed;
 pub mod wrapped;
 
+pub use moment::Moment;
 pub use payload::{Mode, Reject};
 pub use signed::{KeyRing, Token, VerpError, secret_of_file};
 
@@ -27,35 +29,14 @@ const MAX_RECIPIENTS: usize = 100;
 /// Addresses of one report that short tokens are tried with.
 const MAX_CANDIDATES: usize = 200;
 
-/// The moment of a check. While the wall clock is in doubt it is a span: a return path that is
-/// good at some moment of it is good, for a doubt of ours must not refuse a sender's report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment {
-    earliest: Timestamp,
-    latest: Timestamp,
-}
-
-impl Moment {
-    /// From one of two moments to the other, whichever comes first.
-    pub fn between(one: Timestamp, other: Timestamp) -> Self {
-        Self { earliest: one.min(other), latest: one.max(other) }
-    }
-}
-
-impl From<Timestamp> for Moment {
-    fn from(now: Timestamp) -> Self {
-        Self::between(now, now)
-    }
-}
-
 /// The front: what `[verp]` says, ready to use.
 #[derive(Debug)]
 pub struct Verp {
     ring: KeyRing,
     signed: bool,
     plain: bool,
-    /// Domain of return paths that are minted without naming one.
-    domain: Option<String>,
+    /// Where our return paths end; the first is that of paths minted without naming one.
+    domains: Vec<String>,
 }
 
 /// Why a forward-path is refused at RCPT.
@@ -160,8 +141,14 @@ impl Verp {
         if !config.signed && !ring.is_empty() {
             return Err(VerpError::KeyWithoutSigned);
         }
-        let domain = domains.first().cloned();
-        Ok(Self { ring, signed: config.signed, plain: config.plain, domain })
+        let domains = domains.to_vec();
+        Ok(Self { ring, signed: config.signed, plain: config.plain, domains })
+    }
+
+    /// Whether a domain is one of those where our return paths end. Without any (every domain is
+    /// accepted then) none is.
+    pub fn is_ours(&self, domain: &str) -> bool {
+        self.domains.iter().any(|ours| ours.eq_ignore_ascii_case(domain))
     }
 
     /// Whether a key is configured: then only signed claims may suppress.
@@ -177,7 +164,8 @@ impl Verp {
         domain: Option<&str>,
         now: Timestamp,
     ) -> Result<String, VerpError> {
-        let domain = domain.or(self.domain.as_deref()).unwrap_or("");
+        let first = self.domains.first().map(String::as_str);
+        let domain = domain.or(first).unwrap_or("");
         self.ring.sign(recipient, tag, domain, now.day())
     }
 

@@ -29,7 +29,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::Moment;
+use super::moment::Moment;
 use super::payload::{self, FULL_ROOM, MAC, MAX_TAG, Mode, Payload, Reject};
 use super::wrapped;
 use crate::event::VerpInfo;

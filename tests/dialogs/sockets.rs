@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bounced::config::Listen;
 use bounced::serve::admission::Admission;
-use bounced::serve::listener::Bound;
+use bounced::serve::socket::Listener;
 use bounced::smtp::{Dialect, Observer, Outcome, Rejection, SessionSettings};
 
 use crate::wire::{Client, Server, TlsFiles};
@@ -143,7 +143,7 @@ fn unix_sockets_replace_a_stale_file_but_no_living_one() {
     let listen = Listen::Unix(path.clone());
     let mut server =
         Server::start_on(&listen, service, None, &TlsFiles::new(), Admission::new(9, 9));
-    assert!(server.enter(|| Bound::bind(&listen)).is_err(), "a living socket is not replaced");
+    assert!(server.enter(|| Listener::bind(&listen)).is_err(), "a living socket is not replaced");
     let mut client = UnixStream::connect(&path).unwrap();
     client.write_all(b"LHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nDATA\r\n").unwrap();
     let mut heard = Vec::new();

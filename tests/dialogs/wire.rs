@@ -9,7 +9,8 @@ use std::time::Duration;
 use bounced::config::Listen;
 use bounced::serve::admission::{Admission, Peer};
 use bounced::serve::driver::Receiver;
-use bounced::serve::listener::{Acceptor, Bound};
+use bounced::serve::listener::Acceptor;
+use bounced::serve::socket::Listener;
 use bounced::serve::tls::ReloadableTls;
 use bounced::smtp::{Acceptance, Delivery, SessionSettings};
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
@@ -115,8 +116,8 @@ impl Server {
             stop: stopped,
             grace: Duration::from_secs(10),
         };
-        let bound = runtime.block_on(async { Bound::bind(listen).unwrap() });
-        let address = bound.local_addr().unwrap_or(([127, 0, 0, 1], 0).into());
+        let bound = runtime.block_on(async { Listener::bind(listen).unwrap() });
+        let address = bound.tcp_address().unwrap_or(([127, 0, 0, 1], 0).into());
         let served = Some(runtime.spawn(acceptor.serve(bound)));
         Self { runtime: Some(runtime), address, stop, messages, served, admission }
     }

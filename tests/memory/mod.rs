@@ -28,6 +28,8 @@ pub struct Memory {
     pub down: AtomicBool,
     /// Largest batch that an import handed in.
     pub largest_batch: AtomicUsize,
+    /// Pages of the list and of the journal that were read.
+    pub pieces: AtomicUsize,
 }
 
 impl Memory {
@@ -35,6 +37,15 @@ impl Memory {
     pub fn put(&self, address: &str, state: &str) {
         let entry = entry(address, "*", state, "user-unknown", None);
         self.entries.lock().expect("whole").insert((address.to_string(), "*".to_string()), entry);
+    }
+
+    /// Puts many suppressed entries in.
+    pub fn put_many(&self, addresses: impl Iterator<Item = String>) {
+        let mut entries = self.entries.lock().expect("whole");
+        entries.extend(addresses.map(|address| {
+            let entry = entry(&address, "*", "suppressed", "user-unknown", None);
+            ((address, "*".to_string()), entry)
+        }));
     }
 
     /// Appends to the journal.
@@ -107,11 +118,11 @@ impl Operations for Memory {
 
     fn list(&self, query: &ListQuery) -> Result<ListPage, ServiceError> {
         self.up()?;
+        self.pieces.fetch_add(1, Ordering::Relaxed);
         let entries = self.entries.lock().expect("whole");
-        let after = query.cursor.clone().unwrap_or_default();
-        let mut matching = entries.iter().filter(|((address, scope), entry)| {
-            *address > after
-                && query.domain.as_ref().is_none_or(|d| address.ends_with(&format!("@{d}")))
+        let after = (query.cursor.clone().unwrap_or_default(), "\u{10ffff}".to_string());
+        let mut matching = entries.range(after..).filter(|((address, scope), entry)| {
+            query.domain.as_ref().is_none_or(|d| address.ends_with(&format!("@{d}")))
                 && query.class.is_none_or(|class| entry["class"] == class.as_str())
                 && query.scope.as_ref().is_none_or(|wanted| wanted == scope)
                 && query.since.is_none_or(|since| Timestamp::parse_rfc3339(NOW) >= Some(since))
@@ -163,8 +174,9 @@ impl Operations for Memory {
 
     fn events(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, ServiceError> {
         self.up()?;
+        self.pieces.fetch_add(1, Ordering::Relaxed);
         let journal = self.journal.lock().expect("whole");
-        let numbered = (1..).zip(journal.iter()).skip_while(|(seq, _)| *seq < from);
+        let numbered = (1..).zip(journal.iter()).skip(from.saturating_sub(1) as usize);
         Ok(numbered.take(limit).map(|(seq, line)| (seq, line.clone())).collect())
     }
 

@@ -165,7 +165,8 @@ pub fn message(kind: Kind, address: &str) -> Event {
     let mut event = blank(EventType::Message);
     event.attribution = Some(Attribution::Report);
     event.peer = Some("192.0.2.1".to_string());
-    event.envelope = Some(Envelope { from: String::new(), to: vec!["bounces@example.net".into()] });
+    event.envelope =
+        Some(Envelope { to: vec!["bounces@example.net".into()], ..Envelope::default() });
     let mut recipient = verdict(address, Reason::Generic);
     recipient.action = None;
     recipient.reason = None;
@@ -182,6 +183,7 @@ pub fn message(kind: Kind, address: &str) -> Event {
         feedback_type: None,
         away_until: None,
         new_address: None,
+        forwarded: false,
         evidence: Vec::new(),
         defects: Vec::new(),
     });
@@ -202,7 +204,7 @@ pub fn signed(mut event: Event, address: &str, token: &str, tag: Option<&str>) -
     event.attribution = Some(Attribution::Signed);
     event.scope = tag.map(str::to_string);
     event.envelope =
-        Some(Envelope { from: String::new(), to: vec![format!("{token}@bounce.example.net")] });
+        Some(Envelope { to: vec![format!("{token}@bounce.example.net")], ..Envelope::default() });
     if let Some(analysis) = &mut event.analysis {
         analysis.verp = Some(VerpInfo {
             recipient: Some(address.to_string()),

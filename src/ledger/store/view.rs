@@ -22,6 +22,9 @@ use super::keeper::Group;
 use super::rows::{self, MAX_VALUE, Meta, key_in, layered, seal, space, unseal};
 use crate::ledger::{LedgerError, Page, Row};
 
+/// Rows that are copied from the upper layer while its lock is held.
+const COPIED_AT_ONCE: usize = 256;
+
 /// Changes of rows; None removes one.
 pub(super) type Changes = Vec<(IVec, Option<IVec>)>;
 
@@ -203,34 +206,65 @@ impl View {
         self.note(stored())
     }
 
-    /// Rows with a prefix behind a key, in order.
+    /// Rows with a prefix behind a key, in order. No lock outlasts [`COPIED_AT_ONCE`] rows: a commit
+    /// waits to publish, and every lookup behind it.
     pub(super) fn scan(
         &self,
         prefix: &[u8],
         after: &[u8],
         limit: usize,
     ) -> Result<Vec<Row>, LedgerError> {
-        let lower = |after: &[u8], limit: usize| {
-            let mut rows = Vec::new();
-            let mut range = self.db.range::<&[u8], _>((from(prefix, after), Bound::Unbounded));
-            while rows.len() < limit {
-                match guarded(|| range.next().transpose())? {
-                    Some((key, sealed)) if key.starts_with(prefix) => {
-                        let value = unseal(&key, &sealed).ok_or_else(damaged_row)?.to_vec();
-                        rows.push((key.to_vec(), value));
-                    }
-                    _ => break,
-                }
+        let (mut rows, mut after) = (Vec::new(), after.to_vec());
+        loop {
+            let room = limit - rows.len();
+            // Copied before sled is asked: what moves down in between is seen at least once.
+            let (above, end) = self.above_behind(prefix, &after, room.clamp(1, COPIED_AT_ONCE));
+            let upper = above.iter().map(|(key, value)| (&key[..], value.as_deref()));
+            let lower =
+                |after: &[u8], limit: usize| self.stored(prefix, after, end.as_deref(), limit);
+            rows.extend(self.note(layered(upper, &lower, &after, room))?);
+            match end {
+                Some(end) if rows.len() < limit => after = end.to_vec(),
+                _ => return Ok(rows),
             }
-            Ok(rows)
-        };
-        // Held while sled is asked: nothing may move down in between and be missed by both.
+        }
+    }
+
+    /// Changes above with a prefix behind a key; and the last of them, when there may be more.
+    fn above_behind(&self, prefix: &[u8], after: &[u8], limit: usize) -> (Changes, Option<IVec>) {
         let above = self.above.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let upper = above
-            .range::<[u8], _>((from(prefix, after), Bound::Unbounded))
+        let range = above.range::<[u8], _>((from(prefix, after), Bound::Unbounded));
+        let found: Changes = range
             .take_while(|(key, _)| key.starts_with(prefix))
-            .map(|(key, (_, value))| (&key[..], value.as_deref()));
-        self.note(layered(upper, &lower, after, limit))
+            .take(limit)
+            .map(|(key, (_, value))| (key.clone(), value.clone()))
+            .collect();
+        let end = found.last().filter(|_| found.len() == limit).map(|(key, _)| key.clone());
+        (found, end)
+    }
+
+    /// Rows in sled with a prefix behind a key, up to another.
+    fn stored(
+        &self,
+        prefix: &[u8],
+        after: &[u8],
+        through: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, LedgerError> {
+        let mut rows = Vec::new();
+        let mut range = self.db.range::<&[u8], _>((from(prefix, after), Bound::Unbounded));
+        while rows.len() < limit {
+            match guarded(|| range.next().transpose())? {
+                Some((key, sealed))
+                    if key.starts_with(prefix) && through.is_none_or(|end| &key[..] <= end) =>
+                {
+                    let value = unseal(&key, &sealed).ok_or_else(damaged_row)?.to_vec();
+                    rows.push((key.to_vec(), value));
+                }
+                _ => break,
+            }
+        }
+        Ok(rows)
     }
 
     /// Positions of the newest events of an address, newest first.
@@ -314,4 +348,50 @@ pub(super) fn change(
         )));
     }
     Ok((IVec::from(key), value.map(IVec::from)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// More changes above than are copied at once, many of them removals; every page size.
+    #[test]
+    fn a_scan_in_pieces_sees_both_layers() {
+        let dir = tempfile::tempdir().expect("a scratch folder");
+        let view = View::open(dir.path(), 1 << 20, 1).expect("opens");
+        let row = |n: usize, value: &[u8]| {
+            change(format!("r{n:05}").into_bytes(), Some(value.to_vec())).expect("short")
+        };
+        let below: HashMap<_, _> = (0..1500).map(|n| row(n, b"below")).collect();
+        view.apply(&below, &mut Meta::default(), false).expect("sled takes it");
+        // Every second is changed above; of those in the middle nothing is left.
+        let changed = (0..2000).step_by(2).map(|n| match n {
+            300..1200 => (row(n, b"").0, None),
+            n => row(n, b"above"),
+        });
+        view.publish(&Group { seq: 1, changes: changed.collect() });
+        let wanted: Vec<Row> = (0..2000)
+            .filter(|n| *n < 1500 || n % 2 == 0)
+            .filter(|n| n % 2 == 1 || !(300..1200).contains(n))
+            .map(|n| {
+                let value: &[u8] = if n % 2 == 0 { b"above" } else { b"below" };
+                (format!("r{n:05}").into_bytes(), value.to_vec())
+            })
+            .collect();
+        for limit in [1, 7, COPIED_AT_ONCE, COPIED_AT_ONCE + 1, 1000, 5000] {
+            let (mut found, mut after) = (Vec::new(), Vec::new());
+            loop {
+                let page = view.scan(b"r", &after, limit).expect("sound");
+                assert!(page.len() <= limit);
+                let Some((last, _)) = page.last() else { break };
+                after.clone_from(last);
+                let whole = page.len() == limit;
+                found.extend(page);
+                if !whole {
+                    break;
+                }
+            }
+            assert!(found == wanted, "in pages of {limit}: {} rows", found.len());
+        }
+    }
 }

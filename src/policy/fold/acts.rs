@@ -104,7 +104,7 @@ fn new_policy(step: &mut Step<'_>, policy: &serde_json::Value) -> Result<(), Led
 
 /// Forgets a person; what is suppressed stays blocked under a hash of the address.
 fn erase(step: &mut Step<'_>, address: &str, hash: &str) -> Result<(), LedgerError> {
-    // Without a hash the block would be lost with the person; the house always makes one.
+    // Without a hash the block would be lost with the person; the service always makes one.
     let address = key(address, step.policy.local_part_case).filter(|_| !hash.is_empty());
     let Some(address) = address else { return Ok(()) };
     blot_words(step, &Forgotten::new(&address, hash, step.policy.local_part_case))?;

@@ -102,6 +102,10 @@ fn blank(event: &Event, kind: ItemKind, rung: Attribution) -> Item {
 }
 
 fn message(event: &Event, analysis: &Analysis, case: Case) -> Vec<Claim> {
+    // What people and their programs hand on is in the record for people, and counts in nothing.
+    if analysis.forwarded {
+        return Vec::new();
+    }
     let key = |address: &str| key(address, case);
     let rung = rung_of(event, analysis);
     let mut item = blank(event, ItemKind::Failure, rung);

@@ -3,10 +3,14 @@
 //! A product's own header, sender, subject or sentence decides alone. Wording that several use
 //! decides too, but not in a notice of failure (a 550 may quote "confirm this mail server") and
 //! not in mail to many (double opt-in).
+//!
+//! Products that nobody knows and people who write their own words are known by what such a text
+//! must say: the message is kept back (`held`), the sender shall do something (`act`), and why or
+//! what for (`why`). Two of them are enough where one is what to do.
 
 use super::Answer;
 use super::clues::Means;
-use super::marks::{Place, Topic};
+use super::marks::{Hit, Place, Topic};
 use super::reading::{Reading, Signs};
 use crate::report::Kind;
 
@@ -24,10 +28,14 @@ pub(super) fn judge(reading: &Reading, signs: &Signs) -> Option<Answer> {
         .or_else(|| own_words(Place::Subject));
     let text = own_words(Place::Text);
     let many = reading.clue(Means::List).is_some();
-    let wording = (!many && !signs.text && !signs.subject).then_some(text).flatten();
+    let cancelled =
+        || reading.placed(Topic::Challenge, Place::Cancel).any(|h| !reading.in_subject(h));
+    let wording =
+        (!many && !signs.text && !signs.subject && !cancelled()).then_some(text).flatten();
+    let roles = if many || signs.from || cancelled() { None } else { roles(reading, signs) };
     let weak = reading.placed(Topic::Challenge, Place::Weak).count();
     let answered = reading.clue(Means::Answer).is_some() && weak >= 3 && !signs.any();
-    if header.is_none() && product.is_none() && wording.is_none() && !answered {
+    if header.is_none() && product.is_none() && wording.is_none() && roles.is_none() && !answered {
         return None;
     }
     // A sender alone (a product's newsletter) needs a word about the message that is held.
@@ -46,9 +54,44 @@ pub(super) fn judge(reading: &Reading, signs: &Signs) -> Option<Answer> {
     });
     let mut evidence: Vec<String> = header.map(super::clues::Clue::label).into_iter().collect();
     evidence.extend([product, text].into_iter().flatten().map(|h| h.mark.label.clone()));
+    evidence.extend(roles.into_iter().flatten().map(|h| h.mark.label.clone()));
     Some(Answer::new(
         Kind::ChallengeResponse,
         named.unwrap_or_else(|| "challenge/generic".to_string()),
         evidence,
     ))
+}
+
+/// How far into the text a challenge says what it wants.
+const BEGINNING: usize = 1_500;
+
+/// What to do, and beside it that the message is held, or two reasons why; one is enough in what
+/// says that it is an automatic answer and neither of absence nor of a ticket. All three where the
+/// words are also those of a failure.
+fn roles<'r>(reading: &'r Reading, signs: &Signs) -> Option<Vec<&'r Hit>> {
+    let all = |place| {
+        let near = |h: &&Hit| reading.text_offset(h).is_some_and(|at| at <= BEGINNING);
+        reading.placed(Topic::Challenge, place).filter(near)
+    };
+    let first = |place| all(place).next();
+    let (held, act, why) = (first(Place::Held), first(Place::Act), first(Place::Why));
+    let second_why = why
+        .and_then(|w| all(Place::Why).find(|h| h.start >= w.end && h.mark.phrase != w.mark.phrase));
+    let found = match (held, act, why) {
+        (Some(held), Some(act), Some(why)) => vec![held, act, why],
+        (None, Some(act), Some(why)) if second_why.is_some() && !signs.any() => vec![act, why],
+        (None, Some(act), Some(why)) if answers(reading) && !signs.any() => vec![act, why],
+        _ => return None,
+    };
+    Some(found)
+}
+
+/// An automatic answer that speaks of neither absence nor a ticket.
+fn answers(reading: &Reading) -> bool {
+    let speaks = |topic| {
+        [Place::Lead, Place::Subject, Place::Says, Place::Text]
+            .into_iter()
+            .any(|place| reading.placed(topic, place).next().is_some())
+    };
+    reading.clue(Means::Answer).is_some() && !speaks(Topic::Vacation) && !speaks(Topic::Ticket)
 }

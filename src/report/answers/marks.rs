@@ -56,6 +56,12 @@ pub(super) enum Place {
     Text,
     /// In the text, with another clue.
     Weak,
+    /// In the text: our message is kept back.
+    Held,
+    /// In the text: what the sender shall do.
+    Act,
+    /// In the text: why a sender must do so, or what he gets by it.
+    Why,
 }
 
 /// One phrase of a table.
@@ -114,6 +120,12 @@ struct Row {
     text: Vec<String>,
     #[serde(default)]
     weak: Vec<String>,
+    #[serde(default)]
+    held: Vec<String>,
+    #[serde(default)]
+    act: Vec<String>,
+    #[serde(default)]
+    why: Vec<String>,
 }
 
 const FILES: [&str; 7] = [
@@ -150,6 +162,9 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
 
 fn marks_of(row: &Row) -> impl Iterator<Item = Mark> + '_ {
     let places = [
+        (Place::Held, "text", &row.held),
+        (Place::Act, "text", &row.act),
+        (Place::Why, "text", &row.why),
         (Place::From, "from", &row.from),
         (Place::Lead, "subject", &row.lead),
         (Place::Subject, "subject", &row.subject),

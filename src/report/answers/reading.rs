@@ -157,6 +157,13 @@ impl Reading {
                 .any(|l| hit.start == l.start && self.only_marks(hit.end..l.end))
     }
 
+    /// Whether one of the first lines begins with a hit and has few words, `most` octets at most.
+    pub fn begins_short_line(&self, hit: &Hit, most: usize) -> bool {
+        let begins = |l: &&Range<usize>| hit.start == l.start && hit.end <= l.end;
+        let line = self.lines.iter().take(3).find(begins);
+        line.is_some_and(|l| l.len() <= most && hit.end <= self.quote_at)
+    }
+
     fn only_marks(&self, range: Range<usize>) -> bool {
         self.folded.get(range).is_none_or(|rest| !rest.chars().any(char::is_alphanumeric))
     }
@@ -172,7 +179,12 @@ impl Reading {
                     Place::Subject | Place::Hint => self.in_subject(h),
                     Place::Cancel => self.in_subject(h) || self.text_offset(h).is_some(),
                     Place::Exact => self.is_subject(h) || self.is_line(h),
-                    Place::Says | Place::Text | Place::Weak => self.text_offset(h).is_some(),
+                    Place::Says
+                    | Place::Text
+                    | Place::Weak
+                    | Place::Held
+                    | Place::Act
+                    | Place::Why => self.text_offset(h).is_some(),
                 }
         })
     }

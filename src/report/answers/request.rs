@@ -16,6 +16,8 @@ use crate::report::Kind;
 const SHORT: usize = 1_200;
 /// How far into it the request stands.
 const BEGINNING: usize = 300;
+/// Longest text of a receipt that says no whole sentence.
+const RECEIPT: usize = 500;
 /// Longest subject that begins with a request and still is one.
 const SUBJECT: usize = 120;
 
@@ -86,7 +88,26 @@ fn asked(reading: &Reading, topic: Topic) -> Option<&Hit> {
             .placed(topic, Place::Text)
             .find(|h| reading.text_offset(h).is_some_and(|at| at <= BEGINNING))
     };
-    whole_line().or_else(lead).or_else(said)
+    whole_line().or_else(lead).or_else(said).or_else(|| command(reading, topic, text))
+}
+
+/// Octets of a command to a list program, and of the text that it may stand in.
+const COMMAND: usize = 100;
+const COMMANDS: usize = 300;
+
+/// A first line that begins with the word and is a command rather than a sentence, as list
+/// programs read it: `SIGNOFF NEWS-L`, `unsubscribe news user@example.com`.
+fn command<'r>(reading: &'r Reading, topic: Topic, text: &str) -> Option<&'r Hit> {
+    if text.len() > COMMANDS || text.contains("http") || text.contains('!') {
+        return None;
+    }
+    let verb = |h: &&Hit| {
+        h.mark.topic == topic
+            && matches!(h.mark.place, Place::Lead | Place::Exact)
+            && h.end - h.start >= 6
+            && reading.begins_short_line(h, COMMAND)
+    };
+    reading.hits.iter().find(verb)
 }
 
 /// A subject that begins with `subscribe` may be a call by somebody who wants readers; a request
@@ -134,9 +155,15 @@ pub(super) fn receipt(reading: &Reading, signs: &Signs) -> Option<Answer> {
         return None;
     }
     let lead = reading.placed(Topic::Receipt, Place::Lead).next()?;
+    let near = |h: &&Hit| reading.text_offset(h).is_some_and(|at| at <= BEGINNING);
+    // A single word is enough in a text that has room for nothing else.
+    let own = reading.own_text();
+    let short =
+        own.len() <= RECEIPT && !own.contains("http") && reading.clue(Means::List).is_none();
     let text = reading
         .placed(Topic::Receipt, Place::Text)
-        .find(|h| reading.text_offset(h).is_some_and(|at| at <= BEGINNING))?;
+        .find(near)
+        .or_else(|| reading.placed(Topic::Receipt, Place::Weak).filter(|_| short).find(near))?;
     let evidence = vec![lead.mark.label.clone(), text.mark.label.clone()];
     Some(Answer::new(Kind::Receipt, "receipt-subject", evidence))
 }

@@ -7,18 +7,19 @@
 use super::Notice;
 use super::block::{self, RecipientLine};
 use super::ordinary;
-use super::rows;
+use super::{candidates, rows};
 use crate::mail::{EnhancedStatus, ReplyCode};
 use crate::report::types::{Action, Recipient, Report};
-use crate::report::{addresses, bounded_words};
+use crate::report::{addresses, bounded_words, original};
 
 /// Reads what can be read.
 pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
-    if !notice.signs.any() {
+    if !notice.signs.any() && !returned_by_nobody(notice) {
         return None;
     }
     let (kind, action) = rows::outcome(notice.lower);
     let mut recipients = failed_header(notice, action);
+    let mut how = "named beside the words: medium";
     if recipients.is_empty() {
         let words = [
             "recipient:",
@@ -84,6 +85,13 @@ pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
             recipients = beside_replies(notice.text, action);
             super::drop_own(&mut recipients, notice, true);
         }
+        if recipients.is_empty()
+            && let Some(found) = candidates::in_words(notice, action)
+                .or_else(|| candidates::of_returned(notice, action).filter(|_| returns(notice)))
+        {
+            how = found.how;
+            recipients = found.recipients;
+        }
     }
     let mut report = Report::new(kind, "mined-text");
     report.evidence.push("no known format; address and words mined from the text".into());
@@ -98,14 +106,30 @@ pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
         }
         return Some(report);
     }
+    report.evidence.push(format!("recipient: {how}"));
     report.recipients = recipients;
     Some(report)
+}
+
+/// Whether a mail program returns our mail: then something became of it, whatever its words.
+fn returns(notice: &Notice<'_, '_>) -> bool {
+    ordinary::is_system(notice.from) || notice.signs.names_itself() || returned_by_nobody(notice)
+}
+
+/// Whether mail comes back from the null reverse-path with words of failure.
+fn returned_by_nobody(notice: &Notice<'_, '_>) -> bool {
+    notice.from_nobody
+        && rows::says_failure(notice.lower)
+        && original::headers(notice.message, notice.text).is_some()
 }
 
 /// What a postmaster writes to people tells of failed mail, too, and a summary of a quarantine
 /// names strangers: a notice has a subject, a field or a sender that says so, or a code.
 pub(super) fn says_what_it_is(notice: &Notice<'_, '_>) -> bool {
-    notice.signs.names_itself() || ordinary::is_daemon(notice.from) || is_coded(notice)
+    notice.signs.names_itself()
+        || ordinary::is_daemon(notice.from)
+        || is_coded(notice)
+        || returned_by_nobody(notice)
 }
 
 fn is_coded(notice: &Notice<'_, '_>) -> bool {

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use super::Notice;
 use crate::mail::Needles;
+use crate::message::Message;
 
 /// Parts of `From` by which mail systems call themselves.
 const SYSTEMS: [&str; 26] = [
@@ -120,17 +121,26 @@ pub(super) enum Sender {
 /// Who sent a notice.
 pub(super) fn sender(notice: &Notice<'_, '_>) -> Sender {
     if is_of_system(notice) {
-        return Sender::System;
-    }
-    // The domain says nothing: everybody writes from gmail.com.
-    let name = notice.from.rsplit_once('@').map_or(notice.from, |(name, _)| name);
-    let marked = notice.message.headers().text("auto-submitted");
-    let automatic = marked.is_some_and(|value| !value.trim().eq_ignore_ascii_case("no"));
-    if automatic || PROGRAMS.iter().any(|p| name.contains(p)) {
-        Sender::Program
-    } else {
+        Sender::System
+    } else if is_person(notice.message, notice.from) {
         Sender::Person
+    } else {
+        Sender::Program
     }
+}
+
+/// Whether nothing says that a sender (in lower case) is a program.
+pub(in crate::report) fn is_person(message: &Message<'_>, from: &str) -> bool {
+    // The domain says nothing: everybody writes from gmail.com. Without one it is no person.
+    let Some((name, _)) = from.rsplit_once('@') else { return false };
+    let marked = message.headers().text("auto-submitted");
+    let automatic = marked.is_some_and(|value| !value.trim().eq_ignore_ascii_case("no"));
+    !automatic && !PROGRAMS.iter().any(|p| name.contains(p))
+}
+
+/// Whether a subject (in lower case) begins as that of an answer.
+pub(in crate::report) fn is_reply(subject: &str) -> bool {
+    REPLIES.iter().any(|p| subject.trim_start().starts_with(p))
 }
 
 fn is_of_system(notice: &Notice<'_, '_>) -> bool {
@@ -138,18 +148,12 @@ fn is_of_system(notice: &Notice<'_, '_>) -> bool {
     is_system(notice.from)
         || notice.signs.header
         || headers.has("x-failed-recipients")
-        || headers.text("return-path").is_some_and(|p| is_null(&p))
+        || notice.from_nobody
         || notice.message.parts().first().is_some_and(|p| p.is("multipart/report"))
 }
 
-/// `<>`, or what old MTAs write for it: `<MAILER-DAEMON@mx.example.net>`.
-fn is_null(return_path: &str) -> bool {
-    let path = return_path.trim().trim_start_matches('<');
-    path == ">" || path.get(..13).is_some_and(|name| name.eq_ignore_ascii_case("mailer-daemon"))
-}
-
 /// Whether a sender is a mail system.
-pub(super) fn is_system(from: &str) -> bool {
+pub(in crate::report) fn is_system(from: &str) -> bool {
     static NAMES: LazyLock<Needles> = LazyLock::new(|| Needles::new(SYSTEMS));
     NAMES.any(from.as_bytes()) || is_daemon(from)
 }
@@ -160,7 +164,7 @@ pub(super) fn has_no_address(from: &str) -> bool {
 }
 
 /// Whether a sender is a mail system that never writes anything but notices: a postmaster may.
-pub(super) fn is_daemon(from: &str) -> bool {
+pub(in crate::report) fn is_daemon(from: &str) -> bool {
     const NAMES: [&str; 6] = [
         "mailer-daemon",
         "mailer daemon",
@@ -174,13 +178,11 @@ pub(super) fn is_daemon(from: &str) -> bool {
 
 pub(super) fn is_ordinary(notice: &Notice<'_, '_>) -> bool {
     let headers = notice.message.headers();
-    let system = is_system(notice.from)
-        || headers.has("x-failed-recipients")
-        || headers.text("return-path").is_some_and(|p| p.trim() == "<>");
+    let system = is_system(notice.from) || headers.has("x-failed-recipients") || notice.from_nobody;
     if system {
         return talks_of_lists(notice);
     }
-    let reply = REPLIES.iter().any(|p| notice.subject.trim_start().starts_with(p));
+    let reply = is_reply(notice.subject);
     let to_many = ["list-id", "list-post", "list-unsubscribe"].iter().any(|h| headers.has(h));
     let in_thread = headers.has("in-reply-to") || headers.has("references");
     let quotes = notice.text.lines().filter(|l| l.starts_with('>')).take(2).count() == 2;

@@ -15,8 +15,7 @@
 //! `gate.also`: words of which one must stand in the text besides. The recipient word `"*"` takes
 //! any address of a line; `once`: one recipient only, what follows is the reason. `unsure`: the
 //! words are those of a language, not of a program, so somebody must be named. `nameless`: the
-//! format never names an address. `to_of_original`: the only `To` of the returned message is the
-//! recipient when the words name nobody.
+//! format never names an address.
 
 use std::sync::LazyLock;
 
@@ -40,6 +39,8 @@ struct File {
     gave_up: Vec<String>,
     #[serde(default)]
     delivered: Vec<String>,
+    #[serde(default)]
+    failed: Vec<String>,
     #[serde(default)]
     until: Vec<String>,
     format: Vec<Row>,
@@ -72,8 +73,6 @@ struct Row {
     unsure: bool,
     #[serde(default)]
     nameless: bool,
-    #[serde(default)]
-    to_of_original: bool,
 }
 
 #[derive(Deserialize)]
@@ -99,6 +98,8 @@ struct Table {
     owner: Vec<usize>,
     /// What says that delivery is still tried, that it was given up, that it succeeded.
     tone: Needles,
+    /// What says that something failed, in any language.
+    failed: Needles,
     ends: Needles,
 }
 
@@ -109,6 +110,7 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
         file.delay.extend(more.delay);
         file.gave_up.extend(more.gave_up);
         file.delivered.extend(more.delivered);
+        file.failed.extend(more.failed);
         file.until.extend(more.until);
         file.format.extend(more.format);
     }
@@ -116,8 +118,9 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
     let bodies = Needles::new(gates().flat_map(|(_, row)| &row.gate.body));
     let owner = gates().flat_map(|(n, row)| row.gate.body.iter().map(move |_| n)).collect();
     let tone = Needles::new(file.delay.iter().chain(&file.gave_up).chain(&file.delivered));
+    let failed = Needles::new(&file.failed);
     let ends = Needles::new(&file.until);
-    Table { bodies, owner, tone, ends, file }
+    Table { bodies, owner, tone, failed, ends, file }
 });
 
 /// Octets of a notice in which its marks are looked for.
@@ -157,9 +160,15 @@ pub(super) fn says_delayed(lower: &str) -> bool {
     tone.delayed && !tone.gave_up
 }
 
+/// Whether words (in lower case) say that something failed.
+pub(super) fn says_failure(lower: &str) -> bool {
+    TABLE.failed.any(head(lower).as_bytes())
+}
+
 /// What became of the mail, by the words of a notice. A report of success without its
 /// machine-readable part has the shape of a failure's; one that names a failure besides is one.
 pub(super) fn outcome(lower: &str) -> (Kind, Action) {
+    // Fewer words than a failure has: some of those stand in a report of success, too.
     const FAILED: [&str; 14] = [
         "could not",
         "couldn't",
@@ -206,7 +215,8 @@ fn line_cut(text: &str, at: usize) -> usize {
 pub(super) fn recognise(notice: &Notice<'_, '_>, unsure: bool) -> Option<Report> {
     let mut hit = vec![false; TABLE.file.format.len()];
     TABLE.bodies.find(head(notice.lower).as_bytes(), |word, _| hit[TABLE.owner[word]] = true);
-    let rows = TABLE.file.format.iter().enumerate().filter(|(_, row)| unsure || !row.unsure);
+    let known = |row: &Row| (unsure || !row.unsure) && row.name != notice.without;
+    let rows = TABLE.file.format.iter().enumerate().filter(|(_, row)| known(row));
     let mut nobody = None;
     for (_, row) in
         rows.filter(|(n, row)| (row.gate.body.is_empty() || hit[*n]) && row.gate.holds(notice))
@@ -219,11 +229,6 @@ pub(super) fn recognise(notice: &Notice<'_, '_>, unsure: bool) -> Option<Report>
         }
     }
     nobody
-}
-
-/// Whether a format names its recipient only in the returned message.
-pub(super) fn to_of_original(format: &str) -> bool {
-    TABLE.file.format.iter().any(|row| row.to_of_original && row.name == format)
 }
 
 impl Gate {

@@ -11,7 +11,7 @@ use axum::response::Response;
 
 use super::body::Incoming;
 use super::params::Params;
-use super::{Http, blocking};
+use super::{Http, blocking, from_json};
 use crate::event::Act;
 use crate::serve::limits;
 use crate::serve::problem::Problem;
@@ -19,8 +19,8 @@ use crate::serve::problem::Problem;
 /// Commits an act, or says with `dry_run` what it would change.
 pub async fn act(State(http): State<Arc<Http>>, uri: Uri, body: Body) -> Result<Response, Problem> {
     let dry_run = Params::of(&uri, &["dry_run"])?.flag("dry_run")?;
-    let body = Incoming::new(body).whole(limits::ACT_OCTETS).await?;
-    let act: Act = serde_json::from_slice(&body).map_err(|wrong| {
+    let body = Incoming::new(body).whole(limits::ACT_OCTETS, &http.budget.intake).await?;
+    let (act, _share) = from_json(body).await?.map_err(|wrong| {
         let example = r#"{"what":"undo","rule":"a-rule","reason":"it is wrong"}"#;
         Problem::bad_request(format!("the body must be an act such as {example}: {wrong}"))
     })?;

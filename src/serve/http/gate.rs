@@ -16,7 +16,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::{Http, Peer, route_name};
-use crate::serve::problem::Problem;
+use crate::serve::problem::{Problem, TOO_MANY_GUESSES};
 use crate::serve::tokens::Role;
 
 /// Paths that need no token: they tell nothing about addresses.
@@ -31,19 +31,25 @@ pub async fn gate(State(http): State<Arc<Http>>, request: Request, next: Next) -
     let start = Instant::now();
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let route = route_name(path.unwrap_or_default());
-    let mut response = match admit(&http, &request, route) {
-        Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+    let asks = asks(&request, route);
+    let answer = match admit(&http, &request, route, asks) {
+        Ok(()) => http.budget.sent(next.run(request).await, asks),
+        Err(problem) => Err(problem),
     };
+    let mut response = answer.unwrap_or_else(IntoResponse::into_response);
     let nosniff = HeaderValue::from_static("nosniff");
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
     http.metrics.http(route, response.status().as_u16(), start.elapsed());
     response
 }
 
-fn admit(http: &Http, request: &Request, route: &str) -> Result<(), Problem> {
+/// Whether a request changes nothing.
+fn asks(request: &Request, route: &str) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD) || route == ASKING
+}
+
+fn admit(http: &Http, request: &Request, route: &str, asks: bool) -> Result<(), Problem> {
     let headers = request.headers();
-    let asks = matches!(*request.method(), Method::GET | Method::HEAD) || route == ASKING;
     if !asks {
         same_origin(headers)?;
     }
@@ -76,7 +82,7 @@ fn refused(http: &Http, request: &Request, guessed: bool) -> Problem {
     let client: Option<IpAddr> = request.extensions().get::<Peer>().and_then(|peer| peer.0);
     if guessed && http.failures.count(client, Instant::now()) {
         let detail = "too many wrong tokens from your address; wait a minute";
-        return Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-guesses", detail);
+        return Problem::too_many(TOO_MANY_GUESSES, detail);
     }
     let detail = if guessed {
         "the token is not one of ours; its SHA-256 must stand in tokens_file"

@@ -3,20 +3,22 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::body::Body;
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, Uri, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde_json::json;
 
-use super::body::{Incoming, Outgoing, Pieces};
+use super::body::{Incoming, Source, answer, too_much};
+use super::budget::Share;
+use super::listing::Listing;
 use super::params::Params;
 use super::suppressions::list_query;
-use super::{Http, blocking};
+use super::{Http, Peer, blocking};
 use crate::serve::limits;
 use crate::serve::problem::Problem;
+use crate::service::ImportEntry;
 use crate::service::lines::{Format, Reader};
-use crate::service::{ImportEntry, ListPage, ListQuery};
 
 /// `POST /v1/suppressions:import`. Lines that cannot be read are counted and shown, the others
 /// are done. Sending the same again changes nothing, so a broken import is sent once more.
@@ -46,6 +48,8 @@ struct Import {
     batch: Vec<ImportEntry>,
     /// Line of each entry of the batch.
     lines: Vec<u64>,
+    /// What the batch holds.
+    share: Share,
     committed_line: u64,
     suppressed: u64,
     unchanged: u64,
@@ -56,6 +60,7 @@ struct Import {
 impl Import {
     fn new(http: Arc<Http>, reader: Reader) -> Self {
         Self {
+            share: http.budget.intake.share(),
             http,
             reader,
             rest: Vec::new(),
@@ -76,7 +81,7 @@ impl Import {
             piece = tail.get(1..).unwrap_or_default();
             self.keep(head);
             let line = std::mem::take(&mut self.rest);
-            self.read(&line);
+            self.read(&line)?;
             // The buffer is used again.
             self.rest = line;
             self.rest.clear();
@@ -94,7 +99,10 @@ impl Import {
         self.rest.extend_from_slice(octets.get(..room).unwrap_or(octets));
     }
 
-    fn read(&mut self, line: &[u8]) {
+    fn read(&mut self, line: &[u8]) -> Result<(), Problem> {
+        if !self.share.grow(line.len() + size_of::<ImportEntry>()) {
+            return Err(self.told(too_much()));
+        }
         self.line += 1;
         let entry = if line.len() > limits::IMPORT_LINE {
             Some(Err(format!("the line is longer than {} octets", limits::IMPORT_LINE)))
@@ -109,6 +117,7 @@ impl Import {
             }
             Some(Err(wrong)) => self.refuse(self.line, wrong),
         }
+        Ok(())
     }
 
     fn refuse(&mut self, line: u64, wrong: String) {
@@ -126,6 +135,7 @@ impl Import {
         }
         let outcome = blocking(&self.http, move |service| service.import(batch)).await;
         let outcome = outcome.map_err(|problem| self.told(problem))?;
+        self.share.clear();
         self.committed_line = self.line;
         self.suppressed += outcome.suppressed;
         self.unchanged += outcome.unchanged;
@@ -145,7 +155,7 @@ impl Import {
     async fn finish(mut self) -> Result<Response, Problem> {
         if !self.rest.is_empty() {
             let line = std::mem::take(&mut self.rest);
-            self.read(&line);
+            self.read(&line)?;
         }
         self.commit().await?;
         self.refusals.sort_by_key(|&(line, _)| line);
@@ -167,6 +177,7 @@ impl Import {
 /// `GET /v1/suppressions:export?format=`, with the filters of the list.
 pub async fn export(
     State(http): State<Arc<Http>>,
+    Extension(peer): Extension<Peer>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -180,37 +191,32 @@ pub async fn export(
         None if accept.is_some_and(|accept| accept.starts_with("text/plain")) => Format::Lines,
         None => Format::Ndjson,
     };
-    let query = ListQuery { limit: limits::STREAM_PAGE, ..list_query(&params)? };
-    // The first page chooses the status.
-    let first = page(&http, query.clone()).await?;
-    let (pieces, body) = Outgoing::pair();
-    tokio::spawn(send(http, format, query, first, pieces));
-    Ok(([(header::CONTENT_TYPE, format.content_type())], body).into_response())
+    let place = http.budget.reader(peer.0)?;
+    let listing = Listing::all(http, list_query(&params)?);
+    let export = Export { listing, format, begun: false };
+    answer(format.content_type(), export, Some(place)).await
 }
 
-async fn page(http: &Http, query: ListQuery) -> Result<ListPage, Problem> {
-    blocking(http, move |service| service.list(&query)).await
+/// An export under way.
+struct Export {
+    listing: Listing,
+    format: Format,
+    begun: bool,
 }
 
-async fn send(http: Arc<Http>, format: Format, mut query: ListQuery, first: ListPage, to: Pieces) {
-    let mut text = format.header();
-    let mut entries = first;
-    loop {
-        entries.entries.iter().for_each(|entry| format.push(entry, &mut text));
-        if !text.is_empty() && to.send(Ok(Bytes::from(std::mem::take(&mut text)))).await.is_err() {
-            return;
-        }
-        if entries.next.is_none() {
-            return;
-        }
-        query.cursor = entries.next;
-        match page(&http, query.clone()).await {
-            Ok(page) => entries = page,
-            Err(problem) => {
-                // The status is out already; only breaking off can say that this is not all.
-                let _ = to.send(Err(std::io::Error::other(problem.detail))).await;
-                return;
-            }
-        }
+impl Source for Export {
+    async fn next(&mut self) -> Result<String, Problem> {
+        let format = self.format;
+        let mut text = if self.begun { String::new() } else { format.header() };
+        self.begun = true;
+        let piece = self.listing.piece(move |entries| {
+            entries.iter().for_each(|entry| format.push(entry, &mut text));
+            text
+        });
+        Ok(piece.await?.unwrap_or_default())
+    }
+
+    fn ended(&self) -> bool {
+        self.listing.ended()
     }
 }

@@ -13,7 +13,6 @@ use super::{Http, Peer, blocking};
 use crate::event::Envelope;
 use crate::serve::limits;
 use crate::serve::problem::Problem;
-use crate::service::ServiceError;
 
 /// Answers after the message is durable.
 pub async fn receive(
@@ -29,24 +28,26 @@ pub async fn receive(
         return Err(Problem::bad_request(format!("at most {most} times `to`")));
     }
     let from = params.addresses("from")?.into_iter().next().unwrap_or_default();
-    // Waiting for room costs nothing: the octets stay in the client's socket.
-    let room = http.messages.acquire().await;
-    let room = room.map_err(|_| ServiceError::Busy("the service is stopping".to_string()))?;
     let most = http.max_message;
-    let data = Incoming::new(body).whole(most).await.map_err(|problem| match problem.code {
-        "too-large" => {
-            let detail = format!("the message is larger than {most} octets, smtp.max_message");
-            Problem { detail, ..problem }
-        }
-        _ => problem,
-    })?;
+    let body = Incoming::new(body).whole(most, &http.budget.intake).await;
+    let (data, share) = body
+        .map_err(|problem| match problem.code {
+            "too-large" => {
+                let detail = format!("the message is larger than {most} octets, smtp.max_message");
+                Problem { detail, ..problem }
+            }
+            _ => problem,
+        })?
+        .into_parts();
     if data.is_empty() {
         let detail = "the body is empty; send the message as it is, header first";
         return Err(Problem::new(StatusCode::BAD_REQUEST, "empty", detail));
     }
-    let envelope = Envelope { from, to };
+    let envelope = Envelope { from, to, trusted: false };
     let peer = Some(peer.0.map_or_else(|| "local".to_string(), |peer| peer.to_string()));
+    // Reading a message takes some times its octets, so few are read at once.
+    let room = http.messages.acquire().await;
     let analysis = blocking(&http, move |service| service.message(data, envelope, peer)).await?;
-    drop(room);
+    drop((room, share));
     Ok(super::json(&analysis))
 }

@@ -9,9 +9,11 @@
 
 mod acts;
 mod body;
+mod budget;
 mod events;
 mod gate;
 mod import;
+mod listing;
 mod messages;
 mod operations;
 mod page;
@@ -30,7 +32,12 @@ use axum::routing::{MethodRouter, get, post};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
+
+use body::Whole;
+use budget::{Budget, Share};
 
 use crate::serve::limits;
 use crate::serve::metrics::Metrics;
@@ -51,7 +58,7 @@ pub struct Http {
     committed: watch::Sender<u64>,
     stopping: watch::Sender<bool>,
     messages: Semaphore,
-    followers: Arc<Semaphore>,
+    budget: Budget,
 }
 
 impl Http {
@@ -74,7 +81,7 @@ impl Http {
             committed: watch::Sender::new(0),
             stopping: watch::Sender::new(false),
             messages: Semaphore::new(limits::HTTP_MESSAGES),
-            followers: Arc::new(Semaphore::new(limits::FOLLOWERS)),
+            budget: Budget::new(max_message),
         }
     }
 
@@ -126,7 +133,8 @@ pub async fn serve(listener: Listener, http: Arc<Http>, mut stop: watch::Receive
 
 /// One connection.
 async fn connection(socket: Socket, router: Router, mut stopping: watch::Receiver<bool>) {
-    let service = WithPeer { peer: Peer(socket.peer()), inner: TowerToHyperService::new(router) };
+    let service =
+        WithPeer { peer: Peer(socket.peer().ip()), inner: TowerToHyperService::new(router) };
     let mut connection = std::pin::pin!(
         hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -263,7 +271,7 @@ fn nowhere(uri: &Uri) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "no-such-path", detail)
 }
 
-/// Calls the house on a thread that may wait for a disk.
+/// Calls the service on a thread that may wait for a disk.
 async fn blocking<T: Send + 'static>(
     http: &Http,
     call: impl FnOnce(&dyn Service) -> Result<T, ServiceError> + Send + 'static,
@@ -278,8 +286,57 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
+/// The same for one that reads much: it waits for its turn, and keeps it when its client goes.
+async fn in_turn<T: Send + 'static>(
+    http: &Http,
+    call: impl FnOnce(&dyn Service) -> Result<T, ServiceError> + Send + 'static,
+) -> Result<T, Problem> {
+    let turn = http.budget.turn().await;
+    let call = move |service: &dyn Service| {
+        let _turn = turn;
+        call(service)
+    };
+    blocking(http, call).await
+}
+
+/// The JSON answer to a question that may read much, written down in its turn.
+async fn read_json(
+    http: &Http,
+    ask: impl FnOnce(&dyn Service) -> Result<Value, ServiceError> + Send + 'static,
+) -> Result<Response, Problem> {
+    let text = in_turn(http, move |service| Ok(ask(service)?.to_string())).await?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
+}
+
+/// What a body says, and what counts its octets. A large one is read apart from the sockets.
+async fn apart<T: Send + 'static>(
+    body: Whole,
+    read: impl FnOnce(&[u8]) -> T + Send + 'static,
+) -> Result<(T, Share), Problem> {
+    let large = body.len() as u64 > limits::SMALL_OCTETS;
+    let (octets, share) = body.into_parts();
+    if !large {
+        return Ok((read(&octets), share));
+    }
+    match tokio::task::spawn_blocking(move || read(&octets)).await {
+        Ok(told) => Ok((told, share)),
+        Err(_) => {
+            let detail = "the body could not be read inside bounced; see its log";
+            Err(ServiceError::Internal(detail.to_string()).into())
+        }
+    }
+}
+
+/// A body as JSON.
+async fn from_json<T: DeserializeOwned + Send + 'static>(
+    body: Whole,
+) -> Result<serde_json::Result<(T, Share)>, Problem> {
+    let (told, share) = apart(body, |octets| serde_json::from_slice(octets)).await?;
+    Ok(told.map(|told| (told, share)))
+}
+
 /// A JSON answer on one line.
-fn json(value: &serde_json::Value) -> Response {
+fn json(value: &Value) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
 }
 

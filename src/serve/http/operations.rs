@@ -38,7 +38,7 @@ pub async fn readyz(State(http): State<Arc<Http>>) -> Response {
     (status, [(header::CACHE_CONTROL, "no-store")], text).into_response()
 }
 
-/// The findings of the house, or the finding that it does not answer.
+/// The findings of the service, or the finding that it does not answer.
 pub async fn checks(http: &Http) -> Vec<(String, Result<String, String>)> {
     let asked = blocking(http, |service| Ok(service.ready()));
     match tokio::time::timeout(limits::READY_WITHIN, asked).await {
@@ -52,7 +52,7 @@ pub async fn checks(http: &Http) -> Vec<(String, Result<String, String>)> {
     }
 }
 
-/// `GET /metrics`. A house that cannot count now leaves the gauges as they were.
+/// `GET /metrics`. A service that cannot count now leaves the gauges as they were.
 pub async fn metrics(State(http): State<Arc<Http>>) -> Response {
     let overview = blocking(&http, |service| service.overview());
     if let Ok(Ok(overview)) = tokio::time::timeout(limits::READY_WITHIN, overview).await {

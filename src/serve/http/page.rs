@@ -8,14 +8,16 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
 use super::body::Incoming;
+use super::listing::Listing;
 use super::operations::checks;
 use super::params::Params;
 use super::sending::days;
 use super::suppressions::list_query;
-use super::{Http, blocking};
+use super::{Http, blocking, in_turn};
 use crate::serve::problem::Problem;
 use crate::serve::web::{self, Html, Notice};
 use crate::serve::{limits, percent};
+use crate::service::ListPage;
 
 /// Events on the overview.
 const EVENTS: u64 = 25;
@@ -57,7 +59,7 @@ pub async fn overview(State(http): State<Arc<Http>>) -> Result<Response, Failed>
     let last = counts.as_ref().map_or(0, |counts| counts.ledger.last_seq);
     let from = (last + 1).saturating_sub(EVENTS);
     // What is broken is on the page; the page itself comes.
-    let lines = blocking(&http, move |service| service.events(from, EVENTS as usize)).await;
+    let lines = in_turn(&http, move |service| service.events(from, EVENTS as usize)).await;
     let lines = lines.unwrap_or_default();
     let events = lines.iter().rev().filter_map(|(_, line)| serde_json::from_str(line).ok());
     let failing = checks(&http).await.into_iter();
@@ -76,7 +78,7 @@ pub async fn address(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response
     let address = params.text("address")?.unwrap_or_default().trim().to_string();
     let notice = params.flag("released")?.then_some(Notice::Released);
     let asked = address.clone();
-    let explained = blocking(&http, move |service| service.explain(&asked)).await?;
+    let explained = in_turn(&http, move |service| service.explain(&asked)).await?;
     Ok(html(web::address(&address, &explained, notice)))
 }
 
@@ -91,8 +93,8 @@ pub async fn release(
         let detail = "this form is for browsers; programs use DELETE /v1/suppressions/{address}";
         return Err(Problem::new(StatusCode::FORBIDDEN, "cross-site", detail).into());
     }
-    let body = Incoming::new(body).whole(limits::FORM_OCTETS).await?;
-    let body = String::from_utf8(body)
+    let body = Incoming::new(body).whole(limits::FORM_OCTETS, &http.budget.intake).await?;
+    let body = String::from_utf8(body.to_vec())
         .map_err(|_| Problem::bad_request("the form is not UTF-8; use the form on the page"))?;
     let form = Params::parse(&body, &["address", "scope", "reason"])?;
     let field = |name: &str| form.text(name).map(Option::unwrap_or_default);
@@ -109,8 +111,12 @@ pub async fn release(
 /// `/suppressions`
 pub async fn suppressions(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response, Failed> {
     let query = list_query(&Params::of(&uri, &["cursor", "domain", "class", "since", "scope"])?)?;
-    let asked = query.clone();
-    let page = blocking(&http, move |service| service.list(&asked)).await?;
+    let mut listing = Listing::page(http, query.clone());
+    let mut page = ListPage::default();
+    while let Some(entries) = listing.piece(|entries| entries).await? {
+        page.entries.extend(entries);
+    }
+    page.next = listing.next().map(str::to_string);
     Ok(html(web::suppressions(&query, &page)))
 }
 
@@ -119,7 +125,7 @@ pub async fn health(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response,
     let (scope, from, to) = days(&uri)?;
     // A store that does not answer must not take the finding that says so with it; a question
     // that is wrong is an error as everywhere.
-    let rates = blocking(&http, move |service| service.health(scope.as_deref(), from, to)).await;
+    let rates = in_turn(&http, move |service| service.health(scope.as_deref(), from, to)).await;
     let rates = match rates {
         Err(problem) if problem.status.is_client_error() => return Err(problem.into()),
         rates => rates.ok(),

@@ -12,11 +12,11 @@ use serde_json::json;
 
 use super::body::Incoming;
 use super::params::Params;
-use super::{Http, blocking};
+use super::{Http, apart, blocking, from_json, read_json};
 use crate::mail::Timestamp;
 use crate::serve::limits;
 use crate::serve::problem::Problem;
-use crate::service::InBand;
+use crate::service::{InBand, ServiceError};
 
 const EXAMPLE: &str = r#"{"outcome":"failed","address":"user@example.com","message_id":"<1@example.com>","reply":"550 5.1.1 no such user"}"#;
 
@@ -27,17 +27,12 @@ pub async fn results(
     body: Body,
 ) -> Result<Response, Problem> {
     Params::of(&uri, &[])?;
-    let body = Incoming::new(body).whole(limits::JSON_OCTETS).await?;
+    let body = Incoming::new(body).whole(limits::JSON_OCTETS, &http.budget.intake).await?;
     let wrong = |why: serde_json::Error| {
         Problem::bad_request(format!("the body must be results such as {EXAMPLE}: {why}"))
     };
-    let first = body.iter().find(|b| !b.is_ascii_whitespace());
-    let results: Vec<InBand> = if first == Some(&b'[') {
-        serde_json::from_slice(&body).map_err(wrong)?
-    } else {
-        let lines = serde_json::Deserializer::from_slice(&body).into_iter::<InBand>();
-        lines.collect::<Result<_, _>>().map_err(wrong)?
-    };
+    let (results, _share) = apart(body, read_results).await?;
+    let results = results.map_err(wrong)?;
     if results.is_empty() {
         return Err(Problem::bad_request(format!(
             "the body is empty; send results such as {EXAMPLE}"
@@ -47,6 +42,13 @@ pub async fn results(
     let refused: Vec<_> =
         outcome.refused.iter().map(|(place, why)| json!({"place": place, "why": why})).collect();
     Ok(super::json(&json!({"stored": outcome.stored, "refused": refused})))
+}
+
+fn read_results(body: &[u8]) -> serde_json::Result<Vec<InBand>> {
+    if body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'[') {
+        return serde_json::from_slice(body);
+    }
+    serde_json::Deserializer::from_slice(body).into_iter().collect()
 }
 
 #[derive(Deserialize)]
@@ -65,8 +67,8 @@ pub async fn mint(
     body: Body,
 ) -> Result<Response, Problem> {
     Params::of(&uri, &[])?;
-    let body = Incoming::new(body).whole(limits::JSON_OCTETS).await?;
-    let asked: Mint = serde_json::from_slice(&body).map_err(|why| {
+    let body = Incoming::new(body).whole(limits::JSON_OCTETS, &http.budget.intake).await?;
+    let (asked, _share) = from_json::<Mint>(body).await?.map_err(|why| {
         let example = r#"{"recipient":"user@example.com","tag":"news.2026-11","domain":"bounce.example.com"}"#;
         Problem::bad_request(format!("the body must be such as {example}: {why}"))
     })?;
@@ -79,18 +81,22 @@ pub async fn mint(
             "name a `recipient`, or 1 to {most} `recipients`"
         )));
     }
-    let minted = blocking(&http, move |service| {
+    read_json(&http, move |service| {
         let mint = |recipient: &String| {
             let path = service.mint(recipient, asked.tag.as_deref(), asked.domain.as_deref())?;
             Ok(json!({"recipient": recipient, "return_path": path}))
         };
-        recipients.iter().map(mint).collect::<Result<Vec<_>, _>>()
+        let minted: Result<Vec<_>, ServiceError> = recipients.iter().map(mint).collect();
+        let mut minted = minted?;
+        Ok(match minted.pop() {
+            Some(only) if single => only,
+            last => {
+                minted.extend(last);
+                json!({"minted": minted})
+            }
+        })
     })
-    .await?;
-    Ok(match minted.first() {
-        Some(only) if single => super::json(only),
-        _ => super::json(&json!({"minted": minted})),
-    })
+    .await
 }
 
 /// A scope, the first and the last day.
@@ -111,20 +117,17 @@ pub fn days(uri: &Uri) -> Result<Days, Problem> {
 /// Rates with their denominators.
 pub async fn health(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response, Problem> {
     let (scope, from, to) = days(&uri)?;
-    let found = blocking(&http, move |service| service.health(scope.as_deref(), from, to)).await?;
-    Ok(super::json(&found))
+    read_json(&http, move |service| service.health(scope.as_deref(), from, to)).await
 }
 
 /// Guards that are tripped.
 pub async fn guards(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response, Problem> {
     Params::of(&uri, &[])?;
-    let found = blocking(&http, |service| service.guards()).await?;
-    Ok(super::json(&json!({"guards": found})))
+    read_json(&http, |service| Ok(json!({"guards": service.guards()?}))).await
 }
 
 /// What the rules on trial say otherwise.
 pub async fn shadow(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response, Problem> {
     Params::of(&uri, &[])?;
-    let found = blocking(&http, |service| service.shadow()).await?;
-    Ok(super::json(&found))
+    read_json(&http, |service| service.shadow()).await
 }

@@ -4,21 +4,24 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body::Incoming;
+use super::body::{Incoming, Source, answer};
+use super::budget::Share;
+use super::listing::Listing;
 use super::params::{self, Params};
-use super::{Http, blocking, limit};
+use super::{Http, Peer, blocking, from_json, in_turn, limit, read_json};
 use crate::classify::Class;
 use crate::mail::Timestamp;
+use crate::serve::admission::Permit;
 use crate::serve::limits;
 use crate::serve::metrics::{LookupResult, Protocol};
 use crate::serve::problem::Problem;
-use crate::service::{ListQuery, ServiceError};
+use crate::service::{ListQuery, Service, ServiceError};
 
 const PREFIX: &str = "/v1/suppressions/";
 
@@ -54,16 +57,73 @@ fn result_of(found: &Result<Option<Value>, ServiceError>) -> LookupResult {
 pub async fn explain(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response, Problem> {
     Params::of(&uri, &[])?;
     let address = params::address(&uri, "/v1/addresses/")?;
-    let explained = blocking(&http, move |service| service.explain(&address)).await?;
-    Ok(super::json(&explained))
+    read_json(&http, move |service| service.explain(&address)).await
 }
 
 /// `GET /v1/suppressions`
-pub async fn list(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response, Problem> {
+pub async fn list(
+    State(http): State<Arc<Http>>,
+    Extension(peer): Extension<Peer>,
+    uri: Uri,
+) -> Result<Response, Problem> {
     let known = ["limit", "cursor", "domain", "class", "since", "scope"];
     let query = list_query(&Params::of(&uri, &known)?)?;
-    let page = blocking(&http, move |service| service.list(&query)).await?;
-    Ok(super::json(&json!({"entries": page.entries, "next": page.next})))
+    let place = long(&http, peer, query.limit)?;
+    let list = List { listing: Listing::page(http, query), entries: Entries::default() };
+    answer("application/json", list, place).await
+}
+
+/// A place for an answer with so many entries; none for a short one.
+fn long(http: &Http, peer: Peer, entries: usize) -> Result<Option<Permit>, Problem> {
+    (entries > limits::PIECE_ROWS).then(|| http.budget.reader(peer.0)).transpose()
+}
+
+/// The text of `{"entries":[…]`, piece by piece.
+#[derive(Debug, Default, Clone, Copy)]
+struct Entries {
+    begun: bool,
+    /// Whether an entry stands there, so that a comma goes in front of the next.
+    any: bool,
+}
+
+impl Entries {
+    /// The text for some more entries; gives back what the next ones need to know.
+    fn push(mut self, entries: &[Value]) -> (String, Self) {
+        let mut text = String::new();
+        if !std::mem::replace(&mut self.begun, true) {
+            text.push_str("{\"entries\":[");
+        }
+        for entry in entries {
+            if std::mem::replace(&mut self.any, true) {
+                text.push(',');
+            }
+            text.push_str(&entry.to_string());
+        }
+        (text, self)
+    }
+}
+
+/// A page of the list under way.
+struct List {
+    listing: Listing,
+    entries: Entries,
+}
+
+impl Source for List {
+    async fn next(&mut self) -> Result<String, Problem> {
+        let so_far = self.entries;
+        let piece = self.listing.piece(move |entries| so_far.push(&entries)).await?;
+        let (mut text, entries) = piece.unwrap_or_default();
+        self.entries = entries;
+        if self.listing.ended() {
+            text.push_str(&format!("],\"next\":{}}}", json!(self.listing.next())));
+        }
+        Ok(text)
+    }
+
+    fn ended(&self) -> bool {
+        self.listing.ended()
+    }
 }
 
 /// The parameters that list, export and the page share.
@@ -105,9 +165,9 @@ struct ByHand {
 
 impl ByHand {
     /// Body and query together; what the body says counts more.
-    async fn read(uri: &Uri, body: Body, known: &[&str]) -> Result<Self, Problem> {
+    async fn read(http: &Http, uri: &Uri, body: Body, known: &[&str]) -> Result<Self, Problem> {
         let params = Params::of(uri, known)?;
-        let body = Incoming::new(body).whole(limits::FORM_OCTETS).await?;
+        let body = Incoming::new(body).whole(limits::FORM_OCTETS, &http.budget.intake).await?;
         let told: Self = if body.iter().all(u8::is_ascii_whitespace) {
             Self::default()
         } else {
@@ -148,7 +208,7 @@ pub async fn suppress(
     body: Body,
 ) -> Result<Response, Problem> {
     let address = params::address(&uri, PREFIX)?;
-    let told = ByHand::read(&uri, body, &["reason", "scope", "until"]).await?;
+    let told = ByHand::read(&http, &uri, body, &["reason", "scope", "until"]).await?;
     let (reason, scope, until) = (told.reason()?, told.scope(), told.until()?);
     let suppress = move |service: &dyn crate::service::Service| {
         service.suppress(&address, &scope, &reason, until)
@@ -163,7 +223,7 @@ pub async fn release(
     body: Body,
 ) -> Result<Response, Problem> {
     let address = params::address(&uri, PREFIX)?;
-    let told = ByHand::read(&uri, body, &["reason", "scope"]).await?;
+    let told = ByHand::read(&http, &uri, body, &["reason", "scope"]).await?;
     if told.until.is_some() {
         return Err(Problem::bad_request("a release has no end; leave `until` out"));
     }
@@ -183,13 +243,13 @@ struct Check {
 /// `POST /v1/suppressions:check`
 pub async fn check(
     State(http): State<Arc<Http>>,
+    Extension(peer): Extension<Peer>,
     uri: Uri,
     body: Body,
 ) -> Result<Response, Problem> {
-    let start = Instant::now();
     let scope = Params::of(&uri, &["scope"])?.text("scope")?;
-    let body = Incoming::new(body).whole(limits::JSON_OCTETS).await?;
-    let check: Check = serde_json::from_slice(&body).map_err(|wrong| {
+    let body = Incoming::new(body).whole(limits::JSON_OCTETS, &http.budget.intake).await?;
+    let (check, share) = from_json::<Check>(body).await?.map_err(|wrong| {
         let example = r#"{"addresses":["a@example.com"]}"#;
         Problem::bad_request(format!("the body must be JSON such as {example}: {wrong}"))
     })?;
@@ -199,22 +259,61 @@ pub async fn check(
         let detail = format!("{asked} addresses; ask for at most {most} at once");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail));
     }
+    let place = long(&http, peer, asked)?;
     let scope = check.scope.or(scope).filter(|scope| !scope.is_empty());
-    let addresses = check.addresses;
-    let hits = blocking(&http, move |service| service.check(&addresses, scope.as_deref())).await;
-    let each = start.elapsed() / u32::try_from(asked.max(1)).unwrap_or(u32::MAX);
-    let count = |result, times: usize| {
-        (0..times).for_each(|_| http.metrics.lookup(Protocol::Http, result, each));
-    };
-    match hits {
-        Ok(hits) => {
-            count(LookupResult::Hit, hits.len());
-            count(LookupResult::Miss, asked.saturating_sub(hits.len()));
-            Ok(super::json(&json!({"entries": hits})))
+    let addresses = check.addresses.into();
+    let entries = Entries::default();
+    let checking =
+        Checking { http, addresses, done: 0, scope, entries, ended: false, _share: share };
+    answer("application/json", checking, place).await
+}
+
+/// A `:check` under way.
+struct Checking {
+    http: Arc<Http>,
+    addresses: Arc<[String]>,
+    done: usize,
+    scope: Option<String>,
+    entries: Entries,
+    ended: bool,
+    /// The addresses count as the body that they came in.
+    _share: Share,
+}
+
+impl Source for Checking {
+    async fn next(&mut self) -> Result<String, Problem> {
+        let start = Instant::now();
+        let (addresses, scope, so_far) = (self.addresses.clone(), self.scope.clone(), self.entries);
+        let these = self.done..addresses.len().min(self.done + limits::PIECE_ROWS);
+        let (asked, end) = (these.len(), these.end);
+        let look = move |service: &dyn Service| {
+            let addresses = addresses.get(these).unwrap_or_default();
+            let hits = service.check(addresses, scope.as_deref())?;
+            Ok((hits.len(), so_far.push(&hits)))
+        };
+        let looked = in_turn(&self.http, look).await;
+        let each = start.elapsed() / u32::try_from(asked.max(1)).unwrap_or(u32::MAX);
+        let count = |result, times: usize| {
+            (0..times).for_each(|_| self.http.metrics.lookup(Protocol::Http, result, each));
+        };
+        let (hits, (mut text, entries)) = match looked {
+            Ok(looked) => looked,
+            Err(problem) => {
+                count(LookupResult::Error, asked);
+                return Err(problem);
+            }
+        };
+        count(LookupResult::Hit, hits);
+        count(LookupResult::Miss, asked.saturating_sub(hits));
+        (self.entries, self.done) = (entries, end);
+        self.ended = end == self.addresses.len();
+        if self.ended {
+            text.push_str("]}");
         }
-        Err(problem) => {
-            count(LookupResult::Error, asked);
-            Err(problem)
-        }
+        Ok(text)
+    }
+
+    fn ended(&self) -> bool {
+        self.ended
     }
 }

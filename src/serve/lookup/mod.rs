@@ -5,7 +5,7 @@
 //! request must be complete within [`limits::LOOKUP_REQUEST`] of its first octet; nothing that a
 //! client sends is logged.
 //!
-//! Lookups call the house on the connection's own task: a read takes 1-2 µs, a hop to a blocking
+//! Lookups call the service on the connection's own task: a read takes 1-2 µs, a hop to a blocking
 //! thread ten times that. `explain` reads history from the disk, so it does hop.
 
 pub mod wire;
@@ -32,21 +32,21 @@ pub async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let room = Arc::new(Semaphore::new(limits::LOOKUP_CONNECTIONS));
-    let house = Arc::new(House { service, metrics });
+    let backend = Arc::new(Backend { service, metrics });
     loop {
         let socket = tokio::select! {
             biased;
             () = stopped(&mut stop) => break,
             socket = listener.accept() => socket,
         };
-        // A client that finds the door shut tries again later; that is what TEMP would say.
+        // A client that is not let in tries again later; that is what TEMP would say.
         let Ok(permit) = room.clone().try_acquire_owned() else { continue };
-        let (house, stop) = (house.clone(), stop.clone());
+        let (backend, stop) = (backend.clone(), stop.clone());
         tokio::spawn(async move {
-            house.metrics.lookup_connections().inc();
-            let _open = Open(&house.metrics);
+            backend.metrics.lookup_connections().inc();
+            let _open = Open(&backend.metrics);
             // The client went away: nothing is left to say to it.
-            let _ = converse(socket, &house, stop).await;
+            let _ = converse(socket, &backend, stop).await;
             drop(permit);
         });
     }
@@ -62,7 +62,7 @@ impl Drop for Open<'_> {
 }
 
 /// Whom a connection asks.
-struct House {
+struct Backend {
     service: Arc<dyn Service>,
     metrics: Arc<Metrics>,
 }
@@ -96,7 +96,7 @@ impl Deadline<'_> {
 /// One connection from its first octet to its end.
 async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     mut socket: S,
-    house: &House,
+    backend: &Backend,
     mut stop: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let (mut input, mut out) = (Vec::new(), Vec::new());
@@ -126,12 +126,12 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
             match wire.parse(rest) {
                 Parsed::Partial => break true,
                 Parsed::Broken(words) => {
-                    house.metrics.lookup(protocol(wire), LookupResult::Error, Default::default());
+                    backend.metrics.lookup(protocol(wire), LookupResult::Error, Default::default());
                     wire.reply(Map::Suppress, Answer::Trouble(words), &mut out);
                     break false;
                 }
                 Parsed::Complete(request, used) => {
-                    house.answer(wire, request, &mut out).await;
+                    backend.answer(wire, request, &mut out).await;
                     at += used;
                 }
             }
@@ -154,7 +154,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-impl House {
+impl Backend {
     async fn answer(&self, wire: Wire, request: Request<'_>, out: &mut Vec<u8>) {
         let start = std::time::Instant::now();
         let (map, result) = match request {

@@ -18,7 +18,7 @@
 //!
 //! Promises: any octets end in a request, in "more please" or in [`Parsed::Broken`]; a request
 //! never takes more than [`limits::LOOKUP_QUERY`] octets; a reply is one line (two for policy) of
-//! printable characters within the limits of the protocol, whatever the house puts into its words.
+//! printable characters within the limits of the protocol, whatever words the service gives.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Floor 4: the operator's page, rendered on the server, without scripts.
+//! The operator's page, rendered on the server, without scripts.
 //!
 //! Pure: values in, HTML out; `serve::http` fetches the values and sends the pages. Everything on
 //! a page came from the network once, so text reaches a page only through [`Html::text`], which

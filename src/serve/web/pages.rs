@@ -18,7 +18,7 @@ pub use health::{Health, health};
 
 /// What the overview shows.
 pub struct Overview {
-    /// Counts, sizes and guards; None when the house cannot tell now.
+    /// Counts, sizes and guards; None when the service cannot tell now.
     pub counts: Option<service::Overview>,
     /// Verdicts since the start of the program, by class.
     pub classes: Vec<(Class, u64)>,

@@ -48,6 +48,7 @@ pub fn reason(word: &str) -> &'static str {
         Reason::Virus => "the receiver found a virus",
         Reason::RelayingDenied => "the server does not take mail for that domain",
         Reason::ProviderSuppressed => "a sending service has it on its own suppression list",
+        Reason::SuppressedHere => "this is our own refusal; it counts in nothing",
         Reason::ProtocolError => "the receiver refused a command of the sending server",
         Reason::Generic => "it failed, and nothing says why",
         Reason::NoRecipient => "a failure that names no recipient",

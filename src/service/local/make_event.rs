@@ -78,6 +78,7 @@ pub(super) fn unreadable(bytes: u64) -> Analysis {
         feedback_type: None,
         away_until: None,
         new_address: None,
+        forwarded: false,
         evidence: Vec::new(),
         defects: vec!["reading it failed; this is a defect of bounced".to_string()],
     }

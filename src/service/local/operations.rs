@@ -1,4 +1,4 @@
-//! What transports ask of the house: the operations of [`Service`], each a few lines over the
+//! What transports and commands ask: the operations of [`Service`], each a few lines over the
 //! ledger, the reader of policy rows and the committer.
 
 use serde_json::{Value, json};
@@ -18,8 +18,11 @@ use crate::service::{
 
 /// Events that an explanation shows.
 const EXPLAINED_EVENTS: usize = 100;
-/// Rows that one page of the list looks at, whatever the filter leaves of them.
-const LISTED_ROWS: usize = 20_000;
+/// Rows that one page of the list looks at, or a few more, whatever the filter leaves of them.
+const LISTED_ROWS: usize = 1_000;
+/// Journal lines that are read at once, and octets at which a page of them is long enough.
+const EVENT_LINES: usize = 32;
+const EVENT_OCTETS: usize = 64 << 10;
 /// Events of one import or batch of results that wait at once: the committer's queue is shared
 /// with SMTP, so they take a part of it.
 const QUEUED_AT_ONCE: usize = 1_000;
@@ -172,7 +175,15 @@ impl Operations for LocalService {
     }
 
     fn events(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, ServiceError> {
-        Ok(self.ledger.journal(from, limit)?)
+        let (mut lines, mut octets, mut from) = (Vec::new(), 0, from);
+        while lines.len() < limit && octets < EVENT_OCTETS {
+            let more = self.ledger.journal(from, (limit - lines.len()).min(EVENT_LINES))?;
+            let Some((last, _)) = more.last() else { break };
+            from = last + 1;
+            octets += more.iter().map(|(_, line)| line.len()).sum::<usize>();
+            lines.extend(more);
+        }
+        Ok(lines)
     }
 
     fn message(

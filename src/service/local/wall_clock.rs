@@ -1,4 +1,4 @@
-//! The time that the house goes by: [`Clock`] with the machine's clocks, and what the run before
+//! The time that the service goes by: [`Clock`] with the machine's clocks, and what the run before
 //! knew of them.
 //!
 //! `data_dir/clock` says once a minute which moment it was, in which boot of the machine, and how

@@ -74,7 +74,7 @@ impl Session {
         }
         self.state = State::Mail(Box::new(Transaction {
             helo: mem::take(helo),
-            envelope: Envelope { from: mail.reverse_path.to_string(), to: Vec::new() },
+            envelope: Envelope { from: mail.reverse_path.to_string(), ..Envelope::default() },
             refused: false,
             body: mail.body,
             smtputf8: mail.smtputf8,

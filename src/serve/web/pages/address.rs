@@ -8,12 +8,12 @@ use crate::serve::percent::encode_component;
 use crate::serve::web::Html;
 
 /// Fields of the explanation that have a place of their own; what is not among them is shown as
-/// it came, so that nothing the house tells is hidden.
+/// it came, so that nothing is hidden.
 const KNOWN: [&str; 6] = ["address", "state", "summary", "outlook", "entries", "events"];
 
 /// `/address?address=`: what is known of one address, and why.
 pub fn address(asked: &str, explained: &Value, notice: Option<Notice>) -> Html {
-    // The form under which the house knows it: `User@EXAMPLE.com` is asked, and this answers.
+    // The form under which the service knows it: `User@EXAMPLE.com` is asked, and this answers.
     let address = Some(text(explained, "address")).filter(|a| !a.is_empty()).unwrap_or(asked);
     let mut body = Html::new();
     if let Some(Notice::Released) = notice {

@@ -13,7 +13,7 @@ pub struct Health {
     /// The guards that are tripped, as [`Service::guards`](crate::service::Service::guards) tells.
     pub guards: Value,
     /// Rates of a scope, as [`Service::health`](crate::service::Service::health) tells; None when
-    /// the house does not answer.
+    /// the service does not answer.
     pub rates: Option<Value>,
 }
 

@@ -130,7 +130,7 @@ fn every_page_can_be_used_without_a_mouse_and_without_eyes() {
     }
 }
 
-/// What the house tells of an address that two reports are about, one of which names another too.
+/// What the service answers for an address that two reports are about, one of which names another too.
 fn explained() -> Value {
     json!({"address": "a@x.test", "state": "suppressed",
         "summary": "a@x.test is suppressed since 2026-11-22T10:00:00.123Z",

@@ -1,0 +1,156 @@
+//! A refusal read as a sentence: roles and states from the lexicon, reasons from the table.
+//!
+//! Promises: the same text gives the same answer; the answer names the words it stood on; nothing
+//! is allocated but for the answer. Deliberately ignorant of providers: their rules come before.
+
+mod lexicon;
+mod sentence;
+mod shipped;
+mod table;
+mod words;
+
+use std::cell::RefCell;
+use std::sync::LazyLock;
+
+use lexicon::{Hit, Lexicon};
+use sentence::{Roles, Said};
+use table::{Table, UNNAMED};
+
+use super::verdict::{Category, Reason};
+use crate::mail::{EnhancedStatus, ReplyCode};
+
+/// Lexicon and table, ready to read.
+#[derive(Debug)]
+pub struct Says {
+    lexicon: Lexicon,
+    table: Table,
+    roles: Roles,
+}
+
+/// What stands beside the words.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Beside<'a> {
+    /// Domain of the recipient.
+    pub(super) domain: &'a str,
+    /// Enhanced code in force.
+    pub(super) status: Option<EnhancedStatus>,
+    /// Reply code.
+    pub(super) code: Option<ReplyCode>,
+}
+
+/// What the words say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Meaning {
+    pub(super) reason: Reason,
+    /// `recipient/absent`.
+    pub(super) name: String,
+    /// The words it stands on.
+    pub(super) matched: String,
+    /// A code or the human part may say more.
+    pub(super) vague: bool,
+    /// The role is not named, or the words only suggest it.
+    pub(super) inferred: bool,
+    /// The words are about the mailbox or its owner.
+    pub(super) of_mailbox: bool,
+}
+
+#[derive(Default)]
+struct Scratch {
+    split: String,
+    folded: String,
+    text: String,
+    links: String,
+    hits: Vec<Hit>,
+    said: Vec<Said>,
+}
+
+impl Says {
+    /// The shipped lexicon and table.
+    pub fn shipped() -> &'static Self {
+        static SAYS: LazyLock<Says> = LazyLock::new(|| {
+            Says::read(shipped::TABLE, shipped::LEXICON).expect("read by the tests")
+        });
+        &SAYS
+    }
+
+    /// Reads a table and lexicon files (name, text); an error names the place.
+    pub fn read(table: &str, files: &[(&str, &str)]) -> Result<Self, String> {
+        let table = Table::read(table)?;
+        let lexicon = Lexicon::read(files, &table)?;
+        let role = |name: &str| table.role(name).ok_or_else(|| format!("no role `{name}`"));
+        let roles = Roles {
+            recipient: role("recipient")?,
+            message: role("message")?,
+            address: role("address")?,
+            sender: role("sender")?,
+            agent: role("agent")?,
+            absent: table.state("absent").ok_or("no state `absent`")?,
+        };
+        Ok(Self { lexicon, table, roles })
+    }
+
+    /// How many phrases the lexicon has.
+    pub fn phrases(&self) -> usize {
+        self.lexicon.len()
+    }
+
+    /// Reads a text. `raw` is the text before it was folded: identifiers show their words by case.
+    pub(super) fn of(&self, raw: &str, folded: &str, beside: &Beside<'_>) -> Option<Meaning> {
+        thread_local! {
+            static SCRATCH: RefCell<Scratch> = RefCell::default();
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            let folded = if words::split_identifiers(raw, &mut scratch.split) {
+                super::text::fold(&scratch.split, &mut scratch.folded);
+                &scratch.folded
+            } else {
+                folded
+            };
+            words::words(folded, beside.domain, &mut scratch.text, &mut scratch.links);
+            self.lexicon.hits(&scratch.text, &mut scratch.hits);
+            let Scratch { text, hits, said, .. } = scratch;
+            sentence::read(text, hits, &self.table, self.roles, said);
+            self.meaning(text, said, beside)
+        })
+    }
+
+    /// The pair whose row stands first; what is said plainly before what stands in a link.
+    fn meaning(&self, text: &str, said: &[Said], beside: &Beside<'_>) -> Option<Meaning> {
+        let best = |aside: bool| {
+            said.iter()
+                .filter(|one| one.aside == aside)
+                .filter_map(|one| {
+                    let has = |state| said.iter().any(|one| one.pair.1 == state);
+                    let row = self.table.first(one.pair, beside.status, beside.code, has)?;
+                    Some((row, one))
+                })
+                .min_by_key(|(row, one)| (*row, one.start))
+        };
+        let plain = best(false);
+        let vague = plain.is_none_or(|(row, _)| self.table.row(row).is_none_or(|row| row.vague));
+        let hint = if vague { best(true) } else { None };
+        let (at, one) = match (plain, hint) {
+            (Some(plain), Some(hint)) if hint.0 < plain.0 => hint,
+            (Some(plain), _) => plain,
+            (None, hint) => hint?,
+        };
+        let row = self.table.row(at)?;
+        let before = (row.reason.category() == Category::Hard)
+            .then(|| self.table.before_recipient(text))
+            .flatten();
+        Some(Meaning {
+            reason: before.unwrap_or(row.reason),
+            of_mailbox: self.table.is_about_recipient(one.pair.0),
+            name: self.table.name(one.pair),
+            matched: clean(text.get(one.start..one.end).unwrap_or_default()),
+            vague: row.vague,
+            inferred: row.inferred || one.aside || one.pair.0 == UNNAMED,
+        })
+    }
+}
+
+/// The words without our marks.
+fn clean(text: &str) -> String {
+    let words: Vec<&str> = text.split(' ').filter(|w| !w.starts_with(|c: char| c < ' ')).collect();
+    words.join(" ")
+}

@@ -1,0 +1,289 @@
+//! Who is meant, and what is said of them: gives each state of a text the role it belongs to.
+//!
+//! A state belongs to the role right behind it (`unknown user`), else to the nearest one before it
+//! in its part of the sentence (`user is unknown`), else to the nearest behind it, else to the
+//! subject that the sentence began with (`Recipient address rejected: unknown`), else to nobody.
+//! Only roles count for which the table knows the state.
+
+use super::lexicon::{Hit, Part};
+use super::table::{NAMED, Pair, Table, UNNAMED};
+use super::words::{COLON, COMMA, LINKS, STOP};
+
+/// A pair and where it stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Said {
+    pub(super) pair: Pair,
+    pub(super) start: usize,
+    pub(super) end: usize,
+    /// Stands in a link or in advice: a hint at most.
+    pub(super) aside: bool,
+}
+
+/// The roles that a sentence treats in their own way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Roles {
+    pub(super) recipient: u8,
+    pub(super) message: u8,
+    pub(super) address: u8,
+    pub(super) sender: u8,
+    pub(super) agent: u8,
+    pub(super) absent: u8,
+}
+
+/// Words between two phrases, roughly: a phrase further away has nothing to do with it.
+const NEAR: usize = 3;
+
+/// Finds the pairs of a text.
+pub(super) fn read(
+    text: &str,
+    hits: &mut Vec<Hit>,
+    table: &Table,
+    roles: Roles,
+    said: &mut Vec<Said>,
+) {
+    said.clear();
+    join(text, hits, table, roles);
+    let mut aside = false;
+    let mut skipping = false;
+    // Who was refused, when a colon says why: `Sender address rejected: user unknown`.
+    let mut refused = None;
+    for at in 0..hits.len() {
+        let Some(hit) = hits.get(at).copied() else { break };
+        match hit.part {
+            Part::Break(LINKS) => (aside, skipping, refused) = (true, false, None),
+            Part::Break(STOP) => (skipping, refused) = (false, None),
+            Part::Break(COLON) => {
+                let last = said.last().filter(|one| table.is_own(one.pair)).map(|one| one.pair.0);
+                refused = refused.or(last);
+            }
+            Part::Role(role) if table.fits((role, NAMED)) => {
+                let (start, end) = (hit.start, hit.end);
+                said.push(Said { pair: (role, NAMED), start, end, aside: aside || skipping });
+            }
+            Part::Skip => skipping = true,
+            Part::Said(pair) => {
+                let pair = owned(pair, refused, table);
+                said.push(Said { pair, start: hit.start, end: hit.end, aside: aside || skipping });
+            }
+            Part::State(state) => {
+                if let Some(one) = state_at(text, hits, at, state, table) {
+                    let pair = owned(one.pair, refused, table);
+                    said.push(Said { pair, aside: aside || skipping, ..one });
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What is said behind the colon is said of who was refused before it, not of the recipient.
+fn owned(pair: Pair, refused: Option<u8>, table: &Table) -> Pair {
+    match refused {
+        Some(role) if table.is_about_recipient(pair.0) && table.fits((role, pair.1)) => {
+            (role, pair.1)
+        }
+        _ => pair,
+    }
+}
+
+/// Makes one phrase of what belongs together: negations with what they negate, roles side by side,
+/// directions with the role behind them.
+fn join(text: &str, hits: &mut Vec<Hit>, table: &Table, roles: Roles) {
+    negate(text, hits, roles);
+    let mut at = 0;
+    while at + 1 < hits.len() {
+        let (Some(a), Some(b)) = (hits.get(at).copied(), hits.get(at + 1).copied()) else { break };
+        let joined = match (a.part, b.part) {
+            (Part::Role(left), Part::Role(right)) if gap(text, a.end, b.start) <= 1 => {
+                table.compound(left, right).map(Part::Role)
+            }
+            // `SPF sender invalid`, `from address user unknown`.
+            (Part::Role(left), Part::Said((right, state))) if gap(text, a.end, b.start) == 0 => {
+                let is = table.compound(left, right).filter(|is| table.fits((*is, state)));
+                is.map(|is| Part::Said((is, state)))
+            }
+            (Part::From, Part::Role(role))
+                if gap(text, a.end, b.start) <= 1
+                    && (role == roles.address || role == roles.recipient) =>
+            {
+                Some(Part::Role(roles.sender))
+            }
+            (Part::To, Part::Role(role))
+                if gap(text, a.end, b.start) <= 1 && role == roles.address =>
+            {
+                Some(Part::Role(roles.recipient))
+            }
+            (Part::By, Part::Role(role))
+                if gap(text, a.end, b.start) <= 2
+                    && (role == roles.address || role == roles.recipient) =>
+            {
+                Some(Part::Role(roles.agent))
+            }
+            // `From: address not verified`.
+            (Part::From, Part::Break(COLON)) if gap(text, a.end, b.start) == 0 => {
+                Some(Part::Role(roles.sender))
+            }
+            _ => None,
+        };
+        // Of a `message to user@example.com` it is the message that was blocked.
+        let named = |role| role == roles.address || role == roles.recipient;
+        if let (Part::Role(role), Part::To, Some(Part::Role(whom))) =
+            (a.part, b.part, hits.get(at + 2).map(|hit| hit.part))
+            && role == roles.message
+            && named(whom)
+        {
+            hits.drain(at + 1..at + 3);
+            continue;
+        }
+        match joined {
+            Some(part) => {
+                hits.remove(at + 1);
+                if let Some(hit) = hits.get_mut(at) {
+                    *hit = Hit { start: a.start, end: b.end, part };
+                }
+            }
+            None => at += 1,
+        }
+    }
+}
+
+/// Resolves negations: a predicate that is negated becomes its state, a state that is negated goes,
+/// and `no mailbox` says of the mailbox that it is absent.
+fn negate(text: &str, hits: &mut Vec<Hit>, roles: Roles) {
+    for at in 0..hits.len() {
+        let Some(hit) = hits.get(at).copied() else { break };
+        let no = hit.part == Part::No;
+        if !no && hit.part != Part::Not {
+            continue;
+        }
+        if let Some((found, part)) = negated(text, hits, at, no, roles) {
+            let other = hits.get(found).copied().unwrap_or(hit);
+            let (start, end) = (hit.start.min(other.start), hit.end.max(other.end));
+            // A role between them stays where it is: `no user found`.
+            if let Some(slot) = hits.get_mut(found) {
+                *slot = match part {
+                    Some(part) if found.abs_diff(at) == 1 => Hit { start, end, part },
+                    Some(part) => Hit { part, ..other },
+                    None => Hit { part: Part::To, ..other },
+                };
+            }
+            if part.is_none() || found.abs_diff(at) == 1 {
+                continue;
+            }
+        }
+    }
+    hits.retain(|hit| !matches!(hit.part, Part::No | Part::Not | Part::Negated(_)));
+}
+
+/// What a negation negates, and what that becomes; None for nothing.
+fn negated(
+    text: &str,
+    hits: &[Hit],
+    at: usize,
+    no: bool,
+    roles: Roles,
+) -> Option<(usize, Option<Part>)> {
+    let hit = hits.get(at)?;
+    for (n, next) in hits.iter().enumerate().skip(at + 1) {
+        let far = gap(text, hit.end, next.start) > if no { 4 } else { NEAR };
+        match next.part {
+            Part::Break(_) => break,
+            Part::Negated(state) if !far => return Some((n, Some(Part::State(state)))),
+            Part::State(_) if !far && !no => return Some((n, None)),
+            Part::Role(role) if no && !far && gap(text, hit.end, next.start) <= 1 => {
+                // `no user found` is negated at the predicate; `no user here` at the noun.
+                let predicate = hits.iter().skip(n + 1).take(2).any(|h| {
+                    matches!(h.part, Part::Negated(_)) && gap(text, next.end, h.start) <= NEAR
+                });
+                if !predicate {
+                    return Some((n, Some(Part::Said((role, roles.absent)))));
+                }
+            }
+            _ if far => break,
+            _ => {}
+        }
+    }
+    // Behind the predicate: `existiert nicht`, `bulunamadı`.
+    let before = hits.get(..at)?.iter().enumerate().next_back()?;
+    match before.1.part {
+        Part::Negated(state) if gap(text, before.1.end, hit.start) <= 1 && !no => {
+            Some((before.0, Some(Part::State(state))))
+        }
+        _ => None,
+    }
+}
+
+/// Words between two places.
+fn gap(text: &str, from: usize, to: usize) -> usize {
+    let between = text.as_bytes().get(from..to).unwrap_or_default();
+    memchr::memchr_iter(b' ', between).count().saturating_sub(1)
+}
+
+fn state_at(text: &str, hits: &[Hit], at: usize, state: u8, table: &Table) -> Option<Said> {
+    let hit = hits.get(at)?;
+    let (start, end) = (hit.start, hit.end);
+    let fits = |n: usize| match hits.get(n).map(|h| h.part) {
+        Some(Part::Role(role)) => table.fits((role, state)).then_some(role),
+        _ => None,
+    };
+    let made = |role: u8, n: usize| {
+        let other = hits.get(n).copied().unwrap_or(*hit);
+        let (start, end) = (start.min(other.start), end.max(other.end));
+        Some(Said { pair: (role, state), start, end, aside: false })
+    };
+    let is_break = |n: usize| matches!(hits.get(n).map(|h| h.part), Some(Part::Break(_)));
+    // Right behind it.
+    if let Some(role) = fits(at + 1)
+        && hits.get(at + 1).is_some_and(|next| gap(text, end, next.start) == 0)
+    {
+        return made(role, at + 1);
+    }
+    // Before it, in its part of the sentence; a comma does not part subject and predicate when
+    // nothing else is said before it.
+    let mut n = at;
+    while n > 0 && !is_break(n - 1) {
+        n -= 1;
+        if let Some(role) = fits(n) {
+            return made(role, n);
+        }
+    }
+    // Behind it, in its part of the sentence.
+    let mut m = at + 1;
+    while m < hits.len() && !is_break(m) {
+        if let Some(role) = fits(m) {
+            return made(role, m);
+        }
+        m += 1;
+    }
+    // What the sentence began with.
+    while n > 0 {
+        n -= 1;
+        match hits.get(n).map(|h| h.part) {
+            Some(Part::Break(STOP | LINKS)) => break,
+            _ => {
+                if let Some(role) = fits(n) {
+                    return made(role, n);
+                }
+            }
+        }
+    }
+    // What stands in brackets or behind a colon.
+    while let Some(part) = hits.get(m).map(|h| h.part) {
+        match part {
+            Part::Break(STOP | LINKS) => break,
+            Part::Break(COLON | COMMA) => {}
+            _ => {
+                if let Some(role) = fits(m) {
+                    return made(role, m);
+                }
+            }
+        }
+        m += 1;
+    }
+    table.fits((UNNAMED, state)).then_some(Said {
+        pair: (UNNAMED, state),
+        start,
+        end,
+        aside: false,
+    })
+}

@@ -1,0 +1,269 @@
+//! Who carries a report: only a mail program's own notice may decide anything.
+//!
+//! A person can forward somebody else's notice to any return path that he ever saw, a list or a
+//! ticket system can quote one, a gateway can hand one on. What they enclose or paste is read and
+//! kept, but it is marked `forwarded`, and the policy takes nothing from it.
+//!
+//! | carrier | known by | a report inside is |
+//! |---|---|---|
+//! | notice | a daemon's sender; else a null reverse-path, or the shape of a report from nobody known | the message's own |
+//! | person | none of these; `Fwd:`, `Re:`, Resent-From | a forwarded one when attached or after `Fwd:`, else talk |
+//! | program | list, ticket and notification fields, ticket numbers in the subject, cron | talk |
+//!
+//! A reverse-path that nobody knows (a file without Return-Path) is judged by the rest: the shape
+//! of a report or a program's sender. Field lore: forwarders rewrite reverse-paths of notices and
+//! some daemons never had a null one, so a daemon's sender is enough.
+
+use super::formats::ordinary;
+use crate::message::Message;
+
+/// What is known of the way of a message to us, besides the message.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sent<'a> {
+    /// Reverse-path of the envelope, empty for `<>`; None where there was no envelope.
+    pub reverse_path: Option<&'a str>,
+    /// An operator says that what people forwarded counts (`ingest --trust`).
+    pub trusted: bool,
+}
+
+impl<'a> Sent<'a> {
+    /// By an envelope.
+    pub fn by(reverse_path: &'a str) -> Self {
+        Self { reverse_path: Some(reverse_path), trusted: false }
+    }
+}
+
+/// Who carries what a message says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Carrier {
+    /// A mail program's notice.
+    Notice {
+        /// Its sender is a daemon, or it has the shape of a report and came from nobody.
+        sure: bool,
+    },
+    /// A person; why.
+    Person(&'static str),
+    /// A program that sends no notices of delivery, or that speaks to many; why.
+    Program(&'static str),
+}
+
+/// Fields of programs that tell people what others wrote: names, and beginnings that end
+/// in `-`.
+const TALK_FIELDS: [(&str, &str); 32] = [
+    ("list-id", "sent to a list"),
+    ("list-post", "sent to a list"),
+    ("list-unsubscribe", "sent to many"),
+    ("mailing-list", "sent to a list"),
+    ("x-mailing-list", "sent to a list"),
+    ("x-list-administrivia", "a list manager tells its owner"),
+    ("x-beenthere", "sent to a list"),
+    ("x-ticket-", "from a ticket system"),
+    ("x-rt-", "from a ticket system"),
+    ("rt-ticket", "from a ticket system"),
+    ("x-otrs-", "from a ticket system"),
+    ("x-zendesk-", "from a ticket system"),
+    ("x-freshdesk-", "from a ticket system"),
+    ("x-servicenow-", "from a ticket system"),
+    ("x-jira-", "from a ticket system"),
+    ("x-atlassian-", "from a ticket system"),
+    ("x-helpscout-", "from a ticket system"),
+    ("x-freescout-", "from a ticket system"),
+    ("x-intercom-", "from a ticket system"),
+    ("x-hubspot-", "from a ticket system"),
+    ("x-osticket-", "from a ticket system"),
+    ("x-zammad-", "from a ticket system"),
+    ("x-redmine-", "from a tracker"),
+    ("x-github-", "from a tracker"),
+    ("x-gitlab-", "from a tracker"),
+    ("x-bugzilla-", "from a tracker"),
+    ("x-mantis-", "from a tracker"),
+    ("x-launchpad-", "from a tracker"),
+    ("x-phabricator-", "from a tracker"),
+    ("x-discourse-", "from a forum"),
+    ("x-cron-env", "from a cron job"),
+    ("x-nagios-", "from a monitor"),
+];
+
+/// Who carries a message. `subject` and `from` are lower case and decoded.
+pub(super) fn of(message: &Message<'_>, from: &str, subject: &str, sent: Sent<'_>) -> Carrier {
+    if sent.trusted {
+        return Carrier::Notice { sure: true };
+    }
+    let headers = message.headers();
+    if headers.has("resent-from") {
+        return Carrier::Person("resent by a person");
+    }
+    let path = Path::of(message, sent);
+    let report = message.parts().first().is_some_and(|p| {
+        p.is("multipart/report") && p.report_type.as_deref().is_none_or(|t| t.contains("status"))
+    });
+    let daemon = ordinary::is_daemon(from) || from.contains("no-reply@sns.amazonaws.com");
+    // A provider's notice may carry a field to leave its list; a list manager's is no notice.
+    let system = ordinary::is_system(from);
+    let own_shape = (system && (report || path == Path::Null)) || (report && path == Path::Null);
+    if let Some(why) = talks(message, subject).filter(|_| !own_shape) {
+        return Carrier::Program(why);
+    }
+    if subject.contains("bounce action notification") {
+        return Carrier::Program("a list manager tells its owner");
+    }
+    if daemon {
+        return Carrier::Notice { sure: true };
+    }
+    let handed_on = ordinary::is_reply(subject) || super::is_forward(subject);
+    match path {
+        Path::Null if report => Carrier::Notice { sure: true },
+        _ if handed_on && !(system && path != Path::Somebody) => {
+            Carrier::Person("forwarded or answered by a person")
+        }
+        _ if system || path == Path::Daemon => Carrier::Notice { sure: report },
+        Path::Null => Carrier::Notice { sure: false },
+        Path::Unknown if report => Carrier::Notice { sure: true },
+        Path::Unknown if !ordinary::is_person(message, from) => Carrier::Notice { sure: false },
+        _ => Carrier::Person("its sender is no mail program"),
+    }
+}
+
+/// Whether a message came from the null reverse-path, as notices and answers do.
+pub(super) fn from_nobody(message: &Message<'_>, sent: Sent<'_>) -> bool {
+    Path::of(message, sent) == Path::Null
+}
+
+/// What is known of the reverse-path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Path {
+    Null,
+    /// Of a program that writes notices.
+    Daemon,
+    Somebody,
+    Unknown,
+}
+
+impl Path {
+    /// The envelope knows it best. What came as a file has an empty one, or none: there the
+    /// Return-Path counts that final delivery wrote.
+    fn of(message: &Message<'_>, sent: Sent<'_>) -> Self {
+        let written = message.headers().text("return-path");
+        let path = match (sent.reverse_path, written.as_deref()) {
+            (Some(path), None) => path,
+            (Some(path), Some(_)) if !path.is_empty() => path,
+            (_, Some(written)) => written,
+            (None, None) => return Self::Unknown,
+        };
+        let path = path.trim().trim_start_matches('<').trim_end_matches('>').to_ascii_lowercase();
+        match path.as_str() {
+            "" => Self::Null,
+            path if ordinary::is_daemon(path) => Self::Null,
+            path if ordinary::is_system(path) => Self::Daemon,
+            _ => Self::Somebody,
+        }
+    }
+}
+
+/// Why a message is talk: a field of such a program, or the number of a ticket in its subject.
+fn talks(message: &Message<'_>, subject: &str) -> Option<&'static str> {
+    let headers = message.headers();
+    let marked = headers.fields().iter().find_map(|field| {
+        TALK_FIELDS.iter().find_map(|(name, why)| {
+            let start = field.name.get(..name.len())?;
+            let whole = name.ends_with('-') || name.len() == field.name.len();
+            (whole && start.eq_ignore_ascii_case(name.as_bytes())).then_some(*why)
+        })
+    });
+    let to_list =
+        || headers.lower("precedence").trim().starts_with("list").then_some("sent to a list");
+    marked.or_else(to_list).or_else(|| has_ticket_number(subject).then_some("from a ticket system"))
+}
+
+/// `[#117904]`, `[Ticket#1]`, `[Ticket ID: 42]`, `INC0012345`, `Case #00123`.
+fn has_ticket_number(subject: &str) -> bool {
+    const WORDS: [&str; 9] = [
+        "ticket",
+        "case",
+        "request",
+        "issue",
+        "incident",
+        "vorgang",
+        "anfrage",
+        "demande",
+        "solicitud",
+    ];
+    let numbered = |text: &str| {
+        let rest = text.trim_start_matches([' ', '#', ':', '-', '(', '[']);
+        rest.starts_with(|c: char| c.is_ascii_digit()) && text.contains(['#', ':'])
+    };
+    let bracketed = subject.match_indices("[#").any(|(at, _)| {
+        let rest = subject.get(at + 2..).unwrap_or_default();
+        rest.starts_with(|c: char| c.is_ascii_digit())
+    });
+    let worded = WORDS.iter().any(|word| {
+        subject.match_indices(word).any(|(at, _)| {
+            let rest = subject.get(at + word.len()..).unwrap_or_default();
+            let mut end = rest.len().min(8);
+            while !rest.is_char_boundary(end) {
+                end -= 1;
+            }
+            numbered(rest.get(..end).unwrap_or_default())
+        })
+    });
+    let incident = subject.match_indices("inc0").any(|(at, _)| {
+        subject.get(at + 3..at + 10).is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()))
+    });
+    bracketed || worded || incident
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn carriers_by_their_marks() {
+        let notice = Carrier::Notice { sure: true };
+        let maybe = Carrier::Notice { sure: false };
+        let person = Carrier::Person("its sender is no mail program");
+        let handed = Carrier::Person("forwarded or answered by a person");
+        let (list, ticket) = ("sent to a list", "from a ticket system");
+        for (path, header, expected) in [
+            (Some(""), "From: MAILER-DAEMON@x.example\n", notice),
+            // A forwarder rewrote the reverse-path.
+            (Some("a@x.example"), "From: MAILER-DAEMON@x.example\n", notice),
+            (Some(""), "From: Mail <info@x.example>\n", maybe),
+            (Some("a@x.example"), "From: Ann <a@x.example>\n", person),
+            (Some("a@x.example"), "From: Ann <a@x.example>\nSubject: Fwd: Undelivered\n", handed),
+            // A postmaster may be a person.
+            (Some("postmaster@x.example"), "From: postmaster@x.example\n", maybe),
+            (Some("jo@x.example"), "From: postmaster@x.example\nSubject: Fwd: x\n", handed),
+            // Vtext answers with `Re:`.
+            (None, "From: post_master@x.example\nSubject: Re: Nyaan\n", maybe),
+            (None, "From: Ann <a@x.example>\n", person),
+            (None, "From: amazonses.com\n", maybe),
+            (
+                None,
+                "From: MAILER-DAEMON@x.example\nList-Id: <l.x.example>\n",
+                Carrier::Program(list),
+            ),
+            (
+                Some(""),
+                "From: a@x.example\nSubject: [#117904] Undelivered\n",
+                Carrier::Program(ticket),
+            ),
+            (Some(""), "From: a@x.example\nSubject: Ticket #12 opened\n", Carrier::Program(ticket)),
+            // A file: the Return-Path counts.
+            (Some(""), "Return-Path: <a@x.example>\nFrom: a@x.example\n", person),
+            (
+                Some("a@x.example"),
+                "From: MAILER-DAEMON@x.example\nResent-From: a@x.example\n",
+                Carrier::Person("resent by a person"),
+            ),
+        ] {
+            let data = format!("{header}\nbody\n");
+            let message = Message::parse(data.as_bytes());
+            let (from, subject) =
+                (message.headers().lower("from"), message.headers().lower("subject"));
+            let sent = Sent { reverse_path: path, trusted: false };
+            assert_eq!(of(&message, &from, &subject, sent), expected, "{path:?} {header}");
+            let trusted = Sent { trusted: true, ..sent };
+            assert_eq!(of(&message, &from, &subject, trusted), notice, "{header}");
+        }
+    }
+}
