@@ -249,7 +249,11 @@ fn scopes_are_told_apart_and_wrong_ones_are_no_answer() {
     let entries = explained["entries"].as_array().expect("a list");
     let scopes: Vec<_> = entries.iter().map(|e| e["scope"].as_str().expect("a scope")).collect();
     assert_eq!(scopes, ["news"], "an act by hand in a scope is explained: {explained}");
-    assert_eq!(explained["state"], "clear", "{explained}");
+    assert_eq!(explained["state"], "suppressed", "{explained}");
+    let summary = explained["summary"].as_str().expect("a sentence");
+    assert!(summary.contains("for by-hand in scope news since"), "{summary}");
+    let elsewhere = service.json("/v1/addresses/user@example.com?scope=bills");
+    assert_eq!(elsewhere["state"], "clear", "{elsewhere}");
     // What is over already would free who is suppressed.
     let put = "PUT /v1/suppressions/user@example.com?scope=news";
     let over = b"{\"reason\":\"x\",\"until\":\"2020-01-01\"}";

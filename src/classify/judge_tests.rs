@@ -323,10 +323,7 @@ fn our_own_refusal_is_told_before_any_rule() {
     let other = judge("550 5.1.1 <b@example.com>: user unknown", &marked, "5.1.1");
     assert_eq!(other.reason, Some(Reason::UserUnknown));
     // A recipient that was reached did not fail.
-    let delivered = Refusal {
-        action: Some(Action::Delivered),
-        diagnostic: &marked,
-        ..Refusal::default()
-    };
+    let delivered =
+        Refusal { action: Some(Action::Delivered), diagnostic: &marked, ..Refusal::default() };
     assert_eq!(RuleSet::shipped().judge(&delivered).reason, None);
 }

@@ -92,7 +92,7 @@ impl Backend for Local {
     }
 
     fn explain(&self, address: &str) -> Result<Value, ServiceError> {
-        self.0.explain(address)
+        self.0.explain(address, None)
     }
 
     fn events(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, ServiceError> {

@@ -18,6 +18,7 @@ mod view;
 mod whatif;
 
 pub use clock::{Clock, Expected};
+pub use fold::evidence_note;
 pub use fold::health::{Condition, Figures, Health, Rate, Summary};
 pub use fold::undo::Selection;
 pub use fold::{PolicyFold, touched};

@@ -52,9 +52,11 @@ fn result_of(found: &Result<Option<Value>, ServiceError>) -> LookupResult {
 
 /// `GET /v1/addresses/{address}`
 pub async fn explain(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response, Problem> {
-    Params::of(&uri, &[])?;
+    let scope = Params::of(&uri, &["scope"])?.text("scope")?;
     let address = params::address(&uri, "/v1/addresses/")?;
-    let explained = blocking(&http, move |service| service.explain(&address)).await?;
+    let explained =
+        move |service: &dyn crate::service::Service| service.explain(&address, scope.as_deref());
+    let explained = blocking(&http, explained).await?;
     Ok(super::json(&explained))
 }
 
