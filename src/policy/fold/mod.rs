@@ -10,7 +10,7 @@ pub(crate) mod guard;
 pub(crate) mod health;
 pub(crate) mod progress;
 mod rate;
-mod reserved;
+pub(crate) mod reserved;
 mod seen;
 mod sent;
 mod step;

@@ -48,7 +48,8 @@ pub(crate) fn is_reserved(
     is_program(local) || is_end_of(event, address)
 }
 
-fn is_program(local: &str) -> bool {
+/// Is this the local part of a program, or of whoever minds it, and so of no person?
+pub fn is_program(local: &str) -> bool {
     let local = local.trim_matches('"');
     PROGRAMS.iter().any(|name| local.eq_ignore_ascii_case(name))
         || local.eq_ignore_ascii_case(EXCHANGE)
