@@ -10,6 +10,7 @@ use bounced::config::Listen;
 use bounced::serve::metrics::Metrics;
 use bounced::serve::socket::Listener;
 use bounced::serve::{limits, lookup};
+use bounced::service::Service;
 use memory::Memory;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -59,16 +60,20 @@ fn netstring(text: &str) -> String {
 async fn each_protocol_gets_its_answer() {
     let port = start().await;
     let refuse = "550 5.1.1 address suppressed after hard bounce";
+    let refuse = format!("{refuse} [bounced:suppressed]");
     let encoded = refuse.replace(' ', "%20");
     for (request, reply) in [
         (netstring("suppress gone@hard.test"), netstring(&format!("OK {refuse}"))),
         (netstring("suppress Gone@Hard.Test"), netstring(&format!("OK {refuse}"))),
+        (netstring("transport gone@hard.test"), netstring(&format!("OK error:{}", &refuse[4..]))),
         (
-            netstring("transport gone@hard.test"),
-            netstring("OK error:5.1.1 address suppressed after hard bounce"),
+            netstring("suppress held@hard.test"),
+            netstring("OK 450 4.2.1 provider outage [bounced:held]"),
         ),
-        (netstring("suppress held@hard.test"), netstring("OK 450 4.2.1 provider outage")),
-        (netstring("transport held@hard.test"), netstring("OK retry:4.2.1 provider outage")),
+        (
+            netstring("transport held@hard.test"),
+            netstring("OK retry:4.2.1 provider outage [bounced:held]"),
+        ),
         (netstring("explain gone@hard.test"), netstring("OK gone@hard.test is suppressed.")),
         (netstring("suppress fine@hard.test"), netstring("NOTFOUND ")),
         (netstring("transport *"), netstring("NOTFOUND ")),
@@ -76,7 +81,10 @@ async fn each_protocol_gets_its_answer() {
         // Looks like an address to the wire, but is none.
         (netstring("suppress per%40 cent\"q\"@hard.test"), netstring("NOTFOUND ")),
         ("get gone@hard.test\n".to_string(), format!("200 {encoded}\n")),
-        ("get held@hard.test\n".to_string(), "200 450%204.2.1%20provider%20outage\n".into()),
+        (
+            "get held@hard.test\n".to_string(),
+            "200 450%204.2.1%20provider%20outage%20[bounced:held]\n".into(),
+        ),
         ("get fine@hard.test\n".to_string(), "500 not%20suppressed\n".to_string()),
         ("gone@hard.test\n".to_string(), format!("200 {encoded}\n")),
         ("123@hard.test\n".to_string(), "500 not%20suppressed\n".to_string()),
@@ -89,6 +97,33 @@ async fn each_protocol_gets_its_answer() {
     ] {
         assert_eq!(port.ask(request.as_bytes()).await, reply, "{request}");
     }
+}
+
+#[tokio::test]
+async fn a_map_or_a_signed_sender_names_the_scope() {
+    let port = start().await;
+    let reason = "complained";
+    port.house.suppress("one@hard.test", "news", reason, None).expect("in memory");
+    let map = |name: &str| netstring(&format!("{name} one@hard.test"));
+    let policy = |sender: &str| format!("sender={sender}\nrecipient=one@hard.test\n\n");
+    for (request, stops) in [
+        (map("suppress.news"), true),
+        (map("transport.news"), true),
+        (map("suppress.marketing"), false),
+        (map("transport.never.seen"), false),
+        (policy("news=1@bounce.example.com"), true),
+        (policy("marketing=1@bounce.example.com"), false),
+        (policy("unsigned@bounce.example.com"), false),
+        (policy(""), false),
+    ] {
+        let reply = port.ask(request.as_bytes()).await;
+        assert_eq!(reply.contains("[bounced:suppressed]"), stops, "{request}: {reply}");
+        assert_eq!(reply.contains("NOTFOUND") || reply.contains("DUNNO"), !stops, "{reply}");
+    }
+    let words = |name: &str| netstring(&format!("OK one@hard.test is {name}."));
+    assert_eq!(port.ask(map("explain.news").as_bytes()).await, words("suppressed"));
+    assert_eq!(port.ask(map("explain.marketing").as_bytes()).await, words("clear"));
+    assert!(port.ask(map("virtual.news").as_bytes()).await.contains("PERM "));
 }
 
 #[tokio::test]
@@ -120,13 +155,14 @@ async fn pipelined_requests_come_back_in_order() {
     for n in 0..3000 {
         let (key, reply) = match n % 3 {
             0 => {
-                ("gone@hard.test", "200 550%205.1.1%20address%20suppressed%20after%20hard%20bounce")
+                let words = "200 550%205.1.1%20address%20suppressed%20after%20hard%20bounce";
+                ("gone@hard.test", format!("{words}%20[bounced:suppressed]"))
             }
-            1 => ("held@hard.test", "200 450%204.2.1%20provider%20outage"),
-            _ => ("fine@hard.test", "500 not%20suppressed"),
+            1 => ("held@hard.test", "200 450%204.2.1%20provider%20outage%20[bounced:held]".into()),
+            _ => ("fine@hard.test", "500 not%20suppressed".to_string()),
         };
         request.push_str(&format!("get {key}\n"));
-        expected.push_str(reply);
+        expected.push_str(&reply);
         expected.push('\n');
     }
     assert_eq!(port.ask(request.as_bytes()).await, expected);
@@ -153,7 +189,7 @@ async fn junk_is_answered_and_closed() {
     for (request, start) in [
         ("99999:".to_string(), "44:TEMP the request is longer than 10000 octets,"),
         ("5:abcde;".to_string(), "44:TEMP the netstring does not end with a comma,"),
-        (netstring("virtual a@b.test"), "61:PERM "),
+        (netstring("virtual a@b.test"), "107:PERM "),
         (
             "get a@b.test\nlist\n".to_string(),
             "500 not%20suppressed\n400 expected%20get%20ADDRESS\n",
@@ -260,7 +296,7 @@ async fn postmap_agrees() {
     let config = dir.path().to_path_buf();
     let (tcp, socketmap) =
         (format!("tcp:{}", port.address), format!("socketmap:inet:{}", port.address));
-    let refuse = "550 5.1.1 address suppressed after hard bounce\n";
+    let refuse = "550 5.1.1 address suppressed after hard bounce [bounced:suppressed]\n";
     let asked = tokio::task::spawn_blocking(move || {
         let ask = |map: &str, key: &str| {
             let mut command = std::process::Command::new("postmap");
@@ -276,14 +312,19 @@ async fn postmap_agrees() {
             (tcp.clone(), "fine@hard.test", 1, ""),
             (tcp.clone(), "per%40 cent\"q\"@hard.test", 1, ""),
             (format!("{socketmap}:suppress"), "gone@hard.test", 0, refuse),
-            (format!("{socketmap}:suppress"), "held@hard.test", 0, "450 4.2.1 provider outage\n"),
+            (
+                format!("{socketmap}:suppress"),
+                "held@hard.test",
+                0,
+                "450 4.2.1 provider outage [bounced:held]\n",
+            ),
             (format!("{socketmap}:suppress"), "fine@hard.test", 1, ""),
             (format!("{socketmap}:suppress"), "per%40 cent\"q\"@hard.test", 1, ""),
             (
                 format!("{socketmap}:transport"),
                 "gone@hard.test",
                 0,
-                "error:5.1.1 address suppressed after hard bounce\n",
+                "error:5.1.1 address suppressed after hard bounce [bounced:suppressed]\n",
             ),
             (format!("{socketmap}:transport"), "*", 1, ""),
             (format!("{socketmap}:explain"), "fine@hard.test", 0, "fine@hard.test is clear.\n"),

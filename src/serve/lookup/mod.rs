@@ -10,6 +10,7 @@
 
 pub mod wire;
 
+use std::borrow::Cow;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use crate::serve::limits;
 use crate::serve::metrics::{LookupResult, Metrics, Protocol};
 use crate::serve::socket::{Listener, stopped};
 use crate::service::{Lookup, Service, ServiceError};
-use wire::{Answer, Map, Parsed, Request, Wire};
+use wire::{Answer, Map, Parsed, Request, Scope, Wire};
 
 /// Answers clients of a listener until `stop` becomes true; connections then end after the
 /// requests that they have sent.
@@ -158,8 +159,8 @@ impl Backend {
     async fn answer(&self, wire: Wire, request: Request<'_>, out: &mut Vec<u8>) {
         let start = std::time::Instant::now();
         let (map, result) = match request {
-            Request::Ask(Map::Explain, key) => {
-                let words = self.explain(key.into_owned()).await;
+            Request::Ask(Map::Explain, key, scope) => {
+                let words = self.explain(key.into_owned(), self.scope(scope)).await;
                 let answer = match &words {
                     Ok(words) => Answer::Words(words),
                     Err(ServiceError::NotFound(_) | ServiceError::BadRequest(_)) => Answer::Clear,
@@ -168,8 +169,8 @@ impl Backend {
                 wire.reply(Map::Explain, answer, out);
                 (Map::Explain, result_of(answer))
             }
-            Request::Ask(map, key) => {
-                let found = self.service.lookup(&key, None);
+            Request::Ask(map, key, scope) => {
+                let found = self.service.lookup(&key, self.scope(scope).as_deref());
                 let answer = match &found {
                     Ok(Lookup::Clear) => Answer::Clear,
                     Ok(Lookup::Suppressed { status, text }) => Answer::Refuse(*status, text),
@@ -200,9 +201,23 @@ impl Backend {
         }
     }
 
-    async fn explain(&self, address: String) -> Result<String, ServiceError> {
-        let service = self.service.clone();
-        let explained = tokio::task::spawn_blocking(move || service.explain(&address)).await;
+    /// The scope that a question is about; None: it asks about all.
+    fn scope<'a>(&self, scope: Scope<'a>) -> Option<Cow<'a, str>> {
+        match scope {
+            Scope::Unsaid => None,
+            Scope::Named(scope) => Some(Cow::Borrowed(scope)),
+            Scope::OfSender(sender) => self.service.scope_of(sender).map(Cow::Owned),
+        }
+    }
+
+    async fn explain(
+        &self,
+        address: String,
+        scope: Option<Cow<'_, str>>,
+    ) -> Result<String, ServiceError> {
+        let (service, scope) = (self.service.clone(), scope.map(Cow::into_owned));
+        let explain = move || service.explain(&address, scope.as_deref());
+        let explained = tokio::task::spawn_blocking(explain).await;
         let value = explained
             .unwrap_or_else(|_| Err(ServiceError::Internal("explaining failed".to_string())))?;
         let summary = value.get("summary").and_then(serde_json::Value::as_str);
