@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use bounced::config::Listen;
 use bounced::serve::metrics::Metrics;
+use bounced::serve::places::{Places, Room};
 use bounced::serve::socket::Listener;
 use bounced::serve::{limits, lookup};
-use bounced::service::Service;
+use bounced::service::Operations;
 use memory::Memory;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -31,12 +32,17 @@ fn house() -> Arc<Memory> {
 }
 
 async fn start() -> Port {
+    start_with(limits::LOOKUP_ROOM).await
+}
+
+async fn start_with(room: Room) -> Port {
     let (house, metrics) = (house(), Arc::new(Metrics::new("memory")));
     let listen = Listen::Tcp(([127, 0, 0, 1], 0).into());
     let listener = Listener::bind(&listen).expect("a free port");
     let address = listener.tcp_address().expect("TCP");
     let (stop, stopped) = watch::channel(false);
-    tokio::spawn(lookup::serve(listener, house.clone(), metrics.clone(), stopped));
+    let places = Places::new(room);
+    tokio::spawn(lookup::serve(listener, house.clone(), metrics.clone(), places, stopped));
     Port { address, house, metrics, stop }
 }
 
@@ -255,18 +261,61 @@ async fn unix_sockets_answer_too_and_stop_ends_everything() {
     let listener = Listener::bind(&Listen::Unix(path.clone())).expect("binds");
     let (stop, stopped) = watch::channel(false);
     let metrics = Arc::new(Metrics::new("memory"));
-    let task = tokio::spawn(lookup::serve(listener, house(), metrics.clone(), stopped));
+    let places = Places::new(limits::LOOKUP_ROOM);
+    let serve = lookup::serve(listener, house(), metrics.clone(), places.clone(), stopped);
+    let task = tokio::spawn(serve);
     let mut stream = UnixStream::connect(&path).await.expect("connects");
     stream.write_all(b"get gone@hard.test\n").await.expect("sends");
     let mut reply = [0; 8];
     stream.read_exact(&mut reply).await.expect("answers");
     assert_eq!(&reply, b"200 550%");
-    assert_eq!(metrics.lookup_connections().get(), 1);
+    assert_eq!(places.open(), 1);
+    assert!(metrics.render().contains("bounced_lookup_connections 1\n"));
     stop.send_replace(true);
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).await.expect("is closed");
     task.await.expect("ends");
     assert!(!path.exists(), "the socket file is gone");
+}
+
+/// One question on a connection that stays open.
+async fn question(stream: &mut TcpStream) -> std::io::Result<()> {
+    let (asked, wanted) = (netstring("suppress fine@hard.test"), netstring("NOTFOUND "));
+    stream.write_all(asked.as_bytes()).await?;
+    let mut reply = vec![0; wanted.len()];
+    stream.read_exact(&mut reply).await?;
+    assert_eq!(reply, wanted.as_bytes());
+    Ok(())
+}
+
+/// Thousands that connect and say nothing, or half a question, take no place from an MTA: not from
+/// one that asks all the time, and not from one that comes now.
+#[tokio::test]
+async fn idle_connections_do_not_close_the_port() {
+    let port = start_with(Room { most: 20, most_per_network: 20, reserved: 0 }).await;
+    let mut postfix = TcpStream::connect(port.address).await.expect("connects");
+    let mut silent = Vec::new();
+    for n in 0..200 {
+        let mut stream = TcpStream::connect(port.address).await.expect("connects");
+        if n % 2 == 0 {
+            stream.write_all(b"23:supp").await.expect("sends");
+        }
+        silent.push(stream);
+        question(&mut postfix).await.expect("the MTA keeps its place");
+        let mut new = TcpStream::connect(port.address).await.expect("connects");
+        question(&mut new).await.expect("a new one finds a place");
+    }
+    // The first of them were sent away, the last ones still have their places.
+    let mut heard = [0; 1];
+    assert!(!matches!(silent[0].read(&mut heard).await, Ok(1..)));
+    let metrics = port.metrics.render();
+    let of = |reason: &str| {
+        let name =
+            format!("bounced_connections_refused_total{{port=\"lookup\",reason=\"{reason}\"}} ");
+        metrics.lines().find_map(|line| line.strip_prefix(&name)?.parse::<u64>().ok())
+    };
+    assert_eq!(of("connection_limit"), Some(0), "nobody found the door shut");
+    assert!(of("sent_away").is_some_and(|count| count > 100), "{metrics}");
 }
 
 #[tokio::test]
