@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use bounced::classify::{Advice, Category, Class, Reason, RuleSet};
+use bounced::classify::{Advice, Category, Certainty, Class, Reason, RuleSet};
 use bounced::policy::{Policy, State};
 use bounced::report::{Attribution, Kind};
 use bounced::serve::metrics::Metrics;
@@ -88,6 +88,7 @@ const TAXONOMY: &str = "docs/taxonomy.md";
 fn the_taxonomy_has_every_word_and_no_other() {
     same_words(TAXONOMY, "## Kinds", Kind::ALL.iter().map(|k| k.as_str()));
     same_words(TAXONOMY, "## Categories", Category::ALL.iter().map(|c| c.as_str()));
+    same_words(TAXONOMY, "## Certainty", Certainty::ALL.iter().map(|c| c.as_str()));
     same_words(TAXONOMY, "## Advice", Advice::ALL.iter().map(|a| a.as_str()));
     same_words("docs/policy.md", "## States", State::ALL.iter().map(|s| s.as_str()));
     same_words("docs/policy.md", "## Attribution", Attribution::ALL.iter().map(|a| a.as_str()));
