@@ -56,6 +56,7 @@ fn service(config: &Config, metrics: Arc<Metrics>) -> Result<LocalService> {
         raw,
         data_dir: config.data_dir.clone(),
         case: policy(config)?.local_part_case,
+        unscoped: config.unscoped,
         privacy: PrivacyKeys {
             name_key: config.privacy.name_key().map(<[u8]>::to_vec),
             hash_key: config.privacy.hash_key.clone(),
@@ -87,6 +88,7 @@ fn policy(config: &Config) -> Result<Policy> {
         })?;
     let mut policy = Policy::check(table).map_err(|error| anyhow!("[policy]: {error}"))?;
     policy.require_signed = !config.verp.keys.is_empty();
+    policy.own_domains = Some(config.smtp.domains.clone());
     if policy.require_signed && policy.local_part_case == Case::Keep {
         return Err(anyhow!(
             "[policy]: local_part_case = \"keep\" does not go with signing keys: a signed return path \

@@ -249,7 +249,11 @@ fn scopes_are_told_apart_and_wrong_ones_are_no_answer() {
     let entries = explained["entries"].as_array().expect("a list");
     let scopes: Vec<_> = entries.iter().map(|e| e["scope"].as_str().expect("a scope")).collect();
     assert_eq!(scopes, ["news"], "an act by hand in a scope is explained: {explained}");
-    assert_eq!(explained["state"], "clear", "{explained}");
+    assert_eq!(explained["state"], "suppressed", "{explained}");
+    let summary = explained["summary"].as_str().expect("a sentence");
+    assert!(summary.contains("for by-hand in scope news since"), "{summary}");
+    let elsewhere = service.json("/v1/addresses/user@example.com?scope=bills");
+    assert_eq!(elsewhere["state"], "clear", "{elsewhere}");
     // What is over already would free who is suppressed.
     let put = "PUT /v1/suppressions/user@example.com?scope=news";
     let over = b"{\"reason\":\"x\",\"until\":\"2020-01-01\"}";
@@ -274,6 +278,122 @@ fn scopes_are_told_apart_and_wrong_ones_are_no_answer() {
         .get(&format!("/v1/suppressions?limit=1&domain=example.net&cursor={next}"))
         .expect("it answers");
     assert_eq!(status, 400);
+}
+
+/// Asks the lookup port once, with a socketmap or a policy request.
+fn look_up(service: &Service, request: &str) -> String {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", service.lookup)).expect("connects");
+    let framed = match request.contains('\n') {
+        true => request.to_string(),
+        false => format!("{}:{request},", request.len()),
+    };
+    stream.write_all(framed.as_bytes()).expect("sends");
+    stream.shutdown(std::net::Shutdown::Write).expect("half-closes");
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).expect("answers");
+    reply
+}
+
+/// A complaint that came back to mail of a list.
+fn complaint(user: &str) -> String {
+    format!(
+        "From: <fbl@fbl.example.net>\r\nSubject: complaint\r\nMIME-Version: 1.0\r\n\
+         Message-ID: <1@fbl.example.net>\r\n\
+         Content-Type: multipart/report; report-type=feedback-report; boundary=b\r\n\r\n\
+         --b\r\n\r\ncomplaint\r\n--b\r\nContent-Type: message/feedback-report\r\n\r\n\
+         Feedback-Type: abuse\r\nUser-Agent: FBL/1\r\nVersion: 1\r\n\
+         Original-Rcpt-To: <{user}>\r\n\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n\
+         From: <news@example.com>\r\nTo: <{user}>\r\nSubject: news\r\n\r\nnews\r\n--b--\r\n."
+    )
+}
+
+#[test]
+fn a_complaint_stops_what_it_is_about() {
+    for (unscoped, stops_all) in [("any", true), ("global", false)] {
+        let mut service = Service::new("");
+        std::fs::write(service.dir.path().join("key"), "0123456789abcdef").expect("ours");
+        let text = std::fs::read_to_string(service.config()).expect("ours");
+        let text = format!(
+            "{text}unscoped = \"{unscoped}\"\n[[verp.keys]]\nid = \"a\"\nsecret_file = \"{}\"\n",
+            service.dir.path().join("key").display()
+        );
+        std::fs::write(service.config(), text).expect("writable");
+        service.start();
+        let user = "user@example.com";
+        let path = |tag: &str| {
+            let args = ["verp", "sign", user, "--tag", tag];
+            let args = if tag.is_empty() { &args[..3] } else { &args[..] };
+            service.run(args).1.trim().to_string()
+        };
+        deliver(service.smtp, &path("news.2026-11"), &complaint(user));
+        let mut changed = path("marketing");
+        let other = if changed.as_bytes().get(20) == Some(&b'a') { "b" } else { "a" };
+        changed.replace_range(20..21, other);
+        let by_policy = |sender: &str| format!("sender={sender}\nrecipient={user}\n\n");
+        for (request, stops) in [
+            (format!("suppress.news {user}"), true),
+            (format!("transport.news {user}"), true),
+            (by_policy(&path("news")), true),
+            (by_policy(&path("news.2026-12")), true),
+            (format!("suppress.marketing {user}"), false),
+            (format!("suppress.never.heard-of {user}"), false),
+            (by_policy(&path("marketing")), false),
+            // Signed, without a tag: mail of the scope `default`.
+            (by_policy(&path("")), false),
+            (format!("suppress {user}"), stops_all),
+            (format!("transport {user}"), stops_all),
+            (format!("get {user}\n"), stops_all),
+            (by_policy("news@example.com"), stops_all),
+            // A changed token names no scope.
+            (by_policy(&changed), stops_all),
+        ] {
+            let reply = look_up(&service, &request);
+            let told = reply.contains("complaint, scope news [bounced:suppressed]")
+                || reply.contains("complaint,%20scope%20news%20[bounced:suppressed]");
+            assert_eq!(told, stops, "{unscoped} {request}: {reply}");
+            let clear = ["NOTFOUND ", "DUNNO", "500 not"].iter().any(|word| reply.contains(word));
+            assert_eq!(clear, !stops, "{unscoped} {request}: {reply}");
+        }
+        for (query, stops) in [
+            ("?scope=news", true),
+            ("?scope=marketing", false),
+            ("?scope=*", false),
+            ("", stops_all),
+        ] {
+            let (status, body) =
+                service.get(&format!("/v1/suppressions/{user}{query}")).expect("it answers");
+            assert_eq!(status, if stops { 200 } else { 404 }, "{unscoped} {query}: {body}");
+            assert!(!stops || body.contains("\"scope\":\"news\""), "{body}");
+        }
+        let body = format!("{{\"addresses\":[\"{user}\"]}}");
+        let checked = service.request("POST /v1/suppressions:check", body.as_bytes());
+        let checked = checked.expect("it answers").1;
+        assert_eq!(checked.contains("\"scope\":\"news\""), stops_all, "{unscoped}: {checked}");
+        let explained = look_up(&service, &format!("explain.news {user}"));
+        assert!(explained.contains("suppressed for complaint in scope news"), "{explained}");
+        let explained = look_up(&service, &format!("explain.marketing {user}"));
+        assert!(explained.contains("may be mailed"), "{explained}");
+    }
+}
+
+#[test]
+fn in_band_results_that_carry_our_mark_count_in_nothing() {
+    let mut service = Service::new("");
+    service.start();
+    let reply =
+        "550 5.1.1 recipient suppressed since 2026-11-22: user-unknown [bounced:suppressed]";
+    let body = serde_json::json!({"outcome": "failed", "address": "user@example.com",
+        "reply": reply, "message_id": "<1@example.com>"});
+    let posted = service.request("POST /v1/events", body.to_string().as_bytes());
+    assert_eq!(posted.expect("it answers").0, 200);
+    assert_eq!(service.get("/v1/suppressions/user@example.com").expect("it answers").0, 404);
+    let health = service.json("/v1/health");
+    assert_eq!(health["total"]["own_refusal"], 1, "{health}");
+    assert_eq!(health["total"]["hard"], 0, "{health}");
+    let explained = service.json("/v1/addresses/user@example.com");
+    let note = &explained["events"][0]["note"];
+    assert_eq!(note, "this is our own refusal: it counts in nothing", "{explained}");
 }
 
 /// Starts it where it cannot run; gives what it says.

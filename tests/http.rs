@@ -10,6 +10,7 @@ use bounced::config::Listen;
 use bounced::serve::http::{self, Http};
 use bounced::serve::limits;
 use bounced::serve::metrics::Metrics;
+use bounced::serve::places::Room;
 use bounced::serve::socket::Listener;
 use bounced::serve::tokens::Tokens;
 use memory::Memory;
@@ -68,12 +69,16 @@ async fn start() -> Server {
 }
 
 async fn start_with(tokens: Option<Tokens>) -> Server {
+    start_in(limits::HTTP_ROOM, tokens).await
+}
+
+async fn start_in(room: Room, tokens: Option<Tokens>) -> Server {
     let house = Arc::new(Memory::default());
     house.put("gone@hard.test", "suppressed");
     house.put("held@hard.test", "held");
     let metrics = Arc::new(Metrics::new("memory"));
     let http = Http::new(house.clone(), metrics, tokens, "bounce.example.com", MAX_MESSAGE);
-    let http = Arc::new(http);
+    let http = Arc::new(http.with_room(room));
     let listen = Listen::Tcp(([127, 0, 0, 1], 0).into());
     let listener = Listener::bind(&listen).expect("a free port");
     let address = listener.tcp_address().expect("TCP");
@@ -505,6 +510,61 @@ async fn long_answers_come_whole() {
         let asked = json!({"addresses": expected[..count]}).to_string();
         let hits = server.send("POST", "/v1/suppressions:check", "", asked.as_bytes()).await;
         assert_eq!(addresses(&hits.json()), expected[..count]);
+    }
+}
+
+#[tokio::test]
+async fn half_sent_headers_hold_nobody_up() {
+    let server = start_in(Room { most: 10, most_per_network: 10, reserved: 0 }, None).await;
+    let mut half = Vec::new();
+    for n in 0..100 {
+        let mut stream = server.connect().await;
+        let head: &[u8] = if n % 2 == 0 { b"GET /livez HTTP/1.1\r\nHost: loc" } else { b"" };
+        stream.write_all(head).await.expect("sends");
+        half.push(stream);
+        assert_eq!(server.get("/livez").await.body, "ok\n", "after {n}");
+    }
+    let mut rest = Vec::new();
+    let _ = half[0].read_to_end(&mut rest).await;
+    assert_eq!(rest, b"", "it was closed to make room");
+    // One that is being answered is never closed for others.
+    let mut feed = hold(&server, "/v1/events?follow").await;
+    for _ in 0..20 {
+        half.push(server.connect().await);
+    }
+    assert_eq!(server.get("/livez").await.status, 200);
+    server.house.record(json!({"kind": "other", "word": "afterwards"}));
+    let mut heard = Vec::new();
+    while !String::from_utf8_lossy(&heard).contains("afterwards") {
+        assert_ne!(feed.read_buf(&mut heard).await.expect("goes on"), 0);
+    }
+}
+
+#[tokio::test]
+async fn health_is_answered_when_all_connections_are_busy() {
+    let server = start_in(Room { most: 4, most_per_network: 4, reserved: 2 }, None).await;
+    server.house.record(json!({"kind": "other"}));
+    let mut busy = Vec::new();
+    for _ in 0..4 {
+        busy.push(hold(&server, "/v1/events?follow").await);
+    }
+    for path in ["/livez", "/readyz", "/metrics"] {
+        let reply = server.get(path).await;
+        assert_eq!((reply.status, reply.header("connection")), (200, Some("close")), "{path}");
+    }
+    for path in ["/v1/suppressions/gone@hard.test", "/v1/events", "/", "/nowhere"] {
+        let reply = server.get(path).await;
+        assert_eq!(reply.problem(), (503, "busy".to_string()), "{path}");
+        assert_eq!(reply.header("retry-after"), Some("5"));
+    }
+    // Those who sit in the reserve and ask nothing make room for one who asks.
+    for _ in 0..5 {
+        busy.push(server.connect().await);
+        assert_eq!(server.get("/livez").await.status, 200);
+    }
+    busy.clear();
+    while server.get("/v1/suppressions/gone@hard.test").await.status != 200 {
+        tokio::task::yield_now().await;
     }
 }
 

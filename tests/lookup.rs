@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use bounced::config::Listen;
 use bounced::serve::metrics::Metrics;
+use bounced::serve::places::{Places, Room};
 use bounced::serve::socket::Listener;
 use bounced::serve::{limits, lookup};
+use bounced::service::Operations;
 use memory::Memory;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -30,12 +32,17 @@ fn house() -> Arc<Memory> {
 }
 
 async fn start() -> Port {
+    start_with(limits::LOOKUP_ROOM).await
+}
+
+async fn start_with(room: Room) -> Port {
     let (house, metrics) = (house(), Arc::new(Metrics::new("memory")));
     let listen = Listen::Tcp(([127, 0, 0, 1], 0).into());
     let listener = Listener::bind(&listen).expect("a free port");
     let address = listener.tcp_address().expect("TCP");
     let (stop, stopped) = watch::channel(false);
-    tokio::spawn(lookup::serve(listener, house.clone(), metrics.clone(), stopped));
+    let places = Places::new(room);
+    tokio::spawn(lookup::serve(listener, house.clone(), metrics.clone(), places, stopped));
     Port { address, house, metrics, stop }
 }
 
@@ -59,16 +66,20 @@ fn netstring(text: &str) -> String {
 async fn each_protocol_gets_its_answer() {
     let port = start().await;
     let refuse = "550 5.1.1 address suppressed after hard bounce";
+    let refuse = format!("{refuse} [bounced:suppressed]");
     let encoded = refuse.replace(' ', "%20");
     for (request, reply) in [
         (netstring("suppress gone@hard.test"), netstring(&format!("OK {refuse}"))),
         (netstring("suppress Gone@Hard.Test"), netstring(&format!("OK {refuse}"))),
+        (netstring("transport gone@hard.test"), netstring(&format!("OK error:{}", &refuse[4..]))),
         (
-            netstring("transport gone@hard.test"),
-            netstring("OK error:5.1.1 address suppressed after hard bounce"),
+            netstring("suppress held@hard.test"),
+            netstring("OK 450 4.2.1 provider outage [bounced:held]"),
         ),
-        (netstring("suppress held@hard.test"), netstring("OK 450 4.2.1 provider outage")),
-        (netstring("transport held@hard.test"), netstring("OK retry:4.2.1 provider outage")),
+        (
+            netstring("transport held@hard.test"),
+            netstring("OK retry:4.2.1 provider outage [bounced:held]"),
+        ),
         (netstring("explain gone@hard.test"), netstring("OK gone@hard.test is suppressed.")),
         (netstring("suppress fine@hard.test"), netstring("NOTFOUND ")),
         (netstring("transport *"), netstring("NOTFOUND ")),
@@ -76,7 +87,10 @@ async fn each_protocol_gets_its_answer() {
         // Looks like an address to the wire, but is none.
         (netstring("suppress per%40 cent\"q\"@hard.test"), netstring("NOTFOUND ")),
         ("get gone@hard.test\n".to_string(), format!("200 {encoded}\n")),
-        ("get held@hard.test\n".to_string(), "200 450%204.2.1%20provider%20outage\n".into()),
+        (
+            "get held@hard.test\n".to_string(),
+            "200 450%204.2.1%20provider%20outage%20[bounced:held]\n".into(),
+        ),
         ("get fine@hard.test\n".to_string(), "500 not%20suppressed\n".to_string()),
         ("gone@hard.test\n".to_string(), format!("200 {encoded}\n")),
         ("123@hard.test\n".to_string(), "500 not%20suppressed\n".to_string()),
@@ -89,6 +103,33 @@ async fn each_protocol_gets_its_answer() {
     ] {
         assert_eq!(port.ask(request.as_bytes()).await, reply, "{request}");
     }
+}
+
+#[tokio::test]
+async fn a_map_or_a_signed_sender_names_the_scope() {
+    let port = start().await;
+    let reason = "complained";
+    port.house.suppress("one@hard.test", "news", reason, None).expect("in memory");
+    let map = |name: &str| netstring(&format!("{name} one@hard.test"));
+    let policy = |sender: &str| format!("sender={sender}\nrecipient=one@hard.test\n\n");
+    for (request, stops) in [
+        (map("suppress.news"), true),
+        (map("transport.news"), true),
+        (map("suppress.marketing"), false),
+        (map("transport.never.seen"), false),
+        (policy("news=1@bounce.example.com"), true),
+        (policy("marketing=1@bounce.example.com"), false),
+        (policy("unsigned@bounce.example.com"), false),
+        (policy(""), false),
+    ] {
+        let reply = port.ask(request.as_bytes()).await;
+        assert_eq!(reply.contains("[bounced:suppressed]"), stops, "{request}: {reply}");
+        assert_eq!(reply.contains("NOTFOUND") || reply.contains("DUNNO"), !stops, "{reply}");
+    }
+    let words = |name: &str| netstring(&format!("OK one@hard.test is {name}."));
+    assert_eq!(port.ask(map("explain.news").as_bytes()).await, words("suppressed"));
+    assert_eq!(port.ask(map("explain.marketing").as_bytes()).await, words("clear"));
+    assert!(port.ask(map("virtual.news").as_bytes()).await.contains("PERM "));
 }
 
 #[tokio::test]
@@ -120,13 +161,14 @@ async fn pipelined_requests_come_back_in_order() {
     for n in 0..3000 {
         let (key, reply) = match n % 3 {
             0 => {
-                ("gone@hard.test", "200 550%205.1.1%20address%20suppressed%20after%20hard%20bounce")
+                let words = "200 550%205.1.1%20address%20suppressed%20after%20hard%20bounce";
+                ("gone@hard.test", format!("{words}%20[bounced:suppressed]"))
             }
-            1 => ("held@hard.test", "200 450%204.2.1%20provider%20outage"),
-            _ => ("fine@hard.test", "500 not%20suppressed"),
+            1 => ("held@hard.test", "200 450%204.2.1%20provider%20outage%20[bounced:held]".into()),
+            _ => ("fine@hard.test", "500 not%20suppressed".to_string()),
         };
         request.push_str(&format!("get {key}\n"));
-        expected.push_str(reply);
+        expected.push_str(&reply);
         expected.push('\n');
     }
     assert_eq!(port.ask(request.as_bytes()).await, expected);
@@ -153,7 +195,7 @@ async fn junk_is_answered_and_closed() {
     for (request, start) in [
         ("99999:".to_string(), "44:TEMP the request is longer than 10000 octets,"),
         ("5:abcde;".to_string(), "44:TEMP the netstring does not end with a comma,"),
-        (netstring("virtual a@b.test"), "61:PERM "),
+        (netstring("virtual a@b.test"), "107:PERM "),
         (
             "get a@b.test\nlist\n".to_string(),
             "500 not%20suppressed\n400 expected%20get%20ADDRESS\n",
@@ -219,18 +261,61 @@ async fn unix_sockets_answer_too_and_stop_ends_everything() {
     let listener = Listener::bind(&Listen::Unix(path.clone())).expect("binds");
     let (stop, stopped) = watch::channel(false);
     let metrics = Arc::new(Metrics::new("memory"));
-    let task = tokio::spawn(lookup::serve(listener, house(), metrics.clone(), stopped));
+    let places = Places::new(limits::LOOKUP_ROOM);
+    let serve = lookup::serve(listener, house(), metrics.clone(), places.clone(), stopped);
+    let task = tokio::spawn(serve);
     let mut stream = UnixStream::connect(&path).await.expect("connects");
     stream.write_all(b"get gone@hard.test\n").await.expect("sends");
     let mut reply = [0; 8];
     stream.read_exact(&mut reply).await.expect("answers");
     assert_eq!(&reply, b"200 550%");
-    assert_eq!(metrics.lookup_connections().get(), 1);
+    assert_eq!(places.open(), 1);
+    assert!(metrics.render().contains("bounced_lookup_connections 1\n"));
     stop.send_replace(true);
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).await.expect("is closed");
     task.await.expect("ends");
     assert!(!path.exists(), "the socket file is gone");
+}
+
+/// One question on a connection that stays open.
+async fn question(stream: &mut TcpStream) -> std::io::Result<()> {
+    let (asked, wanted) = (netstring("suppress fine@hard.test"), netstring("NOTFOUND "));
+    stream.write_all(asked.as_bytes()).await?;
+    let mut reply = vec![0; wanted.len()];
+    stream.read_exact(&mut reply).await?;
+    assert_eq!(reply, wanted.as_bytes());
+    Ok(())
+}
+
+/// Thousands that connect and say nothing, or half a question, take no place from an MTA: not from
+/// one that asks all the time, and not from one that comes now.
+#[tokio::test]
+async fn idle_connections_do_not_close_the_port() {
+    let port = start_with(Room { most: 20, most_per_network: 20, reserved: 0 }).await;
+    let mut postfix = TcpStream::connect(port.address).await.expect("connects");
+    let mut silent = Vec::new();
+    for n in 0..200 {
+        let mut stream = TcpStream::connect(port.address).await.expect("connects");
+        if n % 2 == 0 {
+            stream.write_all(b"23:supp").await.expect("sends");
+        }
+        silent.push(stream);
+        question(&mut postfix).await.expect("the MTA keeps its place");
+        let mut new = TcpStream::connect(port.address).await.expect("connects");
+        question(&mut new).await.expect("a new one finds a place");
+    }
+    // The first of them were sent away, the last ones still have their places.
+    let mut heard = [0; 1];
+    assert!(!matches!(silent[0].read(&mut heard).await, Ok(1..)));
+    let metrics = port.metrics.render();
+    let of = |reason: &str| {
+        let name =
+            format!("bounced_connections_refused_total{{port=\"lookup\",reason=\"{reason}\"}} ");
+        metrics.lines().find_map(|line| line.strip_prefix(&name)?.parse::<u64>().ok())
+    };
+    assert_eq!(of("connection_limit"), Some(0), "nobody found the door shut");
+    assert!(of("sent_away").is_some_and(|count| count > 100), "{metrics}");
 }
 
 #[tokio::test]
@@ -260,7 +345,7 @@ async fn postmap_agrees() {
     let config = dir.path().to_path_buf();
     let (tcp, socketmap) =
         (format!("tcp:{}", port.address), format!("socketmap:inet:{}", port.address));
-    let refuse = "550 5.1.1 address suppressed after hard bounce\n";
+    let refuse = "550 5.1.1 address suppressed after hard bounce [bounced:suppressed]\n";
     let asked = tokio::task::spawn_blocking(move || {
         let ask = |map: &str, key: &str| {
             let mut command = std::process::Command::new("postmap");
@@ -276,14 +361,19 @@ async fn postmap_agrees() {
             (tcp.clone(), "fine@hard.test", 1, ""),
             (tcp.clone(), "per%40 cent\"q\"@hard.test", 1, ""),
             (format!("{socketmap}:suppress"), "gone@hard.test", 0, refuse),
-            (format!("{socketmap}:suppress"), "held@hard.test", 0, "450 4.2.1 provider outage\n"),
+            (
+                format!("{socketmap}:suppress"),
+                "held@hard.test",
+                0,
+                "450 4.2.1 provider outage [bounced:held]\n",
+            ),
             (format!("{socketmap}:suppress"), "fine@hard.test", 1, ""),
             (format!("{socketmap}:suppress"), "per%40 cent\"q\"@hard.test", 1, ""),
             (
                 format!("{socketmap}:transport"),
                 "gone@hard.test",
                 0,
-                "error:5.1.1 address suppressed after hard bounce\n",
+                "error:5.1.1 address suppressed after hard bounce [bounced:suppressed]\n",
             ),
             (format!("{socketmap}:transport"), "*", 1, ""),
             (format!("{socketmap}:explain"), "fine@hard.test", 0, "fine@hard.test is clear.\n"),

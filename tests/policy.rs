@@ -16,3 +16,5 @@ mod settings;
 mod states;
 #[path = "policy/support.rs"]
 mod support;
+#[path = "policy/trust.rs"]
+mod trust;

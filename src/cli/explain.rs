@@ -58,6 +58,7 @@ fn one(out: &mut dyn Write, event: &Value, address: &str, paint: Paint) -> io::R
         line("why", text(part, "reason"))?;
         line("outcome", text(part, "outcome"))?;
     }
+    line("note", text(event, "note"))?;
     line("attributed", text(event, "attribution"))?;
     line("reported by", text(event, "reporting_mta"))?;
     let verdict = event.get("result").and_then(|result| result.get("verdict"));

@@ -97,7 +97,7 @@ impl Operations for Fake {
         Ok(ImportOutcome { suppressed, unchanged: 0, refused })
     }
 
-    fn explain(&self, address: &str) -> Result<Value, ServiceError> {
+    fn explain(&self, address: &str, _: Option<&str>) -> Result<Value, ServiceError> {
         Ok(json!({"address": address, "state": "clear"}))
     }
 

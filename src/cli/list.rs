@@ -47,7 +47,7 @@ pub(super) fn explain(
     service: &dyn Operations,
     console: &mut Console<'_>,
 ) -> Result<Answer> {
-    let told = match service.explain(an_address(&args.address)?) {
+    let told = match service.explain(an_address(&args.address)?, None) {
         Err(ServiceError::NotFound(why)) => {
             console.say(&why);
             return Ok(Answer::No);

@@ -231,8 +231,9 @@ impl Operations for Remote {
         })
     }
 
-    fn explain(&self, address: &str) -> Result<Value, ServiceError> {
-        self.json(self.get(&format!("/v1/addresses/{}", encode(address)))?)
+    fn explain(&self, address: &str, scope: Option<&str>) -> Result<Value, ServiceError> {
+        let query = query(&[("scope", scope)]);
+        self.json(self.get(&format!("/v1/addresses/{}{query}", encode(address)))?)
     }
 
     fn events(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, ServiceError> {

@@ -9,7 +9,7 @@ use super::raw::{RawConfig, RawJournal, RawKey, RawPrivacy, RawSmtp, RawStore, R
 use super::value::{Check, domain, listen};
 use super::{
     Config, Engine, Http, Journal, KeepRaw, Listen, Log, LogFormat, Privacy, Smtp, Store, TlsFiles,
-    Verp,
+    Unscoped, Verp,
 };
 
 /// Smallest `smtp.max_message`: any smaller one refuses ordinary reports.
@@ -28,7 +28,7 @@ pub(super) fn check(
     let mut check = Check { origin, problems: Vec::new(), notes: Vec::new() };
     let default = Config::default();
     let lmtp = raw.lmtp.unwrap_or_default().listen;
-    let lookup = raw.lookup.unwrap_or_default().listen;
+    let lookup = raw.lookup.unwrap_or_default();
     let http = raw.http.unwrap_or_default();
     let rules = raw.rules.unwrap_or_default();
     let config = Config {
@@ -41,7 +41,13 @@ pub(super) fn check(
             listen: check.listen("http.listen", http.listen, default.http.listen),
             tokens_file: check.optional_path(http.tokens_file),
         },
-        lookup: check.listen("lookup.listen", lookup, default.lookup),
+        lookup: check.listen("lookup.listen", lookup.listen, default.lookup),
+        unscoped: check.word(
+            "lookup.unscoped",
+            lookup.unscoped,
+            &[("any", Unscoped::Any), ("global", Unscoped::Global)],
+            default.unscoped,
+        ),
         policy_table: raw.policy.unwrap_or_default(),
         journal: check.journal(raw.journal.unwrap_or_default(), default.journal),
         store: check.store(raw.store.unwrap_or_default(), default.store),

@@ -44,6 +44,8 @@ pub struct Config {
     pub http: Http,
     /// Lookup port.
     pub lookup: Vec<Listen>,
+    /// `lookup.unscoped`
+    pub unscoped: Unscoped,
     /// `[policy]` as it was written; `policy::Policy` reads and checks it.
     pub policy_table: toml::Table,
     /// How long journal and raw messages are kept.
@@ -167,6 +169,15 @@ pub struct Http {
     pub tokens_file: Option<PathBuf>,
 }
 
+/// What a question without a scope is about, on the lookup port and by HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unscoped {
+    /// All scopes: it stops when any says stop.
+    Any,
+    /// What holds for every scope, and the scope of mail without a tag.
+    Global,
+}
+
 /// `[journal]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Journal {
@@ -269,6 +280,7 @@ impl Default for Config {
             verp: Verp { signed: true, plain: true, keys: Vec::new(), max_age: 30 * DAY },
             http: Http { listen: loopback(8525), tokens_file: None },
             lookup: loopback(8526),
+            unscoped: Unscoped::Any,
             policy_table: toml::Table::new(),
             journal: Journal {
                 keep: 90 * DAY,

@@ -19,7 +19,7 @@ table!(RawConfig {
     lmtp: RawListen,
     verp: RawVerp,
     http: RawHttp,
-    lookup: RawListen,
+    lookup: RawLookup,
     policy: toml::Table,
     store: RawStore,
     journal: RawJournal,
@@ -42,6 +42,7 @@ table!(RawSmtp {
 
 table!(RawTls { cert: String, key: String });
 table!(RawListen { listen: Vec<String> });
+table!(RawLookup { listen: Vec<String>, unscoped: String });
 table!(RawVerp { schemes: Vec<String>, max_age: String, keys: Vec<RawKey> });
 table!(RawKey { id: String, secret_file: String });
 table!(RawHttp { listen: Vec<String>, tokens_file: String });

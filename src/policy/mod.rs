@@ -18,7 +18,9 @@ mod view;
 mod whatif;
 
 pub use clock::{Clock, Expected};
+pub use fold::evidence_note;
 pub use fold::health::{Condition, Figures, Health, Rate, Summary};
+pub use fold::reserved::is_program;
 pub use fold::undo::Selection;
 pub use fold::{PolicyFold, touched};
 pub use judge::facts::Facts;

@@ -99,6 +99,8 @@ macro_rules! numbers {
             pub preset: Option<String>,
             /// Whether `User@` and `user@` are one mailbox: `fold`, `keep`.
             pub local_part_case: Option<Case>,
+            /// Addresses that one message without a signed return path may decide for.
+            pub max_recipients_per_report: Option<u32>,
             $($(#[$doc])* pub $name: Option<$type>,)+
             /// `[policy.reasons.R]`
             pub reasons: BTreeMap<Reason, Layer>,
@@ -230,6 +232,14 @@ pub struct Policy {
     /// Whether `User@` and `user@` are one mailbox. Chosen once for a journal: rows bear the keys.
     #[serde(default)]
     pub local_part_case: Case,
+    /// Domains of our return paths, from `smtp.domains`; no report speaks against an address there.
+    /// None: journalled by a release that had no such rule, and folded as it was then.
+    #[serde(default)]
+    pub own_domains: Option<Vec<String>>,
+    /// Addresses that one message without a signed return path may decide for; what else it names
+    /// is evidence only.
+    #[serde(default = "unlimited")]
+    pub max_recipients_per_report: u32,
     base: Numbers,
     reasons: BTreeMap<Reason, Layer>,
     scopes: BTreeMap<String, ScopeTable>,
@@ -241,10 +251,17 @@ pub struct Policy {
     pub health: Thresholds,
 }
 
+/// As it was before there was a limit.
+const fn unlimited() -> u32 {
+    u32::MAX
+}
+
 impl Default for Policy {
     fn default() -> Self {
         let mut policy = Self {
             local_part_case: Case::default(),
+            own_domains: Some(Vec::new()),
+            max_recipients_per_report: 50,
             preset: "patient".to_string(),
             require_signed: false,
             base: Numbers::default(),
@@ -372,6 +389,9 @@ impl Policy {
             policy.layer_of(*reason).lay(layer);
         }
         policy.local_part_case = table.local_part_case.unwrap_or_default();
+        if let Some(most) = table.max_recipients_per_report {
+            policy.max_recipients_per_report = most;
+        }
         policy.scopes = table.scopes;
         policy.outage = table.outage;
         policy.blast = table.blast;
@@ -401,6 +421,13 @@ impl Policy {
             places.push((format!("policy.scopes.{scope}"), Some(scope.as_str())));
         }
         for (place, scope) in places {
+            let own = self.numbers(scope.unwrap_or("*"), Reason::SuppressedHere);
+            if own.effect != Effect::Never {
+                return Err(format!(
+                    "{place}.reasons.suppressed-here.effect: these are our own refusals, and they \
+                     count in nothing; leave it out"
+                ));
+            }
             for reason in Reason::ALL {
                 self.numbers(scope.unwrap_or("*"), *reason)
                     .validate()
@@ -473,6 +500,11 @@ impl Policy {
             numbers.lay(&table.layer());
         }
         numbers
+    }
+
+    /// The scopes that have numbers of their own.
+    pub(super) fn own_scopes(&self) -> impl Iterator<Item = &str> {
+        self.scopes.keys().map(String::as_str)
     }
 
     /// Has this scope numbers of its own?

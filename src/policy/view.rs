@@ -16,7 +16,7 @@ use crate::policy::judge::intervals::{self, Intervals};
 use crate::policy::judge::row::{
     ADDRESSES, AddressRow, address_key, address_of, block_key, life_key,
 };
-use crate::policy::judge::standing::{DEFAULT_SCOPE, Standing, standing_of};
+use crate::policy::judge::standing::{DEFAULT_SCOPE, Standing, standing_of, worst_scope};
 use crate::policy::judge::state::State;
 
 /// A guard that is tripped.
@@ -65,7 +65,8 @@ impl Reader {
         Ok((in_force.version != 0).then_some(policy))
     }
 
-    /// How an address stands in a scope (None: [`DEFAULT_SCOPE`]). None when nothing is known of it.
+    /// How an address stands in a scope (None: in the worst of all). None when nothing is known of
+    /// it.
     pub fn standing(
         &self,
         ledger: &dyn Ledger,
@@ -89,7 +90,6 @@ impl Reader {
         let keys: Vec<Vec<Vec<u8>>> = keyed.iter().map(|a| row_keys(&hash_keys, a)).collect();
         let each = keys.first().map_or(1, Vec::len);
         let values = ledger.look_up(&keys.concat())?;
-        let scope = scope.unwrap_or(DEFAULT_SCOPE);
         let mut standings = Vec::with_capacity(addresses.len());
         for (address, pair) in keyed.iter().zip(values.chunks(each)) {
             let value = pair.iter().flatten().next();
@@ -98,7 +98,13 @@ impl Reader {
                 Some(value) => {
                     let row = decode(value)?;
                     let facts = Facts::load(&ledger, &self.cache, &row, now)?;
-                    Some(standing_of(address, &row, scope, &facts, now))
+                    Some(match scope {
+                        Some(scope) => standing_of(address, &row, scope, &facts, now),
+                        None => {
+                            let scope = worst_scope(&row, &facts, now);
+                            standing_of(address, &row, &scope, &facts, now)
+                        }
+                    })
                 }
             });
         }
@@ -120,8 +126,8 @@ impl Reader {
         let Some(value) = values.into_iter().flatten().next() else { return Ok(None) };
         let row = decode(&value)?;
         let facts = Facts::load(&ledger, &self.cache, &row, now)?;
-        let scope = scope.unwrap_or(DEFAULT_SCOPE);
-        Ok(Some(explain::explain(&key, &row, scope, &facts, now)))
+        let worst = scope.is_none().then(|| worst_scope(&row, &facts, now)).unwrap_or_default();
+        Ok(Some(explain::explain(&key, &row, scope.unwrap_or(&worst), &facts, now)))
     }
 
     /// The guards that are tripped at `now`: clause, scope and interval, in the order of their rows.

@@ -10,8 +10,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
 use crate::smtp::Rejection;
 
 /// The other end of a connection.
@@ -31,6 +29,11 @@ impl Peer {
             Self::Local => None,
         }
     }
+
+    /// Whether it is loopback or a Unix socket: behind both are all programs of this machine.
+    pub fn is_this_machine(&self) -> bool {
+        self.ip().is_none_or(|ip| ip.is_loopback())
+    }
 }
 
 impl fmt::Display for Peer {
@@ -45,13 +48,13 @@ impl fmt::Display for Peer {
 
 /// An IPv4 address, or the first 64 bits of an IPv6 address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Network {
+pub(super) enum Network {
     V4([u8; 4]),
     V6(u64),
 }
 
 impl Network {
-    fn of(peer: &Peer) -> Option<Self> {
+    pub(super) fn of(peer: &Peer) -> Option<Self> {
         Some(match peer.ip()? {
             IpAddr::V4(ip) => Self::V4(ip.octets()),
             IpAddr::V6(ip) => Self::V6((ip.to_bits() >> 64) as u64),
@@ -123,26 +126,6 @@ impl Drop for Permit {
     }
 }
 
-/// Raises the limit of open files to what the system allows, and says how many of `wanted`
-/// connections fit under it while the store, the journal and HTTP keep theirs.
-pub fn affordable(wanted: usize) -> usize {
-    let limit = getrlimit(Resource::Nofile);
-    let (mut current, most) = (limit.current, limit.maximum);
-    let need = (wanted + wanted / 8 + 1024) as u64;
-    if current.is_some_and(|current| current < need) {
-        let raised = Some(most.map_or(need, |most| most.min(need)));
-        if setrlimit(Resource::Nofile, Rlimit { current: raised, maximum: most }).is_ok() {
-            current = raised;
-        }
-    }
-    current.map_or(wanted, |current| under(wanted, usize::try_from(current).unwrap_or(usize::MAX)))
-}
-
-/// An eighth of the descriptors, at least 64, is not for SMTP.
-fn under(wanted: usize, descriptors: usize) -> usize {
-    wanted.min(descriptors.saturating_sub((descriptors / 8).clamp(64, 1024))).max(1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,15 +174,6 @@ mod tests {
         assert!(admission.admit(&peer("192.0.2.1")).is_err());
         assert_eq!(admission.open(), 0);
         assert!(admission.networks.lock().unwrap().is_empty());
-    }
-
-    #[test]
-    fn descriptors_are_left_for_others() {
-        for (wanted, descriptors, got) in
-            [(20_000, 1_048_576, 20_000), (20_000, 20_000, 18_976), (500, 256, 192), (500, 10, 1)]
-        {
-            assert_eq!(under(wanted, descriptors), got);
-        }
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-/// Connections to the HTTP listeners at once; more wait in the kernel's queue.
-pub const HTTP_CONNECTIONS: usize = 2048;
+use super::places::Room;
+
+/// Connections to the HTTP listeners at once. Who waits for its client makes room for newcomers.
+pub const HTTP_ROOM: Room = Room { most: 2048, most_per_network: 512, reserved: 16 };
 /// From the first octet of a request, or the end of the one before, to the end of its header.
 pub const HTTP_HEADER: Duration = Duration::from_secs(30);
 /// Octets of a request header.
@@ -69,7 +71,7 @@ pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 pub const READY_WITHIN: Duration = Duration::from_secs(5);
 
 /// Connections to the lookup listeners at once; a busy Postfix keeps one for each smtpd.
-pub const LOOKUP_CONNECTIONS: usize = 10_000;
+pub const LOOKUP_ROOM: Room = Room { most: 10_000, most_per_network: 5_000, reserved: 0 };
 /// Octets of a query (socketmap_table(5)) and of a policy request.
 pub const LOOKUP_QUERY: usize = 10_000;
 /// Octets of a tcp_table(5) reply.

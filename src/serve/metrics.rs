@@ -21,7 +21,7 @@ use crate::mail::Timestamp;
 use crate::report::Kind;
 use crate::service::Overview;
 use crate::smtp::{Outcome, Rejection};
-pub use labels::{Change, Handshake, LookupResult, Protocol, Verb};
+pub use labels::{Change, Handshake, LookupResult, Port, Protocol, Refused, Verb};
 use process::Process;
 
 /// Buckets in seconds around what one fdatasync takes.
@@ -48,6 +48,15 @@ pub struct Metrics {
     smtp: Smtp,
     operations: Operations,
     process: Process,
+}
+
+/// Counts an open connection, and counts it out on drop, also when its task panics.
+pub struct Open(IntGauge);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// Messages and what they said.
@@ -105,6 +114,8 @@ struct Smtp {
 struct Operations {
     http_requests: IntCounterVec,
     http_seconds: Histogram,
+    http_connections: IntGauge,
+    refused: IntCounterVec,
     certificate_expiry: prometheus::GaugeVec,
     reload_success: IntGauge,
     reload_time: Gauge,
@@ -161,6 +172,9 @@ impl Metrics {
         }
         for state in ["suppressed", "held"] {
             self.list.suppressions.with_label_values(&[state]);
+        }
+        for (port, why) in Port::ALL.iter().flat_map(|p| Refused::ALL.iter().map(move |w| (p, w))) {
+            self.operations.refused.with_label_values(&[port.as_str(), why.as_str()]);
         }
         self.operations.reload_success.set(1);
     }
@@ -233,9 +247,19 @@ impl Metrics {
         }
     }
 
-    /// Open connections to the lookup port.
-    pub fn lookup_connections(&self) -> &IntGauge {
-        &self.lookups.connections
+    /// A connection to the HTTP or lookup port was opened; it is open until this is dropped.
+    pub fn opened(&self, port: Port) -> Open {
+        let open = match port {
+            Port::Http => &self.operations.http_connections,
+            Port::Lookup => &self.lookups.connections,
+        };
+        open.inc();
+        Open(open.clone())
+    }
+
+    /// Such a connection got no place, or lost it to a newcomer.
+    pub fn refused(&self, port: Port, why: Refused) {
+        self.operations.refused.with_label_values(&[port.as_str(), why.as_str()]).inc();
     }
 
     /// An SMTP or LMTP connection was opened.
@@ -512,6 +536,12 @@ impl Operations {
                 "bounced_http_request_duration_seconds",
                 "Time from a request's header to the start of its answer.",
                 COMMIT_BUCKETS,
+            ),
+            http_connections: d.gauge("bounced_http_connections", "Open HTTP connections."),
+            refused: d.counters(
+                "bounced_connections_refused_total",
+                "HTTP and lookup connections closed for want of places, by port and reason.",
+                &["port", "reason"],
             ),
             certificate_expiry: d.reals(
                 "bounced_tls_certificate_expiry_timestamp_seconds",

@@ -14,11 +14,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use super::adapters::{Counter, MessageReceiver, SignedPaths};
-use super::admission::{Admission, affordable};
+use super::admission::Admission;
 use super::http::Http;
 use super::listener::Acceptor;
 use super::lookup;
 use super::metrics::Metrics;
+use super::places::Places;
+use super::rooms::Rooms;
 use super::socket::Listener;
 use super::tls::ReloadableTls;
 use super::tokens::Tokens;
@@ -67,17 +69,27 @@ pub fn serve(server: Server) -> Result<()> {
 }
 
 fn run(runtime: &Runtime, mut server: Server) -> Result<()> {
+    let rooms = Rooms::affordable(server.config.smtp.max_connections);
+    if rooms.smtp < server.config.smtp.max_connections {
+        tracing::warn!(
+            smtp = rooms.smtp,
+            http = rooms.http.most,
+            lookup = rooms.lookup.most,
+            "the limit of open files allows fewer connections than wanted; raise it (ulimit -n, LimitNOFILE=)"
+        );
+    }
     let (stop, stopping) = watch::channel(false);
     let service: Arc<dyn Service> = server.service.clone();
-    let http = Arc::new(Http::new(
+    let http = Http::new(
         Arc::clone(&service),
         Arc::clone(&server.metrics),
         server.tokens.take(),
         &server.config.hostname,
         server.config.smtp.max_message,
-    ));
+    );
+    let http = Arc::new(http.with_room(rooms.http));
     let ended = runtime.block_on(async {
-        let listeners = open(&server, &http, &service, &stopping).await?;
+        let listeners = open(&server, &http, &service, rooms, &stopping).await?;
         let data_dir = server.config.data_dir.display();
         tracing::info!(hostname = server.config.hostname, %data_dir, "ready");
         let (local, metrics) = (Arc::clone(&server.service), Arc::clone(&server.metrics));
@@ -101,17 +113,12 @@ async fn open(
     server: &Server,
     http: &Arc<Http>,
     service: &Arc<dyn Service>,
+    rooms: Rooms,
     stopping: &watch::Receiver<bool>,
 ) -> Result<Vec<tokio::task::JoinHandle<()>>> {
     let Server { config, service: local, metrics, tls, .. } = server;
-    let most = affordable(config.smtp.max_connections);
-    if most < config.smtp.max_connections {
-        tracing::warn!(
-            most,
-            "the limit of open files allows fewer connections than smtp.max_connections; raise it (ulimit -n, LimitNOFILE=)"
-        );
-    }
-    let admission = Admission::new(most, config.smtp.max_connections_per_ip);
+    let admission = Admission::new(rooms.smtp, config.smtp.max_connections_per_ip);
+    let places = Places::new(rooms.lookup);
     let budget = Budget::default();
     let (mut mail, mut http_listeners, mut lookup_listeners) = (Vec::new(), Vec::new(), Vec::new());
     for (dialect, listens) in [(Dialect::Smtp, &config.smtp.listen), (Dialect::Lmtp, &config.lmtp)]
@@ -159,7 +166,8 @@ async fn open(
     }
     for listener in lookup_listeners {
         let (service, metrics) = (Arc::clone(service), Arc::clone(metrics));
-        tasks.push(tokio::spawn(lookup::serve(listener, service, metrics, stopping.clone())));
+        let (places, stop) = (Arc::clone(&places), stopping.clone());
+        tasks.push(tokio::spawn(lookup::serve(listener, service, metrics, places, stop)));
     }
     Ok(tasks)
 }

@@ -26,6 +26,7 @@ use serde_json::{Value, json};
 
 use crate::analysis::{Analyser, Received};
 use crate::classify::{Category, Class};
+use crate::config::Unscoped;
 use crate::event::{Analysis, Envelope, Event, EventType};
 use crate::ledger::committer::Committer;
 use crate::ledger::{Committed, Ledger, LedgerError};
@@ -83,6 +84,8 @@ pub struct Parts {
     pub data_dir: PathBuf,
     /// Whether local parts that differ in case are one address.
     pub case: Case,
+    /// What a question without a scope is about.
+    pub unscoped: Unscoped,
     /// Keys of `[privacy]`.
     pub privacy: PrivacyKeys,
 }
@@ -106,6 +109,7 @@ pub struct LocalService {
     time: Time,
     naming: Naming,
     case: Case,
+    unscoped: Unscoped,
     raw: Arc<RawStore>,
     blocks: Blocks,
     erasure: Erasure,
@@ -114,7 +118,8 @@ pub struct LocalService {
 impl LocalService {
     /// The service made of its parts. The error is a sentence for the operator.
     pub fn new(parts: Parts) -> Result<Self, String> {
-        let Parts { analyser, ledger, committer, observer, raw, data_dir, case, privacy } = parts;
+        let Parts { analyser, ledger, committer, observer, raw, data_dir, .. } = parts;
+        let Parts { case, unscoped, privacy, .. } = parts;
         let mut reader = Reader::new();
         reader.set_case(case);
         let time = Time::start(reader.latest(&*ledger).ok().flatten(), &data_dir);
@@ -133,6 +138,7 @@ impl LocalService {
             time,
             naming,
             case,
+            unscoped,
             raw: Arc::new(raw),
             blocks,
             erasure: Erasure::new(data_dir),

@@ -54,9 +54,10 @@ pub trait Operations {
     fn import(&self, entries: Vec<ImportEntry>) -> Result<ImportOutcome, ServiceError>;
 
     /// Everything known of an address: `address`, `state`, `summary` (one sentence), `entries`
-    /// and `events` (newest first, as in [`Service::events`]), and what else explains them. An
-    /// address never heard of is an answer too, with state `clear`.
-    fn explain(&self, address: &str) -> Result<Value, ServiceError>;
+    /// and `events` (newest first, as in [`Service::events`], with a `note` when one counts in
+    /// nothing), and what else explains them. An address never heard of is an answer too, with
+    /// state `clear`.
+    fn explain(&self, address: &str, scope: Option<&str>) -> Result<Value, ServiceError>;
 
     /// Journal lines from position `from` (inclusive) on, in order, at most `limit`, and fewer when
     /// they are long; none of them means that the journal ends there.
@@ -90,8 +91,13 @@ pub trait Operations {
 
 /// What only transports in the same process ask for, besides the [`Operations`].
 pub trait Service: Operations + Send + Sync {
-    /// The answer for an MTA that is about to send. `scope` None: the scopes that hold for all.
+    /// The answer for an MTA that is about to send. `scope` None, here and above: all scopes, as
+    /// `lookup.unscoped` says; the answer is the worst of them and names it.
     fn lookup(&self, address: &str, scope: Option<&str>) -> Result<Lookup, ServiceError>;
+
+    /// The scope of the mail that was sent with this return path, by its signature; None when it
+    /// has none, or a wrong one. No question to the store: as fast as a lookup.
+    fn scope_of(&self, return_path: &str) -> Option<String>;
 
     /// The entries of those addresses that are suppressed or held, in the order given. What is
     /// no address is no hit.

@@ -155,10 +155,10 @@ impl Operations for Memory {
         Ok(outcome)
     }
 
-    fn explain(&self, address: &str) -> Result<Value, ServiceError> {
+    fn explain(&self, address: &str, scope: Option<&str>) -> Result<Value, ServiceError> {
         self.up()?;
         let key = key(address)?;
-        let entry = self.suppression(address, None)?;
+        let entry = self.suppression(address, scope)?;
         let state = entry.as_ref().map_or(json!("clear"), |entry| entry["state"].clone());
         let journal = self.journal.lock().expect("whole");
         let events: Vec<Value> = journal
@@ -232,6 +232,11 @@ impl Service for Memory {
                 text: "address suppressed after hard bounce".to_string(),
             },
         })
+    }
+
+    /// The scope stands before the `=`, as in `news=1@bounce.example.com`.
+    fn scope_of(&self, return_path: &str) -> Option<String> {
+        return_path.split_once('=').map(|(scope, _)| scope.to_string())
     }
 
     fn check(&self, addresses: &[String], scope: Option<&str>) -> Result<Vec<Value>, ServiceError> {

@@ -8,10 +8,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bounced::analysis::{Analyser, Received};
 use bounced::classify::RuleSet;
 use bounced::event::Envelope;
 use bounced::mail::{Address, Timestamp};
-use bounced::pipeline::{Pipeline, Received};
 use bounced::report::Kind;
 use bounced::verp::Verp;
 
@@ -214,21 +214,21 @@ fn message(carrier: &Carrier, way: Way, about: &str, to: &str) -> String {
     }
 }
 
-fn pipeline() -> Pipeline {
+fn pipeline() -> Analyser {
     let config = bounced::config::Verp {
         signed: true,
         plain: true,
         keys: vec![("k".to_string(), vec![7; 32])],
         max_age: Duration::from_secs(30 * 86_400),
     };
-    Pipeline {
+    Analyser {
         verp: Arc::new(Verp::new(&config, &["b.example".to_string()]).expect("a good key")),
         rules: Arc::new(RuleSet::load(None).expect("the shipped rules load")),
         shadow: None,
     }
 }
 
-fn return_path(pipeline: &Pipeline, token: Token) -> String {
+fn return_path(pipeline: &Analyser, token: Token) -> String {
     match token {
         Token::Signed => {
             let owner = Address::parse(OWNER).expect("an address");
@@ -242,7 +242,7 @@ fn return_path(pipeline: &Pipeline, token: Token) -> String {
 
 /// Takes a message in and folds it: what it is called, and who of the three is stopped.
 fn take(
-    pipeline: &Pipeline,
+    pipeline: &Analyser,
     data: &str,
     path: &str,
     to: &str,

@@ -146,7 +146,7 @@ fn by_hand_holds_as_told_and_a_release_frees() {
     assert_eq!(book.state(USER, DAY), "clear");
     book.act(2 * DAY, suppress("news", None));
     assert_eq!(book.state_in(USER, Some("news"), 3 * DAY), "suppressed");
-    assert_eq!(book.state_in(USER, None, 3 * DAY), "clear");
+    assert_eq!(book.state_in(USER, Some("bills"), 3 * DAY), "clear");
     let decisions = book.act(4 * DAY, release("news"));
     assert_eq!(decisions.len(), 1);
     assert_eq!(book.state_in(USER, Some("news"), 5 * DAY), "clear");
@@ -172,7 +172,8 @@ fn complaints_and_unsubscribes_hold_in_their_scope_without_end() {
         assert_eq!(said, [("news", "suppressed", kind.as_str())]);
         assert_eq!(book.state_in(USER, Some("news"), 5_000 * DAY), "suppressed");
         assert_eq!(book.state_in(USER, Some("bills"), DAY), "clear");
-        assert_eq!(book.state_in(USER, None, DAY), "clear");
+        assert_eq!(book.state_in(USER, Some("*"), DAY), "clear");
+        assert_eq!(book.state_in(USER, None, DAY), "suppressed", "some scope says stop");
     }
     let book = Book::default();
     book.put(0, message(Kind::Complaint, USER));

@@ -94,7 +94,7 @@ fn join(text: &str, hits: &mut Vec<Hit>, table: &Table, roles: Roles) {
     while at + 1 < hits.len() {
         let (Some(a), Some(b)) = (hits.get(at).copied(), hits.get(at + 1).copied()) else { break };
         let joined = match (a.part, b.part) {
-            (Part::Role(left), Part::Role(right)) if gap(text, a.end, b.start) <= 1 => {
+            (Part::Role(left), Part::Role(right)) if side_by_side(text, a.end, b.start) => {
                 table.compound(left, right).map(Part::Role)
             }
             // `SPF sender invalid`, `from address user unknown`.
@@ -211,6 +211,14 @@ fn negated(
         }
         _ => None,
     }
+}
+
+/// Nothing but a word of possession between two roles: `domain of the sender`, `user's mailbox`.
+fn side_by_side(text: &str, from: usize, to: usize) -> bool {
+    const BONDS: &[&str] =
+        &["", "of", "of the", "s", "in", "in the", "the", "de", "del", "des", "du", "da", "do"];
+    let between = text.get(from..to).unwrap_or_default().trim_matches(' ');
+    BONDS.contains(&between)
 }
 
 /// Words between two places.

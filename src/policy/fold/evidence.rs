@@ -2,15 +2,17 @@
 //! section 2) applied to a message or an in-band result.
 //!
 //! Promises: with a VERP address the mailed address is the one the return path names, and no field
-//! of the report replaces it; a wrong signature names no one; only failed recipients fail.
+//! of the report replaces it; a wrong signature names no one; only failed recipients fail; no report
+//! speaks against one of us; a message without a signed token decides for a bounded number.
 
-use crate::classify::Category;
+use super::reserved::is_reserved;
+use crate::classify::{Category, Reason};
 use crate::event::{Analysis, Event, EventType, RecipientVerdict, SendResult, VerpInfo};
 use crate::mail::{Address, Case};
 use crate::policy::judge::row::{Item, ItemKind, hash};
 use crate::policy::judge::standing::DEFAULT_SCOPE;
 use crate::policy::provider::{guard_of, named};
-use crate::policy::settings::is_scope;
+use crate::policy::settings::{Policy, is_scope};
 use crate::report::{Action, Attribution, Kind};
 
 /// What a record says of one address.
@@ -32,6 +34,7 @@ pub(crate) enum Figure {
     Sent,
     Delivered,
     Failed(Category),
+    OwnRefusal,
     Complaint,
     AutoReply,
     Unsubscribe,
@@ -70,15 +73,65 @@ pub(crate) fn rung_of(event: &Event, analysis: &Analysis) -> Attribution {
     }
 }
 
-/// Everything a record says about addresses. Acts say nothing here.
-pub(crate) fn read(event: &Event, case: Case) -> Vec<Claim> {
+/// Everything a record says about addresses that may decide something. Acts say nothing here.
+pub(crate) fn read(event: &Event, policy: &Policy) -> Vec<Claim> {
+    let case = policy.local_part_case;
     let (analysis, told) = (event.analysis.as_ref(), event.result.as_ref());
     match event.event_type {
-        EventType::Message => analysis.map_or_else(Vec::new, |a| message(event, a, case)),
+        EventType::Message => {
+            let mut claims = analysis.map_or_else(Vec::new, |a| message(event, a, case));
+            claims.retain(|claim| !speaks_against_us(event, policy, claim));
+            if claims.first().is_some_and(|claim| claim.item.rung != Attribution::Signed) {
+                claims.truncate(most_of_one_report(policy));
+            }
+            claims
+        }
         EventType::Result => told.map_or_else(Vec::new, |r| result(event, r, case)),
         EventType::Act => Vec::new(),
     }
 }
+
+/// A failure or a complaint of one of us. What the sending side says itself is no report, and to
+/// ask out is everybody's right.
+fn speaks_against_us(event: &Event, policy: &Policy, claim: &Claim) -> bool {
+    matches!(claim.item.kind, ItemKind::Failure | ItemKind::Complaint)
+        && is_reserved(policy, event, claim.item.rung, &claim.address)
+}
+
+fn most_of_one_report(policy: &Policy) -> usize {
+    usize::try_from(policy.max_recipients_per_report).unwrap_or(usize::MAX)
+}
+
+/// Why a record counts in nothing for an address (key form), as a sentence for people; None when it
+/// may count, or does not speak of it as failed.
+pub(crate) fn why_silent(event: &Event, policy: &Policy, address: &str) -> Option<&'static str> {
+    let case = policy.local_part_case;
+    let ours = |verdict: &RecipientVerdict| verdict.reason == Some(Reason::SuppressedHere);
+    if let Some(result) = &event.result {
+        return result.verdict.as_ref().is_some_and(ours).then_some(OWN_REFUSAL);
+    }
+    let analysis = event.analysis.as_ref()?;
+    let mailed = analysis.verp.as_ref().and_then(|verp| verp.recipient.as_deref());
+    let about = |verdict: &&RecipientVerdict| {
+        let named = [verdict.address.as_deref(), mailed].into_iter().flatten();
+        named.filter_map(|a| key(a, case)).any(|a| a == address)
+    };
+    if analysis.recipients.iter().filter(about).any(ours) {
+        return Some(OWN_REFUSAL);
+    }
+    let claims = message(event, analysis, case);
+    let claim = claims.iter().find(|claim| claim.address == address)?;
+    if speaks_against_us(event, policy, claim) {
+        return Some("not counted: no report speaks against an address of ours or of a program");
+    }
+    let decides = read(event, policy).iter().any(|claim| claim.address == address);
+    (!decides).then_some(
+        "not counted: one message without a signed return path decides for so many addresses only \
+         (policy.max_recipients_per_report)",
+    )
+}
+
+const OWN_REFUSAL: &str = "this is our own refusal: it counts in nothing";
 
 fn blank(event: &Event, kind: ItemKind, rung: Attribution) -> Item {
     Item {
@@ -234,7 +287,10 @@ fn outcome(
         words: other.map(|a| format!("the report names {a}")),
         ..item.clone()
     };
-    let figure = Some(Figure::Failed(reason.category()));
+    let figure = Some(match reason {
+        Reason::SuppressedHere => Figure::OwnRefusal,
+        reason => Figure::Failed(reason.category()),
+    });
     Some(Claim { address, item, figure, provider })
 }
 

@@ -34,6 +34,8 @@ pub struct Figures {
     pub block_after_failure: u64,
     /// Failures of another category.
     pub other: u64,
+    /// Our own refusals that came back; in no rate.
+    pub own_refusal: u64,
     /// Complaints.
     pub complaint: u64,
     /// Automatic replies.
@@ -52,6 +54,7 @@ impl Figures {
             (&mut self.block, other.block),
             (&mut self.block_after_failure, other.block_after_failure),
             (&mut self.other, other.other),
+            (&mut self.own_refusal, other.own_refusal),
             (&mut self.complaint, other.complaint),
             (&mut self.auto_reply, other.auto_reply),
             (&mut self.unsubscribe, other.unsubscribe),
@@ -68,6 +71,7 @@ impl Figures {
             Figure::Failed(Category::Soft) => &mut self.soft,
             Figure::Failed(Category::Block) => &mut self.block,
             Figure::Failed(Category::Admin | Category::Undetermined) => &mut self.other,
+            Figure::OwnRefusal => &mut self.own_refusal,
             Figure::Complaint => &mut self.complaint,
             Figure::AutoReply => &mut self.auto_reply,
             Figure::Unsubscribe => &mut self.unsubscribe,

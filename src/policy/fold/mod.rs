@@ -10,6 +10,7 @@ pub(crate) mod guard;
 pub(crate) mod health;
 pub(crate) mod progress;
 mod rate;
+pub(crate) mod reserved;
 mod seen;
 mod sent;
 mod step;
@@ -17,6 +18,7 @@ mod take;
 pub(crate) mod undo;
 
 use super::judge::facts::PolicyCache;
+use super::settings::Policy;
 use crate::event::{Act, Event, EventType};
 use crate::ledger::{Fold, LedgerError, Rows};
 use crate::mail::Case;
@@ -66,7 +68,7 @@ impl Fold for PolicyFold {
             EventType::Act => acts::take(&mut step, event)?,
             EventType::Message | EventType::Result => {
                 let campaign = event.campaign.clone();
-                for said in evidence::read(event, case) {
+                for said in evidence::read(event, &step.policy.clone()) {
                     step.take(said, campaign.as_deref())?;
                 }
             }
@@ -106,6 +108,12 @@ pub fn touched(event: &Event, case: Case) -> Vec<String> {
     addresses.dedup();
     addresses.truncate(MAX_TOUCHED);
     addresses
+}
+
+/// Why an event counts in nothing for an address (key form), as a sentence for people; None when
+/// it may count.
+pub fn evidence_note(event: &Event, policy: &Policy, address: &str) -> Option<&'static str> {
+    evidence::why_silent(event, policy, address)
 }
 
 /// Addresses that one event belongs to, at most.

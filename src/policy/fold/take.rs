@@ -25,6 +25,9 @@ impl Step<'_> {
         let (scope, message) = (item.scope.clone(), item.message);
         let counted = counts(&self.policy, item.rung);
         let guard = item.guard.clone().unwrap_or_default();
+        if figure == Some(Figure::OwnRefusal) {
+            return self.count_own_refusal(&address, message, counted, &scope, campaign, &provider);
+        }
         if counted {
             seen::note(self.rows, &scope, &address, self.now)?;
         }
@@ -54,6 +57,23 @@ impl Step<'_> {
             }
             None => Ok(()),
         }
+    }
+
+    /// Our own refusal came back: it says nothing of the address, and moves no guard and no figure
+    /// but its own.
+    fn count_own_refusal(
+        &mut self,
+        address: &str,
+        message: u64,
+        counted: bool,
+        scope: &str,
+        campaign: Option<&str>,
+        provider: &Option<String>,
+    ) -> Result<(), LedgerError> {
+        if !counted || self.is_twin(address, message)? {
+            return Ok(());
+        }
+        self.count_health(Figure::OwnRefusal, scope, campaign, provider.as_deref(), false)
     }
 
     /// Puts an item into the history of its address; says what it did to the mailbox.

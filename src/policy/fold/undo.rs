@@ -113,17 +113,15 @@ pub(crate) fn judge_again(
 ) -> Result<(), LedgerError> {
     for (seq, verdicts) in verdicts {
         let Some(mut event) = step.rows.event(*seq)? else { continue };
-        let before: Vec<String> = evidence::read(&event, step.policy.local_part_case)
-            .into_iter()
-            .map(|s| s.address)
-            .collect();
+        let before: Vec<String> =
+            evidence::read(&event, &step.policy).into_iter().map(|s| s.address).collect();
         if let Some(analysis) = &mut event.analysis {
             analysis.recipients.clone_from(verdicts);
         }
         if let (Some(result), Some(verdict)) = (&mut event.result, verdicts.first()) {
             result.verdict = Some(verdict.clone());
         }
-        let said = evidence::read(&event, step.policy.local_part_case);
+        let said = evidence::read(&event, &step.policy);
         let mut addresses: Vec<String> = said.iter().map(|s| s.address.clone()).collect();
         addresses.extend(before);
         addresses.sort_unstable();

@@ -57,6 +57,11 @@ impl Facts {
         self.policies.get(&version).unwrap_or(&self.fallback)
     }
 
+    /// Scopes that have numbers of their own in some policy that counts here.
+    pub(crate) fn own_numbers(&self) -> impl Iterator<Item = &str> {
+        self.policies.values().flat_map(|policy| policy.own_scopes())
+    }
+
     /// What the guards say of an item.
     pub(crate) fn hold(&self, item: &Item) -> Hold {
         let outage = item.guard.as_ref().and_then(|guard| {

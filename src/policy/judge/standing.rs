@@ -1,8 +1,9 @@
 //! How an address stands: the state that a track amounts to, with everything that a caller shows.
 //!
-//! A lookup without a scope asks for scope [`DEFAULT_SCOPE`], the scope of mail without a tag. What
-//! is known of the mailbox holds in every scope; complaints, unsubscribes and acts by hand hold in
-//! theirs.
+//! What is known of the mailbox holds in every scope; complaints, unsubscribes and acts by hand hold
+//! in theirs. A question without a scope is about all of them: the worst answers, and names itself.
+
+use std::collections::BTreeSet;
 
 use super::facts::Facts;
 use super::outlook::outlook;
@@ -14,7 +15,7 @@ use crate::mail::Timestamp;
 use crate::report::Attribution;
 use serde::Serialize;
 
-/// Scope of mail without a tag, and of lookups that name none.
+/// Scope of mail without a tag.
 pub const DEFAULT_SCOPE: &str = "default";
 
 /// How an address stands in a scope at a moment.
@@ -48,6 +49,21 @@ pub struct Standing {
     pub seq: Option<u64>,
     /// What would change it, as sentences.
     pub outlook: Vec<String>,
+}
+
+/// The scope in which a row stands worst at `now`; `*` before all others that stand alike.
+pub fn worst_scope(row: &AddressRow, facts: &Facts, now: Timestamp) -> String {
+    // A scope of which row and policy say nothing stands as the mailbox does.
+    let mut scopes: BTreeSet<&str> = row.scopes().into_iter().collect();
+    scopes.extend(facts.own_numbers());
+    let mut worst = ("*", State::Clear);
+    for scope in std::iter::once("*").chain(scopes) {
+        let state = judge(&walk(&row.items, scope, facts, now), now).state;
+        if state > worst.1 {
+            worst = (scope, state);
+        }
+    }
+    worst.0.to_string()
 }
 
 /// How a row stands in a scope at `now`.

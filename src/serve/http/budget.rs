@@ -123,8 +123,13 @@ impl Budget {
             let detail = "too many large answers wait for their clients; ask again in a moment";
             return Err(Problem::too_many("too-much-to-send", detail));
         }
-        Ok(response.map(|body| Body::new(Sent { body, rest: Bytes::new(), _share: share })))
+        Ok(keep_until_sent(response, share))
     }
+}
+
+/// The answer with something that is dropped when its body has gone to the connection.
+pub fn keep_until_sent<T: Send + Unpin + 'static>(response: Response, kept: T) -> Response {
+    response.map(|body| Body::new(Sent { body, rest: Bytes::new(), _kept: kept }))
 }
 
 /// Large reads made at once: half of the processors are for mail and lookups.
@@ -142,14 +147,14 @@ fn counted(client: Option<IpAddr>) -> Peer {
 
 /// A body in small frames: the connection asks for the next one when it has sent what it holds, so
 /// that a large answer is not held twice.
-struct Sent {
+struct Sent<T> {
     body: Body,
     /// What is left of a large frame.
     rest: Bytes,
-    _share: Share,
+    _kept: T,
 }
 
-impl HttpBody for Sent {
+impl<T: Unpin> HttpBody for Sent<T> {
     type Data = Bytes;
     type Error = axum::Error;
 

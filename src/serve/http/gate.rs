@@ -15,12 +15,15 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::{Http, Peer, route_name};
+use super::{Http, Peer, budget, route_name};
+use crate::serve::places::Place;
 use crate::serve::problem::{Problem, TOO_MANY_GUESSES};
 use crate::serve::tokens::Role;
 
 /// Paths that need no token: they tell nothing about addresses.
 const OPEN: &[&str] = &["/livez", "/readyz", "/openapi.json", "/style.css", "/icon.svg"];
+/// What is answered on connections that are kept free for it.
+const HEALTH: &[&str] = &["/livez", "/readyz", "/metrics"];
 /// Changes nothing, though it is a POST: the addresses do not fit into a query.
 const ASKING: &str = "/v1/suppressions:check";
 /// What changes many decisions at once.
@@ -32,15 +35,51 @@ pub async fn gate(State(http): State<Arc<Http>>, request: Request, next: Next) -
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let route = route_name(path.unwrap_or_default());
     let asks = asks(&request, route);
-    let answer = match admit(&http, &request, route, asks) {
+    let place = request.extensions().get::<Arc<Place>>().cloned();
+    let reserved = place.as_ref().is_some_and(|place| place.is_reserved());
+    let answering = place.map(Answering::begin).transpose();
+    let admitted = match &answering {
+        Ok(_) if reserved && !HEALTH.contains(&route) => Err(no_room()),
+        Ok(_) => admit(&http, &request, route, asks),
+        Err(Gone) => Err(no_room()),
+    };
+    let answer = match admitted {
         Ok(()) => http.budget.sent(next.run(request).await, asks),
         Err(problem) => Err(problem),
     };
-    let mut response = answer.unwrap_or_else(IntoResponse::into_response);
+    let response = answer.unwrap_or_else(IntoResponse::into_response);
+    let mut response = budget::keep_until_sent(response, answering.ok().flatten());
+    if reserved {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
     let nosniff = HeaderValue::from_static("nosniff");
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
     http.metrics.http(route, response.status().as_u16(), start.elapsed());
     response
+}
+
+/// The client is being answered until this goes.
+struct Answering(Arc<Place>);
+
+/// The place went to somebody else in this moment.
+struct Gone;
+
+impl Answering {
+    fn begin(place: Arc<Place>) -> Result<Self, Gone> {
+        if place.answering().is_some() { Ok(Self(place)) } else { Err(Gone) }
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.waiting(None);
+    }
+}
+
+fn no_room() -> Problem {
+    let detail = "all connections are taken by requests; ask again in a moment";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail)
 }
 
 /// Whether a request changes nothing.

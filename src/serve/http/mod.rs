@@ -2,7 +2,7 @@
 //!
 //! hyper runs the connections and axum finds the handler; what `axum::serve` cannot set is set
 //! here: a deadline for the header, a half-closed client (Exim's `${readsocket}`) that still gets
-//! its answer, a cap on connections, an end to each of them.
+//! its answer, a place for each connection ([`places`](crate::serve::places)), an end to each.
 //!
 //! Promises: every error is RFC 9457 problem+json (on the page: a page); everything has a limit
 //! from [`limits`]; paths, queries and bodies are never logged, because they hold addresses.
@@ -34,13 +34,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use body::Whole;
 use budget::{Budget, Share};
 
 use crate::serve::limits;
-use crate::serve::metrics::Metrics;
+use crate::serve::metrics::{Metrics, Port, Refused};
+use crate::serve::places::{NoPlace, Place, Places, Room};
 use crate::serve::problem::Problem;
 use crate::serve::socket::{Listener, Socket, stopped};
 use crate::serve::tokens::{Failures, Tokens};
@@ -59,6 +60,7 @@ pub struct Http {
     stopping: watch::Sender<bool>,
     messages: Semaphore,
     budget: Budget,
+    places: Arc<Places>,
 }
 
 impl Http {
@@ -82,7 +84,13 @@ impl Http {
             stopping: watch::Sender::new(false),
             messages: Semaphore::new(limits::HTTP_MESSAGES),
             budget: Budget::new(max_message),
+            places: Places::new(limits::HTTP_ROOM),
         }
+    }
+
+    /// The same with room for another number of connections.
+    pub fn with_room(self, room: Room) -> Self {
+        Self { places: Places::new(room), ..self }
     }
 
     /// Tells followers that the journal grew, so that they need not wait for their next look.
@@ -106,35 +114,58 @@ struct Peer(Option<IpAddr>);
 /// Answers clients of a listener until `stop` becomes true; running requests then have
 /// [`limits::SHUTDOWN_GRACE`] to end.
 pub async fn serve(listener: Listener, http: Arc<Http>, mut stop: watch::Receiver<bool>) {
-    let room = Arc::new(Semaphore::new(limits::HTTP_CONNECTIONS));
     let router = router(http.clone());
+    // Nothing is ever sent: every connection holds a sender until it ends.
+    let (alive, mut all_gone) = mpsc::channel::<()>(1);
     loop {
-        let accepted = async {
-            let permit = room.clone().acquire_owned().await;
-            (permit, listener.accept().await)
-        };
-        let (permit, socket) = tokio::select! {
+        let socket = tokio::select! {
             biased;
             () = stopped(&mut stop) => break,
-            accepted = accepted => accepted,
+            socket = listener.accept() => socket,
         };
-        let (router, http) = (router.clone(), http.clone());
+        let place = match http.places.take(&socket.peer()) {
+            Ok(place) => place,
+            Err(why) => {
+                http.metrics.refused(Port::Http, why.into());
+                socket.turn_away(no_place(why));
+                continue;
+            }
+        };
+        let (router, http, alive) = (router.clone(), http.clone(), alive.clone());
         tokio::spawn(async move {
-            connection(socket, router, http.stopping.subscribe()).await;
-            drop(permit);
+            let _open = http.metrics.opened(Port::Http);
+            connection(socket, router, &http, Arc::new(place)).await;
+            drop(alive);
         });
     }
-    drop(listener);
+    drop((listener, alive));
     http.stopping.send_replace(true);
-    let all = limits::HTTP_CONNECTIONS as u32;
     // What is left after the grace is cut off with the process.
-    let _ = tokio::time::timeout(limits::SHUTDOWN_GRACE, room.acquire_many(all)).await;
+    let _ = tokio::time::timeout(limits::SHUTDOWN_GRACE, all_gone.recv()).await;
+}
+
+/// What a client reads that gets no connection.
+fn no_place(why: NoPlace) -> &'static [u8] {
+    match why {
+        NoPlace::Full => {
+            b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n\
+              Content-Length: 0\r\n\r\n"
+        }
+        NoPlace::FullForNetwork => {
+            b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\nConnection: close\r\n\
+              Content-Length: 0\r\n\r\n"
+        }
+    }
 }
 
 /// One connection.
-async fn connection(socket: Socket, router: Router, mut stopping: watch::Receiver<bool>) {
-    let service =
-        WithPeer { peer: Peer(socket.peer().ip()), inner: TowerToHyperService::new(router) };
+async fn connection(socket: Socket, router: Router, http: &Http, place: Arc<Place>) {
+    let mut stopping = http.stopping.subscribe();
+    let service = Known {
+        peer: Peer(socket.peer().ip()),
+        place: place.clone(),
+        inner: TowerToHyperService::new(router),
+    };
     let mut connection = std::pin::pin!(
         hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -145,6 +176,7 @@ async fn connection(socket: Socket, router: Router, mut stopping: watch::Receive
     );
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = place.sent_away() => return http.metrics.refused(Port::Http, Refused::SentAway),
         () = stopped(&mut stopping) => {
             connection.as_mut().graceful_shutdown();
             connection.await
@@ -155,13 +187,14 @@ async fn connection(socket: Socket, router: Router, mut stopping: watch::Receive
     }
 }
 
-/// Adds the client's address to each request.
-struct WithPeer {
+/// Adds the client's address and its place to each request.
+struct Known {
     peer: Peer,
+    place: Arc<Place>,
     inner: TowerToHyperService<Router>,
 }
 
-impl hyper::service::Service<hyper::Request<Incoming>> for WithPeer {
+impl hyper::service::Service<hyper::Request<Incoming>> for Known {
     type Response = Response;
     type Error = std::convert::Infallible;
     type Future =
@@ -169,6 +202,7 @@ impl hyper::service::Service<hyper::Request<Incoming>> for WithPeer {
 
     fn call(&self, mut request: hyper::Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.peer);
+        request.extensions_mut().insert(self.place.clone());
         self.inner.call(request)
     }
 }

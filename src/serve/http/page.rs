@@ -78,7 +78,7 @@ pub async fn address(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response
     let address = params.text("address")?.unwrap_or_default().trim().to_string();
     let notice = params.flag("released")?.then_some(Notice::Released);
     let asked = address.clone();
-    let explained = in_turn(&http, move |service| service.explain(&asked)).await?;
+    let explained = in_turn(&http, move |service| service.explain(&asked, None)).await?;
     Ok(html(web::address(&address, &explained, notice)))
 }
 

@@ -55,9 +55,9 @@ fn result_of(found: &Result<Option<Value>, ServiceError>) -> LookupResult {
 
 /// `GET /v1/addresses/{address}`
 pub async fn explain(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response, Problem> {
-    Params::of(&uri, &[])?;
+    let scope = Params::of(&uri, &["scope"])?.text("scope")?;
     let address = params::address(&uri, "/v1/addresses/")?;
-    read_json(&http, move |service| service.explain(&address)).await
+    read_json(&http, move |service| service.explain(&address, scope.as_deref())).await
 }
 
 /// `GET /v1/suppressions`

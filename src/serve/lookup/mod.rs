@@ -10,18 +10,20 @@
 
 pub mod wire;
 
+use std::borrow::Cow;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::serve::limits;
-use crate::serve::metrics::{LookupResult, Metrics, Protocol};
+use crate::serve::metrics::{LookupResult, Metrics, Port, Protocol, Refused};
+use crate::serve::places::{Place, Places};
 use crate::serve::socket::{Listener, stopped};
 use crate::service::{Lookup, Service, ServiceError};
-use wire::{Answer, Map, Parsed, Request, Wire};
+use wire::{Answer, Map, Parsed, Request, Scope, Wire};
 
 /// Answers clients of a listener until `stop` becomes true; connections then end after the
 /// requests that they have sent.
@@ -29,9 +31,9 @@ pub async fn serve(
     listener: Listener,
     service: Arc<dyn Service>,
     metrics: Arc<Metrics>,
+    places: Arc<Places>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let room = Arc::new(Semaphore::new(limits::LOOKUP_CONNECTIONS));
     let backend = Arc::new(Backend { service, metrics });
     loop {
         let socket = tokio::select! {
@@ -39,25 +41,20 @@ pub async fn serve(
             () = stopped(&mut stop) => break,
             socket = listener.accept() => socket,
         };
-        // A client that is not let in tries again later; that is what TEMP would say.
-        let Ok(permit) = room.clone().try_acquire_owned() else { continue };
+        let place = match places.take(&socket.peer()) {
+            Ok(place) => place,
+            // A client that is not let in tries again later; that is what TEMP would say.
+            Err(why) => {
+                backend.metrics.refused(Port::Lookup, why.into());
+                continue;
+            }
+        };
         let (backend, stop) = (backend.clone(), stop.clone());
         tokio::spawn(async move {
-            backend.metrics.lookup_connections().inc();
-            let _open = Open(&backend.metrics);
+            let _open = backend.metrics.opened(Port::Lookup);
             // The client went away: nothing is left to say to it.
-            let _ = converse(socket, &backend, stop).await;
-            drop(permit);
+            let _ = converse(socket, &backend, &place, stop).await;
         });
-    }
-}
-
-/// Counts a connection out, also when its task panics.
-struct Open<'a>(&'a Metrics);
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        self.0.lookup_connections().dec();
     }
 }
 
@@ -97,6 +94,7 @@ impl Deadline<'_> {
 async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     mut socket: S,
     backend: &Backend,
+    place: &Place,
     mut stop: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let (mut input, mut out) = (Vec::new(), Vec::new());
@@ -105,6 +103,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     let timer = pin!(sleep_until(due));
     let mut deadline = Deadline { due, timer };
     let mut ending = pin!(stopped(&mut stop));
+    let mut sent_away = pin!(place.sent_away());
     loop {
         let was_empty = input.is_empty();
         input.reserve(2048);
@@ -113,11 +112,13 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
             read = socket.read_buf(&mut input) => read?,
             () = deadline.passed() => return Ok(()),
             () = &mut ending => return Ok(()),
+            () = &mut sent_away => return backend.sent_away(),
         };
         if octets == 0 {
             // Exim closes its half after the request: the answer is out already.
             return socket.shutdown().await;
         }
+        let Some(waited) = place.answering() else { return backend.sent_away() };
         let mut at = 0;
         let open = loop {
             let rest = input.get(at..).unwrap_or_default();
@@ -146,6 +147,8 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
         if !open {
             return socket.shutdown().await;
         }
+        // Part of a request is no sign of life: its sender waits as long as before.
+        place.waiting((at == 0).then_some(waited));
         if input.is_empty() {
             deadline.set(Instant::now() + limits::LOOKUP_IDLE);
         } else if was_empty || at > 0 {
@@ -155,11 +158,17 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 impl Backend {
+    /// The place went to somebody who had none; an MTA asks again on a new connection.
+    fn sent_away(&self) -> std::io::Result<()> {
+        self.metrics.refused(Port::Lookup, Refused::SentAway);
+        Ok(())
+    }
+
     async fn answer(&self, wire: Wire, request: Request<'_>, out: &mut Vec<u8>) {
         let start = std::time::Instant::now();
         let (map, result) = match request {
-            Request::Ask(Map::Explain, key) => {
-                let words = self.explain(key.into_owned()).await;
+            Request::Ask(Map::Explain, key, scope) => {
+                let words = self.explain(key.into_owned(), self.scope(scope)).await;
                 let answer = match &words {
                     Ok(words) => Answer::Words(words),
                     Err(ServiceError::NotFound(_) | ServiceError::BadRequest(_)) => Answer::Clear,
@@ -168,8 +177,8 @@ impl Backend {
                 wire.reply(Map::Explain, answer, out);
                 (Map::Explain, result_of(answer))
             }
-            Request::Ask(map, key) => {
-                let found = self.service.lookup(&key, None);
+            Request::Ask(map, key, scope) => {
+                let found = self.service.lookup(&key, self.scope(scope).as_deref());
                 let answer = match &found {
                     Ok(Lookup::Clear) => Answer::Clear,
                     Ok(Lookup::Suppressed { status, text }) => Answer::Refuse(*status, text),
@@ -200,9 +209,23 @@ impl Backend {
         }
     }
 
-    async fn explain(&self, address: String) -> Result<String, ServiceError> {
-        let service = self.service.clone();
-        let explained = tokio::task::spawn_blocking(move || service.explain(&address)).await;
+    /// The scope that a question is about; None: it asks about all.
+    fn scope<'a>(&self, scope: Scope<'a>) -> Option<Cow<'a, str>> {
+        match scope {
+            Scope::Unsaid => None,
+            Scope::Named(scope) => Some(Cow::Borrowed(scope)),
+            Scope::OfSender(sender) => self.service.scope_of(sender).map(Cow::Owned),
+        }
+    }
+
+    async fn explain(
+        &self,
+        address: String,
+        scope: Option<Cow<'_, str>>,
+    ) -> Result<String, ServiceError> {
+        let (service, scope) = (self.service.clone(), scope.map(Cow::into_owned));
+        let explain = move || service.explain(&address, scope.as_deref());
+        let explained = tokio::task::spawn_blocking(explain).await;
         let value = explained
             .unwrap_or_else(|_| Err(ServiceError::Internal("explaining failed".to_string())))?;
         let summary = value.get("summary").and_then(serde_json::Value::as_str);

@@ -16,13 +16,20 @@
 //! | neither, or the key is no address | `NOTFOUND ` | `500 …` | `action=DUNNO` |
 //! | our failure | `TEMP …` | `400 …` | `action=DEFER_IF_PERMIT …` |
 //!
+//! Which scope is asked: socketmap names it in the map (`suppress.news`), a policy request by the
+//! signature of its `sender=`; the others ask about all scopes. Each answer that stops ends in a
+//! mark ([`own_refusal`]), whatever the words before it are: by it our own refusal is known when it
+//! comes back as a report.
+//!
 //! Promises: any octets end in a request, in "more please" or in [`Parsed::Broken`]; a request
 //! never takes more than [`limits::LOOKUP_QUERY`] octets; a reply is one line (two for policy) of
 //! printable characters within the limits of the protocol, whatever words the service gives.
 
 use std::borrow::Cow;
 
+use crate::classify::own_refusal;
 use crate::mail::EnhancedStatus;
+use crate::policy::is_scope;
 use crate::serve::{limits, percent};
 
 /// How a connection talks.
@@ -49,11 +56,22 @@ pub enum Map {
     Explain,
 }
 
+/// Which scope a question is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope<'a> {
+    /// It does not say.
+    Unsaid,
+    /// This one.
+    Named(&'a str),
+    /// That of the mail with this return path, if its signature tells.
+    OfSender(&'a str),
+}
+
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request<'a> {
     /// A question about an address.
-    Ask(Map, Cow<'a, str>),
+    Ask(Map, Cow<'a, str>, Scope<'a>),
     /// A key that is no address (`*`, a bare domain, octets that are no text) or nothing to ask.
     NoAddress,
     /// A map that we do not have.
@@ -176,13 +194,18 @@ fn socketmap_request(query: &[u8]) -> Request<'_> {
         Some(space) => query.split_at(space),
         None => (query, &b""[..]),
     };
+    // A scope may have dots of its own; any name is one, heard of or not.
+    let (name, scope) = match std::str::from_utf8(name).map(|name| name.split_once('.')) {
+        Ok(Some((map, scope))) if is_scope(scope) => (map.as_bytes(), Scope::Named(scope)),
+        _ => (name, Scope::Unsaid),
+    };
     let map = match name {
         b"suppress" => Map::Suppress,
         b"transport" => Map::Transport,
         b"explain" => Map::Explain,
         _ => return Request::NoSuchMap,
     };
-    ask(map, key.get(1..).unwrap_or_default())
+    ask(map, key.get(1..).unwrap_or_default(), scope)
 }
 
 /// `get KEY`, `put KEY VALUE`, or a bare address.
@@ -201,7 +224,9 @@ fn parse_line(wire: Wire, input: &[u8]) -> Parsed<'_> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let request = match (line.strip_prefix(b"get "), wire) {
         (Some(key), _) => tcp_request(key),
-        (None, Wire::Bare) if memchr::memchr(b'@', line).is_some() => ask(Map::Suppress, line),
+        (None, Wire::Bare) if memchr::memchr(b'@', line).is_some() => {
+            ask(Map::Suppress, line, Scope::Unsaid)
+        }
         (None, _) if line.starts_with(b"put ") => Request::Put,
         _ => return Parsed::Broken("expected get ADDRESS"),
     };
@@ -210,12 +235,12 @@ fn parse_line(wire: Wire, input: &[u8]) -> Parsed<'_> {
 
 fn tcp_request(key: &[u8]) -> Request<'_> {
     if memchr::memchr(b'%', key).is_none() {
-        return ask(Map::Suppress, key);
+        return ask(Map::Suppress, key, Scope::Unsaid);
     }
     // Exim sends addresses as they are: what is no encoding is meant literally.
     let decoded = percent::decode_octets(key).unwrap_or_else(|| key.to_vec());
     match String::from_utf8(decoded) {
-        Ok(key) if is_address(&key) => Request::Ask(Map::Suppress, Cow::Owned(key)),
+        Ok(key) if is_address(&key) => Request::Ask(Map::Suppress, Cow::Owned(key), Scope::Unsaid),
         _ => Request::NoAddress,
     }
 }
@@ -232,23 +257,29 @@ fn parse_attributes(input: &[u8]) -> Parsed<'_> {
     if end > limits::LOOKUP_QUERY {
         return Parsed::Broken(TOO_LONG);
     }
-    let mut recipient = &b""[..];
+    let (mut recipient, mut sender) = (&b""[..], &b""[..]);
     let mut ours = true;
     for line in input.get(..end).unwrap_or_default().split(|&octet| octet == b'\n') {
         if let Some(value) = line.strip_prefix(b"recipient=") {
             recipient = value;
+        } else if let Some(value) = line.strip_prefix(b"sender=") {
+            sender = value;
         } else if let Some(value) = line.strip_prefix(b"request=") {
             ours = value == b"smtpd_access_policy";
         }
     }
     // At DATA with several recipients Postfix names none: nothing to ask.
-    let request = if ours { ask(Map::Suppress, recipient) } else { Request::NoAddress };
+    let scope = match std::str::from_utf8(sender) {
+        Ok(sender) if !sender.is_empty() => Scope::OfSender(sender),
+        _ => Scope::Unsaid,
+    };
+    let request = if ours { ask(Map::Suppress, recipient, scope) } else { Request::NoAddress };
     Parsed::Complete(request, end + 2)
 }
 
-fn ask(map: Map, key: &[u8]) -> Request<'_> {
+fn ask<'a>(map: Map, key: &'a [u8], scope: Scope<'a>) -> Request<'a> {
     match std::str::from_utf8(key) {
-        Ok(key) if is_address(key) => Request::Ask(map, Cow::Borrowed(key)),
+        Ok(key) if is_address(key) => Request::Ask(map, Cow::Borrowed(key), scope),
         _ => Request::NoAddress,
     }
 }
@@ -267,7 +298,10 @@ fn reply_netstring(map: Map, answer: Answer<'_>, out: &mut Vec<u8>) {
             push_words(text, &mut data);
         }
         Answer::NoSuchMap => {
-            data.extend_from_slice(b"PERM there is no such map; use suppress, transport or explain")
+            data.extend_from_slice(
+                b"PERM there is no such map; use suppress, transport or explain, ",
+            );
+            data.extend_from_slice(b"alone or with a scope, such as suppress.news");
         }
         Answer::ReadOnly => data.extend_from_slice(b"PERM this map is read-only"),
         Answer::Words(text) => {
@@ -276,11 +310,11 @@ fn reply_netstring(map: Map, answer: Answer<'_>, out: &mut Vec<u8>) {
         }
         Answer::Refuse(status, text) => {
             let start = if map == Map::Transport { "OK error:" } else { "OK 550 " };
-            push_verdict(start, 5, status, text, &mut data);
+            push_refusal(start, status, text, &mut data);
         }
         Answer::Wait(text) => {
             let start = if map == Map::Transport { "OK retry:" } else { "OK 450 " };
-            push_verdict(start, 4, HELD, text, &mut data);
+            push_pause(start, text, &mut data);
         }
     }
     push_number(data.len(), out);
@@ -305,11 +339,11 @@ fn reply_line(answer: Answer<'_>, out: &mut Vec<u8>) {
         }
         Answer::Refuse(status, text) => {
             out.extend_from_slice(b"200 ");
-            push_verdict("550 ", 5, status, text, &mut value);
+            push_refusal("550 ", status, text, &mut value);
         }
         Answer::Wait(text) => {
             out.extend_from_slice(b"200 ");
-            push_verdict("450 ", 4, HELD, text, &mut value);
+            push_pause("450 ", text, &mut value);
         }
     }
     percent::encode_tcp(&String::from_utf8_lossy(&value), out);
@@ -326,8 +360,8 @@ fn reply_action(answer: Answer<'_>, out: &mut Vec<u8>) {
             out.extend_from_slice(b"DEFER_IF_PERMIT ");
             push_words(text, out);
         }
-        Answer::Refuse(status, text) => push_verdict("550 ", 5, status, text, out),
-        Answer::Wait(text) => push_verdict("450 ", 4, HELD, text, out),
+        Answer::Refuse(status, text) => push_refusal("550 ", status, text, out),
+        Answer::Wait(text) => push_pause("450 ", text, out),
     }
     out.extend_from_slice(b"\n\n");
 }
@@ -335,23 +369,43 @@ fn reply_action(answer: Answer<'_>, out: &mut Vec<u8>) {
 /// The code of a pause (INTERFACE section 6).
 const HELD: EnhancedStatus = EnhancedStatus::new(4, 2, 1);
 
-/// `550 5.1.1 words`; the class of the code follows the reply code, or Postfix would rewrite it.
-fn push_verdict(start: &str, class: u8, status: EnhancedStatus, text: &str, out: &mut Vec<u8>) {
+/// `550 5.1.1 words [bounced:suppressed]`
+fn push_refusal(start: &str, status: EnhancedStatus, text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(start.as_bytes());
+    push_verdict(5, status, text, own_refusal::SUPPRESSED, out);
+}
+
+/// `450 4.2.1 words [bounced:held]`
+fn push_pause(start: &str, text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(start.as_bytes());
+    push_verdict(4, HELD, text, own_refusal::HELD, out);
+}
+
+/// Code, words, mark. The class of the code follows the reply code, or Postfix would rewrite it;
+/// the words give way to the mark where the room ends.
+fn push_verdict(class: u8, status: EnhancedStatus, text: &str, mark: &str, out: &mut Vec<u8>) {
     out.push(b'0' + class);
     out.push(b'.');
     push_number(usize::from(status.subject), out);
     out.push(b'.');
     push_number(usize::from(status.detail), out);
     out.push(b' ');
-    push_words(text, out);
+    let words = text.trim();
+    let words = words.strip_suffix(mark).unwrap_or(words);
+    push_bounded_words(words, limits::REPLY_TEXT - mark.len() - 1, out);
+    out.push(b' ');
+    out.extend_from_slice(mark.as_bytes());
 }
 
 /// Words for an SMTP reply: printable ASCII, bounded, never empty.
 fn push_words(text: &str, out: &mut Vec<u8>) {
+    push_bounded_words(text, limits::REPLY_TEXT, out);
+}
+
+fn push_bounded_words(text: &str, most: usize, out: &mut Vec<u8>) {
     let before = out.len();
     let printable = |c: char| if matches!(c, ' '..='~') { c as u8 } else { b'?' };
-    out.extend(text.trim().chars().take(limits::REPLY_TEXT).map(printable));
+    out.extend(text.trim().chars().take(most).map(printable));
     if out.len() == before {
         out.extend_from_slice(b"no reason given");
     }

@@ -17,6 +17,28 @@ words! {
 }
 
 words! {
+    /// Ports whose connections mostly wait.
+    Port {
+        /// The HTTP listeners.
+        Http = "http",
+        /// The lookup listeners.
+        Lookup = "lookup",
+    }
+}
+
+words! {
+    /// Why a connection to such a port was closed by us.
+    Refused {
+        /// It waited longest when a newcomer needed its place.
+        SentAway = "sent_away",
+        /// All places were taken, and nobody waited.
+        Limit = "connection_limit",
+        /// The network had all places that it may have, and none of them waited.
+        LimitPerIp = "connection_limit_per_ip",
+    }
+}
+
+words! {
     /// What a lookup found.
     LookupResult {
         /// Suppressed.

@@ -20,7 +20,8 @@ fn exercised() -> Metrics {
     metrics.commit_failed();
     metrics.fsync(took);
     metrics.lookup(Protocol::Socketmap, LookupResult::Hit, took);
-    metrics.lookup_connections().inc();
+    let _open = metrics.opened(Port::Lookup);
+    metrics.refused(Port::Http, Refused::SentAway);
     metrics.smtp_opened();
     metrics.smtp_opened();
     metrics.smtp_closed(Outcome::Ok, took);

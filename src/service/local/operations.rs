@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 
 use super::LocalService;
 use super::make_event::{act_event, result_event};
-use super::present::{entry, merge, refusal, summary};
+use super::present::{entry, merge, refusal, stop_words, summary};
 use super::receipt::{awaited, drain, reply_to_channel};
 use super::validate::{bounded, checked_scope, fits, parsed, still_to_come};
+use crate::config::Unscoped;
 use crate::event::{Act, Envelope, Event};
 use crate::mail::{Address, Timestamp};
 use crate::policy::{self, Selection, Standing, State};
@@ -35,7 +36,7 @@ impl Operations for LocalService {
         address: &str,
         scope: Option<&str>,
     ) -> Result<Option<Value>, ServiceError> {
-        let standing = self.standing(&parsed(address)?, scope)?;
+        let standing = self.standing(&parsed(address)?, self.asked(scope))?;
         Ok(standing.filter(|s| s.state.stops()).map(|s| entry(&s)))
     }
 
@@ -147,12 +148,12 @@ impl Operations for LocalService {
         Ok(outcome)
     }
 
-    fn explain(&self, address: &str) -> Result<Value, ServiceError> {
-        let address = parsed(address)?;
-        let standing = self.standing(&address, None)?;
+    fn explain(&self, address: &str, scope: Option<&str>) -> Result<Value, ServiceError> {
+        let (address, scope) = (parsed(address)?, self.asked(scope));
+        let standing = self.standing(&address, scope)?;
         let (stored, now) = (self.naming.of(&address), self.now());
-        let events = self.ledger.history(&stored.key_in(self.case), EXPLAINED_EVENTS)?;
-        let why = self.reader.explain(&*self.ledger, &stored, None, now)?;
+        let events = self.noted_history(&stored)?;
+        let why = self.reader.explain(&*self.ledger, &stored, scope, now)?;
         let everywhere = self.reader.everywhere(&*self.ledger, &stored, now);
         let shown = |found: &Standing| {
             let mut shown = entry(found);
@@ -246,25 +247,30 @@ impl Operations for LocalService {
 impl Service for LocalService {
     fn lookup(&self, address: &str, scope: Option<&str>) -> Result<Lookup, ServiceError> {
         let Some(address) = Address::parse(address) else { return Ok(Lookup::Clear) };
-        let Some(standing) = self.standing(&address, scope)? else { return Ok(Lookup::Clear) };
-        let reason = standing.reason.as_deref().unwrap_or("suppressed");
-        let since = standing.since.map(|t| t.to_string()).unwrap_or_default();
-        let day = since.get(..10).unwrap_or_default();
+        let Some(standing) = self.standing(&address, self.asked(scope))? else {
+            return Ok(Lookup::Clear);
+        };
+        let text = stop_words(&standing);
         Ok(match standing.state {
-            State::Suppressed => Lookup::Suppressed {
-                status: refusal(&standing),
-                text: format!("recipient suppressed since {day}: {reason}"),
-            },
-            State::Held => Lookup::Held { text: format!("recipient held since {day}: {reason}") },
+            State::Suppressed => Lookup::Suppressed { status: refusal(&standing), text },
+            State::Held => Lookup::Held { text },
             _ => Lookup::Clear,
         })
+    }
+
+    fn scope_of(&self, return_path: &str) -> Option<String> {
+        let token = self.analyser.load().verp.verify(return_path, self.time.moment()).ok()?;
+        // As evidence under this token is filed.
+        let scope = token.scope().filter(|scope| *scope != "*" && policy::is_scope(scope));
+        Some(scope.unwrap_or(policy::DEFAULT_SCOPE).to_string())
     }
 
     fn check(&self, addresses: &[String], scope: Option<&str>) -> Result<Vec<Value>, ServiceError> {
         scope.map_or(Ok(()), checked_scope)?;
         let asked: Vec<Address> = addresses.iter().filter_map(|a| Address::parse(a)).collect();
         let stored: Vec<Address> = asked.iter().map(|address| self.naming.of(address)).collect();
-        let standings = self.reader.standings(&*self.ledger, &stored, scope, self.now())?;
+        let standings =
+            self.reader.standings(&*self.ledger, &stored, self.asked(scope), self.now())?;
         let found = asked.iter().zip(standings).filter_map(|(address, standing)| {
             let standing = standing.filter(|s| s.state.stops())?;
             Some(entry(&Standing { address: address.key_in(self.case), ..standing }))
@@ -349,6 +355,28 @@ impl Service for LocalService {
 }
 
 impl LocalService {
+    /// The scope that a question is about; None: all of them.
+    fn asked<'a>(&self, scope: Option<&'a str>) -> Option<&'a str> {
+        scope.or(match self.unscoped {
+            Unscoped::Any => None,
+            Unscoped::Global => Some(policy::DEFAULT_SCOPE),
+        })
+    }
+
+    /// The newest events of an address; those that count in nothing say why in `note`.
+    fn noted_history(&self, stored: &Address) -> Result<Vec<Value>, ServiceError> {
+        let key = stored.key_in(self.case);
+        let policy = self.reader.policy(&*self.ledger)?.unwrap_or_default();
+        let noted = |event: Event| {
+            let mut shown = json!(event);
+            if let Some(note) = policy::evidence_note(&event, &policy, &key) {
+                shown["note"] = json!(note);
+            }
+            shown
+        };
+        Ok(self.ledger.history(&key, EXPLAINED_EVENTS)?.into_iter().map(noted).collect())
+    }
+
     /// What an act would change, without doing it.
     fn preview(&self, act: &Act) -> Result<Value, ServiceError> {
         let Some(selection) = Selection::of(act) else {

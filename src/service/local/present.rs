@@ -30,6 +30,19 @@ pub(super) fn merge(shown: &mut Value, standing: &Standing) {
     shown["outlook"] = json!(standing.outlook);
 }
 
+/// Why an MTA is told to stop: `recipient suppressed since 2026-11-22: complaint, scope news`. The
+/// scope is named where the stop holds in one only.
+pub(super) fn stop_words(standing: &Standing) -> String {
+    let since = standing.since.map(|t| t.to_string()).unwrap_or_default();
+    let day = since.get(..10).unwrap_or_default();
+    let reason = standing.reason.as_deref().unwrap_or("suppressed");
+    let mut words = format!("recipient {} since {day}: {reason}", standing.state);
+    if standing.scope != "*" {
+        words.push_str(&format!(", scope {}", standing.scope));
+    }
+    words
+}
+
 /// One sentence for support staff.
 pub(super) fn summary(address: &str, standing: Option<&Standing>, events: usize) -> String {
     let Some(standing) = standing.filter(|s| s.state != State::Clear) else {
@@ -38,6 +51,9 @@ pub(super) fn summary(address: &str, standing: Option<&Standing>, events: usize)
     let mut text = format!("{address} is {}", standing.state);
     if let Some(reason) = &standing.reason {
         text.push_str(&format!(" for {reason}"));
+    }
+    if standing.scope != "*" {
+        text.push_str(&format!(" in scope {}", standing.scope));
     }
     if let Some(since) = standing.since {
         text.push_str(&format!(" since {since}"));

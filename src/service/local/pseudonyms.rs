@@ -2,7 +2,8 @@
 //! outside gets below the house: each becomes `h-<HMAC-SHA256, 32 hex digits>@its.domain` in every
 //! text of an event before it is journalled, and the same happens to the address of a question, so
 //! journal, checkpoints and view hold nothing that names a person, and whoever knows an address
-//! finds it. The domain stays: guards, health and lists by domain need it.
+//! finds it. The domain stays: guards, health and lists by domain need it. So do addresses of
+//! programs (`postmaster`, `mailer-daemon`): they name no person, and the policy must know them.
 //!
 //! Names are stable, for evidence on one address must meet: `data_dir/naming` says under which key
 //! they were made, and another one is refused. Deliberately not reached: bare local parts in
@@ -17,7 +18,7 @@ use serde_json::Value;
 
 use crate::event::Event;
 use crate::mail::{Address, Case};
-use crate::policy::{Forgotten, HashKeys, touched};
+use crate::policy::{Forgotten, HashKeys, is_program, touched};
 use crate::report::addresses;
 
 /// What a hashed local part begins with.
@@ -82,10 +83,10 @@ impl Naming {
         Ok(Self { key, case })
     }
 
-    /// The name of an address; itself when it is a name already.
+    /// The name of an address; itself when it is a name already, or names a program.
     pub(super) fn of(&self, address: &Address) -> Address {
         match &self.key {
-            Some(key) if !is_name(address) => {
+            Some(key) if !is_name(address) && !is_program(address.local()) => {
                 let key_form = address.key_in(self.case);
                 let (_, domain) = key_form.rsplit_once('@').unwrap_or_default();
                 let digits = hash(key, &key_form);
@@ -209,6 +210,9 @@ mod tests {
         assert_eq!(name, naming.of(&name), "a name is its own");
         assert_eq!((name.domain(), name.local().len()), ("example.com", 34));
         assert_ne!(name, naming.of(&address("jane@example.net")));
+        for program in ["postmaster@example.net", "MAILER-DAEMON@mx.example.net"] {
+            assert_eq!(naming.of(&address(program)), address(program), "it names no person");
+        }
         assert_ne!(
             name,
             Naming { key: Some(HashKeys::new([&b"another"[..]])), case: Case::Fold }

@@ -4,7 +4,11 @@ use super::*;
 use proptest::prelude::*;
 
 fn asked(map: Map, key: &str) -> Request<'_> {
-    Request::Ask(map, Cow::Borrowed(key))
+    Request::Ask(map, Cow::Borrowed(key), Scope::Unsaid)
+}
+
+fn in_scope<'a>(map: Map, key: &'a str, scope: &'a str) -> Request<'a> {
+    Request::Ask(map, Cow::Borrowed(key), Scope::Named(scope))
 }
 
 #[test]
@@ -52,6 +56,15 @@ fn netstrings() {
         ("9:suppress ,", Request::NoAddress, 12),
         ("19:virtual a@b.example,", Request::NoSuchMap, 23),
         ("0:,", Request::NoSuchMap, 3),
+        // Any name is a scope, with dots of its own, too.
+        ("19:suppress.news a@b.c,", in_scope(Map::Suppress, "a@b.c", "news"), 23),
+        ("19:transport.a.b-1 a@b,", in_scope(Map::Transport, "a@b", "a.b-1"), 23),
+        ("15:explain.N_1 a@b,", in_scope(Map::Explain, "a@b", "N_1"), 19),
+        ("14:suppress.* a@b,", in_scope(Map::Suppress, "a@b", "*"), 18),
+        ("13:suppress.news,", Request::NoAddress, 17),
+        ("13:suppress. a@b,", Request::NoSuchMap, 17),
+        ("16:suppress.a/b a@b,", Request::NoSuchMap, 20),
+        ("16:virtual.news a@b,", Request::NoSuchMap, 20),
     ] {
         assert_eq!(parse(input), Parsed::Complete(request, used), "{input}");
     }
@@ -106,12 +119,24 @@ fn lines() {
 #[test]
 fn attributes() {
     let parse = |input: &str| match Wire::Policy.parse(input.as_bytes()) {
-        Parsed::Complete(Request::Ask(map, key), used) => format!("{map:?} {key} {used}"),
+        Parsed::Complete(Request::Ask(map, key, Scope::Unsaid), used) => {
+            format!("{map:?} {key} {used}")
+        }
+        Parsed::Complete(Request::Ask(map, key, Scope::OfSender(sender)), used) => {
+            format!("{map:?} {key} {used} from {sender}")
+        }
         other => format!("{other:?}"),
     };
     for (input, found) in [
         ("request=smtpd_access_policy\nrecipient=a@b.test\n\n", "Suppress a@b.test 48"),
-        ("sender=x@y.test\nrecipient=a@b.test\nfuture=1\n\nrequest=", "Suppress a@b.test 45"),
+        (
+            "sender=x@y.test\nrecipient=a@b.test\nfuture=1\n\nrequest=",
+            "Suppress a@b.test 45 from x@y.test",
+        ),
+        ("recipient=a@b.test\nsender=b-x@y.test\n\n", "Suppress a@b.test 38 from b-x@y.test"),
+        // A notice of ours has no sender, and `sender` in another name is not the one.
+        ("recipient=a@b.test\nsender=\n\n", "Suppress a@b.test 28"),
+        ("recipient=a@b.test\nsasl_sender=x\n\n", "Suppress a@b.test 34"),
         // An empty value, a value with `=`, a line that is no attribute.
         ("helo_name=\nrecipient=a=c@b.test\nodd\n\n", "Suppress a=c@b.test 37"),
         ("request=smtpd_access_policy\nrecipient=\n\n", "Complete(NoAddress, 40)"),
@@ -132,10 +157,25 @@ fn replies() {
     let (refuse, wait) = (Answer::Refuse(status, "hard bounce"), Answer::Wait("provider outage"));
     let trouble = Answer::Trouble("the store is being rebuilt");
     for (wire, map, answer, expected) in [
-        (Wire::Socketmap, Map::Suppress, refuse, "24:OK 550 5.1.1 hard bounce,"),
-        (Wire::Socketmap, Map::Transport, refuse, "26:OK error:5.1.1 hard bounce,"),
-        (Wire::Socketmap, Map::Suppress, wait, "28:OK 450 4.2.1 provider outage,"),
-        (Wire::Socketmap, Map::Transport, wait, "30:OK retry:4.2.1 provider outage,"),
+        (
+            Wire::Socketmap,
+            Map::Suppress,
+            refuse,
+            "45:OK 550 5.1.1 hard bounce [bounced:suppressed],",
+        ),
+        (
+            Wire::Socketmap,
+            Map::Transport,
+            refuse,
+            "47:OK error:5.1.1 hard bounce [bounced:suppressed],",
+        ),
+        (Wire::Socketmap, Map::Suppress, wait, "43:OK 450 4.2.1 provider outage [bounced:held],"),
+        (
+            Wire::Socketmap,
+            Map::Transport,
+            wait,
+            "45:OK retry:4.2.1 provider outage [bounced:held],",
+        ),
         (Wire::Socketmap, Map::Explain, Answer::Words("å: gone\r\n"), "13:OK å: gone  ,"),
         (Wire::Socketmap, Map::Suppress, Answer::Clear, "9:NOTFOUND ,"),
         (Wire::Socketmap, Map::Transport, Answer::Clear, "9:NOTFOUND ,"),
@@ -144,15 +184,26 @@ fn replies() {
             Wire::Socketmap,
             Map::Suppress,
             Answer::NoSuchMap,
-            "61:PERM there is no such map; use suppress, transport or explain,",
+            "107:PERM there is no such map; use suppress, transport or explain, \
+             alone or with a scope, such as suppress.news,",
         ),
-        (Wire::Tcp, Map::Suppress, refuse, "200 550%205.1.1%20hard%20bounce\n"),
-        (Wire::Tcp, Map::Suppress, wait, "200 450%204.2.1%20provider%20outage\n"),
+        (
+            Wire::Tcp,
+            Map::Suppress,
+            refuse,
+            "200 550%205.1.1%20hard%20bounce%20[bounced:suppressed]\n",
+        ),
+        (Wire::Tcp, Map::Suppress, wait, "200 450%204.2.1%20provider%20outage%20[bounced:held]\n"),
         (Wire::Tcp, Map::Suppress, Answer::Clear, "500 not%20suppressed\n"),
         (Wire::Tcp, Map::Suppress, Answer::ReadOnly, "500 read-only\n"),
         (Wire::Bare, Map::Suppress, trouble, "400 the%20store%20is%20being%20rebuilt\n"),
-        (Wire::Policy, Map::Suppress, refuse, "action=550 5.1.1 hard bounce\n\n"),
-        (Wire::Policy, Map::Suppress, wait, "action=450 4.2.1 provider outage\n\n"),
+        (
+            Wire::Policy,
+            Map::Suppress,
+            refuse,
+            "action=550 5.1.1 hard bounce [bounced:suppressed]\n\n",
+        ),
+        (Wire::Policy, Map::Suppress, wait, "action=450 4.2.1 provider outage [bounced:held]\n\n"),
         (Wire::Policy, Map::Suppress, Answer::Clear, "action=DUNNO\n\n"),
         (
             Wire::Policy,
@@ -160,15 +211,32 @@ fn replies() {
             trouble,
             "action=DEFER_IF_PERMIT the store is being rebuilt\n\n",
         ),
-        (Wire::Policy, Map::Suppress, Answer::Refuse(soft, "full"), "action=550 5.2.2 full\n\n"),
+        (
+            Wire::Policy,
+            Map::Suppress,
+            Answer::Refuse(soft, "full"),
+            "action=550 5.2.2 full [bounced:suppressed]\n\n",
+        ),
+        // Words that bring the mark themselves have it once.
+        (
+            Wire::Policy,
+            Map::Suppress,
+            Answer::Refuse(status, "full [bounced:suppressed]"),
+            "action=550 5.1.1 full [bounced:suppressed]\n\n",
+        ),
         // Words from the network cannot end a reply or start another.
         (
             Wire::Policy,
             Map::Suppress,
             Answer::Refuse(status, "a\n\naction=OK\u{202e}\u{1b}[2J"),
-            "action=550 5.1.1 a??action=OK??[2J\n\n",
+            "action=550 5.1.1 a??action=OK??[2J [bounced:suppressed]\n\n",
         ),
-        (Wire::Policy, Map::Suppress, Answer::Wait(" "), "action=450 4.2.1 no reason given\n\n"),
+        (
+            Wire::Policy,
+            Map::Suppress,
+            Answer::Wait(" "),
+            "action=450 4.2.1 no reason given [bounced:held]\n\n",
+        ),
     ] {
         let mut out = Vec::new();
         wire.reply(map, answer, &mut out);
@@ -193,6 +261,9 @@ fn replies_stay_within_the_limits() {
             wire.reply(Map::Explain, answer, &mut out);
             assert!(out.len() <= limit + "100000:,".len(), "{wire:?} {}", out.len());
             assert!(std::str::from_utf8(&out).is_ok(), "cut inside a character");
+            let said = String::from_utf8_lossy(&out);
+            let stops = matches!(answer, Answer::Refuse(..) | Answer::Wait(_));
+            assert_eq!(own_refusal::mark_in(&said).is_some(), stops, "the mark gives no way");
         }
     }
 }
