@@ -233,6 +233,30 @@ fn every_key_stands_with_its_default() {
     assert_eq!(told, policy, "docs/policy.md, `## All keys`");
 }
 
+/// config/bounced.toml may lack a key; the policy itself cannot.
+#[test]
+fn every_number_of_the_policy_is_documented() {
+    // What follows from other parts of the configuration is no key.
+    const DERIVED: [&str; 2] = ["require_signed", "own_domains"];
+    let policy = serde_json::to_value(Policy::default()).expect("JSON");
+    let mut program = BTreeSet::new();
+    for (key, value) in policy.as_object().expect("a table") {
+        match (key.as_str(), value.as_object()) {
+            ("reasons" | "scopes", _) => {}
+            // An effect belongs to one reason.
+            ("base", Some(numbers)) => {
+                program.extend(numbers.keys().filter(|k| *k != "effect").cloned());
+            }
+            (table, Some(keys)) => program.extend(keys.keys().map(|k| format!("{table}.{k}"))),
+            (key, None) if DERIVED.contains(&key) => {}
+            (key, None) => drop(program.insert(key.to_string())),
+        }
+    }
+    let documented = documented_keys("docs/policy.md", "## All keys").into_keys();
+    let documented = documented.map(|key| key.trim_start_matches("policy.").to_string()).collect();
+    same_sets("docs/policy.md, `## All keys`", &documented, &program);
+}
+
 #[test]
 fn every_route_is_documented() {
     let api: serde_json::Value =
