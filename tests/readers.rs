@@ -2,7 +2,6 @@
 //! mail, lookups and health are answered all the while. Before there was a budget, 600 of them took
 //! 1.6 GB and held mail up for six seconds.
 
-#[allow(dead_code)]
 mod service;
 
 use std::io::{Read, Write};
