@@ -194,18 +194,17 @@ fn slowest_sync(folder: &Path) -> io::Result<Duration> {
 }
 
 fn files(config: &Config) -> Finding {
-    /// For the journal, the store, HTTP and lookups.
-    const RESERVE: u64 = 1024;
+    /// For the journal, the store, and the connections of HTTP and lookups.
+    const RESERVE: u64 = 1024 + 2064 + 10_000;
     let needed = config.smtp.max_connections as u64 + RESERVE;
     match getrlimit(Resource::Nofile).maximum {
         Some(limit) if limit < needed => finding(
             Grade::Warn,
             "limits",
             format!(
-                "{limit} open files for {} connections: write LimitNOFILE={needed} into the unit, \
-                 or max_connections = {} into [smtp]",
-                config.smtp.max_connections,
-                limit.saturating_sub(RESERVE).max(1)
+                "{limit} open files for {} connections of SMTP, and those of HTTP and lookups: \
+                 write LimitNOFILE={needed} into the unit, or each port gets a part of what it wants",
+                config.smtp.max_connections
             ),
         ),
         Some(limit) => finding(Grade::Ok, "limits", format!("{limit} open files")),

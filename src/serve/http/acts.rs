@@ -20,7 +20,7 @@ use crate::serve::problem::Problem;
 pub async fn act(State(http): State<Arc<Http>>, uri: Uri, body: Body) -> Result<Response, Problem> {
     let dry_run = Params::of(&uri, &["dry_run"])?.flag("dry_run")?;
     let body = Incoming::new(body).whole(limits::ACT_OCTETS, &http.budget.intake).await?;
-    let (act, _share) = from_json(body).await?.map_err(|wrong| {
+    let (act, _share) = from_json(&http, body).await?.map_err(|wrong| {
         let example = r#"{"what":"undo","rule":"a-rule","reason":"it is wrong"}"#;
         Problem::bad_request(format!("the body must be an act such as {example}: {wrong}"))
     })?;

@@ -18,6 +18,9 @@ use crate::serve::admission::Permit;
 use crate::serve::limits;
 use crate::serve::problem::Problem;
 
+/// Octets that are reserved for a body before they come.
+const RESERVED: u64 = 1 << 20;
+
 /// A request body that must keep coming: its deadline grows with each octet received (Postfix's
 /// `smtpd_min_data_rate`), so a large upload may take long and a stalled one may not.
 pub struct Incoming {
@@ -65,10 +68,13 @@ impl Incoming {
             let detail = format!("the body is larger than {limit} octets; send less at once");
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
         };
-        if self.body.size_hint().lower() > limit {
+        let announced = self.body.size_hint().lower();
+        if announced > limit {
             return Err(too_large());
         }
-        let mut whole = Whole { octets: Vec::new(), share: intake.share() };
+        // Growing would copy it and hold it twice; but what is announced need not come.
+        let octets = Vec::with_capacity(announced.min(RESERVED) as usize);
+        let mut whole = Whole { octets, share: intake.share() };
         let mut counted = limits::SMALL_OCTETS as usize;
         while let Some(piece) = self.next().await? {
             let octets = whole.octets.len() + piece.len();

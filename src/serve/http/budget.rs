@@ -145,6 +145,19 @@ fn counted(client: Option<IpAddr>) -> Peer {
     }
 }
 
+/// Where to cut: behind a line, if there are lines, because chunks of a stream are what simple
+/// clients read.
+fn frame_octets(rest: &[u8]) -> usize {
+    let Some((first, others)) = rest.split_at_checked(limits::PIECE_OCTETS) else {
+        return rest.len();
+    };
+    match (memchr::memrchr(b'\n', first), memchr::memchr(b'\n', others)) {
+        (Some(end), _) => end + 1,
+        (None, Some(end)) => first.len() + end + 1,
+        (None, None) => first.len(),
+    }
+}
+
 /// A body in small frames: the connection asks for the next one when it has sent what it holds, so
 /// that a large answer is not held twice.
 struct Sent<T> {
@@ -171,7 +184,7 @@ impl<T: Unpin> HttpBody for Sent<T> {
                 end => return Poll::Ready(end),
             }
         }
-        let octets = self.rest.len().min(limits::PIECE_OCTETS);
+        let octets = frame_octets(&self.rest);
         Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(octets)))))
     }
 
@@ -238,6 +251,20 @@ mod tests {
         }
         let piece = limits::PIECE_OCTETS;
         assert_eq!(frames, [piece, piece, piece, 1]);
+    }
+
+    #[test]
+    fn frames_end_with_lines() {
+        let piece = limits::PIECE_OCTETS;
+        let of = |lines: &[usize]| {
+            let text: String = lines.iter().map(|n| "x".repeat(n - 1) + "\n").collect();
+            frame_octets(text.as_bytes())
+        };
+        assert_eq!(of(&[10, 10]), 20);
+        assert_eq!(of(&[10, piece]), 10);
+        assert_eq!(of(&[piece - 1, 10]), piece - 1);
+        assert_eq!(of(&[piece + 7, 10]), piece + 7);
+        assert_eq!(frame_octets(&vec![b'x'; 2 * piece]), piece);
     }
 
     #[test]

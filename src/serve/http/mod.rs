@@ -10,6 +10,7 @@
 mod acts;
 mod body;
 mod budget;
+mod check;
 mod events;
 mod gate;
 mod import;
@@ -222,7 +223,7 @@ fn routes() -> Vec<(&'static str, &'static str, Handlers)> {
         ),
         ("/v1/addresses/{*address}", "/v1/addresses/{address}", get(suppressions::explain)),
         same("/v1/suppressions", get(suppressions::list)),
-        same("/v1/suppressions:check", post(suppressions::check)),
+        same("/v1/suppressions:check", post(check::check)),
         same("/v1/suppressions:import", post(import::import)),
         same("/v1/suppressions:export", get(import::export)),
         same("/v1/events", get(events::feed).post(sending::results)),
@@ -342,8 +343,10 @@ async fn read_json(
     Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
 }
 
-/// What a body says, and what counts its octets. A large one is read apart from the sockets.
+/// What a body says, and what counts its octets. A large one is read in its turn, apart from the
+/// sockets.
 async fn apart<T: Send + 'static>(
+    http: &Http,
     body: Whole,
     read: impl FnOnce(&[u8]) -> T + Send + 'static,
 ) -> Result<(T, Share), Problem> {
@@ -352,20 +355,15 @@ async fn apart<T: Send + 'static>(
     if !large {
         return Ok((read(&octets), share));
     }
-    match tokio::task::spawn_blocking(move || read(&octets)).await {
-        Ok(told) => Ok((told, share)),
-        Err(_) => {
-            let detail = "the body could not be read inside bounced; see its log";
-            Err(ServiceError::Internal(detail.to_string()).into())
-        }
-    }
+    Ok((in_turn(http, move |_| Ok(read(&octets))).await?, share))
 }
 
 /// A body as JSON.
 async fn from_json<T: DeserializeOwned + Send + 'static>(
+    http: &Http,
     body: Whole,
 ) -> Result<serde_json::Result<(T, Share)>, Problem> {
-    let (told, share) = apart(body, |octets| serde_json::from_slice(octets)).await?;
+    let (told, share) = apart(http, body, |octets| serde_json::from_slice(octets)).await?;
     Ok(told.map(|told| (told, share)))
 }
 

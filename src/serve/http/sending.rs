@@ -31,7 +31,7 @@ pub async fn results(
     let wrong = |why: serde_json::Error| {
         Problem::bad_request(format!("the body must be results such as {EXAMPLE}: {why}"))
     };
-    let (results, _share) = apart(body, read_results).await?;
+    let (results, _share) = apart(&http, body, read_results).await?;
     let results = results.map_err(wrong)?;
     if results.is_empty() {
         return Err(Problem::bad_request(format!(
@@ -68,7 +68,7 @@ pub async fn mint(
 ) -> Result<Response, Problem> {
     Params::of(&uri, &[])?;
     let body = Incoming::new(body).whole(limits::JSON_OCTETS, &http.budget.intake).await?;
-    let (asked, _share) = from_json::<Mint>(body).await?.map_err(|why| {
+    let (asked, _share) = from_json::<Mint>(&http, body).await?.map_err(|why| {
         let example = r#"{"recipient":"user@example.com","tag":"news.2026-11","domain":"bounce.example.com"}"#;
         Problem::bad_request(format!("the body must be such as {example}: {why}"))
     })?;

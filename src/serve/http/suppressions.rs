@@ -11,17 +11,16 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body::{Incoming, Source, answer};
-use super::budget::Share;
 use super::listing::Listing;
 use super::params::{self, Params};
-use super::{Http, Peer, blocking, from_json, in_turn, limit, read_json};
+use super::{Http, Peer, blocking, limit, read_json};
 use crate::classify::Class;
 use crate::mail::Timestamp;
 use crate::serve::admission::Permit;
 use crate::serve::limits;
 use crate::serve::metrics::{LookupResult, Protocol};
 use crate::serve::problem::Problem;
-use crate::service::{ListQuery, Service, ServiceError};
+use crate::service::{ListQuery, ServiceError};
 
 const PREFIX: &str = "/v1/suppressions/";
 
@@ -74,13 +73,13 @@ pub async fn list(
 }
 
 /// A place for an answer with so many entries; none for a short one.
-fn long(http: &Http, peer: Peer, entries: usize) -> Result<Option<Permit>, Problem> {
+pub fn long(http: &Http, peer: Peer, entries: usize) -> Result<Option<Permit>, Problem> {
     (entries > limits::PIECE_ROWS).then(|| http.budget.reader(peer.0)).transpose()
 }
 
 /// The text of `{"entries":[…]`, piece by piece.
 #[derive(Debug, Default, Clone, Copy)]
-struct Entries {
+pub struct Entries {
     begun: bool,
     /// Whether an entry stands there, so that a comma goes in front of the next.
     any: bool,
@@ -88,7 +87,7 @@ struct Entries {
 
 impl Entries {
     /// The text for some more entries; gives back what the next ones need to know.
-    fn push(mut self, entries: &[Value]) -> (String, Self) {
+    pub fn push(mut self, entries: &[Value]) -> (String, Self) {
         let mut text = String::new();
         if !std::mem::replace(&mut self.begun, true) {
             text.push_str("{\"entries\":[");
@@ -230,90 +229,4 @@ pub async fn release(
     let (reason, scope) = (told.reason()?, told.scope());
     let released = blocking(&http, move |service| service.release(&address, &scope, &reason));
     Ok(super::json(&released.await?))
-}
-
-/// Body of `:check`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Check {
-    addresses: Vec<String>,
-    scope: Option<String>,
-}
-
-/// `POST /v1/suppressions:check`
-pub async fn check(
-    State(http): State<Arc<Http>>,
-    Extension(peer): Extension<Peer>,
-    uri: Uri,
-    body: Body,
-) -> Result<Response, Problem> {
-    let scope = Params::of(&uri, &["scope"])?.text("scope")?;
-    let body = Incoming::new(body).whole(limits::JSON_OCTETS, &http.budget.intake).await?;
-    let (check, share) = from_json::<Check>(body).await?.map_err(|wrong| {
-        let example = r#"{"addresses":["a@example.com"]}"#;
-        Problem::bad_request(format!("the body must be JSON such as {example}: {wrong}"))
-    })?;
-    let asked = check.addresses.len();
-    if asked > limits::CHECK_ADDRESSES {
-        let most = limits::CHECK_ADDRESSES;
-        let detail = format!("{asked} addresses; ask for at most {most} at once");
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail));
-    }
-    let place = long(&http, peer, asked)?;
-    let scope = check.scope.or(scope).filter(|scope| !scope.is_empty());
-    let addresses = check.addresses.into();
-    let entries = Entries::default();
-    let checking =
-        Checking { http, addresses, done: 0, scope, entries, ended: false, _share: share };
-    answer("application/json", checking, place).await
-}
-
-/// A `:check` under way.
-struct Checking {
-    http: Arc<Http>,
-    addresses: Arc<[String]>,
-    done: usize,
-    scope: Option<String>,
-    entries: Entries,
-    ended: bool,
-    /// The addresses count as the body that they came in.
-    _share: Share,
-}
-
-impl Source for Checking {
-    async fn next(&mut self) -> Result<String, Problem> {
-        let start = Instant::now();
-        let (addresses, scope, so_far) = (self.addresses.clone(), self.scope.clone(), self.entries);
-        let these = self.done..addresses.len().min(self.done + limits::PIECE_ROWS);
-        let (asked, end) = (these.len(), these.end);
-        let look = move |service: &dyn Service| {
-            let addresses = addresses.get(these).unwrap_or_default();
-            let hits = service.check(addresses, scope.as_deref())?;
-            Ok((hits.len(), so_far.push(&hits)))
-        };
-        let looked = in_turn(&self.http, look).await;
-        let each = start.elapsed() / u32::try_from(asked.max(1)).unwrap_or(u32::MAX);
-        let count = |result, times: usize| {
-            (0..times).for_each(|_| self.http.metrics.lookup(Protocol::Http, result, each));
-        };
-        let (hits, (mut text, entries)) = match looked {
-            Ok(looked) => looked,
-            Err(problem) => {
-                count(LookupResult::Error, asked);
-                return Err(problem);
-            }
-        };
-        count(LookupResult::Hit, hits);
-        count(LookupResult::Miss, asked.saturating_sub(hits));
-        (self.entries, self.done) = (entries, end);
-        self.ended = end == self.addresses.len();
-        if self.ended {
-            text.push_str("]}");
-        }
-        Ok(text)
-    }
-
-    fn ended(&self) -> bool {
-        self.ended
-    }
 }
