@@ -188,7 +188,7 @@ pub fn lookup(data: &[u8]) {
     while let Parsed::Complete(request, octets) = wire.parse(rest) {
         assert!(octets > 0 && octets <= rest.len(), "a request of {octets} octets");
         let (map, key) = match &request {
-            Request::Ask(map, key) => (*map, key.to_string()),
+            Request::Ask(map, key, _) => (*map, key.to_string()),
             _ => (Map::Suppress, String::new()),
         };
         let code = EnhancedStatus::parse("5.1.1").expect("a code");
