@@ -44,8 +44,10 @@ fn seeds() -> Vec<Vec<u8>> {
             seed
         })
         .collect();
-    let lines: [&[u8]; 6] = [
+    let lines: [&[u8]; 8] = [
         b"17:suppress a@b.test,10:explain a@,",
+        b"22:suppress.news a@b.test,19:transport.x.y *,",
+        b"request=smtpd_access_policy\nsender=b-x@y.test\nrecipient=a@b.test\n\n",
         b"get a@b.test\nget a%40b.test\nput x y\n",
         b"request=smtpd_access_policy\nrecipient=a@b.test\n\n",
         b"\x01bounces+user=example.com",

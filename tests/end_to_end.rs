@@ -373,6 +373,9 @@ fn a_complaint_stops_what_it_is_about() {
         let explained = look_up(&service, &format!("explain.news {user}"));
         assert!(explained.contains("suppressed for complaint in scope news"), "{explained}");
         let explained = look_up(&service, &format!("explain.marketing {user}"));
+        assert!(explained.contains("NOTFOUND "), "nothing was heard there: {explained}");
+        assert_eq!(service.run(&["release", user, "--scope", "news", "--reason", "asked"]).0, 0);
+        let explained = look_up(&service, &format!("explain.news {user}"));
         assert!(explained.contains("may be mailed"), "{explained}");
     }
 }

@@ -128,7 +128,8 @@ async fn a_map_or_a_signed_sender_names_the_scope() {
     }
     let words = |name: &str| netstring(&format!("OK one@hard.test is {name}."));
     assert_eq!(port.ask(map("explain.news").as_bytes()).await, words("suppressed"));
-    assert_eq!(port.ask(map("explain.marketing").as_bytes()).await, words("clear"));
+    assert_eq!(port.ask(map("explain.marketing").as_bytes()).await, netstring("NOTFOUND "));
+    assert_eq!(port.ask(map("explain").as_bytes()).await, words("clear"));
     assert!(port.ask(map("virtual.news").as_bytes()).await.contains("PERM "));
 }
 

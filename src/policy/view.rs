@@ -16,7 +16,7 @@ use crate::policy::judge::intervals::{self, Intervals};
 use crate::policy::judge::row::{
     ADDRESSES, AddressRow, address_key, address_of, block_key, life_key,
 };
-use crate::policy::judge::standing::{DEFAULT_SCOPE, Standing, standing_of, worst_scope};
+use crate::policy::judge::standing::{DEFAULT_SCOPE, Standing, standing_of, worst_standing};
 use crate::policy::judge::state::State;
 
 /// A guard that is tripped.
@@ -100,10 +100,7 @@ impl Reader {
                     let facts = Facts::load(&ledger, &self.cache, &row, now)?;
                     Some(match scope {
                         Some(scope) => standing_of(address, &row, scope, &facts, now),
-                        None => {
-                            let scope = worst_scope(&row, &facts, now);
-                            standing_of(address, &row, &scope, &facts, now)
-                        }
+                        None => worst_standing(address, &row, &facts, now),
                     })
                 }
             });
@@ -126,8 +123,9 @@ impl Reader {
         let Some(value) = values.into_iter().flatten().next() else { return Ok(None) };
         let row = decode(&value)?;
         let facts = Facts::load(&ledger, &self.cache, &row, now)?;
-        let worst = scope.is_none().then(|| worst_scope(&row, &facts, now)).unwrap_or_default();
-        Ok(Some(explain::explain(&key, &row, scope.unwrap_or(&worst), &facts, now)))
+        let worst = || worst_standing(&key, &row, &facts, now).scope;
+        let scope = scope.map_or_else(worst, str::to_string);
+        Ok(Some(explain::explain(&key, &row, &scope, &facts, now)))
     }
 
     /// The guards that are tripped at `now`: clause, scope and interval, in the order of their rows.

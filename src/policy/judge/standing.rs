@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use super::facts::Facts;
 use super::outlook::outlook;
 use super::row::{AddressRow, Item, ItemKind};
-use super::state::{State, judge};
-use super::walk::walk;
+use super::state::{Judged, State, judge};
+use super::walk::{Track, walk};
 use crate::classify::{Category, Class};
 use crate::mail::Timestamp;
 use crate::report::Attribution;
@@ -51,19 +51,29 @@ pub struct Standing {
     pub outlook: Vec<String>,
 }
 
-/// The scope in which a row stands worst at `now`; `*` before all others that stand alike.
-pub fn worst_scope(row: &AddressRow, facts: &Facts, now: Timestamp) -> String {
+/// How a row stands in the scope in which it stands worst at `now`; `*` before all others that
+/// stand alike.
+pub fn worst_standing(address: &str, row: &AddressRow, facts: &Facts, now: Timestamp) -> Standing {
+    let look = |scope| {
+        let track = walk(&row.items, scope, facts, now);
+        let judged = judge(&track, now);
+        (scope, track, judged)
+    };
+    let mut worst = look("*");
     // A scope of which row and policy say nothing stands as the mailbox does.
     let mut scopes: BTreeSet<&str> = row.scopes().into_iter().collect();
     scopes.extend(facts.own_numbers());
-    let mut worst = ("*", State::Clear);
-    for scope in std::iter::once("*").chain(scopes) {
-        let state = judge(&walk(&row.items, scope, facts, now), now).state;
-        if state > worst.1 {
-            worst = (scope, state);
+    for scope in scopes {
+        if worst.2.state == State::Suppressed {
+            break;
+        }
+        let found = look(scope);
+        if found.2.state > worst.2.state {
+            worst = found;
         }
     }
-    worst.0.to_string()
+    let (scope, track, judged) = worst;
+    standing(address, row, scope, facts, &track, judged)
 }
 
 /// How a row stands in a scope at `now`.
@@ -76,6 +86,17 @@ pub fn standing_of(
 ) -> Standing {
     let track = walk(&row.items, scope, facts, now);
     let judged = judge(&track, now);
+    standing(address, row, scope, facts, &track, judged)
+}
+
+fn standing(
+    address: &str,
+    row: &AddressRow,
+    scope: &str,
+    facts: &Facts,
+    track: &Track,
+    judged: Judged,
+) -> Standing {
     let item = judged.item.and_then(|place| row.items.get(place));
     let failure = item.filter(|i| i.kind == ItemKind::Failure).and_then(|i| i.reason);
     let everywhere = item.is_none_or(|i| {
@@ -98,7 +119,7 @@ pub fn standing_of(
         rule: item.and_then(|i| i.rule.clone()),
         attribution: item.map(|i| i.rung),
         seq: item.map(|i| i.seq),
-        outlook: outlook(&track, &judged, scope, facts, item),
+        outlook: outlook(track, &judged, scope, facts, item),
         clause: judged.clause,
     }
 }

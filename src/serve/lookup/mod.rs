@@ -170,7 +170,8 @@ impl Backend {
             Request::Ask(Map::Explain, key, scope) => {
                 let words = self.explain(key.into_owned(), self.scope(scope)).await;
                 let answer = match &words {
-                    Ok(words) => Answer::Words(words),
+                    Ok(Some(words)) => Answer::Words(words),
+                    Ok(None) => Answer::Clear,
                     Err(ServiceError::NotFound(_) | ServiceError::BadRequest(_)) => Answer::Clear,
                     Err(error) => trouble(error),
                 };
@@ -218,19 +219,32 @@ impl Backend {
         }
     }
 
+    /// The sentence about an address; None in a scope in which nothing was ever heard of it.
     async fn explain(
         &self,
         address: String,
         scope: Option<Cow<'_, str>>,
-    ) -> Result<String, ServiceError> {
+    ) -> Result<Option<String>, ServiceError> {
         let (service, scope) = (self.service.clone(), scope.map(Cow::into_owned));
-        let explain = move || service.explain(&address, scope.as_deref());
+        let asked = scope.clone();
+        let explain = move || service.explain(&address, asked.as_deref());
         let explained = tokio::task::spawn_blocking(explain).await;
         let value = explained
             .unwrap_or_else(|_| Err(ServiceError::Internal("explaining failed".to_string())))?;
+        if scope.is_some_and(|scope| is_silent(&value, &scope)) {
+            return Ok(None);
+        }
         let summary = value.get("summary").and_then(serde_json::Value::as_str);
-        Ok(summary.map_or_else(|| value.to_string(), str::to_string))
+        Ok(Some(summary.map_or_else(|| value.to_string(), str::to_string)))
     }
+}
+
+/// Does an explanation say nothing of this scope: no state, no evidence that came in it?
+fn is_silent(explained: &serde_json::Value, scope: &str) -> bool {
+    let evidence = explained.pointer("/policy/evidence").and_then(serde_json::Value::as_array);
+    let heard = |item: &serde_json::Value| item.get("scope").is_some_and(|of| of == scope);
+    explained.get("state").is_some_and(|state| state == "clear")
+        && !evidence.is_some_and(|items| items.iter().any(heard))
 }
 
 /// Internal words are for the log, not for a client of a client.

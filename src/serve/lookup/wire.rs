@@ -18,16 +18,17 @@
 //!
 //! Which scope is asked: socketmap names it in the map (`suppress.news`), a policy request by the
 //! signature of its `sender=`; the others ask about all scopes. Each answer that stops ends in a
-//! mark ([`own_refusal`]), whatever the words before it are: by it our own refusal is known when it
+//! mark ([`crate::classify::own_refusal`]), whatever the words before it are: by it our own refusal is known when it
 //! comes back as a report.
 //!
 //! Promises: any octets end in a request, in "more please" or in [`Parsed::Broken`]; a request
 //! never takes more than [`limits::LOOKUP_QUERY`] octets; a reply is one line (two for policy) of
 //! printable characters within the limits of the protocol, whatever words the service gives.
 
+mod reply;
+
 use std::borrow::Cow;
 
-use crate::classify::own_refusal;
 use crate::mail::EnhancedStatus;
 use crate::policy::is_scope;
 use crate::serve::{limits, percent};
@@ -152,9 +153,9 @@ impl Wire {
     /// Writes the reply to a question of `map`.
     pub fn reply(self, map: Map, answer: Answer<'_>, out: &mut Vec<u8>) {
         match self {
-            Self::Socketmap => reply_netstring(map, answer, out),
-            Self::Tcp | Self::Bare => reply_line(answer, out),
-            Self::Policy => reply_action(answer, out),
+            Self::Socketmap => reply::netstring(map, answer, out),
+            Self::Tcp | Self::Bare => reply::line(answer, out),
+            Self::Policy => reply::action(answer, out),
         }
     }
 }
@@ -287,156 +288,6 @@ fn ask<'a>(map: Map, key: &'a [u8], scope: Scope<'a>) -> Request<'a> {
 /// Something on both sides of the last `@`. Postfix asks transport maps for `*` and domains too.
 fn is_address(key: &str) -> bool {
     key.rfind('@').is_some_and(|at| at > 0 && at + 1 < key.len())
-}
-
-fn reply_netstring(map: Map, answer: Answer<'_>, out: &mut Vec<u8>) {
-    let mut data = Vec::with_capacity(96);
-    match answer {
-        Answer::Clear => data.extend_from_slice(b"NOTFOUND "),
-        Answer::Trouble(text) => {
-            data.extend_from_slice(b"TEMP ");
-            push_words(text, &mut data);
-        }
-        Answer::NoSuchMap => {
-            data.extend_from_slice(
-                b"PERM there is no such map; use suppress, transport or explain, ",
-            );
-            data.extend_from_slice(b"alone or with a scope, such as suppress.news");
-        }
-        Answer::ReadOnly => data.extend_from_slice(b"PERM this map is read-only"),
-        Answer::Words(text) => {
-            data.extend_from_slice(b"OK ");
-            push_free_text(text, limits::SOCKETMAP_REPLY - 3, &mut data);
-        }
-        Answer::Refuse(status, text) => {
-            let start = if map == Map::Transport { "OK error:" } else { "OK 550 " };
-            push_refusal(start, status, text, &mut data);
-        }
-        Answer::Wait(text) => {
-            let start = if map == Map::Transport { "OK retry:" } else { "OK 450 " };
-            push_pause(start, text, &mut data);
-        }
-    }
-    push_number(data.len(), out);
-    out.push(b':');
-    out.extend_from_slice(&data);
-    out.push(b',');
-}
-
-fn reply_line(answer: Answer<'_>, out: &mut Vec<u8>) {
-    let start = out.len();
-    let mut value = Vec::new();
-    match answer {
-        Answer::Clear => out.extend_from_slice(b"500 not%20suppressed"),
-        Answer::NoSuchMap | Answer::ReadOnly => out.extend_from_slice(b"500 read-only"),
-        Answer::Trouble(text) => {
-            out.extend_from_slice(b"400 ");
-            push_words(text, &mut value);
-        }
-        Answer::Words(text) => {
-            out.extend_from_slice(b"200 ");
-            push_words(text, &mut value);
-        }
-        Answer::Refuse(status, text) => {
-            out.extend_from_slice(b"200 ");
-            push_refusal("550 ", status, text, &mut value);
-        }
-        Answer::Wait(text) => {
-            out.extend_from_slice(b"200 ");
-            push_pause("450 ", text, &mut value);
-        }
-    }
-    percent::encode_tcp(&String::from_utf8_lossy(&value), out);
-    // Our words are short enough by far; the limit is the protocol's, not theirs.
-    out.truncate(start + limits::TCP_REPLY - 1);
-    out.push(b'\n');
-}
-
-fn reply_action(answer: Answer<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"action=");
-    match answer {
-        Answer::Clear | Answer::NoSuchMap | Answer::ReadOnly => out.extend_from_slice(b"DUNNO"),
-        Answer::Trouble(text) | Answer::Words(text) => {
-            out.extend_from_slice(b"DEFER_IF_PERMIT ");
-            push_words(text, out);
-        }
-        Answer::Refuse(status, text) => push_refusal("550 ", status, text, out),
-        Answer::Wait(text) => push_pause("450 ", text, out),
-    }
-    out.extend_from_slice(b"\n\n");
-}
-
-/// The code of a pause (INTERFACE section 6).
-const HELD: EnhancedStatus = EnhancedStatus::new(4, 2, 1);
-
-/// `550 5.1.1 words [bounced:suppressed]`
-fn push_refusal(start: &str, status: EnhancedStatus, text: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(start.as_bytes());
-    push_verdict(5, status, text, own_refusal::SUPPRESSED, out);
-}
-
-/// `450 4.2.1 words [bounced:held]`
-fn push_pause(start: &str, text: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(start.as_bytes());
-    push_verdict(4, HELD, text, own_refusal::HELD, out);
-}
-
-/// Code, words, mark. The class of the code follows the reply code, or Postfix would rewrite it;
-/// the words give way to the mark where the room ends.
-fn push_verdict(class: u8, status: EnhancedStatus, text: &str, mark: &str, out: &mut Vec<u8>) {
-    out.push(b'0' + class);
-    out.push(b'.');
-    push_number(usize::from(status.subject), out);
-    out.push(b'.');
-    push_number(usize::from(status.detail), out);
-    out.push(b' ');
-    let words = text.trim();
-    let words = words.strip_suffix(mark).unwrap_or(words);
-    push_bounded_words(words, limits::REPLY_TEXT - mark.len() - 1, out);
-    out.push(b' ');
-    out.extend_from_slice(mark.as_bytes());
-}
-
-/// Words for an SMTP reply: printable ASCII, bounded, never empty.
-fn push_words(text: &str, out: &mut Vec<u8>) {
-    push_bounded_words(text, limits::REPLY_TEXT, out);
-}
-
-fn push_bounded_words(text: &str, most: usize, out: &mut Vec<u8>) {
-    let before = out.len();
-    let printable = |c: char| if matches!(c, ' '..='~') { c as u8 } else { b'?' };
-    out.extend(text.trim().chars().take(most).map(printable));
-    if out.len() == before {
-        out.extend_from_slice(b"no reason given");
-    }
-}
-
-/// Words for people: any letters, no control characters, bounded at a character.
-fn push_free_text(text: &str, limit: usize, out: &mut Vec<u8>) {
-    let before = out.len();
-    let mut buffer = [0; 4];
-    for c in text.chars() {
-        let c = if c.is_control() { ' ' } else { c };
-        let encoded = c.encode_utf8(&mut buffer).as_bytes();
-        if out.len() - before + encoded.len() > limit {
-            break;
-        }
-        out.extend_from_slice(encoded);
-    }
-}
-
-fn push_number(mut number: usize, out: &mut Vec<u8>) {
-    let start = out.len();
-    loop {
-        out.push(b'0' + (number % 10) as u8);
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    if let Some(digits) = out.get_mut(start..) {
-        digits.reverse();
-    }
 }
 
 #[cfg(test)]

@@ -311,8 +311,10 @@ fn effect(event: &Value, evidence: &[Value]) -> Html {
     let mut html = Html::new();
     let seq = event.get("seq").and_then(Value::as_u64);
     let found = evidence.iter().find(|piece| piece.get("seq").and_then(Value::as_u64) == seq);
-    for name in ["effect", "guard"] {
-        match found.map_or("", |piece| text(piece, name)) {
+    let of_piece = ["effect", "guard"].map(|name| found.map_or("", |piece| text(piece, name)));
+    // What counts in nothing is no piece of evidence, and says so itself.
+    for words in of_piece.into_iter().chain([text(event, "note")]) {
+        match words {
             "" | "counted" => {}
             words => {
                 html.raw("<div class=\"soft\">").text(words).raw("</div>");

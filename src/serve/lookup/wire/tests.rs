@@ -1,6 +1,7 @@
 //! Octets in, octets out.
 
 use super::*;
+use crate::classify::own_refusal;
 use proptest::prelude::*;
 
 fn asked(map: Map, key: &str) -> Request<'_> {

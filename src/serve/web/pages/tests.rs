@@ -142,6 +142,7 @@ fn explained() -> Value {
             "outlook": ["it ends on 2026-12-06T10:00:00.123Z"]}],
         "events": [
             {"seq": 8, "received_at": "2026-11-22T11:00:00Z", "kind": "failure",
+                "note": "this is our own refusal",
                 "recipients": [{"address": "a@x.test", "diagnostic": "said it again"}]},
             {"seq": 7, "received_at": "2026-11-22T10:00:00Z", "kind": "failure",
                 "reporting_mta": "mx.x.test", "original": {"subject": "Our news"},
@@ -171,6 +172,7 @@ fn the_address_page_explains() {
         "<dt>until</dt><dd>no end",
         "“550 5.1.1 <mark>No such user</mark>”",
         "event 7, ",
+        "this is our own refusal",
         "reported by: mx.x.test",
         "about the mail: Our news",
         "<b>plain</b>: the return path names the recipient, unsigned",
