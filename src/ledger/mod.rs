@@ -109,10 +109,88 @@ pub struct LedgerStatus {
     pub store_bytes: u64,
     /// Octets free on the file system of the data directory.
     pub free_bytes: u64,
-    /// Damaged places found in the journal; each costs a record.
+    /// Records of the journal that are damaged or missing, as far as it was looked at.
     pub damaged: u64,
+    /// What is wrong with stored data and stops nothing.
+    pub troubles: Vec<Trouble>,
     /// What is wrong, in a sentence; None when commits and lookups work.
     pub trouble: Option<String>,
+}
+
+/// What can be wrong with stored data, a closed set: `bounced_trouble{what}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TroubleKind {
+    /// Records that can no longer be read.
+    JournalDamaged,
+    /// Positions that no segment holds.
+    JournalMissing,
+    /// The journal ends before a checkpoint or the view.
+    JournalCut,
+    /// A file that is no part of the journal.
+    StrangeFile,
+    /// A checkpoint that cannot be read.
+    Checkpoint,
+    /// What lost records decided is lost, too: no view or checkpoint had it.
+    StateLost,
+    /// A file that others than its owner may read.
+    Permissions,
+}
+
+impl TroubleKind {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::JournalDamaged,
+        Self::JournalMissing,
+        Self::JournalCut,
+        Self::StrangeFile,
+        Self::Checkpoint,
+        Self::StateLost,
+        Self::Permissions,
+    ];
+
+    /// Its name in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::JournalDamaged => "journal-damaged",
+            Self::JournalMissing => "journal-missing",
+            Self::JournalCut => "journal-cut",
+            Self::StrangeFile => "strange-file",
+            Self::Checkpoint => "checkpoint",
+            Self::StateLost => "state-lost",
+            Self::Permissions => "permissions",
+        }
+    }
+}
+
+/// Something that is wrong with stored data and stops nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// Which kind.
+    pub kind: TroubleKind,
+    /// In which file, from the data directory.
+    pub file: Option<String>,
+    /// First and last position that it is about.
+    pub seqs: Option<(u64, u64)>,
+    /// What it is, and what follows from it, in a sentence.
+    pub text: String,
+}
+
+impl Trouble {
+    /// Records that it costs.
+    pub fn records(&self) -> u64 {
+        match self.kind {
+            TroubleKind::JournalDamaged | TroubleKind::JournalMissing | TroubleKind::JournalCut => {
+                self.seqs.map_or(0, |(from, through)| (through + 1).saturating_sub(from))
+            }
+            _ => 0,
+        }
+    }
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
 }
 
 /// Why an operation failed, by what the caller does about it.

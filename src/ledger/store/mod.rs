@@ -343,6 +343,7 @@ impl Ledger for SledLedger {
             store_bytes,
             free_bytes,
             damaged: inner.reader.damaged(),
+            troubles: inner.reader.troubles(),
             trouble: trouble.or(full),
         }
     }
