@@ -1,5 +1,7 @@
 //! The suppression policy from outside: journal records in, states of addresses out.
 
+#[path = "policy/erasure.rs"]
+mod erasure;
 #[path = "policy/outage.rs"]
 mod outage;
 #[path = "policy/probation.rs"]

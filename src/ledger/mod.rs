@@ -65,6 +65,14 @@ pub struct Page {
     pub next: Option<Vec<u8>>,
 }
 
+/// What is to be said less by what is stored; None leaves it as it is.
+pub struct Redact<'a> {
+    /// A record, by its position.
+    pub line: &'a mut dyn FnMut(u64, &str) -> Option<String>,
+    /// A row of the fold.
+    pub row: &'a dyn Fn(&[u8], &[u8]) -> Option<Vec<u8>>,
+}
+
 /// Storage of events and rows. All calls block; callers on an async runtime move them to a thread.
 pub trait Ledger: Send + Sync {
     /// Commits a batch: all of it is durable when this returns `Ok`, in the order given. Events
@@ -83,11 +91,11 @@ pub trait Ledger: Send + Sync {
     fn journal(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, LedgerError>;
     /// Health and sizes.
     fn status(&self) -> LedgerStatus;
-    /// Lets every record so far say less, where `edit` says so: journal, checkpoints and view hold
-    /// nothing of what it takes out when this returns `Ok` with the number of changed records.
+    /// Lets records and rows say less, where `line` and `row` say so: journal, checkpoints and view
+    /// hold nothing of what they take out when this returns `Ok` with the number of changed records.
     /// After an error, or a crash, it must be done again; then it goes on where it was. Lookups
-    /// and commits are `Retryable` while the view is built anew.
-    fn redact(&self, _: &mut dyn FnMut(u64, &str) -> Option<String>) -> Result<u64, LedgerError> {
+    /// and commits go on all through.
+    fn redact(&self, _: Redact<'_>) -> Result<u64, LedgerError> {
         Err(LedgerError::Fatal("this ledger cannot rewrite its journal".to_string()))
     }
     /// Writes a checkpoint of all rows; afterwards whole old segments may go.

@@ -1,6 +1,7 @@
 //! About how many addresses a scope saw in 24 hours: a HyperLogLog of 256 registers for each hour,
 //! merged when the blast-radius cap asks. Within 7 %, and integers only.
 
+use super::privacy::share_in;
 use super::row::hash;
 use crate::ledger::{LedgerError, Rows};
 use crate::mail::Timestamp;
@@ -35,9 +36,10 @@ pub(super) fn note(
     }
     let mut registers = stored.unwrap_or_default();
     registers.resize(REGISTERS, 0);
-    let hash = hash(&["seen", address]);
-    let place = (hash % REGISTERS as u64) as usize;
-    let rank = (hash / REGISTERS as u64).trailing_zeros().min(55) as u8 + 1;
+    // What is left of an erased address has the same share.
+    let share = share_in(address).unwrap_or_else(|| share_of(address));
+    let [place, rank] = share.to_be_bytes();
+    let place = usize::from(place);
     if let Some(register) = registers.get_mut(place)
         && *register < rank
     {
@@ -45,6 +47,14 @@ pub(super) fn note(
         rows.put(key, Some(registers));
     }
     Ok(())
+}
+
+/// What an address adds to the estimate: its register and its rank.
+pub(super) fn share_of(address: &str) -> u16 {
+    let hash = hash(&["seen", address]);
+    let place = (hash % REGISTERS as u64) as u8;
+    let rank = (hash / REGISTERS as u64).trailing_zeros().min(55) as u8 + 1;
+    u16::from_be_bytes([place, rank])
 }
 
 /// How many were seen in the last 24 hours.

@@ -12,6 +12,8 @@
 //! | ready             | work      | work                    | works   | an error, doubt or panic of sled |
 //! | being rebuilt     | Retryable | Retryable               | works   | checkpoint and journal folded into a new directory |
 //!
+//! Forgetting somebody needs a new view, too; it is made beside the one that serves (`renewal.rs`).
+//!
 //! On disk below `view/` each generation has a directory of its own, so a rebuild never meets what
 //! a broken sled still holds open. Any of them, or all, may be deleted while nothing runs. Sound
 //! is a generation whose rows add up to the checksum in its meta row and whose position is in the
@@ -28,6 +30,7 @@ mod keeper;
 mod overlay;
 mod rebuild;
 mod redact;
+mod renewal;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -40,7 +43,7 @@ use std::time::Duration;
 
 use crate::event::Event;
 use crate::ledger::journal::{self, DirLock, Disk, Journal, Reader, lock};
-use crate::ledger::{Committed, Fold, Ledger, LedgerError, LedgerStatus, Page};
+use crate::ledger::{Committed, Fold, Ledger, LedgerError, LedgerStatus, Page, Redact};
 use crate::mail::Timestamp;
 use keeper::Mail;
 use overlay::read_event;
@@ -68,8 +71,6 @@ pub struct Options {
     pub commit_patience: Duration,
     /// How long `open` waits for the view; a longer rebuild goes on behind.
     pub open_patience: Duration,
-    /// How long `redact` waits for the view to be built anew.
-    pub redact_patience: Duration,
 }
 
 impl Options {
@@ -85,7 +86,6 @@ impl Options {
             max_waiting_bytes: 64 << 20,
             commit_patience: Duration::from_secs(10),
             open_patience: Duration::from_secs(2),
-            redact_patience: Duration::from_secs(600),
         }
     }
 }
@@ -348,11 +348,8 @@ impl Ledger for SledLedger {
         }
     }
 
-    fn redact(
-        &self,
-        edit: &mut dyn FnMut(u64, &str) -> Option<String>,
-    ) -> Result<u64, LedgerError> {
-        self.inner.redact(edit)
+    fn redact(&self, redact: Redact<'_>) -> Result<u64, LedgerError> {
+        self.inner.redact(redact)
     }
 
     fn checkpoint(&self, now: Timestamp) -> Result<(), LedgerError> {

@@ -73,7 +73,8 @@ fn generations(inner: &Inner) -> Result<Vec<u64>, LedgerError> {
     Ok(found)
 }
 
-fn remove(inner: &Inner, generations: &[u64]) {
+/// Removes generations.
+pub(super) fn remove(inner: &Inner, generations: &[u64]) {
     for generation in generations {
         let dir = dir(inner, *generation);
         if let Err(error) = std::fs::remove_dir_all(&dir)
@@ -82,6 +83,12 @@ fn remove(inner: &Inner, generations: &[u64]) {
             tracing::warn!(dir = %dir.display(), %error, "an old view cannot be removed");
         }
     }
+}
+
+/// A new generation, empty, behind all that are there.
+pub(super) fn open_next(inner: &Inner) -> Result<View, LedgerError> {
+    let newest = generations(inner)?.last().copied().unwrap_or(0);
+    open(inner, newest + 1)
 }
 
 fn open(inner: &Inner, generation: u64) -> Result<View, LedgerError> {
