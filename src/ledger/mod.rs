@@ -7,6 +7,7 @@
 pub mod committer;
 pub mod journal;
 mod memory;
+pub mod private;
 pub mod store;
 
 use crate::event::Event;

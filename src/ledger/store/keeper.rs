@@ -20,8 +20,8 @@ use super::renewal::{self, Renewal};
 use super::rows::{Meta, is_dead};
 use super::view::{Changes, View};
 use super::{Inner, Stage, rebuild};
-use crate::ledger::LedgerError;
 use crate::ledger::journal::{self, Checkpoint, CheckpointWriter, lock};
+use crate::ledger::{LedgerError, private};
 use crate::mail::Timestamp;
 
 /// Rows of one sled batch: sled lets nobody read while it takes one in (about 10 us a row). Fewer
@@ -215,6 +215,12 @@ impl Keeper<'_> {
     fn serve(&mut self) -> Result<(), LedgerError> {
         let newest = journal::checkpoints(self.inner.disk.as_ref()).unwrap_or_default();
         let mut last_checkpoint = newest.first().copied().unwrap_or(0);
+        if self.inner.reader.damaged() > 0 && last_checkpoint < self.meta.position {
+            // The view holds what lost records decided: from now on a checkpoint does, too.
+            last_checkpoint = self.meta.position;
+            let done = self.checkpoint(self.last_event_at()).map(drop);
+            self.survive(done)?;
+        }
         loop {
             match self.next_work() {
                 Work::Stop => return Ok(()),
@@ -417,6 +423,7 @@ impl Keeper<'_> {
         writer.finish().map_err(failed)?;
         tracing::info!(position = self.meta.position, rows = found.count, "checkpoint written");
         self.view.flush()?;
+        let _ = private::close_to_others(&self.inner.options.data_dir.join("view"));
         let kept = journal::keep_newest(disk.as_ref(), 2).map_err(failed)?;
         if let [_, older] = kept[..] {
             self.remove_segments(now, older)?;
