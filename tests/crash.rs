@@ -276,7 +276,9 @@ fn flipped_octets_in_the_journal_cost_one_record_at_most() {
     drop(ledger);
     let newest = journal_files(dir.path()).pop().expect("a segment");
     let length = std::fs::metadata(&newest).expect("there").len() as usize;
-    for (round, at) in [0, length / 3, length / 2, length - 3].into_iter().enumerate() {
+    let text = std::fs::read(&newest).expect("read");
+    let header = text.iter().position(|octet| *octet == b'\n').expect("a header") + 1;
+    for (round, at) in [header, length / 3, length / 2, length - 3].into_iter().enumerate() {
         let hit = tempfile::tempdir().expect("scratch");
         copy(dir.path(), hit.path());
         let file = hit.path().join(newest.strip_prefix(dir.path()).expect("below"));
@@ -542,4 +544,145 @@ fn fill_and_free(dir: &Path) {
         drop(ledger);
         std::fs::remove_dir_all(&data).expect("removed");
     }
+}
+
+/// Rebuilds must say what they lack, and a view or checkpoint that still knows it must stay.
+#[test]
+fn what_is_lost_is_said_and_what_is_still_known_stays() {
+    let whole = tempfile::tempdir().expect("scratch");
+    let ledger = open(whole.path());
+    for from in (1..301).step_by(10) {
+        ledger.commit(&mut events(from..from + 10)).expect("committed");
+        if from == 141 {
+            ledger.checkpoint(Timestamp::from_millis(START)).expect("written");
+        }
+    }
+    // Until the view on disk has them all.
+    std::thread::sleep(Duration::from_millis(600));
+    drop(ledger);
+    drop(open(whole.path()));
+    let segments = journal_files(whole.path());
+    assert!(segments.len() > 4);
+    let of =
+        |dir: &Path, n: usize| dir.join(segments[n].strip_prefix(whole.path()).expect("below"));
+    let newest = segments.len() - 1;
+    let flip = |file: PathBuf| {
+        let mut octets = std::fs::read(&file).expect("read");
+        let at = octets.len() / 2;
+        octets[at] ^= 0x10;
+        std::fs::write(&file, octets).expect("written");
+    };
+    type Harm<'a> = (&'a str, Box<dyn Fn(&Path) + 'a>, u64, bool);
+    let harms: Vec<Harm<'_>> = vec![
+        ("journal-damaged", Box::new(|dir| flip(of(dir, 1))), 1, false),
+        ("journal-damaged", Box::new(|dir| flip(of(dir, newest - 1))), 1, false),
+        (
+            "journal-missing",
+            Box::new(|dir| std::fs::remove_file(of(dir, 2)).expect("gone")),
+            9,
+            false,
+        ),
+        (
+            "journal-cut",
+            Box::new(|dir| {
+                std::fs::remove_file(of(dir, newest)).expect("gone");
+            }),
+            1,
+            false,
+        ),
+        (
+            "journal-cut",
+            Box::new(|dir| {
+                std::fs::remove_dir_all(dir.join("journal")).expect("gone");
+            }),
+            300,
+            false,
+        ),
+        // Nothing knows it any more: neither a view nor a checkpoint.
+        (
+            "state-lost",
+            Box::new(|dir| {
+                flip(of(dir, newest - 1));
+                std::fs::remove_dir_all(dir.join("view")).expect("gone");
+            }),
+            1,
+            true,
+        ),
+        (
+            "state-lost",
+            Box::new(|dir| {
+                std::fs::remove_file(of(dir, 0)).expect("gone");
+                std::fs::remove_dir_all(dir.join("view")).expect("gone");
+                std::fs::remove_dir_all(dir.join("checkpoint")).expect("gone");
+            }),
+            0,
+            true,
+        ),
+    ];
+    for (what, harm, lost, forgotten) in harms {
+        let dir = tempfile::tempdir().expect("scratch");
+        copy(whole.path(), dir.path());
+        harm(dir.path());
+        let ledger = open(dir.path());
+        // Old segments are looked at beside the traffic.
+        let until = std::time::Instant::now() + Duration::from_secs(20);
+        let told = |kind: &str| {
+            ledger.status().troubles.iter().any(|trouble| trouble.kind.as_str() == kind)
+        };
+        while !told(what) && std::time::Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let status = ledger.status();
+        assert!(told(what), "{what}: {:?}", status.troubles);
+        assert!(status.damaged >= lost, "{what}: {status:?}");
+        assert_eq!(count(&ledger, "total") == 300, !forgotten, "{what}: {status:?}");
+        // What the view still knows gets into a checkpoint.
+        let kept = || {
+            let names = files(&dir.path().join("checkpoint")).into_iter();
+            names.filter_map(|f| f.file_stem()?.to_str()?.parse::<u64>().ok()).max()
+        };
+        while !forgotten && kept() < Some(300) && std::time::Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        // No position is used twice, and it goes on.
+        let committed = ledger.commit(&mut events(1000..1001)).expect("committed");
+        assert!(committed[0].seq >= 301, "{what}: {committed:?}");
+        drop(ledger);
+        if !forgotten {
+            // A checkpoint was written meanwhile: the view may go.
+            std::fs::remove_dir_all(dir.path().join("view")).expect("gone");
+            assert_eq!(count(&open(dir.path()), "total"), 301, "{what}: without a view");
+        }
+    }
+}
+
+#[test]
+fn nobody_else_may_read_what_is_stored() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().expect("scratch");
+    let ledger = open(dir.path());
+    ledger.commit(&mut events(1..31)).expect("committed");
+    drop(ledger);
+    let open_to_all = |path: &Path| {
+        let mode = if path.is_dir() { 0o755 } else { 0o644 };
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("set");
+    };
+    for file in files(dir.path()) {
+        open_to_all(&file);
+        file.ancestors().take_while(|path| path.starts_with(dir.path())).for_each(open_to_all);
+    }
+    let ledger = open(dir.path());
+    ledger.commit(&mut events(31..61)).expect("committed");
+    ledger.checkpoint(Timestamp::from_millis(START)).expect("written");
+    let closed = || {
+        for file in files(dir.path()) {
+            for path in file.ancestors().take_while(|path| path.starts_with(dir.path())) {
+                let mode = std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
+                assert_eq!(mode & 0o077, 0, "{}: {mode:o}", path.display());
+            }
+        }
+    };
+    closed();
+    drop(ledger);
+    closed();
 }

@@ -2,6 +2,8 @@
 
 #[path = "policy/carriers.rs"]
 mod carriers;
+#[path = "policy/erasure.rs"]
+mod erasure;
 #[path = "policy/outage.rs"]
 mod outage;
 #[path = "policy/probation.rs"]

@@ -21,6 +21,7 @@ use super::reach::running;
 use super::remote::Remote;
 use crate::config::preflight;
 use crate::config::{Config, Loaded, print_size, reason};
+use crate::ledger::private::open_to_others;
 
 /// Commits that are timed.
 const SYNCS: u32 = 20;
@@ -62,8 +63,9 @@ pub(super) fn run(
     findings.extend(loaded.notes.iter().map(|note| finding(Grade::Warn, "config", note)));
     findings.push(checked("preflight", preflight::check(&loaded.config, &loaded.origin)));
     findings.push(checked("rules", program.check(loaded)));
-    findings.push(service(&loaded.config));
+    findings.extend(service(&loaded.config));
     findings.extend(disk(&loaded.config));
+    findings.extend(privacy(&loaded.config.data_dir));
     findings.push(files(&loaded.config));
     findings.extend(names(&loaded.config));
     for Finding { grade, name, words } in &findings {
@@ -98,18 +100,40 @@ fn checked<E: std::fmt::Display>(name: &'static str, result: Result<(), E>) -> F
     }
 }
 
-fn service(config: &Config) -> Finding {
+fn service(config: &Config) -> Vec<Finding> {
+    let one = |grade, words: String| vec![finding(grade, "service", words)];
     match running(&config.http.listen) {
-        Ok(None) => finding(Grade::Warn, "service", "not running: start it with bounced serve"),
-        Err(problem) => finding(Grade::Fail, "service", problem.to_string()),
+        Ok(None) => one(Grade::Warn, "not running: start it with bounced serve".to_string()),
+        Err(problem) => one(Grade::Fail, problem.to_string()),
         Ok(Some(address)) => match Remote::new(address).readyz() {
-            Ok((true, _)) => finding(Grade::Ok, "service", format!("ready on {address}")),
-            Ok((false, words)) => {
-                finding(Grade::Fail, "service", format!("not ready: {}", words.trim()))
+            Ok((true, words)) => {
+                let mut findings = one(Grade::Ok, format!("ready on {address}"));
+                let degraded = words.lines().filter(|line| line.contains(": DEGRADED: "));
+                findings.extend(degraded.map(|line| finding(Grade::Warn, "data", line)));
+                findings
             }
-            Err(problem) => finding(Grade::Fail, "service", problem.to_string()),
+            Ok((false, words)) => one(Grade::Fail, format!("not ready: {}", words.trim())),
+            Err(problem) => one(Grade::Fail, problem.to_string()),
         },
     }
+}
+
+/// Whether others may read what is stored.
+fn privacy(data_dir: &Path) -> Option<Finding> {
+    let open = open_to_others(data_dir).ok()?;
+    Some(match open.first() {
+        None => finding(Grade::Ok, "privacy", "only this user may read the data directory"),
+        Some(first) => finding(
+            Grade::Warn,
+            "privacy",
+            format!(
+                "others may read {} (and {} more): chmod -R go= {}, or start bounced, which does it",
+                first.display(),
+                open.len() - 1,
+                data_dir.display()
+            ),
+        ),
+    })
 }
 
 /// Space, kind of file system, and how long a commit waits.

@@ -7,6 +7,7 @@
 pub mod committer;
 pub mod journal;
 mod memory;
+pub mod private;
 pub mod store;
 
 use crate::event::Event;
@@ -65,6 +66,14 @@ pub struct Page {
     pub next: Option<Vec<u8>>,
 }
 
+/// What is to be said less by what is stored; None leaves it as it is.
+pub struct Redact<'a> {
+    /// A record, by its position.
+    pub line: &'a mut dyn FnMut(u64, &str) -> Option<String>,
+    /// A row of the fold.
+    pub row: &'a dyn Fn(&[u8], &[u8]) -> Option<Vec<u8>>,
+}
+
 /// Storage of events and rows. All calls block; callers on an async runtime move them to a thread.
 pub trait Ledger: Send + Sync {
     /// Commits a batch: all of it is durable when this returns `Ok`, in the order given. Events
@@ -83,11 +92,11 @@ pub trait Ledger: Send + Sync {
     fn journal(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, LedgerError>;
     /// Health and sizes.
     fn status(&self) -> LedgerStatus;
-    /// Lets every record so far say less, where `edit` says so: journal, checkpoints and view hold
-    /// nothing of what it takes out when this returns `Ok` with the number of changed records.
+    /// Lets records and rows say less, where `line` and `row` say so: journal, checkpoints and view
+    /// hold nothing of what they take out when this returns `Ok` with the number of changed records.
     /// After an error, or a crash, it must be done again; then it goes on where it was. Lookups
-    /// and commits are `Retryable` while the view is built anew.
-    fn redact(&self, _: &mut dyn FnMut(u64, &str) -> Option<String>) -> Result<u64, LedgerError> {
+    /// and commits go on all through.
+    fn redact(&self, _: Redact<'_>) -> Result<u64, LedgerError> {
         Err(LedgerError::Fatal("this ledger cannot rewrite its journal".to_string()))
     }
     /// Writes a checkpoint of all rows; afterwards whole old segments may go.
@@ -109,10 +118,88 @@ pub struct LedgerStatus {
     pub store_bytes: u64,
     /// Octets free on the file system of the data directory.
     pub free_bytes: u64,
-    /// Damaged places found in the journal; each costs a record.
+    /// Records of the journal that are damaged or missing, as far as it was looked at.
     pub damaged: u64,
+    /// What is wrong with stored data and stops nothing.
+    pub troubles: Vec<Trouble>,
     /// What is wrong, in a sentence; None when commits and lookups work.
     pub trouble: Option<String>,
+}
+
+/// What can be wrong with stored data, a closed set: `bounced_trouble{what}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TroubleKind {
+    /// Records that can no longer be read.
+    JournalDamaged,
+    /// Positions that no segment holds.
+    JournalMissing,
+    /// The journal ends before a checkpoint or the view.
+    JournalCut,
+    /// A file that is no part of the journal.
+    StrangeFile,
+    /// A checkpoint that cannot be read.
+    Checkpoint,
+    /// What lost records decided is lost, too: no view or checkpoint had it.
+    StateLost,
+    /// A file that others than its owner may read.
+    Permissions,
+}
+
+impl TroubleKind {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::JournalDamaged,
+        Self::JournalMissing,
+        Self::JournalCut,
+        Self::StrangeFile,
+        Self::Checkpoint,
+        Self::StateLost,
+        Self::Permissions,
+    ];
+
+    /// Its name in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::JournalDamaged => "journal-damaged",
+            Self::JournalMissing => "journal-missing",
+            Self::JournalCut => "journal-cut",
+            Self::StrangeFile => "strange-file",
+            Self::Checkpoint => "checkpoint",
+            Self::StateLost => "state-lost",
+            Self::Permissions => "permissions",
+        }
+    }
+}
+
+/// Something that is wrong with stored data and stops nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// Which kind.
+    pub kind: TroubleKind,
+    /// In which file, from the data directory.
+    pub file: Option<String>,
+    /// First and last position that it is about.
+    pub seqs: Option<(u64, u64)>,
+    /// What it is, and what follows from it, in a sentence.
+    pub text: String,
+}
+
+impl Trouble {
+    /// Records that it costs.
+    pub fn records(&self) -> u64 {
+        match self.kind {
+            TroubleKind::JournalDamaged | TroubleKind::JournalMissing | TroubleKind::JournalCut => {
+                self.seqs.map_or(0, |(from, through)| (through + 1).saturating_sub(from))
+            }
+            _ => 0,
+        }
+    }
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
 }
 
 /// Why an operation failed, by what the caller does about it.

@@ -13,6 +13,7 @@ mod judge;
 mod privacy;
 mod provider;
 mod settings;
+mod share;
 mod term;
 mod view;
 mod whatif;

@@ -3,18 +3,33 @@
 //!
 //! The hash is HMAC-SHA256, so whoever has the data without the key cannot try addresses. It is
 //! made above the fold and handed to it in the event: the fold knows no key, and a replay needs
-//! none. The mark is an address itself (RFC 2606 `.invalid`), so that a record that was rewritten
-//! is still read, and folded, like the one that it was.
+//! none. The mark is an address itself, at the same domain, so that a record that was rewritten is
+//! read, and folded, exactly like the one that it was: guards and health count by domain, and
+//! forgetting one person must not change how another one stands. What the estimate of addresses
+//! seen had from it (16 bits) stands in the mark for the same reason.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use super::judge::row::{AddressRow, MAX_TEXT, cut};
+use super::share::share_of;
 use crate::mail::{Address, Case};
 
 /// Octets of a hash that are kept: 128 bits.
 const HASH_OCTETS: usize = 16;
 /// What stands in the place of `@` where an address is part of another one or of a URL.
 const SIGNS: [&str; 8] = ["@", "=", "==a==", "==", "%", "+40", "%40", "=40"];
+
+/// What the local part of a mark begins with.
+const MARK: &str = "erased-";
+
+/// The share in the estimate of addresses seen that a mark carries; None: it is no mark.
+pub(crate) fn share_in(address: &str) -> Option<u16> {
+    let (local, _) = address.rsplit_once('@')?;
+    let (hash, share) = local.strip_prefix(MARK)?.rsplit_once('-')?;
+    let hex = |text: &str| text.bytes().all(|b| b.is_ascii_hexdigit());
+    (share.len() == 4 && hex(hash)).then(|| u16::from_str_radix(share, 16).ok())?
+}
 
 /// The keys that addresses are hashed with: the first makes new hashes, all are looked under.
 #[derive(Clone, Default)]
@@ -66,7 +81,9 @@ pub struct Forgotten {
 impl Forgotten {
     /// The address (key form) and its hash.
     pub fn new(address: &str, hash: &str, case: Case) -> Self {
-        Self::instead(address, format!("erased-{hash}@erased.invalid"), case)
+        let domain = address.rsplit_once('@').map_or("erased.invalid", |(_, domain)| domain);
+        let share = share_of(address);
+        Self::instead(address, format!("{MARK}{hash}-{share:04x}@{domain}"), case)
     }
 
     /// The address (key form) and what is written instead.
@@ -137,6 +154,25 @@ impl Forgotten {
             }
         }
         (done > 0).then(|| out + text.get(done..).unwrap_or_default())
+    }
+
+    /// A row of the fold without the address in what was written down about others: the report on a
+    /// forwarded mail names it, or a person who acted did. None when it does not name it.
+    pub fn row(&self, value: &[u8]) -> Option<Vec<u8>> {
+        let text = std::str::from_utf8(value).ok()?;
+        if !text.contains("\"w\":") || !self.may_be_in(text) {
+            return None;
+        }
+        let mut row = AddressRow::decode(value)?;
+        let mut changed = false;
+        for words in row.items.iter_mut().filter_map(|item| item.words.as_mut()) {
+            if let Some(blotted) = self.blot(words) {
+                *words = blotted;
+                cut(words, MAX_TEXT);
+                changed = true;
+            }
+        }
+        changed.then(|| row.encode())
     }
 
     /// Length of a spelling that begins at a place of the lower-cased text and ends a word there.
@@ -212,7 +248,7 @@ mod tests {
             ("user", None),
             ("", None),
         ] {
-            let expected = expected.map(|text| text.replace("MARK", "erased-0f@erased.invalid"));
+            let expected = expected.map(|text| text.replace("MARK", forgotten.mark()));
             assert_eq!(forgotten.blot(text), expected, "{text}");
         }
         assert!(forgotten.is("<User@Example.com>") && !forgotten.is("user2@example.com"));
@@ -229,7 +265,7 @@ mod tests {
             ("550 <user@example.com>: unknown", Some("550 <MARK>: unknown")),
             ("x?r=user%40example.com&y", Some("x?r=MARK&y")),
         ] {
-            let expected = expected.map(|text| text.replace("MARK", "erased-0f@erased.invalid"));
+            let expected = expected.map(|text| text.replace("MARK", forgotten.mark()));
             assert_eq!(forgotten.blot(text), expected, "{text}");
         }
         assert!(forgotten.is("User@EXAMPLE.com") && !forgotten.is("user@example.com"));
@@ -243,7 +279,7 @@ mod tests {
         let forgotten = Forgotten::new("grå@xn--exmple-cua.se", "0f", Case::Fold);
         assert_eq!(
             forgotten.blot("İ: GRÅ@exämple.se, grå@xn--exmple-cua.se ß").as_deref(),
-            Some("İ: erased-0f@erased.invalid, erased-0f@erased.invalid ß")
+            Some(format!("İ: {0}, {0} ß", forgotten.mark()).as_str())
         );
     }
 }

@@ -8,6 +8,7 @@
 mod labels;
 mod process;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus::core::Collector;
@@ -17,6 +18,7 @@ use prometheus::{
 };
 
 use crate::classify::{Category, Class, Reason};
+use crate::ledger::TroubleKind;
 use crate::mail::Timestamp;
 use crate::report::Kind;
 use crate::service::Overview;
@@ -98,6 +100,10 @@ struct Journal {
     store_lag: IntGauge,
     store_bytes: IntGauge,
     disk_free: IntGauge,
+    damaged: IntCounter,
+    /// What of it was counted.
+    damaged_so_far: AtomicU64,
+    troubles: IntGaugeVec,
 }
 
 /// SMTP and LMTP connections.
@@ -330,6 +336,12 @@ impl Metrics {
         self.list.guards.set(whole(overview.guards.len() as u64));
         self.list.clock.set(i64::from(overview.clock.is_some()));
         let ledger = &overview.ledger;
+        for kind in TroubleKind::ALL {
+            let count = ledger.troubles.iter().filter(|trouble| trouble.kind == kind).count();
+            self.journal.troubles.with_label_values(&[kind.as_str()]).set(whole(count as u64));
+        }
+        let before = self.journal.damaged_so_far.fetch_max(ledger.damaged, Ordering::Relaxed);
+        self.journal.damaged.inc_by(ledger.damaged.saturating_sub(before));
         self.journal.last_seq.set(whole(ledger.last_seq));
         self.journal.journal_bytes.set(whole(ledger.journal_bytes));
         self.journal.store_lag.set(whole(ledger.last_seq.saturating_sub(ledger.folded_seq)));
@@ -487,6 +499,16 @@ impl Journal {
             ),
             store_bytes: d.gauge("bounced_store_bytes", "Size of the view."),
             disk_free: d.gauge("bounced_disk_free_bytes", "Free space under the data directory."),
+            damaged: d.counter(
+                "bounced_journal_damaged_records_total",
+                "Records of the journal found damaged or missing.",
+            ),
+            damaged_so_far: AtomicU64::new(0),
+            troubles: d.gauges(
+                "bounced_trouble",
+                "What is wrong with stored data and stops nothing, by kind; /readyz has the words.",
+                &["what"],
+            ),
         }
     }
 }

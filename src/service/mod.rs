@@ -233,6 +233,9 @@ pub struct ResultsOutcome {
     pub refused: Vec<(usize, String)>,
 }
 
+/// How the words of a check begin that has something to say and stops nothing.
+pub const DEGRADED: &str = "degraded: ";
+
 /// Counts and sizes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overview {

@@ -31,6 +31,11 @@ impl Default for Book {
 }
 
 impl Book {
+    /// Over rows that were folded elsewhere.
+    pub fn over(rows: Memory) -> Self {
+        Self { inner: Mutex::new((rows, PolicyFold::new())), reader: Reader::new() }
+    }
+
     pub fn with(policy: &Policy) -> Self {
         let book = Self::default();
         book.act(0, policy.act());

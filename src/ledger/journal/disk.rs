@@ -18,6 +18,10 @@ pub trait Disk: Send + Sync {
     fn make_dir(&self, dir: &str) -> io::Result<()>;
     /// Opens a file for reading and appending; with `create`, makes an empty one when missing.
     fn open(&self, name: &str, create: bool) -> io::Result<Box<dyn DiskFile>>;
+    /// Writes the octets of a file from a place on once more, where they stand, and makes them
+    /// durable. A kernel that failed to write them before shows them and calls them written
+    /// (fsyncgate): only writing them again carries them to the disk.
+    fn refresh(&self, name: &str, from: u64) -> io::Result<()>;
     /// Renames a file, replacing another one.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a file.
@@ -106,6 +110,20 @@ impl Disk for RealDisk {
         options.read(true).append(true).create(create).mode(0o600);
         let file = options.open(self.root.join(name))?;
         Ok(Box::new(RealFile { file }))
+    }
+
+    fn refresh(&self, name: &str, from: u64) -> io::Result<()> {
+        let file = OpenOptions::new().read(true).write(true).open(self.root.join(name))?;
+        let (mut octets, mut at) = (vec![0; 1 << 20], from);
+        loop {
+            match file.read_at(&mut octets, at)? {
+                0 => return file.sync_data(),
+                n => {
+                    file.write_all_at(octets.get(..n).unwrap_or_default(), at)?;
+                    at += n as u64;
+                }
+            }
+        }
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

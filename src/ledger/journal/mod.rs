@@ -1,35 +1,55 @@
 //! Floor 3, the truth: append-only records in segments of 64 MiB, made durable by one write and one
-//! fdatasync for a batch (POLICY section 1). Segments are named by their first position; a record is
-//! one line (`record.rs`). Knows positions and octets, not what the JSON says.
+//! fdatasync for a batch (POLICY section 1). Segments are named by their first position and begin
+//! with a header that says so and names the segment before (`header.rs`); a record is one line
+//! (`record.rs`). Knows positions and octets, not what the JSON says.
 //!
 //! Promises: `append` returns `Ok` only after fdatasync returned 0; positions only grow; what was
-//! acknowledged is read again exactly once; damage in the middle is counted and stops nothing else.
+//! acknowledged is read again exactly once; damage in the middle is counted and stops nothing else;
+//! a file that does not fit is set aside, never obeyed (`chain.rs`).
 //!
 //! Legal states of the newest segment, and what [`Journal::open`] makes of each:
 //!
 //! | on disk                                        | means                          | then          |
 //! |------------------------------------------------|--------------------------------|---------------|
 //! | no segment                                     | new, or only checkpoints left  | made at first append |
-//! | empty segment                                  | killed between create and write| used          |
+//! | a header alone                                 | killed between begin and write | used          |
 //! | whole lines with right CRCs                    | committed, or written and killed before the answer | kept, synced before anything is served |
 //! | ... then a line without end, or with NULs      | torn write, never acknowledged | cut           |
 //! | ... then a line with end, but a wrong CRC      | acknowledged, damaged later    | kept, counted, its position stays used |
 //! | a wrong CRC with right lines behind it         | damaged later                  | the same      |
 //! | a position that goes back                      | damaged later                  | the same      |
 //!
-//! A segment is only left for the next one when every octet of it was acknowledged. A sealed one
-//! may be replaced as a whole by a rewritten one (`rewrite.rs`): same name, same positions.
+//! Operations of more than one step, and what an error or a crash after each step leaves. After an
+//! error the same process goes on; after a crash [`Journal::open`] does.
+//!
+//! | operation | steps | an error or a crash after a step leaves | mail goes on |
+//! |---|---|---|---|
+//! | rotate, seal | 1 write and sync `N.begun` 2 rename to `N.journal` 3 sync folder 4 records go there | 1: a file that the next start removes. 2: a header alone; it is removed, or used when nothing went on before it | until 4 in the segment before, at positions of its own |
+//! | append | 1 write 2 sync | octets after the acknowledged length: cut before anything else is written | after that |
+//! | rewrite | 1 write and sync `N.rewrite` 2 rename 3 sync folder | the old segment or the new one, each whole, same positions | in the newest, which is never rewritten |
+//! | remove old | 1 remove the oldest 2 sync folder, then the next | a shorter journal without holes | yes |
+//! | set aside | 1 rename 2 sync folder | the file under either name, read under neither | yes |
+//! | checkpoint | see `checkpoint.rs` | | yes |
+//! | lock | 1 open 2 flock 3 write the process id | a file that nobody holds | - |
+//!
+//! A segment is only left for the next one when every octet of it was acknowledged.
 //!
 //! States of the appending half: *sound* (file open, its length is what was acknowledged) and
 //! *doubtful* (after any failed create, write or sync: the descriptor is dropped and never used
 //! again). Out of *doubtful* leads only [`Journal::make_sound`]: open anew, cut to the acknowledged
-//! length, read the tail back, fdatasync, sync the directory. Until then nothing is appended.
+//! length, read the tail back, fdatasync, sync the directory; after a start the last write is
+//! written again first, because the run before may have seen its sync fail. Until then nothing is
+//! appended.
 
+mod chain;
 mod checkpoint;
 mod disk;
+mod header;
 mod lock;
 mod record;
 mod rewrite;
+#[cfg(test)]
+mod seeds;
 mod segment;
 #[cfg(test)]
 pub(crate) mod simulated;
@@ -47,11 +67,15 @@ pub use record::{MAX_RECORD, Unfit};
 pub use rewrite::{Edit, Rewritten};
 pub(crate) use segment::lock;
 
-use crate::ledger::LedgerError;
+use crate::ledger::{LedgerError, Trouble, TroubleKind};
+use header::Header;
 use segment::{DIR, Segment};
 
 /// Octets after which a new segment is begun.
 pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// No batch is longer. Only the last write of a run can be one that was not synced.
+const LAST_WRITE: u64 = 4 << 20;
 
 /// Records of one batch, framed for the file.
 #[derive(Debug, Default)]
@@ -84,6 +108,8 @@ struct Shared {
     disk: Arc<dyn Disk>,
     segments: RwLock<Vec<Arc<Segment>>>,
     last_seq: AtomicU64,
+    /// What was wrong at the start: gaps and strange files. Damaged records stand in the segments.
+    found: RwLock<Vec<Trouble>>,
 }
 
 impl Shared {
@@ -121,6 +147,8 @@ pub struct Journal {
     file: Option<Box<dyn DiskFile>>,
     /// The position that the next record gets.
     next_seq: u64,
+    /// The end of the newest segment was written by a run before, and not again by this one.
+    stale: bool,
 }
 
 /// The reading half; clones are cheap, and reading never waits for an append.
@@ -134,25 +162,9 @@ impl Journal {
     /// newest checkpoint): the next record comes behind it even when the journal is gone.
     pub fn open(disk: Arc<dyn Disk>, segment_bytes: u64, after: u64) -> io::Result<Self> {
         disk.make_dir(DIR)?;
-        let mut firsts: Vec<u64> = Vec::new();
-        for name in disk.list(DIR)? {
-            match Segment::first_seq_of(&name) {
-                Some(first_seq) => firsts.push(first_seq),
-                // A rewrite that a crash ended: what it was to replace is there.
-                None if rewrite::is_unfinished(&name) => {
-                    disk.remove(&format!("{DIR}/{name}"))?;
-                }
-                None => tracing::warn!(file = name, "not a journal segment: left alone"),
-            }
-        }
-        firsts.sort_unstable();
-        let mut segments = Vec::new();
-        for first_seq in &firsts {
-            let file = disk.open(&Segment::file_name(*first_seq), false)?;
-            segments.push(Arc::new(Segment::new(*first_seq, file.length()?)));
-        }
-        let mut last_seq = 0;
-        if let Some(newest) = segments.last() {
+        let chain::Chain { mut segments, gaps, aside, used } = chain::chain(disk.as_ref())?;
+        let mut last_seq = used.saturating_sub(1);
+        if let Some(newest) = segments.last_mut() {
             let file = disk.open(&Segment::file_name(newest.first_seq), false)?;
             let tail = newest.examine(file.as_ref())?;
             let torn = newest.length() - tail.keep;
@@ -160,31 +172,55 @@ impl Journal {
                 tracing::warn!(octets = torn, "a torn write at the end of the journal is cut");
             }
             newest.set_length(tail.keep);
-            last_seq = tail.last_seq;
+            last_seq = last_seq.max(tail.last_seq);
         }
-        let damaged: u64 = segments.iter().map(|segment| segment.damaged()).sum();
-        if damaged > 0 {
-            tracing::error!(
-                places = damaged,
-                "the newest journal segment is damaged: restore it from a backup if there is one"
-            );
+        let mut found: Vec<Trouble> = gaps.iter().map(Trouble::from).collect();
+        found.extend(aside.iter().map(|name| strange_file(name)));
+        for trouble in &found {
+            tracing::error!("{trouble}");
         }
         let shared = Shared {
             disk,
-            segments: RwLock::new(segments),
-            last_seq: AtomicU64::new(last_seq.max(after)),
+            segments: RwLock::new(segments.into_iter().map(Arc::new).collect()),
+            last_seq: AtomicU64::new(last_seq),
+            found: RwLock::new(found),
         };
-        let next_seq = last_seq.max(after) + 1;
-        let mut journal = Self { shared: Arc::new(shared), segment_bytes, file: None, next_seq };
-        if after > last_seq && last_seq > 0 {
-            tracing::error!(last_seq, after, "the journal ends before the newest checkpoint");
-        }
-        // What was written before a kill may not be synced yet, and will now be answered as
-        // stored; a disk that cannot do it now may later.
+        let mut journal = Self {
+            shared: Arc::new(shared),
+            segment_bytes,
+            file: None,
+            next_seq: last_seq + 1,
+            stale: true,
+        };
+        journal.go_on_after(after, "the newest checkpoint");
+        // What was written before a kill may not be synced yet, or could not be, and will now be
+        // answered as stored; a disk that cannot do it now may later.
         if let Err(error) = journal.make_sound() {
             tracing::error!(%error, "the journal cannot be written: commits are refused until it can");
         }
         Ok(journal)
+    }
+
+    /// A position is in use by `whom` that the journal does not reach: its end is lost, and the next
+    /// record comes behind that position.
+    pub fn go_on_after(&mut self, position: u64, whom: &str) {
+        let last_seq = self.next_seq - 1;
+        if position <= last_seq {
+            return;
+        }
+        let trouble = Trouble {
+            kind: TroubleKind::JournalCut,
+            file: None,
+            seqs: Some((last_seq + 1, position)),
+            text: format!(
+                "the journal ends at {last_seq}, {whom} stands at {position}: those records are \
+                 lost, what they decided is kept; restore {DIR}/ from a backup if there is one"
+            ),
+        };
+        tracing::error!("{trouble}");
+        self.shared.note(trouble);
+        self.next_seq = position + 1;
+        self.shared.last_seq.store(position, Ordering::Release);
     }
 
     /// A reading half.
@@ -204,7 +240,7 @@ impl Journal {
         }
         let Some(newest) = self.shared.segments().pop() else { return Ok(()) };
         let disk = &self.shared.disk;
-        let mut file = disk.open(&Segment::file_name(newest.first_seq), true)?;
+        let mut file = disk.open(&Segment::file_name(newest.first_seq), false)?;
         let (kept, length) = (newest.length(), file.length()?);
         if length < kept {
             return Err(io::Error::new(
@@ -224,8 +260,13 @@ impl Journal {
                 "the end of the journal reads back wrong",
             ));
         }
+        if self.stale {
+            let from = kept.saturating_sub(LAST_WRITE).max(newest.begins);
+            disk.refresh(&Segment::file_name(newest.first_seq), from)?;
+        }
         file.sync()?;
         disk.sync_dir(DIR)?;
+        self.stale = false;
         self.file = Some(file);
         Ok(())
     }
@@ -276,27 +317,59 @@ impl Journal {
         Ok(())
     }
 
-    /// The next record goes into this segment. Into an empty one only when its name fits.
+    /// The next record goes into this segment. Into an empty one only when its name fits, and none
+    /// holds a step in the positions.
     fn continues(&self, newest: &Segment) -> bool {
-        let misnamed = newest.length() == 0 && newest.first_seq != self.next_seq;
-        newest.length() < self.segment_bytes && !misnamed
+        let fits = match newest.is_empty() {
+            true => newest.first_seq == self.next_seq,
+            false => newest.last_seq() + 1 == self.next_seq,
+        };
+        fits && newest.length() < self.segment_bytes
     }
 
+    /// Begins a segment: its file has a name only when it is whole. On an error the newest one is
+    /// still the newest.
     fn begin_segment(&mut self) -> io::Result<Arc<Segment>> {
         self.file = None;
-        let disk = &self.shared.disk;
-        let mut file = disk.open(&Segment::file_name(self.next_seq), true)?;
+        let begun = self.try_begin();
+        if begun.is_err() {
+            // Best effort: the next start would see that nothing ever came into it.
+            let newest = self.shared.segments().pop().map_or(0, |newest| newest.first_seq);
+            if newest != self.next_seq {
+                let _ = self.shared.disk.remove(&Segment::file_name(self.next_seq));
+            }
+        }
+        begun
+    }
+
+    fn try_begin(&mut self) -> io::Result<Arc<Segment>> {
+        let (disk, first) = (&self.shared.disk, self.next_seq);
+        let segments = self.shared.segments();
+        // One that is empty and of another name is left behind: it is not part of the chain.
+        let before = segments.iter().rev().find(|segment| !segment.is_empty());
+        let journal = segments.iter().find_map(|s| Some(s.header.as_ref()?.journal.clone()));
+        let after = before.map_or_else(String::new, |before| before.id());
+        let header = Header::new(journal, first, after)?;
+        let (line, part) = (header.line()?, format!("{DIR}/{first:020}.begun"));
+        let mut file = disk.open(&part, true)?;
         if file.length()? > 0 {
-            // An attempt of ours that failed before; nothing in it was acknowledged.
             file.truncate(0)?;
         }
+        file.append(&line)?;
+        file.sync()?;
+        disk.rename(&part, &Segment::file_name(first))?;
         disk.sync_dir(DIR)?;
-        let segment = Arc::new(Segment::new(self.next_seq, 0));
+        let length = line.len() as u64;
+        let segment = Arc::new(Segment::new(first, length, length, Some(header)));
         let begun = Arc::clone(&segment);
+        let mut void = Vec::new();
         self.shared.change(|segments| {
-            segments.retain(|old| old.first_seq != begun.first_seq);
+            void.extend(segments.extract_if(.., |old| old.is_empty()));
             segments.push(begun);
         });
+        for old in void.iter().filter(|old| old.first_seq != first) {
+            let _ = disk.remove(&Segment::file_name(old.first_seq));
+        }
         self.file = Some(file);
         Ok(segment)
     }
@@ -305,7 +378,7 @@ impl Journal {
     pub fn seal(&mut self) -> io::Result<()> {
         self.make_sound()?;
         match self.shared.segments().pop() {
-            Some(newest) if newest.length() > 0 => self.begin_segment().map(drop),
+            Some(newest) if !newest.is_empty() => self.begin_segment().map(drop),
             _ => Ok(()),
         }
     }
@@ -320,13 +393,16 @@ impl Journal {
             if next.first_seq > through + 1 {
                 break;
             }
-            // Readers first: who has the segment open already reads it to its end.
-            self.shared.change(|list| list.retain(|s| s.first_seq != old.first_seq));
-            self.shared.disk.remove(&Segment::file_name(old.first_seq))?;
-            removed += 1;
-        }
-        if removed > 0 {
+            // One by one, and the file before its entry: were a later one gone and this one still
+            // there after an error or a power cut, there would be a hole.
+            match self.shared.disk.remove(&Segment::file_name(old.first_seq)) {
+                // Removed before, and the folder was not synced.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => other?,
+            }
             self.shared.disk.sync_dir(DIR)?;
+            self.shared.change(|list| list.retain(|s| s.first_seq != old.first_seq));
+            removed += 1;
         }
         Ok(removed)
     }
@@ -389,8 +465,83 @@ impl Reader {
         self.shared.segments().iter().map(|segment| segment.length()).sum()
     }
 
-    /// Damaged places found so far; old segments are looked at when they are first read.
+    /// Damaged or missing records found so far; old segments are looked at when they are first
+    /// read.
     pub fn damaged(&self) -> u64 {
-        self.shared.segments().iter().map(|segment| segment.damaged()).sum()
+        let missing: u64 = self.shared.found().iter().map(Trouble::records).sum();
+        missing + self.shared.segments().iter().map(|segment| segment.damaged()).sum::<u64>()
+    }
+
+    /// What is wrong with the journal, as far as it was looked at.
+    pub fn troubles(&self) -> Vec<Trouble> {
+        let mut troubles = self.shared.found();
+        for segment in self.shared.segments() {
+            troubles.extend(segment.damage().iter().map(|damage| damaged_place(&segment, damage)));
+        }
+        troubles
+    }
+
+    /// Looks at every record of the segment that begins at a position; what is damaged is told.
+    pub fn check(&self, first_seq: u64) -> io::Result<()> {
+        match self.shared.open_at(first_seq)? {
+            Some((segment, file, _)) if segment.first_seq == first_seq => {
+                segment.complete_index(file.as_ref())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Shared {
+    fn found(&self) -> Vec<Trouble> {
+        self.found.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, trouble: Trouble) {
+        self.found.write().unwrap_or_else(std::sync::PoisonError::into_inner).push(trouble);
+    }
+}
+
+impl From<&chain::Gap> for Trouble {
+    fn from(gap: &chain::Gap) -> Self {
+        let chain::Gap { from, through, before } = gap;
+        Trouble {
+            kind: TroubleKind::JournalMissing,
+            file: Some(before.clone()),
+            seqs: Some((*from, *through)),
+            text: format!(
+                "records {from} to {through} are missing before {before}: what they decided is only \
+                 in view and checkpoints; restore the file from a backup if there is one"
+            ),
+        }
+    }
+}
+
+fn strange_file(name: &str) -> Trouble {
+    Trouble {
+        kind: TroubleKind::StrangeFile,
+        file: Some(format!("{DIR}/{name}")),
+        seqs: None,
+        text: format!(
+            "{DIR}/{name} is no part of the journal and is not read: look at it, then move it away"
+        ),
+    }
+}
+
+fn damaged_place(segment: &Segment, damage: &segment::Damage) -> Trouble {
+    let file = Segment::file_name(segment.first_seq);
+    let segment::Damage { offset, from, through } = damage;
+    let (seqs, what) = match through >= from {
+        true => (Some((*from, *through)), format!("records {from} to {through} are damaged")),
+        false => (None, "something is damaged, no record is missing".to_string()),
+    };
+    Trouble {
+        kind: TroubleKind::JournalDamaged,
+        seqs,
+        text: format!(
+            "{what} in {file} at octet {offset}: what they decided is only in view and checkpoints; \
+             restore the file from a backup if there is one"
+        ),
+        file: Some(file),
     }
 }

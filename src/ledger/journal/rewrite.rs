@@ -13,6 +13,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::header::Header;
 use super::segment::{DIR, Segment};
 use super::{Journal, Reader, record};
 
@@ -26,6 +27,8 @@ const CHUNK: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Rewritten {
     first_seq: u64,
+    header: Option<Header>,
+    begins: u64,
     length: u64,
     /// Records that say less.
     pub changed: u64,
@@ -33,11 +36,6 @@ pub struct Rewritten {
 
 fn name(first_seq: u64) -> String {
     format!("{DIR}/{first_seq:020}.rewrite")
-}
-
-/// A file that a rewrite left behind.
-pub(super) fn is_unfinished(name: &str) -> bool {
-    name.ends_with(".rewrite")
 }
 
 impl Reader {
@@ -54,7 +52,17 @@ impl Reader {
             into.truncate(0)?;
         }
         let (mut gathered, mut changed, mut failed) = (Vec::new(), 0, None);
-        segment.read(file.as_ref(), (first_seq, until), &mut |seq, json| {
+        if let Some(header) = &segment.header {
+            gathered = header.line()?;
+        }
+        let begins = gathered.len() as u64;
+        // Up to its end: were there more than its name allows, they must not go.
+        segment.read(file.as_ref(), (first_seq, u64::MAX), &mut |seq, json| {
+            if seq >= until {
+                let text = format!("{} holds records of the next segment", name(first_seq));
+                failed = Some(io::Error::new(io::ErrorKind::InvalidData, text));
+                return false;
+            }
             let new = std::str::from_utf8(json).ok().and_then(|json| edit(seq, json));
             changed += u64::from(new.is_some());
             let json = new.as_deref().map_or(json, str::as_bytes);
@@ -75,7 +83,8 @@ impl Reader {
         }
         into.append(&gathered)?;
         into.sync()?;
-        Ok(Some(Rewritten { first_seq, length: into.length()?, changed }))
+        let header = segment.header.clone();
+        Ok(Some(Rewritten { first_seq, header, begins, length: into.length()?, changed }))
     }
 }
 
@@ -91,7 +100,8 @@ impl Journal {
             return disk.remove(&from);
         };
         disk.rename(&from, &Segment::file_name(new.first_seq))?;
-        *place = Arc::new(Segment::new(new.first_seq, new.length));
+        let header = new.header.clone();
+        *place = Arc::new(Segment::new(new.first_seq, new.begins, new.length, header));
         disk.sync_dir(DIR)
     }
 }

@@ -2,12 +2,16 @@
 //!
 //! A sparse index (one point every [`INDEX_EVERY`] records) keeps reading at a position from
 //! scanning 64 MiB. Of an old segment it is made when the segment is first read.
+//!
+//! Positions have no gaps, so damage is told by what is missing: from the last readable position to
+//! the next one.
 
 use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::disk::DiskFile;
+use super::header::{Header, unnamed};
 use super::record::{self, MAX_LINE, Parsed};
 
 /// Records between two points of the index.
@@ -19,10 +23,35 @@ const CHUNK: usize = 256 * 1024;
 /// Directory of the segments.
 pub(super) const DIR: &str = "journal";
 
+/// A damaged place of a segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Damage {
+    /// Where it begins in the file.
+    pub(super) offset: u64,
+    /// First position that cannot be read.
+    pub(super) from: u64,
+    /// The last one; before `from` when no record is missing.
+    pub(super) through: u64,
+}
+
+impl Damage {
+    /// What it is counted as.
+    pub(super) fn records(&self) -> u64 {
+        (self.through + 1).saturating_sub(self.from).max(1)
+    }
+}
+
+/// Damaged places that are remembered one by one; more are only counted.
+const REMEMBERED: usize = 32;
+
 /// A segment as readers see it.
 pub(super) struct Segment {
     /// Position of its first record, which is its name.
     pub(super) first_seq: u64,
+    /// None: of a release before headers, or damaged.
+    pub(super) header: Option<Header>,
+    /// Where its records begin: behind the header.
+    pub(super) begins: u64,
     /// Octets that may be read: those that were acknowledged.
     length: AtomicU64,
     index: Mutex<Index>,
@@ -36,10 +65,11 @@ struct Index {
     since: u64,
     /// The index is complete up to here.
     scanned: u64,
-    /// Damaged places up to there.
+    /// Damaged records up to there, and the first places of them.
     damaged: u64,
-    /// Where the last of them begins.
-    last_damage: u64,
+    damage: Vec<Damage>,
+    /// Damage that no readable record follows yet.
+    open: Option<u64>,
     /// Last position up to there.
     last_seq: u64,
 }
@@ -53,6 +83,19 @@ impl Index {
         self.since += 1;
         self.last_seq = seq;
     }
+
+    /// What is missing before a position was damaged.
+    fn close(&mut self, before: u64, here: u64) {
+        let from = self.last_seq + 1;
+        if self.open.is_none() && before <= from {
+            return;
+        }
+        let damage = Damage { offset: self.open.take().unwrap_or(here), from, through: before - 1 };
+        self.damaged += damage.records();
+        if self.damage.len() < REMEMBERED {
+            self.damage.push(damage);
+        }
+    }
 }
 
 /// What a full scan of the newest segment says about its end.
@@ -65,9 +108,21 @@ pub(super) struct Tail {
 }
 
 impl Segment {
-    pub(super) fn new(first_seq: u64, length: u64) -> Self {
-        let index = Index { last_seq: first_seq.saturating_sub(1), ..Index::default() };
-        Self { first_seq, length: AtomicU64::new(length), index: Mutex::new(index) }
+    /// A segment of which `length` octets may be read, the first `begins` of them its header.
+    pub(super) fn new(first_seq: u64, begins: u64, length: u64, header: Option<Header>) -> Self {
+        let index =
+            Index { last_seq: first_seq.saturating_sub(1), scanned: begins, ..Index::default() };
+        Self { first_seq, header, begins, length: AtomicU64::new(length), index: Mutex::new(index) }
+    }
+
+    /// What the segment after it calls it.
+    pub(super) fn id(&self) -> String {
+        self.header.as_ref().map_or_else(|| unnamed(self.first_seq), |header| header.id.clone())
+    }
+
+    /// There is no record in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.length() <= self.begins
     }
 
     /// `00000000000000000001.journal`
@@ -105,46 +160,79 @@ impl Segment {
         self.set_length(length);
     }
 
-    /// Damaged places found so far.
+    /// Last position in use, as far as the index goes.
+    pub(super) fn last_seq(&self) -> u64 {
+        lock(&self.index).last_seq
+    }
+
+    /// Damaged records found so far.
     pub(super) fn damaged(&self) -> u64 {
         lock(&self.index).damaged
     }
 
-    /// Scans what the index does not cover yet.
-    fn complete_index(&self, file: &dyn DiskFile) -> io::Result<()> {
+    /// The first damaged places found so far.
+    pub(super) fn damage(&self) -> Vec<Damage> {
+        lock(&self.index).damage.clone()
+    }
+
+    /// The first position that can be read, and how many unreadable lines stand before it.
+    pub(super) fn first_record(&self, file: &dyn DiskFile) -> io::Result<(Option<u64>, u64)> {
+        let mut scanner = Scanner::new(file, self.begins, self.length());
+        let mut lines = 0;
+        while let Some(found) = scanner.next()? {
+            match found {
+                Found::Record { seq, .. } if seq > 0 => return Ok((Some(seq), lines)),
+                _ => lines += 1,
+            }
+        }
+        Ok((None, lines))
+    }
+
+    /// Scans what the index does not cover yet, and says once what is damaged.
+    pub(super) fn complete_index(&self, file: &dyn DiskFile) -> io::Result<()> {
         let mut index = lock(&self.index);
         let length = self.length();
         if index.scanned >= length {
             return Ok(());
         }
+        let known = index.damage.len();
         let mut scanner = Scanner::new(file, index.scanned, length);
-        let mut in_damage = false;
         loop {
             let at = scanner.at;
             let Some(found) = scanner.next()? else { break };
             match found {
                 Found::Record { seq, offset, .. } if seq > index.last_seq => {
+                    index.close(seq, offset);
                     index.note(seq, offset);
-                    in_damage = false;
                 }
                 // Positions only grow; a record that goes back is as good as unreadable.
-                _ if in_damage => {}
-                _ => {
-                    index.damaged += 1;
-                    index.last_damage = at;
-                    in_damage = true;
-                }
+                _ => drop(index.open.get_or_insert(at)),
             }
+            index.scanned = scanner.at;
         }
         index.scanned = length;
+        for damage in index.damage.iter().skip(known) {
+            self.tell(damage);
+        }
         Ok(())
+    }
+
+    fn tell(&self, Damage { offset, from, through }: &Damage) {
+        tracing::error!(
+            file = Self::file_name(self.first_seq),
+            offset,
+            from,
+            through,
+            "the journal is damaged here: these records can no longer be read; what they decided \
+             stays in view and checkpoints; restore the file from a backup if there is one"
+        );
     }
 
     /// Scans the newest segment and finds out where its last good write ends.
     pub(super) fn examine(&self, file: &dyn DiskFile) -> io::Result<Tail> {
         self.complete_index(file)?;
-        let mut tail = Tail { keep: 0, last_seq: self.first_seq - 1 };
-        let from = lock(&self.index).points.last().map_or(0, |point| point.1);
+        let mut tail = Tail { keep: self.begins, last_seq: self.first_seq - 1 };
+        let from = lock(&self.index).points.last().map_or(self.begins, |point| point.1);
         let mut scanner = Scanner::new(file, from, self.length());
         let mut readable = tail.last_seq;
         while let Some(found) = scanner.next()? {
@@ -161,11 +249,14 @@ impl Segment {
                 Found::Damage { whole: false } => {}
             }
         }
-        // What will be cut is no damage, and no part of the index.
         let mut index = lock(&self.index);
-        if index.damaged > 0 && index.last_damage >= tail.keep {
-            index.damaged -= 1;
+        if index.open.is_some_and(|at| at < tail.keep) {
+            index.close(tail.last_seq + 1, tail.keep);
+            index.last_seq = tail.last_seq;
+            index.damage.last().into_iter().for_each(|damage| self.tell(damage));
         }
+        // What will be cut is no damage, and no part of the index.
+        index.open = None;
         index.scanned = tail.keep;
         Ok(tail)
     }
@@ -177,14 +268,17 @@ impl Segment {
         (from, until): (u64, u64),
         take: &mut dyn FnMut(u64, &[u8]) -> bool,
     ) -> io::Result<bool> {
-        if self.length() == 0 {
+        if self.is_empty() {
             return Ok(true);
         }
         self.complete_index(file)?;
         let start = {
             let index = lock(&self.index);
             let after = index.points.partition_point(|point| point.0 <= from);
-            after.checked_sub(1).and_then(|i| index.points.get(i)).map_or(0, |point| point.1)
+            after
+                .checked_sub(1)
+                .and_then(|i| index.points.get(i))
+                .map_or(self.begins, |point| point.1)
         };
         let mut scanner = Scanner::new(file, start, self.length());
         let mut last = 0;
@@ -203,6 +297,29 @@ impl Segment {
         }
         Ok(true)
     }
+}
+
+/// The last position that can be read in a file.
+pub(super) fn last_record(
+    file: &dyn DiskFile,
+    begins: u64,
+    length: u64,
+) -> io::Result<Option<u64>> {
+    // Nearly always it is near the end; behind much damage it is not.
+    for back in [64 * 1024, 2 * (MAX_LINE + CHUNK) as u64, u64::MAX] {
+        let from = length.saturating_sub(back).max(begins);
+        let mut scanner = Scanner::new(file, from, length);
+        let mut last = None;
+        while let Some(found) = scanner.next()? {
+            if let Found::Record { seq, .. } = found {
+                last = last.max(Some(seq).filter(|seq| *seq > 0));
+            }
+        }
+        if last.is_some() || from == begins {
+            return Ok(last);
+        }
+    }
+    Ok(None)
 }
 
 /// What a [`Scanner`] found.

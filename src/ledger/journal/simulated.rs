@@ -1,10 +1,12 @@
 //! A disk in memory that is as bad as disks are (the idea is SQLite's test6.c): it forgets what was
 //! not synced, tears and reorders it, fails at the k-th operation, and once an fsync has failed it
-//! calls the lost pages clean (PostgreSQL's fsyncgate). Seeded, so every failure can be repeated.
+//! calls the lost pages clean (PostgreSQL's fsyncgate). Every call can fail: also opens (EMFILE,
+//! EACCES), lists, reads, folders. Names are durable folder by folder. Seeded, so every failure can
+//! be repeated.
 //!
 //! Using a descriptor again after its write or sync failed panics: the rule of `disk.rs`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::{Arc, Mutex};
 
@@ -20,6 +22,10 @@ pub(crate) enum Fault {
     Broken,
     /// ENOSPC.
     Full,
+    /// EMFILE: no descriptor is left.
+    Files,
+    /// EACCES.
+    Denied,
 }
 
 /// The disk; clones are the same disk.
@@ -36,10 +42,13 @@ struct State {
     /// Names as they stand on the platter, and changes not yet there, in order.
     durable: BTreeMap<String, u64>,
     names_pending: Vec<Vec<(String, Option<u64>)>>,
+    folders: BTreeSet<String>,
     operations: u64,
     /// From which operation on, how many of them, and what.
     fault: Option<(u64, u64, Fault)>,
     dead: bool,
+    /// Looking is no operation: for traces that are tried at every step.
+    reads_are_free: bool,
     seed: u64,
     next_inode: u64,
     used: u64,
@@ -104,8 +113,13 @@ impl State {
         self.names_pending.push(change);
     }
 
-    fn sync_names(&mut self, count: usize) {
-        for change in self.names_pending.drain(..count) {
+    fn sync_names(&mut self, wanted: impl Fn(usize, &str) -> bool) {
+        let pending = std::mem::take(&mut self.names_pending);
+        for (place, change) in pending.into_iter().enumerate() {
+            if !change.iter().all(|(name, _)| wanted(place, name)) {
+                self.names_pending.push(change);
+                continue;
+            }
             for (name, inode) in change {
                 match inode {
                     Some(inode) => self.durable.insert(name, inode),
@@ -118,7 +132,7 @@ impl State {
     /// What the platter holds when power goes off: some of what was pending.
     fn lose_power(&mut self) {
         let survive = self.random(self.names_pending.len() + 1);
-        self.sync_names(survive);
+        self.sync_names(|place, _| place < survive);
         self.names_pending.clear();
         let mut numbers: Vec<u64> = self.inodes.keys().copied().collect();
         numbers.sort_unstable();
@@ -180,6 +194,8 @@ fn failure(fault: Fault) -> io::Error {
     match fault {
         Fault::Crash => io::Error::other("the power went off"),
         Fault::Broken => io::Error::other("input/output error"),
+        Fault::Files => io::Error::from_raw_os_error(24),
+        Fault::Denied => io::ErrorKind::PermissionDenied.into(),
         Fault::Full => io::Error::new(io::ErrorKind::StorageFull, "no space left on device"),
     }
 }
@@ -188,6 +204,11 @@ impl SimulatedDisk {
     pub(crate) fn new(seed: u64) -> Self {
         let seed = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
         Self { state: Arc::new(Mutex::new(State { seed, ..State::default() })) }
+    }
+
+    /// From now on only what changes something is counted and fails.
+    pub(crate) fn reads_are_free(&self) {
+        lock(&self.state).reads_are_free = true;
     }
 
     /// Operations so far.
@@ -228,6 +249,18 @@ impl SimulatedDisk {
         state.inodes[&state.live[name]].live.clone()
     }
 
+    /// All names, and how much the files hold; no operation of the disk.
+    pub(crate) fn look(&self) -> Vec<(String, usize)> {
+        let state = lock(&self.state);
+        let length = |number: &u64| state.inodes.get(number).map_or(0, |inode| inode.live.len());
+        state.live.iter().map(|(name, number)| (name.clone(), length(number))).collect()
+    }
+
+    /// No fault is to come any more.
+    pub(crate) fn heal(&self) {
+        lock(&self.state).fault = None;
+    }
+
     fn name_operation(&self, change: Vec<(String, Option<u64>)>) -> io::Result<()> {
         let mut state = lock(&self.state);
         match state.meet()? {
@@ -243,6 +276,29 @@ impl SimulatedDisk {
         }
     }
 
+    /// An operation that changes nothing.
+    fn meet(&self) -> io::Result<()> {
+        let mut state = lock(&self.state);
+        if state.reads_are_free {
+            return match state.dead {
+                true => Err(failure(Fault::Crash)),
+                false => Ok(()),
+            };
+        }
+        state.meet()?.map_or(Ok(()), |fault| Err(failure(fault)))
+    }
+
+    /// Puts a file there that nobody here wrote.
+    pub(crate) fn plant(&self, name: &str, octets: &[u8]) {
+        let mut state = lock(&self.state);
+        state.next_inode += 1;
+        let number = state.next_inode;
+        let inode = Inode { live: octets.to_vec(), platter: octets.to_vec(), ..Inode::default() };
+        state.inodes.insert(number, inode);
+        state.live.insert(name.to_string(), number);
+        state.durable.insert(name.to_string(), number);
+    }
+
     fn number_of(&self, name: &str) -> io::Result<u64> {
         let state = lock(&self.state);
         state.live.get(name).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
@@ -251,12 +307,15 @@ impl SimulatedDisk {
 
 impl Disk for SimulatedDisk {
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        self.meet()?;
         let state = lock(&self.state);
         let names = state.live.keys().filter_map(|name| name.strip_prefix(dir)?.strip_prefix('/'));
         Ok(names.map(str::to_string).collect())
     }
 
-    fn make_dir(&self, _dir: &str) -> io::Result<()> {
+    fn make_dir(&self, dir: &str) -> io::Result<()> {
+        self.meet()?;
+        lock(&self.state).folders.insert(dir.to_string());
         Ok(())
     }
 
@@ -265,6 +324,8 @@ impl Disk for SimulatedDisk {
             Err(_) if create => {
                 let number = {
                     let mut state = lock(&self.state);
+                    let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+                    assert!(state.folders.contains(folder), "{folder} was not made");
                     state.next_inode += 1;
                     let number = state.next_inode;
                     state.inodes.insert(number, Inode::default());
@@ -273,9 +334,25 @@ impl Disk for SimulatedDisk {
                 self.name_operation(vec![(name.to_string(), Some(number))])?;
                 number
             }
-            other => other?,
+            other => {
+                self.meet()?;
+                other?
+            }
         };
         Ok(Box::new(SimulatedFile { disk: self.clone(), number, failed: false }))
+    }
+
+    fn refresh(&self, name: &str, from: u64) -> io::Result<()> {
+        let mut file =
+            SimulatedFile { disk: self.clone(), number: self.number_of(name)?, failed: false };
+        file.change(
+            |inode| {
+                let from = (from as usize).min(inode.live.len());
+                Change::Write(from, inode.live[from..].to_vec())
+            },
+            |_, change| Some(change),
+        )?;
+        file.sync()
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -288,13 +365,12 @@ impl Disk for SimulatedDisk {
         self.name_operation(vec![(name.to_string(), None)])
     }
 
-    fn sync_dir(&self, _dir: &str) -> io::Result<()> {
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
         let mut state = lock(&self.state);
         match state.meet()? {
             Some(fault) => Err(failure(fault)),
             None => {
-                let all = state.names_pending.len();
-                state.sync_names(all);
+                state.sync_names(|_, name| name.rsplit_once('/').is_some_and(|n| n.0 == dir));
                 Ok(())
             }
         }
@@ -384,6 +460,7 @@ impl DiskFile for SimulatedFile {
     }
 
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.disk.meet()?;
         let state = lock(&self.disk.state);
         let Some(inode) = state.inodes.get(&self.number) else { return Ok(0) };
         let rest = inode.live.get(offset as usize..).unwrap_or_default();

@@ -85,8 +85,8 @@ impl Inner {
     }
 
     /// What was made durable becomes visible and goes to the keeper.
-    fn hand_over(&self, view: &View, group: Group) {
-        view.publish(&group);
+    pub(super) fn hand_over(&self, view: &View, mut group: Group) {
+        view.publish(&mut group);
         let mut mail = lock(&self.mail);
         if mail.generation == view.generation && mail.waiting.push(group) {
             self.bell.notify_one();
@@ -133,6 +133,6 @@ fn fold_batch(
         });
         next_seq += 1;
     }
-    let group = Group { seq: next_seq - 1, changes: overlay.into_changes()? };
+    let group = Group::new(next_seq - 1, overlay.into_changes()?);
     Ok(Folded { records, group, committed })
 }

@@ -16,11 +16,12 @@ use std::time::Duration;
 use sled::IVec;
 
 use super::overlay::read_event;
+use super::renewal::{self, Renewal};
 use super::rows::{Meta, is_dead};
 use super::view::{Changes, View};
 use super::{Inner, Stage, rebuild};
-use crate::ledger::LedgerError;
 use crate::ledger::journal::{self, Checkpoint, CheckpointWriter, lock};
+use crate::ledger::{LedgerError, private};
 use crate::mail::Timestamp;
 
 /// Rows of one sled batch: sled lets nobody read while it takes one in (about 10 us a row). Fewer
@@ -29,6 +30,9 @@ const ROWS_AT_ONCE: usize = 1024;
 
 /// How long rows may wait for others to share their batch.
 const GATHERING: Duration = Duration::from_millis(100);
+
+/// Groups that may wait while a new view is made: it gets its pieces in between.
+const BUSY: usize = 32;
 
 /// Superfluous rows removed at one checkpoint, at most.
 const SWEPT_AT_ONCE: usize = 200_000;
@@ -43,6 +47,8 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Rows that one commit changed, and the position of its last event.
 pub(super) struct Group {
     pub(super) seq: u64,
+    /// Its place in the order of all groups.
+    pub(super) place: u64,
     pub(super) changes: Changes,
 }
 
@@ -109,8 +115,9 @@ pub(super) struct Mail {
     /// A generation that somebody found damaged, and how.
     pub(super) doubt: Option<(u64, String)>,
     pub(super) checkpoints: Vec<(Timestamp, Answer)>,
-    /// Who wants one fresh checkpoint in the place of all, and then a new view made from it.
-    pub(super) renewals: Vec<Answer>,
+    /// Who wants one fresh checkpoint in the place of all, and then a new view made from it; once
+    /// the group of that place is in sled.
+    pub(super) renewals: Vec<(u64, Answer)>,
     pub(super) stop: bool,
     /// Position that sled has.
     pub(super) folded: u64,
@@ -129,20 +136,18 @@ fn run(inner: &Inner) {
                 let view = Arc::new(view);
                 lock(&inner.mail).generation = view.generation;
                 inner.set_stage(Stage::Ready(Arc::clone(&view)));
-                let mut keeper = Keeper { inner, view: &view, meta };
+                let mut keeper = Keeper { inner, view, meta, in_sled: 0, renewal: None };
                 let served = std::panic::catch_unwind(AssertUnwindSafe(|| keeper.serve()));
                 let served = served.unwrap_or_else(|_| {
                     Err(LedgerError::Corrupt("the keeper panicked".to_string()))
                 });
+                let Keeper { view, renewal, .. } = keeper;
+                if let Some(renewal) = renewal {
+                    let why = "the view is being rebuilt or closed".to_string();
+                    renewal.abandon(inner, &LedgerError::Retryable(why));
+                }
                 match served {
-                    Ok(After::Stop) => {}
-                    Ok(After::Renew) => {
-                        tracing::info!("the view is built anew, without what was forgotten");
-                        let why = "something was forgotten".to_string();
-                        give_up(inner, &LedgerError::Retryable(why));
-                        drop(view);
-                        trust = false;
-                    }
+                    Ok(()) => {}
                     Err(error) => {
                         tracing::error!(%error, "the view is given up and built anew");
                         give_up(inner, &error);
@@ -182,20 +187,13 @@ fn give_up(inner: &Inner, error: &LedgerError) {
     inner.set_stage(Stage::Absent(format!("the view is being rebuilt: {error}")));
 }
 
-/// Why a sound view is served no longer.
-#[derive(PartialEq, Eq)]
-enum After {
-    Stop,
-    Renew,
-}
-
 /// What to do next.
 enum Work {
     Stop,
     Rebuild(String),
     Move(Vec<Group>),
     Checkpoint(Timestamp, Vec<Answer>),
-    /// With what the view still lacks.
+    /// With what sled still lacks.
     Renew(Vec<Answer>, usize),
     /// Nothing now, or no space to do it.
     Rest,
@@ -203,34 +201,39 @@ enum Work {
 
 struct Keeper<'a> {
     inner: &'a Inner,
-    view: &'a View,
+    view: Arc<View>,
     meta: Meta,
+    /// Place of the group that went into sled last.
+    in_sled: u64,
+    /// A view that is being made beside this one.
+    renewal: Option<Renewal>,
 }
 
 impl Keeper<'_> {
-    /// Serves one view until it is told to stop (`Ok`) or the view is no good any more.
-    fn serve(&mut self) -> Result<After, LedgerError> {
+    /// Serves one view, or those made beside it, until it is told to stop (`Ok`) or the view is no
+    /// good any more.
+    fn serve(&mut self) -> Result<(), LedgerError> {
         let newest = journal::checkpoints(self.inner.disk.as_ref()).unwrap_or_default();
         let mut last_checkpoint = newest.first().copied().unwrap_or(0);
+        if self.inner.reader.damaged() > 0 && last_checkpoint < self.meta.position {
+            // The view holds what lost records decided: from now on a checkpoint does, too.
+            last_checkpoint = self.meta.position;
+            let done = self.checkpoint(self.last_event_at()).map(drop);
+            self.survive(done)?;
+        }
         loop {
             match self.next_work() {
-                Work::Stop => return Ok(After::Stop),
+                Work::Stop => return Ok(()),
                 Work::Rebuild(why) => return Err(LedgerError::Corrupt(why)),
                 Work::Rest => {}
                 Work::Renew(answers, behind) => {
-                    let done = self.renew(behind);
+                    let done = self.begin_renewal(behind, answers);
                     last_checkpoint = self.meta.position;
-                    for answer in answers {
-                        let _ = answer.try_send(done.clone());
-                    }
-                    if done.is_ok() {
-                        return Ok(After::Renew);
-                    }
                     self.survive(done)?;
                 }
                 Work::Move(groups) => self.move_rows(groups)?,
                 Work::Checkpoint(now, answers) => {
-                    let done = self.checkpoint(now);
+                    let done = self.checkpoint(now).map(drop);
                     last_checkpoint = self.meta.position;
                     for answer in answers {
                         let _ = answer.try_send(done.clone());
@@ -238,13 +241,62 @@ impl Keeper<'_> {
                     self.survive(done)?;
                 }
             }
+            self.renew_a_piece();
             let due = self.inner.options.checkpoint_every.max(self.meta.count / 4);
             if self.meta.position.saturating_sub(last_checkpoint) >= due {
                 // Also after a failure: the next try comes when it is due again.
                 last_checkpoint = self.meta.position;
                 let now = self.last_event_at();
-                let done = self.checkpoint(now);
+                let done = self.checkpoint(now).map(drop);
                 self.survive(done)?;
+            }
+        }
+    }
+
+    /// One fresh checkpoint in the place of all others, then a view made from it.
+    fn begin_renewal(&mut self, behind: usize, answers: Vec<Answer>) -> Result<(), LedgerError> {
+        let begun = self
+            .renew_checkpoint(behind)
+            .and_then(|exact| Renewal::begin(self.inner, self.meta.position, exact));
+        match begun {
+            Ok(mut renewal) => {
+                renewal.wait(answers);
+                self.renewal = Some(renewal);
+                Ok(())
+            }
+            Err(error) => {
+                for answer in answers {
+                    let _ = answer.try_send(Err(error.clone()));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Goes on with the view that is made beside this one; when it is whole, it takes over.
+    fn renew_a_piece(&mut self) {
+        let Some(mut renewal) = self.renewal.take() else { return };
+        let whole = renewal.load().and_then(|whole| {
+            if whole {
+                renewal.complete(&self.view, &self.meta)?;
+            }
+            Ok(whole)
+        });
+        match whole {
+            Ok(false) => self.renewal = Some(renewal),
+            Ok(true) => {
+                let (view, meta, answers) = renewal.exchange(self.inner, &self.view);
+                let old = std::mem::replace(&mut self.view, view);
+                self.meta = meta;
+                tracing::info!(rows = self.meta.count, "the view was made anew");
+                renewal::retire(self.inner, old);
+                for answer in answers {
+                    let _ = answer.try_send(Ok(()));
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "the new view is given up, the old one stays");
+                renewal.abandon(self.inner, &error);
             }
         }
     }
@@ -269,16 +321,21 @@ impl Keeper<'_> {
             !mail.stop
                 && mail.doubt.is_none()
                 && mail.checkpoints.is_empty()
-                && mail.renewals.is_empty()
+                && (mail.renewals.is_empty() || self.renewal.is_some())
         };
         let wait = |mail, patience, idle: &dyn Fn(&Mail) -> bool| {
             let waited = inner.bell.wait_timeout_while(mail, patience, |mail| idle(mail));
             waited.unwrap_or_else(std::sync::PoisonError::into_inner).0
         };
-        let rest = if tight { RETRY } else { RETRY * 3600 };
+        let busy = self.renewal.is_some();
+        let rest = match (busy, tight) {
+            (true, _) => Duration::ZERO,
+            (false, true) => RETRY,
+            (false, false) => RETRY * 3600,
+        };
         let idle = |mail: &Mail| no_orders(mail) && (tight || mail.waiting.groups.is_empty());
         let mut mail = wait(lock(&inner.mail), rest, &idle);
-        if !tight {
+        if !tight && !busy {
             let few = |mail: &Mail| no_orders(mail) && !mail.waiting.fill_a_batch();
             mail = wait(mail, GATHERING, &few);
         }
@@ -290,11 +347,15 @@ impl Keeper<'_> {
         {
             return Work::Rebuild(why);
         }
-        if !mail.waiting.groups.is_empty() && !tight {
-            return Work::Move(mail.waiting.take());
+        // Mail without end must not keep an order waiting whose rows are in sled.
+        let in_sled = mail.renewals.iter().all(|(place, _)| *place <= self.in_sled);
+        if !mail.renewals.is_empty() && !busy && (in_sled || tight) {
+            let renewals = std::mem::take(&mut mail.renewals);
+            let behind = if in_sled { 0 } else { mail.waiting.groups.len() };
+            return Work::Renew(renewals.into_iter().map(|(_, answer)| answer).collect(), behind);
         }
-        if !mail.renewals.is_empty() {
-            return Work::Renew(std::mem::take(&mut mail.renewals), mail.waiting.groups.len());
+        if mail.waiting.groups.len() > if busy { BUSY } else { 0 } && !tight {
+            return Work::Move(mail.waiting.take());
         }
         if mail.checkpoints.is_empty() {
             return Work::Rest;
@@ -310,10 +371,14 @@ impl Keeper<'_> {
         let mut rows = HashMap::new();
         for group in groups {
             self.meta.position = group.seq;
+            self.in_sled = group.place;
             rows.extend(group.changes);
         }
+        if let Some(renewal) = &mut self.renewal {
+            renewal.will_change(rows.keys());
+        }
         self.view.apply(&rows, &mut self.meta, true)?;
-        self.view.settle(self.meta.position, rows.keys());
+        self.view.settle(self.in_sled, rows.keys());
         let mut mail = lock(&self.inner.mail);
         mail.waiting.octets = mail.waiting.octets.saturating_sub(octets);
         mail.folded = self.meta.position;
@@ -328,17 +393,20 @@ impl Keeper<'_> {
         event.map_or(Timestamp::from_millis(i64::MIN), |event| event.received_at)
     }
 
-    fn checkpoint(&mut self, now: Timestamp) -> Result<(), LedgerError> {
+    /// Writes a checkpoint and removes what it makes superfluous; true when no superfluous row is
+    /// left.
+    fn checkpoint(&mut self, now: Timestamp) -> Result<bool, LedgerError> {
         let disk = &self.inner.disk;
         let failed = |error: io::Error| journal::refused("no checkpoint", &error);
         // Two clocks must agree before something is forgotten.
         let now = now.min(self.last_event_at());
         let first_seq = self.inner.first_seq();
-        let mut superfluous: Vec<IVec> = Vec::new();
+        let (mut superfluous, mut dead): (Vec<IVec>, usize) = (Vec::new(), 0);
         let mut writer = CheckpointWriter::create(std::sync::Arc::clone(disk), self.meta.position)
             .map_err(failed)?;
         let found = self.view.walk(&mut |key, value| {
             if is_dead(key, value, now, first_seq) {
+                dead += 1;
                 if superfluous.len() < SWEPT_AT_ONCE {
                     superfluous.push(IVec::from(key));
                 }
@@ -355,19 +423,23 @@ impl Keeper<'_> {
         writer.finish().map_err(failed)?;
         tracing::info!(position = self.meta.position, rows = found.count, "checkpoint written");
         self.view.flush()?;
+        let _ = private::close_to_others(&self.inner.options.data_dir.join("view"));
         let kept = journal::keep_newest(disk.as_ref(), 2).map_err(failed)?;
         if let [_, older] = kept[..] {
             self.remove_segments(now, older)?;
         }
         for keys in superfluous.chunks(ROWS_AT_ONCE) {
+            if let Some(renewal) = &mut self.renewal {
+                renewal.will_change(keys.iter());
+            }
             let rows = keys.iter().map(|key| (key.clone(), None)).collect();
             self.view.apply(&rows, &mut self.meta, true)?;
         }
-        Ok(())
+        Ok(dead <= SWEPT_AT_ONCE)
     }
 
     /// One fresh checkpoint in the place of all others. It is read back before they go.
-    fn renew(&mut self, behind: usize) -> Result<(), LedgerError> {
+    fn renew_checkpoint(&mut self, behind: usize) -> Result<bool, LedgerError> {
         let failed = |error: io::Error| journal::refused("no checkpoint", &error);
         let disk = &self.inner.disk;
         if behind > 0 {
@@ -375,12 +447,12 @@ impl Keeper<'_> {
                 "{behind} commits wait for the view because the disk is nearly full: free some space"
             )));
         }
-        self.checkpoint(self.last_event_at())?;
+        let exact = self.checkpoint(self.last_event_at())?;
         let mut written = Checkpoint::open(disk.as_ref(), self.meta.position).map_err(failed)?;
         while written.next_rows().map_err(failed)?.is_some() {}
         journal::keep_newest(disk.as_ref(), 1).map_err(failed)?;
         tracing::info!(position = self.meta.position, "older checkpoints removed");
-        Ok(())
+        Ok(exact)
     }
 
     /// Old segments go, once they are behind the older of two checkpoints: should the newer one

@@ -12,10 +12,13 @@
 //! | ready             | work      | work                    | works   | an error, doubt or panic of sled |
 //! | being rebuilt     | Retryable | Retryable               | works   | checkpoint and journal folded into a new directory |
 //!
+//! Forgetting somebody needs a new view, too; it is made beside the one that serves (`renewal.rs`).
+//!
 //! On disk below `view/` each generation has a directory of its own, so a rebuild never meets what
 //! a broken sled still holds open. Any of them, or all, may be deleted while nothing runs. Sound
-//! is a generation whose rows add up to the checksum in its meta row and whose position is in the
-//! journal; everything else is built anew: never a refused start, never a silent loss.
+//! is a generation whose rows add up to the checksum in its meta row; everything else is built anew:
+//! never a refused start, never a silent loss. A sound view that stands behind the journal's end
+//! folds what it lacks; one that stands beyond it knows what lost records decided, and stays.
 //!
 //! A commit that meets damage in the view answers `Retryable` (nothing was written); one whose
 //! fdatasync returned is never taken back, whatever happens to sled afterwards.
@@ -28,7 +31,9 @@ mod keeper;
 mod overlay;
 mod rebuild;
 mod redact;
+mod renewal;
 mod rows;
+mod scrub;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -40,7 +45,10 @@ use std::time::Duration;
 
 use crate::event::Event;
 use crate::ledger::journal::{self, DirLock, Disk, Journal, Reader, lock};
-use crate::ledger::{Committed, Fold, Ledger, LedgerError, LedgerStatus, Page};
+use crate::ledger::private;
+use crate::ledger::{
+    Committed, Fold, Ledger, LedgerError, LedgerStatus, Page, Redact, Trouble, TroubleKind,
+};
 use crate::mail::Timestamp;
 use keeper::Mail;
 use overlay::read_event;
@@ -68,8 +76,6 @@ pub struct Options {
     pub commit_patience: Duration,
     /// How long `open` waits for the view; a longer rebuild goes on behind.
     pub open_patience: Duration,
-    /// How long `redact` waits for the view to be built anew.
-    pub redact_patience: Duration,
 }
 
 impl Options {
@@ -85,10 +91,12 @@ impl Options {
             max_waiting_bytes: 64 << 20,
             commit_patience: Duration::from_secs(10),
             open_patience: Duration::from_secs(2),
-            redact_patience: Duration::from_secs(600),
         }
     }
 }
+
+/// Troubles that are remembered one by one.
+const MAX_TROUBLES: usize = 100;
 
 /// Whether the view can be asked.
 enum Stage {
@@ -108,6 +116,8 @@ struct Inner {
     bell: Condvar,
     /// Rung when rows were moved or the stage changed.
     moved: Condvar,
+    /// What was found wrong here and stops nothing; the journal has its own.
+    troubles: Mutex<Vec<Trouble>>,
     /// Octets free, and the time (ms) of that look.
     free: (AtomicU64, AtomicI64),
     _lock: Option<DirLock>,
@@ -126,6 +136,7 @@ struct Writer {
 pub struct SledLedger {
     inner: Arc<Inner>,
     keeper: Option<std::thread::JoinHandle<()>>,
+    scrub: Option<std::thread::JoinHandle<()>>,
 }
 
 impl SledLedger {
@@ -141,7 +152,21 @@ impl SledLedger {
         };
         let disk = journal::RealDisk::new(&options.data_dir).map_err(cannot)?;
         let lock = DirLock::take(&options.data_dir)?;
-        Self::open_on(Arc::new(disk), Some(lock), options, fold)
+        // What was there before, and what other programs made in it.
+        let open = private::close_to_others(&options.data_dir);
+        let ledger = Self::open_on(Arc::new(disk), Some(lock), options, fold)?;
+        for path in open {
+            ledger.inner.note(Trouble {
+                kind: TroubleKind::Permissions,
+                file: Some(path.display().to_string()),
+                seqs: None,
+                text: format!(
+                    "{} can be read by others and cannot be closed to them: give it to this user",
+                    path.display()
+                ),
+            });
+        }
+        Ok(ledger)
     }
 
     fn open_on(
@@ -169,6 +194,7 @@ impl SledLedger {
             mail: Mutex::new(Mail::default()),
             bell: Condvar::new(),
             moved: Condvar::new(),
+            troubles: Mutex::default(),
             free: (AtomicU64::new(u64::MAX), AtomicI64::new(i64::MIN)),
             _lock: lock,
             options,
@@ -178,7 +204,10 @@ impl SledLedger {
         let keeper = keeper::start(Arc::clone(&inner)).map_err(|error| {
             LedgerError::Fatal(format!("cannot start the thread that keeps the view: {error}"))
         })?;
-        let ledger = Self { inner, keeper: Some(keeper) };
+        let scrub = scrub::start(Arc::clone(&inner)).map_err(|error| {
+            LedgerError::Fatal(format!("cannot start the thread that checks the journal: {error}"))
+        })?;
+        let ledger = Self { inner, keeper: Some(keeper), scrub: Some(scrub) };
         ledger.wait_ready(ledger.inner.options.open_patience);
         Ok(ledger)
     }
@@ -223,9 +252,11 @@ impl Drop for SledLedger {
     fn drop(&mut self) {
         lock(&self.inner.mail).stop = true;
         self.inner.bell.notify_all();
-        if let Some(keeper) = self.keeper.take() {
-            let _ = keeper.join();
+        for thread in [self.keeper.take(), self.scrub.take()].into_iter().flatten() {
+            let _ = thread.join();
         }
+        // sled writes files of its own when it ends.
+        let _ = private::close_to_others(&self.inner.options.data_dir.join("view"));
     }
 }
 
@@ -281,6 +312,21 @@ impl Inner {
         let free = self.disk.free().unwrap_or(u64::MAX);
         self.free.0.store(free, Ordering::Relaxed);
         free
+    }
+
+    /// Says once, and remembers, what is wrong and stops nothing.
+    fn note(&self, trouble: Trouble) {
+        let mut troubles = lock(&self.troubles);
+        if !troubles.contains(&trouble) && troubles.len() < MAX_TROUBLES {
+            tracing::error!("{trouble}");
+            troubles.push(trouble);
+        }
+    }
+
+    fn troubles(&self) -> Vec<Trouble> {
+        let mut troubles = self.reader.troubles();
+        troubles.extend(lock(&self.troubles).iter().cloned());
+        troubles
     }
 
     fn first_seq(&self) -> u64 {
@@ -343,15 +389,13 @@ impl Ledger for SledLedger {
             store_bytes,
             free_bytes,
             damaged: inner.reader.damaged(),
+            troubles: inner.troubles(),
             trouble: trouble.or(full),
         }
     }
 
-    fn redact(
-        &self,
-        edit: &mut dyn FnMut(u64, &str) -> Option<String>,
-    ) -> Result<u64, LedgerError> {
-        self.inner.redact(edit)
+    fn redact(&self, redact: Redact<'_>) -> Result<u64, LedgerError> {
+        self.inner.redact(redact)
     }
 
     fn checkpoint(&self, now: Timestamp) -> Result<(), LedgerError> {

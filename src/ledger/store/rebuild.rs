@@ -15,7 +15,8 @@ use super::rows::Meta;
 use super::view::View;
 use crate::event::Event;
 use crate::ledger::journal::{self, Checkpoint, lock};
-use crate::ledger::{Fold, LedgerError};
+use crate::ledger::private;
+use crate::ledger::{Fold, LedgerError, Trouble, TroubleKind};
 
 /// Events folded between two batches.
 const EVENTS_AT_ONCE: usize = 500;
@@ -63,7 +64,7 @@ fn dir(inner: &Inner, generation: u64) -> PathBuf {
 /// Generations on disk, ascending.
 fn generations(inner: &Inner) -> Result<Vec<u64>, LedgerError> {
     let failed = |error: io::Error| journal::refused("the directory of the view", &error);
-    std::fs::create_dir_all(root(inner)).map_err(failed)?;
+    private_dir(&root(inner)).map_err(failed)?;
     let mut found = Vec::new();
     for entry in std::fs::read_dir(root(inner)).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();
@@ -73,7 +74,8 @@ fn generations(inner: &Inner) -> Result<Vec<u64>, LedgerError> {
     Ok(found)
 }
 
-fn remove(inner: &Inner, generations: &[u64]) {
+/// Removes generations.
+pub(super) fn remove(inner: &Inner, generations: &[u64]) {
     for generation in generations {
         let dir = dir(inner, *generation);
         if let Err(error) = std::fs::remove_dir_all(&dir)
@@ -84,13 +86,31 @@ fn remove(inner: &Inner, generations: &[u64]) {
     }
 }
 
+/// A new generation, empty, behind all that are there.
+pub(super) fn open_next(inner: &Inner) -> Result<View, LedgerError> {
+    let newest = generations(inner)?.last().copied().unwrap_or(0);
+    open(inner, newest + 1)
+}
+
+/// A folder for its owner only: sled makes its files for everybody.
+fn private_dir(dir: &std::path::Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
 fn open(inner: &Inner, generation: u64) -> Result<View, LedgerError> {
+    if let Err(error) = private_dir(&dir(inner, generation)) {
+        return Err(journal::refused("the directory of the view", &error));
+    }
     for _ in 0..LOCK_TRIES {
         match View::open(&dir(inner, generation), inner.options.cache_bytes, generation) {
             Err(LedgerError::Retryable(why)) if why.contains("could not acquire lock") => {
                 std::thread::sleep(LOCK_PAUSE);
             }
-            other => return other,
+            other => {
+                let _ = private::close_to_others(&root(inner));
+                return other;
+            }
         }
     }
     Err(LedgerError::Retryable("somebody else holds the lock of the view".to_string()))
@@ -103,8 +123,10 @@ fn open_sound(
 ) -> Result<(View, Meta), LedgerError> {
     let view = open(inner, generation)?;
     let mut meta = view.verify()?;
+    // Sound, and beyond the journal: it holds what lost records decided.
+    lock(&inner.writer).journal.go_on_after(meta.position, "the view");
     let (first_seq, last_seq) = (inner.first_seq(), inner.reader.last_seq());
-    if meta.position > last_seq || meta.position + 1 < first_seq {
+    if meta.position + 1 < first_seq && meta.position < last_seq {
         return Err(LedgerError::Corrupt(format!(
             "the view stands at {}, the journal has {first_seq} to {last_seq}",
             meta.position
@@ -129,7 +151,15 @@ fn build(inner: &Inner, old: &[u64], fold: &mut dyn Fold) -> Result<(View, Meta)
         match load(inner, &view, &mut meta, position) {
             Ok(()) => {}
             Err(error @ LedgerError::Corrupt(_)) => {
-                tracing::error!(%error, position, "a checkpoint cannot be used: trying an older one");
+                inner.note(Trouble {
+                    kind: TroubleKind::Checkpoint,
+                    file: Some(format!("checkpoint/{position:020}.checkpoint")),
+                    seqs: None,
+                    text: format!(
+                        "the checkpoint at {position} cannot be used ({error}): an older one and the \
+                         journal take its place"
+                    ),
+                });
                 drop(view);
                 remove(inner, &[generation]);
                 continue;
@@ -137,11 +167,7 @@ fn build(inner: &Inner, old: &[u64], fold: &mut dyn Fold) -> Result<(View, Meta)
             Err(error) => return Err(error),
         }
         if inner.first_seq() > position + 1 {
-            tracing::error!(
-                from = position + 1,
-                until = inner.first_seq(),
-                "events are gone that no checkpoint covers: the view starts without them"
-            );
+            inner.note(state_lost(position + 1, inner.first_seq() - 1));
         }
         catch_up(inner, &view, &mut meta, fold)?;
         view.flush()?;
@@ -164,6 +190,19 @@ fn load(inner: &Inner, view: &View, meta: &mut Meta, position: u64) -> Result<()
     }
     meta.position = position;
     view.apply(&HashMap::new(), meta, true)
+}
+
+/// Records that cannot be read, and whose meaning nothing else holds.
+fn state_lost(from: u64, through: u64) -> Trouble {
+    Trouble {
+        kind: TroubleKind::StateLost,
+        file: None,
+        seqs: Some((from, through)),
+        text: format!(
+            "records {from} to {through} are lost, and no view or checkpoint holds what they decided: \
+             suppressions of theirs are gone; restore the data directory from a backup, or import them"
+        ),
+    }
 }
 
 /// A rebuild ends early when the service does.
@@ -190,6 +229,14 @@ fn catch_up(
         let lines = inner.reader.read(meta.position + 1, EVENTS_AT_ONCE).map_err(failed)?;
         // Without lines, what is left can no longer be read.
         let through = lines.last().map_or(last_seq, |(seq, _)| *seq);
+        let mut expected = meta.position + 1;
+        for seq in lines.iter().map(|(seq, _)| *seq).chain([through + 1]) {
+            // What no checkpoint covers was said by `build`.
+            if seq > expected && seq > inner.first_seq() {
+                inner.note(state_lost(expected.max(inner.first_seq()), seq - 1));
+            }
+            expected = seq + 1;
+        }
         let mut overlay = Overlay::new(view, &inner.reader);
         if let Some(seq) = fold_lines(&mut overlay, fold, lines, &left_out)? {
             tracing::error!(seq, "the policy panicked over an event: it counts in nothing");

@@ -1,37 +1,81 @@
-//! Taking something out of everything that is stored: one fresh checkpoint replaces all, the view
-//! is built anew from it, because a log-structured store keeps what was removed from it, and
-//! journal segments are rewritten.
+//! Taking something out of everything that is stored, while mail and lookups go on: rows that name
+//! it are rewritten, one fresh checkpoint replaces all, the view is built anew from it beside the one
+//! that serves, because a log-structured store keeps what was removed from it, and journal segments
+//! are rewritten.
 //!
 //! The order makes it safe to be killed at any moment, and to do it again. The caller's event has
-//! taken the rows out already, so the checkpoint is clean; older ones go only when it was read
-//! back. The journal comes last: then every record that is rewritten stands behind that checkpoint
-//! and the view, and is folded again only if both are lost.
+//! taken the person's own rows out already, so the checkpoint is clean; older ones go only when it
+//! was read back. The journal comes last: then every record that is rewritten stands behind that
+//! checkpoint and the view, and is folded again only if both are lost.
 
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use super::Inner;
+use super::keeper::Group;
+use super::rows::{key_in, space};
+use super::view::change;
+use super::{Inner, Redact};
 use crate::ledger::LedgerError;
-use crate::ledger::journal::{self, Edit, lock};
+use crate::ledger::journal::{self, lock};
+
+/// Rows looked at before others may go on.
+const ROWS_AT_ONCE: usize = 256;
 
 impl Inner {
     /// See [`crate::ledger::Ledger::redact`].
-    pub(super) fn redact(&self, edit: Edit<'_>) -> Result<u64, LedgerError> {
+    pub(super) fn redact(&self, redact: Redact<'_>) -> Result<u64, LedgerError> {
         let failed = |error| journal::refused("the journal cannot be rewritten", &error);
-        let old = self.view()?.generation;
+        let last = self.redact_rows(redact.row)?;
         lock(&self.writer).journal.seal().map_err(failed)?;
         let sealed = self.reader.segment_starts();
         let (answer, answered) = sync_channel(1);
-        lock(&self.mail).renewals.push(answer);
+        lock(&self.mail).renewals.push((last, answer));
         self.answered(&answered)?;
-        self.wait_for_another(old)?;
         let mut changed = 0;
         for first_seq in sealed {
-            if let Some(new) = self.reader.rewrite(first_seq, edit).map_err(failed)? {
+            if let Some(new) = self.reader.rewrite(first_seq, redact.line).map_err(failed)? {
                 lock(&self.writer).journal.put_in_place(&new).map_err(failed)?;
                 changed += new.changed;
             }
         }
         Ok(changed)
+    }
+
+    /// Rewrites rows of the fold, in pieces. A row is edited under the lock of the writer, so that
+    /// no commit works on an older version of it. Gives the place in the order of all groups up to
+    /// which the view must be for the edits, and all events before them, to be in it.
+    fn redact_rows(
+        &self,
+        edit: &dyn Fn(&[u8], &[u8]) -> Option<Vec<u8>>,
+    ) -> Result<u64, LedgerError> {
+        let prefix = [space::FOLD];
+        let mut after = prefix.to_vec();
+        loop {
+            let view = self.view()?;
+            let rows = self.ask(&view, |view| view.scan(&prefix, &after, ROWS_AT_ONCE))?;
+            let Some((last, _)) = rows.last() else { return Ok(view.published()) };
+            after.clone_from(last);
+            let bare = |key: &[u8]| key.get(1..).unwrap_or_default().to_vec();
+            let named = rows.iter().filter(|(key, value)| edit(&bare(key), value).is_some());
+            for (key, _) in named {
+                self.edit_row(&bare(key), edit)?;
+            }
+        }
+    }
+
+    fn edit_row(
+        &self,
+        key: &[u8],
+        edit: &dyn Fn(&[u8], &[u8]) -> Option<Vec<u8>>,
+    ) -> Result<(), LedgerError> {
+        let writer = lock(&self.writer);
+        let view = self.view()?;
+        let full = key_in(space::FOLD, key);
+        let value = self.ask(&view, |view| view.value(&full))?;
+        if let Some(new) = value.and_then(|value| edit(key, &value)) {
+            let seq = writer.journal.next_seq() - 1;
+            self.hand_over(&view, Group::new(seq, vec![change(full, Some(new))?]));
+        }
+        Ok(())
     }
 
     /// Wakes the keeper and waits for what became of an order to it.
@@ -43,17 +87,5 @@ impl Inner {
         answered.recv().unwrap_or_else(|_| {
             Err(LedgerError::Retryable("the view is being rebuilt or closed".to_string()))
         })
-    }
-
-    /// Waits until another generation of the view is ready.
-    fn wait_for_another(&self, old: u64) -> Result<(), LedgerError> {
-        let pending = || self.view().map_or(true, |view| view.generation == old);
-        let mail = lock(&self.mail);
-        let patience = self.options.redact_patience;
-        drop(self.moved.wait_timeout_while(mail, patience, |mail| !mail.stop && pending()));
-        match pending() {
-            false => Ok(()),
-            true => Err(LedgerError::Retryable("the view is still being built anew".to_string())),
-        }
     }
 }

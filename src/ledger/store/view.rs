@@ -14,7 +14,7 @@ use std::ops::Bound;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use sled::IVec;
 
@@ -31,13 +31,19 @@ pub(super) type Changes = Vec<(IVec, Option<IVec>)>;
 /// Takes key and value of one row.
 pub(super) type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), LedgerError>;
 
+/// Rows above sled.
+type Above = BTreeMap<IVec, (u64, Option<IVec>)>;
+
 /// One generation of the view.
 pub(super) struct View {
     db: sled::Db,
     path: PathBuf,
     /// Which generation; a doubt about an older one is void.
     pub(super) generation: u64,
-    above: RwLock<BTreeMap<IVec, (u64, Option<IVec>)>>,
+    /// Changes that sled does not have yet, each with the place of its group in the order of all.
+    above: RwLock<Above>,
+    /// Groups published so far.
+    published: AtomicU64,
     /// A reader met damage. Errors of a fold are not: a rebuild would not mend them.
     damaged: AtomicBool,
 }
@@ -78,7 +84,14 @@ impl View {
             .flush_every_ms(None);
         let db = guarded(|| config.open())?;
         let damaged = AtomicBool::new(false);
-        Ok(Self { db, path: path.to_path_buf(), generation, above: RwLock::default(), damaged })
+        Ok(Self {
+            db,
+            path: path.to_path_buf(),
+            generation,
+            above: RwLock::default(),
+            published: AtomicU64::new(0),
+            damaged,
+        })
     }
 
     /// What the view says about itself; None when it is new or was not finished.
@@ -156,19 +169,48 @@ impl View {
         synced.map_err(|error| LedgerError::Retryable(format!("sled: fdatasync: {error}")))
     }
 
-    /// Lets readers see changes that sled does not have yet.
-    pub(super) fn publish(&self, group: &Group) {
+    /// Lets readers see changes that sled does not have yet. Only who holds the writer may.
+    pub(super) fn publish(&self, group: &mut Group) {
+        group.place = self.published.fetch_add(1, Ordering::Relaxed) + 1;
         let mut above = self.above.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         for (key, value) in &group.changes {
-            above.insert(key.clone(), (group.seq, value.clone()));
+            above.insert(key.clone(), (group.place, value.clone()));
         }
     }
 
-    /// Forgets published changes up to a position: sled has them.
+    /// Place of the group published last.
+    pub(super) fn published(&self) -> u64 {
+        self.published.load(Ordering::Relaxed)
+    }
+
+    /// Takes over what another view has above its sled; its sled must hold the same rows. Only who
+    /// holds the writer may.
+    pub(super) fn take_above(&self, old: &View) {
+        let theirs = old.above.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        *self.above.write().unwrap_or_else(std::sync::PoisonError::into_inner) = theirs;
+        self.published.store(old.published(), Ordering::Relaxed);
+    }
+
+    /// The values of some rows as sled has them, for another view.
+    pub(super) fn stored(
+        &self,
+        keys: impl Iterator<Item = IVec>,
+    ) -> Result<HashMap<IVec, Option<IVec>>, LedgerError> {
+        let one = |key: IVec| match guarded(|| self.db.get(&key))? {
+            None => Ok((key, None)),
+            Some(sealed) => {
+                let value = unseal(&key, &sealed).map(IVec::from).ok_or_else(damaged_row)?;
+                Ok((key, Some(value)))
+            }
+        };
+        keys.map(one).collect()
+    }
+
+    /// Forgets published changes of groups up to a place: sled has them.
     pub(super) fn settle<'a>(&self, through: u64, keys: impl Iterator<Item = &'a IVec>) {
         let mut above = self.above.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         for key in keys {
-            if above.get(key).is_some_and(|(seq, _)| *seq <= through) {
+            if above.get(key).is_some_and(|(place, _)| *place <= through) {
                 above.remove(key);
             }
         }
@@ -221,7 +263,7 @@ impl View {
             let (above, end) = self.above_behind(prefix, &after, room.clamp(1, COPIED_AT_ONCE));
             let upper = above.iter().map(|(key, value)| (&key[..], value.as_deref()));
             let lower =
-                |after: &[u8], limit: usize| self.stored(prefix, after, end.as_deref(), limit);
+                |after: &[u8], limit: usize| self.stored_rows(prefix, after, end.as_deref(), limit);
             rows.extend(self.note(layered(upper, &lower, &after, room))?);
             match end {
                 Some(end) if rows.len() < limit => after = end.to_vec(),
@@ -244,7 +286,7 @@ impl View {
     }
 
     /// Rows in sled with a prefix behind a key, up to another.
-    fn stored(
+    fn stored_rows(
         &self,
         prefix: &[u8],
         after: &[u8],
@@ -369,7 +411,7 @@ mod tests {
             300..1200 => (row(n, b"").0, None),
             n => row(n, b"above"),
         });
-        view.publish(&Group { seq: 1, changes: changed.collect() });
+        view.publish(&mut Group { seq: 1, place: 0, changes: changed.collect() });
         let wanted: Vec<Row> = (0..2000)
             .filter(|n| *n < 1500 || n % 2 == 0)
             .filter(|n| n % 2 == 1 || !(300..1200).contains(n))

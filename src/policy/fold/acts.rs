@@ -8,11 +8,10 @@ use crate::ledger::LedgerError;
 use crate::mail::{Case, Timestamp};
 use crate::policy::judge::facts::{IN_FORCE_KEY, InForce, policy_key};
 use crate::policy::judge::row::{
-    AddressRow, BY_HAND, Item, ItemKind, MAX_TEXT, address_key, block_key, cut, hash, life_key,
+    AddressRow, BY_HAND, Item, ItemKind, address_key, block_key, hash, life_key,
 };
 use crate::policy::judge::state::{State, judge};
 use crate::policy::judge::walk::walk;
-use crate::policy::privacy::Forgotten;
 use crate::policy::settings::{Policy, is_scope};
 use crate::report::Attribution;
 
@@ -102,21 +101,48 @@ fn new_policy(step: &mut Step<'_>, policy: &serde_json::Value) -> Result<(), Led
     Ok(())
 }
 
-/// Forgets a person; what is suppressed stays blocked under a hash of the address.
+/// Forgets a person; what is suppressed or held stays so under a hash of the address.
+///
+/// What was written down about others and names the person is no matter of the fold: rows and
+/// records are rewritten beside it (`Forgotten::row`, `service::redaction`).
 fn erase(step: &mut Step<'_>, address: &str, hash: &str) -> Result<(), LedgerError> {
     // Without a hash the block would be lost with the person; the service always makes one.
     let address = key(address, step.policy.local_part_case).filter(|_| !hash.is_empty());
     let Some(address) = address else { return Ok(()) };
-    blot_words(step, &Forgotten::new(&address, hash, step.policy.local_part_case))?;
     let stored = step.rows.get(&address_key(&address))?.and_then(|v| AddressRow::decode(&v));
     step.rows.put(life_key(&address), None);
     let Some(row) = stored else { return Ok(()) };
-    let facts = step.facts(&row)?;
-    let scopes: Vec<String> = row.scopes().into_iter().map(str::to_string).collect();
+    let mut block = block(step, &row)?;
+    if let Some(n) = step.progress.states.get_mut(usize::from(row.counted)) {
+        *n = n.saturating_sub(1);
+    }
+    step.rows.put(address_key(&address), None);
+    if block.items.is_empty() {
+        return Ok(());
+    }
+    // One that is there already may last longer.
+    let key = block_key(hash);
+    let known = step.rows.get(&key)?.and_then(|v| AddressRow::decode(&v)).unwrap_or_default();
+    for old in known.items {
+        if !block.items.iter().any(|i| (&i.scope, i.until_ms) == (&old.scope, old.until_ms)) {
+            block.insert(old);
+        }
+    }
+    step.rows.put(key, Some(block.encode()));
+    Ok(())
+}
+
+/// What stays of a row when its person is forgotten: an end for each scope that is suppressed, and
+/// while a guard holds the address the bare failures, so that it stays held as long as it would
+/// have, and then stands as it would have.
+fn block(step: &Step<'_>, row: &AddressRow) -> Result<AddressRow, LedgerError> {
+    let facts = step.facts(row)?;
+    let scopes: Vec<&str> = std::iter::once("*").chain(row.scopes()).collect();
     let mut block = AddressRow::default();
-    let mut everywhere = false;
-    for scope in std::iter::once("*").chain(scopes.iter().map(String::as_str)) {
+    let (mut everywhere, mut held) = (false, false);
+    for scope in scopes {
         let judged = judge(&walk(&row.items, scope, &facts, step.now), step.now);
+        held |= judged.state == State::Held;
         if judged.state != State::Suppressed || everywhere {
             continue;
         }
@@ -140,40 +166,33 @@ fn erase(step: &mut Step<'_>, address: &str, hash: &str) -> Result<(), LedgerErr
             undone: 0,
         });
     }
-    if let Some(n) = step.progress.states.get_mut(usize::from(row.counted)) {
-        *n = n.saturating_sub(1);
-    }
-    step.rows.put(address_key(&address), None);
-    if block.items.is_empty() {
-        return Ok(());
-    }
-    // One that is there already may last longer.
-    let key = block_key(hash);
-    let known = step.rows.get(&key)?.and_then(|v| AddressRow::decode(&v)).unwrap_or_default();
-    for old in known.items {
-        if !block.items.iter().any(|i| (&i.scope, i.until_ms) == (&old.scope, old.until_ms)) {
-            block.insert(old);
+    if held {
+        for item in bare(&row.items) {
+            block.insert(item);
         }
     }
-    step.rows.put(key, Some(block.encode()));
-    Ok(())
+    Ok(block)
 }
 
-/// Takes a forgotten address out of what was written down about others: the report on a forwarded
-/// mail names it, or a person who acted did. Walks over all addresses once.
-fn blot_words(step: &mut Step<'_>, forgotten: &Forgotten) -> Result<(), LedgerError> {
-    step.each_address(|step, key, mut row| {
-        let mut blotted_any = false;
-        for words in row.items.iter_mut().filter_map(|item| item.words.as_mut()) {
-            if let Some(blotted) = forgotten.blot(words) {
-                *words = blotted;
-                cut(words, MAX_TEXT);
-                blotted_any = true;
-            }
-        }
-        if blotted_any {
-            step.rows.put(key, Some(row.encode()));
-        }
-        Ok(())
-    })
+/// The items by which a guard holds an address, without what may name its person: mails and tokens
+/// only stay apart, by number.
+fn bare(items: &[Item]) -> Vec<Item> {
+    let number = |of: &dyn Fn(&Item) -> u64, wanted: u64| match wanted {
+        0 => 0,
+        _ => items.iter().position(|i| of(i) == wanted).map_or(0, |place| place as u64 + 1),
+    };
+    let matters = |item: &&Item| {
+        let kinds = [ItemKind::Failure, ItemKind::Life, ItemKind::Sent, ItemKind::Release];
+        item.undone == 0 && kinds.contains(&item.kind)
+    };
+    let bare = items.iter().filter(matters).map(|item| Item {
+        rule: Some("erased".to_string()),
+        code: None,
+        message: number(&|i| i.message, item.message),
+        token: number(&|i| i.token, item.token),
+        peer: None,
+        words: None,
+        ..item.clone()
+    });
+    bare.collect()
 }

@@ -3,9 +3,9 @@
 
 use crate::ledger::{LedgerError, Rows};
 use crate::mail::Timestamp;
-use crate::policy::judge::row::hash;
+use crate::policy::privacy::share_in;
+use crate::policy::share::{REGISTERS, share_of};
 
-const REGISTERS: usize = 256;
 const HOUR_MS: i64 = 3_600_000;
 const HOURS: i64 = 24;
 
@@ -35,9 +35,10 @@ pub(crate) fn note(
     }
     let mut registers = stored.unwrap_or_default();
     registers.resize(REGISTERS, 0);
-    let hash = hash(&["seen", address]);
-    let place = (hash % REGISTERS as u64) as usize;
-    let rank = (hash / REGISTERS as u64).trailing_zeros().min(55) as u8 + 1;
+    // What is left of an erased address has the same share.
+    let share = share_in(address).unwrap_or_else(|| share_of(address));
+    let [place, rank] = share.to_be_bytes();
+    let place = usize::from(place);
     if let Some(register) = registers.get_mut(place)
         && *register < rank
     {

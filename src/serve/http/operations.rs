@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::{Http, blocking};
 use crate::serve::limits;
+use crate::service::DEGRADED;
 
 /// The API in OpenAPI 3.1. Written by hand, because it says more than types do; a test compares
 /// its paths and methods with the router's.
@@ -24,7 +25,10 @@ pub async fn readyz(State(http): State<Arc<Http>>) -> Response {
     let mut well = true;
     for (name, finding) in checks(&http).await {
         let (word, words) = match finding {
-            Ok(words) => ("ok", words),
+            Ok(words) => match words.strip_prefix(DEGRADED) {
+                Some(words) => ("DEGRADED", words.to_string()),
+                None => ("ok", words),
+            },
             Err(words) => {
                 well = false;
                 ("FAILED", words)

@@ -48,6 +48,9 @@ pub fn overview(page: &Overview) -> Html {
     if let Some(doubt) = page.counts.iter().find_map(|counts| counts.clock.as_ref()) {
         body.raw("<p class=\"note wait\"><b>Clock</b>: ").text(&words::times(doubt)).raw("</p>");
     }
+    for trouble in page.counts.iter().flat_map(|counts| &counts.ledger.troubles) {
+        body.raw("<p class=\"note bad\"><b>Stored data</b>: ").text(&trouble.text).raw("</p>");
+    }
     let guards = page.counts.as_ref().map_or(&[][..], |counts| &counts.guards);
     for guard in guards {
         body.raw("<p class=\"note wait\"><b>A guard is tripped</b>: ").text(&words::times(guard));

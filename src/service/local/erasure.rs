@@ -4,11 +4,11 @@
 //! |---|---|
 //! | 1. `data_dir/erasing` names the address, synced | the next start begins at 2 |
 //! | 2. the act is journalled and folded: strikes go, the block moves under a keyed hash | begins at 2; twice is once |
-//! | 3. journal, checkpoints and view are rewritten, raw messages removed | begins at 2 |
+//! | 3. rows, checkpoints, view and journal are rewritten, raw messages removed | begins at 2 |
 //! | 4. `erasing` is removed | done |
 //!
-//! Mail that comes between 2 and 4 is new evidence. While the view is built anew (3) mail is
-//! deferred with 451.
+//! Mail that comes after 2 is new evidence. Lookups and mail go on all through; only between 1 and
+//! 2 events wait for the act to be journalled, as long as one commit takes.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -24,6 +24,7 @@ use super::receipt::{awaited, reply_to_channel};
 use super::small_file::write_whole;
 use super::validate::parsed;
 use crate::event::Act;
+use crate::ledger::Redact;
 use crate::policy::Forgotten;
 use crate::service::ServiceError;
 use crate::service::redaction::Redaction;
@@ -117,11 +118,14 @@ impl LocalService {
         let keys = self.blocks.keys();
         let redaction = Redaction::new(&forgotten, &keys);
         let mut ids = HashSet::new();
-        let records = self.ledger.redact(&mut |_, line| {
-            let (id, line) = redaction.line(line)?;
+        let mut line = |seq, line: &str| {
+            // What came after the act is new evidence, and its rows know it.
+            let (id, line) = redaction.line(line).filter(|_| seq <= committed.seq)?;
             ids.extend(id);
             Some(line)
-        })?;
+        };
+        let row = |_: &[u8], value: &[u8]| forgotten.row(value);
+        let records = self.ledger.redact(Redact { line: &mut line, row: &row })?;
         let raw = self.raw.forget(&ids, &forgotten).map_err(|e| failed(&e))?;
         self.erasure.finished().map_err(|e| failed(&e))?;
         Ok(json!({"seq": committed.seq, "id": committed.id, "records": records,

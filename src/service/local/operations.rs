@@ -13,8 +13,8 @@ use crate::event::{Act, Envelope, Event};
 use crate::mail::{Address, Timestamp};
 use crate::policy::{self, Selection, Standing, State};
 use crate::service::{
-    ImportEntry, ImportOutcome, InBand, ListPage, ListQuery, Lookup, Operations, Overview,
-    ResultsOutcome, Service, ServiceError,
+    DEGRADED, ImportEntry, ImportOutcome, InBand, ListPage, ListQuery, Lookup, Operations,
+    Overview, ResultsOutcome, Service, ServiceError,
 };
 
 /// Events that an explanation shows.
@@ -327,8 +327,15 @@ impl Service for LocalService {
             Some(trouble) => Err(trouble),
             None => Ok(format!("{} events, all folded", status.last_seq)),
         };
+        let words: Vec<String> = status.troubles.iter().map(ToString::to_string).collect();
+        let data = match words.as_slice() {
+            [] => "nothing is known to be damaged".to_string(),
+            words => format!("{DEGRADED}{}", words.join("; ")),
+        };
         vec![
             ("ledger".to_string(), ledger),
+            // What is lost is lost: mail is taken and questions are answered all the same.
+            ("data".to_string(), Ok(data)),
             ("disk".to_string(), Ok(format!("{} MiB free", status.free_bytes >> 20))),
             // A doubt is for people: mail is taken and questions are answered all the same.
             ("clock".to_string(), Ok(self.time.trouble().unwrap_or("believed".to_string()))),

@@ -1,0 +1,218 @@
+//! Which files of the journal's folder are its segments: those that fit one behind the other. What
+//! does not fit is set aside with a word, never obeyed; nothing that was acknowledged is in it.
+//!
+//! | file | comes from | then |
+//! |---|---|---|
+//! | `*.begun`, `*.rewrite` | a step that was not finished | removed: what it was to replace is there |
+//! | a segment without records, and the one before it goes on past its name | the new segment was named, then an error, and mail went on in the old one | removed |
+//! | a segment without records, nothing after it | sealed, then killed | used |
+//! | a head or first record of another position, another journal, no record at all | not ours | `*.aside` |
+//! | positions that the segment before it has, too | not ours | `*.aside` |
+//! | a segment that the one after it does not name, though it names the one before | not ours | `*.aside` |
+//! | a step in the positions | a segment is missing, or its end was lost | counted, see [`Gap`] |
+//! | no header, positions fit | a release before headers | read as ever |
+//! | a header that fails its CRC, positions fit | damage | read as ever, counted |
+
+use std::collections::BTreeMap;
+use std::io;
+
+use super::disk::{Disk, DiskFile};
+use super::header::{Header, unnamed};
+use super::segment::{DIR, Segment, last_record};
+
+/// Positions that no segment holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Gap {
+    pub(super) from: u64,
+    pub(super) through: u64,
+    /// The file in front of which they should stand.
+    pub(super) before: String,
+}
+
+/// The segments of a folder, in order, and what was found beside them.
+#[derive(Default)]
+pub(super) struct Chain {
+    pub(super) segments: Vec<Segment>,
+    pub(super) gaps: Vec<Gap>,
+    /// Names of files that were set aside, now or before.
+    pub(super) aside: Vec<String>,
+    /// One past the last position that a file set aside at the end may have used.
+    pub(super) used: u64,
+}
+
+/// A file that may be a segment.
+struct Candidate {
+    first: u64,
+    header: Option<Header>,
+    begins: u64,
+    length: u64,
+    /// Last position that can be read in it; None when there is no record.
+    last: Option<u64>,
+    /// Its first readable position.
+    first_found: Option<u64>,
+    lines: u64,
+}
+
+impl Candidate {
+    fn read(first: u64, file: &dyn DiskFile) -> io::Result<Self> {
+        let length = file.length()?;
+        let (header, begins) = match Header::read(file)? {
+            Some((header, length)) => (Some(header), length),
+            None => (None, 0),
+        };
+        let probe = Segment::new(first, begins, length, None);
+        let (first_found, lines) = probe.first_record(file)?;
+        let last = match first_found {
+            Some(_) => last_record(file, begins, length)?,
+            None => None,
+        };
+        Ok(Self { first, header, begins, length, last, first_found, lines })
+    }
+
+    fn id(&self) -> String {
+        self.header.as_ref().map_or_else(|| unnamed(self.first), |header| header.id.clone())
+    }
+
+    fn follows(&self, id: &str) -> bool {
+        self.header.as_ref().is_some_and(|header| header.after == id)
+    }
+
+    /// It says of itself what its name says; without a header its records have to.
+    fn is_of_its_name(&self) -> bool {
+        match &self.header {
+            Some(header) => header.first == self.first,
+            // Behind damage it may begin later.
+            None => self
+                .first_found
+                .is_some_and(|found| found == self.first || (found > self.first && self.lines > 0)),
+        }
+    }
+
+    fn into_segment(self) -> Segment {
+        Segment::new(self.first, self.begins, self.length, self.header)
+    }
+}
+
+/// Reads the folder. Sets aside and removes what does not fit; where the disk will not let it, the
+/// file is not obeyed all the same. An error means that something could not be read: then nothing
+/// is known of it, and nothing was changed.
+pub(super) fn chain(disk: &dyn Disk) -> io::Result<Chain> {
+    let mut found = Chain::default();
+    let (mut candidates, mut unfinished) = (Vec::new(), Vec::new());
+    for name in disk.list(DIR)? {
+        if let Some(first) = Segment::first_seq_of(&name) {
+            let file = disk.open(&format!("{DIR}/{name}"), false)?;
+            candidates.push(Candidate::read(first, file.as_ref())?);
+        } else if name.ends_with(".begun") || name.ends_with(".rewrite") {
+            unfinished.push(name);
+        } else {
+            found.aside.push(name);
+        }
+    }
+    for name in &unfinished {
+        remove(disk, &format!("{DIR}/{name}"));
+    }
+    candidates.sort_by_key(|candidate| candidate.first);
+    let ours = common_journal(&candidates);
+    let mut kept: Vec<Candidate> = Vec::new();
+    let mut strange: Vec<Candidate> = Vec::new();
+    let last_of = |kept: &[Candidate]| kept.iter().rev().find_map(|c| c.last.or(Some(c.first - 1)));
+    let mut rest = candidates.into_iter().peekable();
+    while let Some(next) = rest.next() {
+        let other = next.header.as_ref().is_some_and(|h| Some(&h.journal) != ours.as_ref());
+        let last = last_of(&kept).unwrap_or(0);
+        if next.length == next.begins && !other {
+            // Without records: of use only as the newest, and when nothing went on before it.
+            let is_newest = rest.peek().is_none();
+            if next.header.is_some() && is_newest && next.is_of_its_name() && next.first > last {
+                kept.push(next);
+            } else {
+                remove(disk, &Segment::file_name(next.first));
+            }
+            continue;
+        }
+        // The one before it is none that this one knows: that one is the stranger.
+        if let [.., before, odd] = kept.as_slice()
+            && next.header.is_some()
+            && !next.follows(&odd.id())
+            && next.follows(&before.id())
+        {
+            strange.extend(kept.pop());
+        }
+        let last = last_of(&kept).map_or(last, |now| now.min(last));
+        if other || !next.is_of_its_name() || next.first <= last {
+            strange.push(next);
+        } else {
+            kept.push(next);
+        }
+    }
+    for file in strange {
+        let last = last_of(&kept).unwrap_or(0);
+        // A segment without a header whose only records are damaged looks so, too.
+        let unnamed = kept.iter().all(|segment| segment.header.is_none());
+        if unnamed && file.header.is_none() && file.first == last + 1 {
+            found.used = file.first + file.lines;
+        }
+        found.aside.push(set_aside(disk, &file));
+    }
+    for pair in kept.windows(2) {
+        let [before, next] = pair else { break };
+        let last = before.last.unwrap_or(before.first - 1);
+        if next.first > last + 1 {
+            let before = Segment::file_name(next.first);
+            found.gaps.push(Gap { from: last + 1, through: next.first - 1, before });
+        }
+    }
+    if let Some(oldest) = kept.first()
+        && oldest.first > 1
+        && oldest.header.as_ref().is_some_and(|header| header.after.is_empty())
+    {
+        let before = Segment::file_name(oldest.first);
+        found.gaps.insert(0, Gap { from: 1, through: oldest.first - 1, before });
+    }
+    found.segments = kept.into_iter().map(Candidate::into_segment).collect();
+    Ok(found)
+}
+
+/// The journal that most segments say they are of; of several the one with the newest.
+fn common_journal(candidates: &[Candidate]) -> Option<String> {
+    let mut count: BTreeMap<&str, (usize, u64)> = BTreeMap::new();
+    for candidate in candidates {
+        if let Some(header) = &candidate.header {
+            let (n, newest) = count.entry(&header.journal).or_default();
+            *n += 1;
+            *newest = candidate.first;
+        }
+    }
+    count.into_iter().max_by_key(|(_, weight)| *weight).map(|(name, _)| name.to_string())
+}
+
+fn remove(disk: &dyn Disk, name: &str) {
+    match disk.remove(name) {
+        Ok(()) => tracing::info!(file = name, "a step that was not finished is cleared away"),
+        Err(error) => tracing::warn!(file = name, %error, "an unfinished file cannot be removed"),
+    }
+}
+
+fn set_aside(disk: &dyn Disk, file: &Candidate) -> String {
+    let name = Segment::file_name(file.first);
+    tracing::error!(
+        file = name,
+        "this file does not fit the journal: it is set aside and not read"
+    );
+    let taken = disk.list(DIR).unwrap_or_default();
+    let bare = name.strip_prefix(DIR).unwrap_or(&name).trim_start_matches('/');
+    let mut aside = format!("{bare}.aside");
+    // An older one of the same name is somebody's, too.
+    for n in 1..=taken.len() {
+        if taken.contains(&aside) {
+            aside = format!("{bare}.aside{n}");
+        }
+    }
+    let renamed = disk.rename(&name, &format!("{DIR}/{aside}"));
+    if let Err(error) = renamed.and_then(|()| disk.sync_dir(DIR)) {
+        tracing::warn!(file = name, %error, "it cannot be renamed: it stays and is not read");
+        return bare.to_string();
+    }
+    aside
+}
