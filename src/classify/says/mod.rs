@@ -52,6 +52,8 @@ pub(super) struct Meaning {
     pub(super) inferred: bool,
     /// The words are about the mailbox or its owner.
     pub(super) of_mailbox: bool,
+    /// The words are about us: sender, host, how we identify ourselves.
+    pub(super) of_us: bool,
 }
 
 #[derive(Default)]
@@ -120,8 +122,7 @@ impl Says {
             said.iter()
                 .filter(|one| one.aside == aside)
                 .filter_map(|one| {
-                    let has = |state| said.iter().any(|one| one.pair.1 == state);
-                    let row = self.table.first(one.pair, beside.status, beside.code, has)?;
+                    let row = self.table.first(one.pair, beside.status, beside.code, said)?;
                     Some((row, one))
                 })
                 .min_by_key(|(row, one)| (*row, one.start))
@@ -140,6 +141,7 @@ impl Says {
             .flatten();
         Some(Meaning {
             reason: before.unwrap_or(row.reason),
+            of_us: before.is_some() || self.table.is_us(one.pair.0),
             of_mailbox: self.table.is_about_recipient(one.pair.0),
             name: self.table.name(one.pair),
             matched: clean(text.get(one.start..one.end).unwrap_or_default()),

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::sentence::Said;
 use crate::classify::rule::StatusPattern;
 use crate::classify::verdict::Reason;
 use crate::mail::{EnhancedStatus, ReplyCode};
@@ -18,6 +19,7 @@ pub(super) struct Table {
     stages: Vec<(Vec<String>, Reason)>,
     own: Vec<u8>,
     mailbox: Vec<u8>,
+    us: Vec<u8>,
     refusals: Vec<u8>,
     rows: Vec<Row>,
     /// Rows of each pair in order; index is role * states + state.
@@ -36,6 +38,8 @@ pub(super) struct Row {
     code: Vec<String>,
     /// States that, said of anybody in the same text, keep the row from holding.
     unless: Vec<u8>,
+    /// Holds only when nobody is named.
+    alone: bool,
 }
 
 #[derive(Deserialize)]
@@ -50,6 +54,8 @@ struct File {
     own: Vec<String>,
     /// Roles that stand for the recipient.
     mailbox: Vec<String>,
+    /// Roles of the sending side.
+    us: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -76,6 +82,8 @@ struct RawRow {
     code: Vec<String>,
     #[serde(default)]
     unless: Vec<String>,
+    #[serde(default)]
+    alone: bool,
 }
 
 /// The role that nothing names.
@@ -104,11 +112,13 @@ impl Table {
             stages: Vec::new(),
             own: Vec::new(),
             mailbox: Vec::new(),
+            us: Vec::new(),
             refusals: Vec::new(),
             rows: Vec::new(),
         };
         table.own = file.own.iter().filter_map(|role| table.role(role)).collect();
         table.mailbox = file.mailbox.iter().filter_map(|role| table.role(role)).collect();
+        table.us = file.us.iter().filter_map(|role| table.role(role)).collect();
         table.refusals =
             ["refused", "denied", "failed", "barred"].iter().filter_map(|s| table.state(s)).collect();
         for stage in file.stage {
@@ -155,6 +165,7 @@ impl Table {
             status: status.ok_or_else(|| bad(&raw.status.join(" ")))?,
             code: raw.code,
             unless: raw.unless.iter().filter_map(|state| self.state(state)).collect(),
+            alone: raw.alone,
         };
         self.rows.push(row);
         Ok(())
@@ -199,6 +210,11 @@ impl Table {
         self.own.contains(&role) && self.refusals.contains(&state)
     }
 
+    /// The role is the sending side.
+    pub(super) fn is_us(&self, role: u8) -> bool {
+        self.us.contains(&role)
+    }
+
     /// The role is the recipient, or may be meant for it.
     pub(super) fn is_about_recipient(&self, role: u8) -> bool {
         self.mailbox.contains(&role)
@@ -221,8 +237,10 @@ impl Table {
         pair: Pair,
         status: Option<EnhancedStatus>,
         code: Option<ReplyCode>,
-        has: impl Fn(u8) -> bool,
+        said: &[Said],
     ) -> Option<usize> {
+        let has = |state: u8| said.iter().any(|one| one.pair.1 == state);
+        let named = || said.iter().any(|one| one.pair.0 != UNNAMED);
         let rows = self.by_pair.get(self.index(pair))?;
         rows.iter().map(|n| usize::from(*n)).find(|n| {
             self.rows.get(*n).is_some_and(|row| {
@@ -233,6 +251,7 @@ impl Table {
                 });
                 ((row.status.is_empty() && row.code.is_empty()) || by_status || by_code)
                     && !row.unless.iter().any(|state| has(*state))
+                    && !(row.alone && named())
             })
         })
     }
