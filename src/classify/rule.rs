@@ -400,7 +400,9 @@ impl Loader {
             counted = start;
             let at = format!("{file}:{line}");
             let rule = check(spanned.into_inner(), &at).map_err(|what| RuleError { at, what })?;
-            let yields = !operator && rule.despite.is_empty() && (raw.yields || rule.when.is_mark());
+            let yields = !operator
+                && rule.despite.is_empty()
+                && (raw.yields || (raw.marked && rule.when.is_mark()));
             let unmarked = raw.marked && !rule.when.carries_mark();
             let code = raw.after_words;
             self.rules.push(Rule { vague: raw.vague, code, yields, unmarked, operator, ..rule });
