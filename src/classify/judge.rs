@@ -97,13 +97,14 @@ impl RuleSet {
         Ok(Self { says: Some(Says::shipped()), ..Self::build(loader) })
     }
 
-    /// The shipped rules but for some files: what is right without them is understood, not known
-    /// by heart (`docs/generality.md`).
-    pub fn without(files: &[&str]) -> Result<Self, RuleError> {
+    /// The shipped rules but for some: what is right without them is understood, not known by
+    /// heart (`docs/generality.md`).
+    pub fn without(dropped: impl Fn(&Rule) -> bool) -> Result<Self, RuleError> {
         let mut loader = Loader::new();
-        for (file, source) in SHIPPED.iter().filter(|(file, _)| !files.contains(file)) {
+        for (file, source) in SHIPPED {
             loader.text(file, source, false)?;
         }
+        loader.rules.retain(|rule| !dropped(rule));
         Ok(Self { says: Some(Says::shipped()), ..Self::build(loader) })
     }
 
@@ -244,7 +245,15 @@ fn words_win(rule: &Rule, words: &Meaning, facts: &Facts<'_>) -> bool {
     if rule.code {
         // A code about something else than the address keeps it from being dead.
         let doubt = facts.status.is_some_and(|s| contradicts(s, words.reason));
-        return rule.vague || rule.is_rash() || !(words.vague || (doubt && other));
+        let hard = rule.reason.category() == Category::Hard;
+        return match (words.vague, rule.vague) {
+            _ if rule.is_rash() => true,
+            _ if doubt && other => false,
+            (false, _) => true,
+            // A refusal of the message is none of the mailbox, whatever the code.
+            (true, false) => hard && words.of_message,
+            (true, true) => !rule.tells_of_delay(),
+        };
     }
     let plain = other && !words.vague && !words.inferred;
     // Words about the sender never cost a recipient the address.

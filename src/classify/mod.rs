@@ -3,6 +3,7 @@
 mod judge;
 mod lint;
 mod matcher;
+pub mod measure;
 mod provider;
 mod rule;
 mod says;

@@ -128,6 +128,13 @@ impl Rule {
         self.operator || !(self.code || self.yields || hard)
     }
 
+    /// A code that tells what kept the mail waiting, which "failed" and "later" do not.
+    pub fn tells_of_delay(&self) -> bool {
+        use Reason as R;
+        self.reason.category() == Category::Soft
+            && !matches!(self.reason, R::Generic | R::SystemError | R::ProtocolError)
+    }
+
     /// Whether it looks at codes alone.
     pub fn is_bare(&self) -> bool {
         self.when.text.is_empty() && self.when.any.is_empty()

@@ -8,7 +8,7 @@ use super::provider::{guard_of, named};
 use super::row::{Item, ItemKind, hash};
 use super::settings::is_scope;
 use super::standing::DEFAULT_SCOPE;
-use crate::classify::Category;
+use crate::classify::{Category, Certainty};
 use crate::event::{Analysis, Event, EventType, RecipientVerdict, SendResult, VerpInfo};
 use crate::mail::{Address, Case};
 use crate::report::{Action, Attribution, Kind};
@@ -95,6 +95,7 @@ fn blank(event: &Event, kind: ItemKind, rung: Attribution) -> Item {
         message: 0,
         token: 0,
         peer: event.peer.clone(),
+        inferred: false,
         words: None,
         until_ms: None,
         undone: 0,
@@ -222,6 +223,7 @@ fn outcome(recipient: &RecipientVerdict, item: &Item, address: String, case: Cas
         rule: recipient.rule.clone(),
         code: code.or_else(|| recipient.reply_code.map(|c| c.to_string())),
         guard,
+        inferred: recipient.certainty == Some(Certainty::Inferred),
         words: other.map(|a| format!("the report names {a}")),
         ..item.clone()
     };

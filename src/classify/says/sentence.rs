@@ -93,7 +93,9 @@ fn join(text: &str, hits: &mut Vec<Hit>, table: &Table, roles: Roles) {
             }
             // `SPF sender invalid`, `from address user unknown`.
             (Part::Role(left), Part::Said((right, state))) if gap(text, a.end, b.start) == 0 => {
-                let is = table.compound(left, right).filter(|is| table.fits((*is, state)));
+                let is = table
+                    .compound(left, right)
+                    .filter(|is| table.is_us(*is) && table.fits((*is, state)));
                 is.map(|is| Part::Said((is, state)))
             }
             (Part::From, Part::Role(role))

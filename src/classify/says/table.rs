@@ -20,6 +20,7 @@ pub(super) struct Table {
     own: Vec<u8>,
     mailbox: Vec<u8>,
     us: Vec<u8>,
+    message: Vec<u8>,
     refusals: Vec<u8>,
     rows: Vec<Row>,
     /// Rows of each pair in order; index is role * states + state.
@@ -40,6 +41,8 @@ pub(super) struct Row {
     unless: Vec<u8>,
     /// Holds only when nobody is named.
     alone: bool,
+    /// At most so many words are not understood.
+    rest: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -56,6 +59,8 @@ struct File {
     mailbox: Vec<String>,
     /// Roles of the sending side.
     us: Vec<String>,
+    /// Roles of the message and what may stop it.
+    message: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -84,6 +89,7 @@ struct RawRow {
     unless: Vec<String>,
     #[serde(default)]
     alone: bool,
+    rest: Option<usize>,
 }
 
 /// The role that nothing names.
@@ -113,12 +119,14 @@ impl Table {
             own: Vec::new(),
             mailbox: Vec::new(),
             us: Vec::new(),
+            message: Vec::new(),
             refusals: Vec::new(),
             rows: Vec::new(),
         };
         table.own = file.own.iter().filter_map(|role| table.role(role)).collect();
         table.mailbox = file.mailbox.iter().filter_map(|role| table.role(role)).collect();
         table.us = file.us.iter().filter_map(|role| table.role(role)).collect();
+        table.message = file.message.iter().filter_map(|role| table.role(role)).collect();
         table.refusals =
             ["refused", "denied", "failed", "barred"].iter().filter_map(|s| table.state(s)).collect();
         for stage in file.stage {
@@ -166,6 +174,7 @@ impl Table {
             code: raw.code,
             unless: raw.unless.iter().filter_map(|state| self.state(state)).collect(),
             alone: raw.alone,
+            rest: raw.rest,
         };
         self.rows.push(row);
         Ok(())
@@ -210,6 +219,11 @@ impl Table {
         self.own.contains(&role) && self.refusals.contains(&state)
     }
 
+    /// The role is the message, or what may stop it.
+    pub(super) fn is_of_message(&self, role: u8) -> bool {
+        self.message.contains(&role)
+    }
+
     /// The role is the sending side.
     pub(super) fn is_us(&self, role: u8) -> bool {
         self.us.contains(&role)
@@ -238,6 +252,7 @@ impl Table {
         status: Option<EnhancedStatus>,
         code: Option<ReplyCode>,
         said: &[Said],
+        rest: usize,
     ) -> Option<usize> {
         let has = |state: u8| said.iter().any(|one| one.pair.1 == state);
         let named = || said.iter().any(|one| one.pair.0 != UNNAMED);
@@ -252,6 +267,7 @@ impl Table {
                 ((row.status.is_empty() && row.code.is_empty()) || by_status || by_code)
                     && !row.unless.iter().any(|state| has(*state))
                     && !(row.alone && named())
+                    && row.rest.is_none_or(|most| rest <= most)
             })
         })
     }
