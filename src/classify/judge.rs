@@ -94,6 +94,7 @@ impl RuleSet {
         for (file, source) in SHIPPED {
             loader.text(file, source, false)?;
         }
+        Says::sources().for_each(|source| loader.name(source));
         Ok(Self { says: Some(Says::shipped()), ..Self::build(loader) })
     }
 
@@ -306,6 +307,7 @@ fn decide(found: Found<'_>, text: &str, any_words: bool, verdict: &mut Verdict) 
             let reason = if transient { softened(words.reason) } else { words.reason };
             verdict.reason = Some(reason);
             verdict.rule = format!("says/{}", words.name);
+            verdict.rule_at = format!("table.toml:{}", words.line);
             verdict.matched = words.matched;
             let doubt = words.inferred || verdict.status.is_some_and(|s| contradicts(s, reason));
             verdict.certainty = if doubt { Certainty::Inferred } else { Certainty::Said };

@@ -44,6 +44,8 @@ pub(super) struct Meaning {
     pub(super) reason: Reason,
     /// `recipient/absent`.
     pub(super) name: String,
+    /// Line of the row in `table.toml`.
+    pub(super) line: usize,
     /// The words it stands on.
     pub(super) matched: String,
     /// A code or the human part may say more.
@@ -93,6 +95,11 @@ impl Says {
         Ok(Self { lexicon, table, roles })
     }
 
+    /// The text of the shipped table and lexicon: they are part of what names the rules.
+    pub(super) fn sources() -> impl Iterator<Item = &'static str> {
+        std::iter::once(shipped::TABLE).chain(shipped::LEXICON.iter().map(|(_, text)| *text))
+    }
+
     /// How many phrases the lexicon has.
     pub fn phrases(&self) -> usize {
         self.lexicon.len()
@@ -138,7 +145,11 @@ impl Says {
         };
         let plain = best(false);
         let vague = plain.is_none_or(|(row, _)| self.table.row(row).is_none_or(|row| row.vague));
-        let hint = if vague { best(true) } else { None };
+        // Advice and links may hint at anything but a dead address.
+        let is_soft = |row: &usize| {
+            self.table.row(*row).is_some_and(|row| row.reason.category() != Category::Hard)
+        };
+        let hint = if vague { best(true).filter(|(row, _)| is_soft(row)) } else { None };
         let (at, one) = match (plain, hint) {
             (Some(plain), Some(hint)) if hint.0 < plain.0 => hint,
             (Some(plain), _) => plain,
@@ -155,6 +166,7 @@ impl Says {
             of_us: before.is_some() || self.table.is_us(one.pair.0),
             of_mailbox: self.table.is_about_recipient(one.pair.0),
             name: self.table.name(one.pair),
+            line: row.line,
             matched: clean(text.get(one.start..one.end).unwrap_or_default()),
             vague: row.vague && before.is_none(),
             inferred: row.inferred || one.aside || one.pair.0 == UNNAMED,

@@ -1,6 +1,7 @@
 //! Which role in which state means which reason: `table.toml`, where the first row that holds wins.
 
 use serde::Deserialize;
+use toml::Spanned;
 
 use super::sentence::Said;
 use crate::classify::rule::StatusPattern;
@@ -35,6 +36,8 @@ pub(super) struct Row {
     pub(super) vague: bool,
     /// Meant, not said.
     pub(super) inferred: bool,
+    /// Its line in the table.
+    pub(super) line: usize,
     status: Vec<StatusPattern>,
     code: Vec<String>,
     /// States that, said of anybody in the same text, keep the row from holding.
@@ -52,7 +55,7 @@ struct File {
     states: Vec<String>,
     compound: Vec<RawCompound>,
     stage: Vec<Stage>,
-    says: Vec<RawRow>,
+    says: Vec<Spanned<RawRow>>,
     /// Roles that a refusal before a colon stays with.
     own: Vec<String>,
     /// Roles that stand for the recipient.
@@ -146,12 +149,13 @@ impl Table {
             }
         }
         for raw in file.says {
-            table.add(raw)?;
+            let before = source.get(..raw.span().start).unwrap_or_default();
+            table.add(raw.into_inner(), 1 + before.matches('\n').count())?;
         }
         Ok(table)
     }
 
-    fn add(&mut self, raw: RawRow) -> Result<(), String> {
+    fn add(&mut self, raw: RawRow, line: usize) -> Result<(), String> {
         let at = u16::try_from(self.rows.len()).map_err(|e| e.to_string())?;
         for role in &raw.role {
             for state in &raw.state {
@@ -170,6 +174,7 @@ impl Table {
             reason: Reason::parse(&raw.reason).ok_or_else(|| bad(&raw.reason))?,
             vague: raw.vague,
             inferred: raw.inferred,
+            line,
             status: status.ok_or_else(|| bad(&raw.status.join(" ")))?,
             code: raw.code,
             unless: raw.unless.iter().filter_map(|state| self.state(state)).collect(),
@@ -254,7 +259,7 @@ impl Table {
         said: &[Said],
         rest: usize,
     ) -> Option<usize> {
-        let has = |state: u8| said.iter().any(|one| one.pair.1 == state);
+        let has = |state: u8| said.iter().any(|one| !one.aside && one.pair.1 == state);
         let named = || said.iter().any(|one| one.pair.0 != UNNAMED);
         let rows = self.by_pair.get(self.index(pair))?;
         rows.iter().map(|n| usize::from(*n)).find(|n| {

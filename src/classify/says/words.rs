@@ -36,6 +36,12 @@ fn chunk_words(chunk: &str, domain: &str, out: &mut String, links: &mut String) 
         push_break(STOP, out);
         return;
     }
+    // `RCPT TO:550 5.1.1 ...`: a relay that writes no blank.
+    if let Some((head, _)) = chunk.rsplit_once(':').filter(|(_, tail)| is_reply_code(tail)) {
+        chunk_words(head, domain, out, links);
+        push_break(STOP, out);
+        return;
+    }
     let core = chunk.trim_start_matches(|c: char| opening(c, out));
     let trimmed = core.trim_end_matches(is_edge);
     let tail = core.get(trimmed.len()..).unwrap_or_default();
