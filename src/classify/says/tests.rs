@@ -22,6 +22,7 @@ fn who_is_meant() {
         ("550 Recipient domain does not exist", "says/recipient-domain/absent", R::DomainUnknown),
         // Before RCPT TO nobody spoke of the recipient.
         ("550 example.com does not exist (in reply to MAIL FROM command)", "says/domain/absent", R::SenderRejected),
+        ("550 HELO from an unknown domain", "says/sender-domain/absent", R::SenderRejected),
         // What follows a colon is said of who was refused before it.
         ("501 Helo command rejected: host unknown", "says/helo/refused", R::Blocked),
         // Failed logins are ours.
