@@ -197,6 +197,7 @@ fn message(mut event: Event, kind: Kind, address: String, reason: Option<Reason>
         class: reason.map(Reason::class),
         class_code: reason.map(|r| r.class().code()),
         category: reason.map(Reason::category),
+        certainty: None,
         advice: reason.map(Reason::advice),
         rule: reason.map(|r| format!("test/{r}")),
         rule_at: None,

@@ -270,6 +270,7 @@ fn verdict(kind: Kind, recipient: Recipient, verdict: Verdict) -> RecipientVerdi
             Some(_) if delayed && kind == Kind::Failure => Some(Category::Soft),
             reason => reason.filter(|_| failed).map(Reason::category),
         },
+        certainty: reason.map(|_| verdict.certainty),
         advice,
         rule: judged.then_some(verdict.rule),
         rule_at: judged.then_some(verdict.rule_at),

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::classify::{Advice, Category, Class, Reason};
+use crate::classify::{Advice, Category, Certainty, Class, Reason};
 use crate::mail::{EnhancedStatus, ReplyCode, Timestamp};
 use crate::report::{Action, Attribution, Kind, Original, StatusSource};
 
@@ -98,6 +98,9 @@ pub struct RecipientVerdict {
     pub class_code: Option<u16>,
     /// Category; only failures have one.
     pub category: Option<Category>,
+    /// Whether the reason was said, or is inferred from a code or a part of the words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certainty: Option<Certainty>,
     /// Advice.
     pub advice: Option<Advice>,
     /// The rule that decided.

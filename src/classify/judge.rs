@@ -95,16 +95,18 @@ impl RuleSet {
         for (file, source) in SHIPPED {
             loader.text(file, source, false)?;
         }
+        Says::sources().for_each(|source| loader.name(source));
         Ok(Self { says: Some(Says::shipped()), ..Self::build(loader) })
     }
 
-    /// The shipped rules but for some files: what is right without them is understood, not known
-    /// by heart (`docs/generality.md`).
-    pub fn without(files: &[&str]) -> Result<Self, RuleError> {
+    /// The shipped rules but for some: what is right without them is understood, not known by
+    /// heart (`docs/generality.md`).
+    pub fn without(dropped: impl Fn(&Rule) -> bool) -> Result<Self, RuleError> {
         let mut loader = Loader::new();
-        for (file, source) in SHIPPED.iter().filter(|(file, _)| !files.contains(file)) {
+        for (file, source) in SHIPPED {
             loader.text(file, source, false)?;
         }
+        loader.rules.retain(|rule| !dropped(rule));
         Ok(Self { says: Some(Says::shipped()), ..Self::build(loader) })
     }
 
@@ -232,7 +234,7 @@ impl RuleSet {
     fn find<'r>(&'r self, raw: &str, facts: &Facts<'_>, with_codes: bool) -> Found<'r> {
         let best = self.matcher.first(&self.rules, facts, with_codes, None);
         let rule = best.and_then(|i| self.rules.get(i));
-        if rule.is_some_and(|rule| !rule.code && !rule.yields) {
+        if rule.is_some_and(Rule::is_final) {
             return rule.map_or(Found::Nothing, Found::Rule);
         }
         let beside = Beside { domain: facts.domain, status: facts.status, code: facts.code };
@@ -240,23 +242,34 @@ impl RuleSet {
         match (rule, words) {
             (None, None) => Found::Nothing,
             (None, Some(words)) => Found::Words(words),
-            (Some(rule), None) => Found::Rule(rule),
-            (Some(rule), Some(words)) => {
-                let other = words.reason.category() != rule.reason.category();
-                let words_win = if rule.code {
-                    // A code about something else than the address keeps it from being dead.
-                    let doubt = facts.status.is_some_and(|s| contradicts(s, words.reason));
-                    rule.vague || rule.is_rash() || !(words.vague || (doubt && other))
-                } else {
-                    // A block list's name says less than a plain word about the mailbox; a
-                    // provider's code less than any plain word.
-                    let plain = !words.vague && !words.inferred && other;
-                    plain && (words.of_mailbox || rule.when.is_mark())
-                };
-                if words_win { Found::Words(words) } else { Found::Rule(rule) }
-            }
+            (Some(rule), Some(words)) if words_win(rule, &words, facts) => Found::Words(words),
+            (Some(rule), _) => Found::Rule(rule),
         }
     }
+}
+
+/// Whether plain words beat a rule that they contradict.
+fn words_win(rule: &Rule, words: &Meaning, facts: &Facts<'_>) -> bool {
+    let other = words.reason.category() != rule.reason.category();
+    if rule.code {
+        // A code about something else than the address keeps it from being dead.
+        let doubt = facts.status.is_some_and(|s| contradicts(s, words.reason));
+        let hard = rule.reason.category() == Category::Hard;
+        return match (words.vague, rule.vague) {
+            _ if rule.is_rash() => true,
+            _ if doubt && other => false,
+            (false, _) => true,
+            // A refusal of the message is none of the mailbox, whatever the code.
+            (true, false) => hard && words.of_message,
+            (true, true) => !rule.tells_of_delay(),
+        };
+    }
+    let plain = other && !words.vague && !words.inferred;
+    // Words about the sender never cost a recipient the address.
+    let ours = rule.reason.category() == Category::Hard && words.of_us;
+    // A block list's name says less than a plain word about the mailbox; a provider's code less
+    // than any plain word.
+    plain && (ours || (rule.yields && (words.of_mailbox || rule.when.is_mark())))
 }
 
 /// What a verdict stands on.
@@ -302,6 +315,7 @@ fn decide(found: Found<'_>, text: &str, any_words: bool, verdict: &mut Verdict) 
             let reason = if transient { softened(words.reason) } else { words.reason };
             verdict.reason = Some(reason);
             verdict.rule = format!("says/{}", words.name);
+            verdict.rule_at = format!("table.toml:{}", words.line);
             verdict.matched = words.matched;
             let doubt = words.inferred || verdict.status.is_some_and(|s| contradicts(s, reason));
             verdict.certainty = if doubt { Certainty::Inferred } else { Certainty::Said };

@@ -16,6 +16,8 @@ pub enum FindingKind {
     Dead,
     /// A `not_seen` line is won by the rule.
     TooWide,
+    /// A provider's rule without a mark of the provider judges the replies of others.
+    Unmarked,
     /// Two rules have one id, or the same conditions.
     Duplicate,
     /// A shipped rule loses one of its lines to an operator rule. That may be intended.
@@ -54,6 +56,13 @@ impl RuleSet {
             };
             if let Some(first) = ids.insert(&rule.id, rule) {
                 add(FindingKind::Duplicate, format!("{} has this id too; rename one", first.at));
+            }
+            if rule.unmarked {
+                let what =
+                    "nothing tells whose wording it is; add `provider`, `host` or a code, or \
+                            move it to a general file"
+                        .to_string();
+                add(FindingKind::Unmarked, what);
             }
             let before = self.rules().get(..index).unwrap_or_default();
             if let Some(twin) = before.iter().find(|other| other.when == rule.when) {

@@ -3,6 +3,7 @@
 mod judge;
 mod lint;
 mod matcher;
+pub mod measure;
 pub mod own_refusal;
 mod provider;
 mod rule;

@@ -75,6 +75,22 @@ pub(super) fn is_provider(name: &str) -> bool {
     TABLE.names.iter().any(|known| known == name)
 }
 
+/// Whether folded text names a provider: by one of its marks, or by a word of its name.
+pub(super) fn names_one(folded: &str) -> bool {
+    let word = |name: &String| {
+        name.split('-')
+            .any(|part| part.len() > 4 && !COMMON.contains(&part) && folded.contains(part))
+    };
+    by_mark(folded).is_some() || TABLE.names.iter().any(word)
+}
+
+/// Parts of provider names that are ordinary words.
+const COMMON: &[&str] = &[
+    "exchange", "online", "cloud", "email", "filter", "secure", "hosted", "group", "legacy",
+    "gateway", "hosting", "japan", "france", "trend", "orange", "suite", "proton", "forward",
+    "defense", "security", "business",
+];
+
 /// The given name as the table's own.
 pub(super) fn known(name: &str) -> Option<&'static str> {
     TABLE.names.iter().find(|known| *known == name).map(String::as_str)

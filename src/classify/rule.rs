@@ -36,8 +36,9 @@
 //!
 //! Operator files come first, then the shipped ones, each in name order; the first match wins.
 //! At the head of a file: `vague = true`, its rules say so little that the human part of the report
-//! is asked before one of them is believed; `codes = true`, they are asked after the words
-//! (`says/`); `yields = true`, plain words about somebody else win. A rule whose text is a
+//! is asked before one of them is believed; `after_words = true`, they are asked after the words
+//! (`says/`); `marked = true`, each rule must carry a mark of its provider (a condition on it, a
+//! code, a name), for a plain wording is everybody's; `yields = true`, plain words about somebody else win. A rule whose text is a
 //! provider's code yields, too, unless `despite` says why not.
 
 use std::path::Path;
@@ -87,6 +88,8 @@ pub struct Rule {
     pub at: String,
     /// Believed only after the human part was asked.
     pub vague: bool,
+    /// Stands in a file whose rules are each one provider's, and carries no mark of it.
+    pub unmarked: bool,
     /// A code: asked only when the words say nothing, or little.
     pub code: bool,
     /// Loses to plain words that say otherwise.
@@ -119,6 +122,19 @@ pub struct When {
 }
 
 impl Rule {
+    /// Whether no words can change what it says: the operator's, and what is sure enough.
+    pub fn is_final(&self) -> bool {
+        let hard = self.reason.category() == Category::Hard && self.despite.is_empty();
+        self.operator || !(self.code || self.yields || hard)
+    }
+
+    /// A code that tells what kept the mail waiting, which "failed" and "later" do not.
+    pub fn tells_of_delay(&self) -> bool {
+        use Reason as R;
+        self.reason.category() == Category::Soft
+            && !matches!(self.reason, R::Generic | R::SystemError | R::ProtocolError)
+    }
+
     /// Whether it looks at codes alone.
     pub fn is_bare(&self) -> bool {
         self.when.text.is_empty() && self.when.any.is_empty()
@@ -142,6 +158,23 @@ impl Rule {
 }
 
 impl When {
+    /// Whether something tells whose wording it is: a condition on provider, host or domain, or a
+    /// code, an identifier, a link or a name in the text.
+    pub fn carries_mark(&self) -> bool {
+        let known = !(self.provider.is_empty() && self.host.is_empty() && self.domain.is_empty());
+        let mark = |piece: &String| {
+            let token = |token: &str| {
+                let digits = token.bytes().any(|b| b.is_ascii_digit());
+                let letters = token.bytes().any(|b| b.is_ascii_alphabetic());
+                let inner = token.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+                let joined = inner.contains([':', '_', '#', '/', '=']) || inner.contains('.');
+                (digits && letters) || (letters && joined) || is_bracketed_code(token)
+            };
+            piece.split(' ').any(token) || provider::names_one(piece)
+        };
+        known || self.text.iter().chain(&self.any).any(mark)
+    }
+
     /// Whether all of its text is a provider's code (`(s3150)`, `ib504`, `[tss04]`), no wording.
     pub fn is_mark(&self) -> bool {
         let mut pieces = self.text.iter().chain(&self.any).peekable();
@@ -152,6 +185,12 @@ impl When {
         };
         pieces.peek().is_some() && pieces.all(mark)
     }
+}
+
+/// `(bl)`, `[hcm]`, `(mode:`: a code in brackets.
+fn is_bracketed_code(token: &str) -> bool {
+    let inner = token.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    token.starts_with(['(', '[']) && token.ends_with([')', ']']) && (2..=6).contains(&inner.len())
 }
 
 /// `5.1.1`, `5.7.*`, `*.1.1`; None stands for any number.
@@ -222,7 +261,9 @@ struct RawFile {
     #[serde(default)]
     vague: bool,
     #[serde(default)]
-    codes: bool,
+    after_words: bool,
+    #[serde(default)]
+    marked: bool,
     #[serde(default)]
     yields: bool,
     #[serde(default)]
@@ -366,11 +407,20 @@ impl Loader {
             counted = start;
             let at = format!("{file}:{line}");
             let rule = check(spanned.into_inner(), &at).map_err(|what| RuleError { at, what })?;
-            let yields =
-                !operator && rule.despite.is_empty() && (raw.yields || rule.when.is_mark());
-            self.rules.push(Rule { vague: raw.vague, code: raw.codes, yields, operator, ..rule });
+            let yields = !operator
+                && rule.despite.is_empty()
+                && (raw.yields || (raw.marked && rule.when.is_mark()));
+            let unmarked = raw.marked && !rule.when.carries_mark();
+            let code = raw.after_words;
+            self.rules.push(Rule { vague: raw.vague, code, yields, unmarked, operator, ..rule });
         }
         Ok(())
+    }
+
+    /// Makes a text that is no rules file a part of the digest.
+    pub(super) fn name(&mut self, source: &str) {
+        self.hash.update(source);
+        self.hash.update([0]);
     }
 
     /// Twelve hex digits that name exactly these rules; records carry them.
@@ -415,6 +465,7 @@ fn check(raw: RawRule, at: &str) -> Result<Rule, String> {
         source: raw.source,
         despite: raw.despite,
         at,
+        unmarked: false,
         vague: false,
         code: false,
         yields: false,

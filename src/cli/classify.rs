@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::mailbox::{self, Found};
 use super::print::{self, Paint};
+use crate::classify::Certainty;
 use crate::event::{Analysis, RecipientVerdict};
 
 /// A message and its envelope recipient in, what it means out.
@@ -161,6 +162,9 @@ fn human_recipient(
         let at = recipient.rule_at.as_ref().map(|at| format!(" @ {at}")).unwrap_or_default();
         row("rule", &format!("{rule}{at}"))?;
     }
+    if recipient.certainty == Some(Certainty::Inferred) {
+        row("certainty", "inferred: a hard reason waits for another on a later day")?;
+    }
     row("matched", recipient.matched.as_deref().unwrap_or_default())?;
     row("said", recipient.diagnostic.as_deref().unwrap_or_default())?;
     row("by", recipient.remote_mta.as_deref().unwrap_or_default())
@@ -189,6 +193,7 @@ mod tests {
             class: None,
             class_code: Some(10),
             category: Some(Category::Hard),
+            certainty: None,
             advice: None,
             rule: Some("iana/5.1.1".into()),
             rule_at: Some("90-iana.toml:7".into()),

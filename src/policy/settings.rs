@@ -40,6 +40,16 @@ words! {
     }
 }
 
+impl Numbers {
+    /// What a failure does, said or inferred: doubt never makes it worse.
+    pub const fn effect_of(&self, inferred: bool) -> Effect {
+        match self.effect {
+            Effect::Now if inferred => self.inferred,
+            effect => effect,
+        }
+    }
+}
+
 impl Effect {
     /// `now` or `twice`.
     pub const fn is_hard(self) -> bool {
@@ -51,7 +61,7 @@ macro_rules! numbers {
     ($($(#[$doc:meta])* $name:ident: $type:ty = $default:expr),+ $(,)?) => {
         /// The numbers that are in force for one reason in one scope.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(deny_unknown_fields)]
+        #[serde(deny_unknown_fields, default)]
         pub struct Numbers { $($(#[$doc])* pub $name: $type),+ }
 
         impl Default for Numbers {
@@ -123,6 +133,8 @@ macro_rules! numbers {
 numbers! {
     /// What a failure does: `now`, `twice`, `count`, `never`.
     effect: Effect = Effect::Never,
+    /// What `now` means for a reason that is inferred, not said.
+    inferred: Effect = Effect::Twice,
     /// How long `now` and a confirmed `twice` suppress; `0` never, `forever` without end.
     term: Term = Term::days(14),
     /// Until how long after the failure one more try is allowed; `0`: no probation, the address is

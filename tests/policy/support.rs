@@ -156,6 +156,7 @@ pub fn verdict(address: &str, reason: Reason) -> RecipientVerdict {
         class: Some(reason.class()),
         class_code: Some(reason.class().code()),
         category: Some(reason.category()),
+        certainty: None,
         advice: Some(reason.advice()),
         rule: Some(format!("test/{reason}")),
         rule_at: None,

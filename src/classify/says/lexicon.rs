@@ -51,11 +51,14 @@ pub(super) enum Part {
 #[derive(Debug)]
 pub(super) struct Lexicon {
     needles: Needles,
+    texts: Vec<String>,
     phrases: Vec<Phrase>,
 }
 
 #[derive(Debug)]
 struct Phrase {
+    /// The language file that says so, by its place in the list.
+    language: u16,
     part: Part,
     octets: u16,
     open_start: bool,
@@ -89,13 +92,13 @@ struct File {
 impl Lexicon {
     /// Reads the files; an error names file and word.
     pub(super) fn read(files: &[(&str, &str)], table: &Table) -> Result<Self, String> {
-        let mut found: BTreeMap<String, Part> = BTreeMap::new();
-        for (name, source) in files {
+        let mut found: BTreeMap<String, (u16, Part)> = BTreeMap::new();
+        for (language, (name, source)) in (0..).zip(files) {
             let file: File = toml::from_str(source).map_err(|e| format!("{name}: {e}"))?;
             let mut add = |part: Part, phrases: &[String]| {
                 for phrase in phrases {
                     // The first file that has a phrase says what it is.
-                    found.entry(phrase.clone()).or_insert(part);
+                    found.entry(phrase.clone()).or_insert((language, part));
                 }
             };
             for (key, phrases) in &file.said {
@@ -126,12 +129,30 @@ impl Lexicon {
             add(Part::Mute, &file.mute);
         }
         let (mut pieces, mut phrases) = (Vec::new(), Vec::new());
-        for (text, part) in found {
-            let (piece, phrase) = Phrase::new(&text, part);
+        for (text, (language, part)) in found {
+            let (piece, phrase) = Phrase::new(&text, language, part);
             pieces.push(piece);
             phrases.push(phrase);
         }
-        Ok(Self { needles: Needles::new(pieces), phrases })
+        Ok(Self { needles: Needles::new(&pieces), texts: pieces, phrases })
+    }
+
+    /// The n-th other phrase of the same meaning and language, whole words only.
+    pub(super) fn synonym(&self, old: &str, part: Part, n: usize) -> Option<&str> {
+        let at = self.texts.iter().position(|text| text == old)?;
+        let language = self.phrases.get(at)?.language;
+        let words = old.split(' ').count();
+        let same: Vec<&String> = self
+            .phrases
+            .iter()
+            .zip(&self.texts)
+            .filter(|(p, text)| {
+                p.part == part && p.language == language && !p.open_end && !text.starts_with('@')
+            })
+            .map(|(_, text)| text)
+            .filter(|text| *text != old && text.split(' ').count() == words)
+            .collect();
+        same.get(n % same.len().max(1)).map(|text| text.as_str())
     }
 
     /// How many phrases there are.
@@ -178,11 +199,12 @@ fn word_end(bytes: &[u8], from: usize) -> usize {
 }
 
 impl Phrase {
-    fn new(text: &str, part: Part) -> (String, Self) {
+    fn new(text: &str, language: u16, part: Part) -> (String, Self) {
         let body = text.trim_start_matches('*').trim_end_matches('*');
         let piece = fold_piece(body);
         let unspaced = |c: Option<char>| c.is_some_and(|c| u32::from(c) >= 0x0e00 && !is_spaced(c));
         let phrase = Self {
+            language,
             part,
             octets: u16::try_from(piece.len()).unwrap_or(u16::MAX),
             open_start: text.starts_with('*') || unspaced(piece.chars().next()),

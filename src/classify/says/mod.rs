@@ -12,7 +12,7 @@ mod words;
 use std::cell::RefCell;
 use std::sync::LazyLock;
 
-use lexicon::{Hit, Lexicon};
+use lexicon::{Hit, Lexicon, Part};
 use sentence::{Roles, Said};
 use table::{Table, UNNAMED};
 
@@ -44,6 +44,8 @@ pub(super) struct Meaning {
     pub(super) reason: Reason,
     /// `recipient/absent`.
     pub(super) name: String,
+    /// Line of the row in `table.toml`.
+    pub(super) line: usize,
     /// The words it stands on.
     pub(super) matched: String,
     /// A code or the human part may say more.
@@ -52,6 +54,10 @@ pub(super) struct Meaning {
     pub(super) inferred: bool,
     /// The words are about the mailbox or its owner.
     pub(super) of_mailbox: bool,
+    /// The words refuse the message, or what is in it.
+    pub(super) of_message: bool,
+    /// The words are about us: sender, host, how we identify ourselves.
+    pub(super) of_us: bool,
 }
 
 #[derive(Default)]
@@ -89,6 +95,11 @@ impl Says {
         Ok(Self { lexicon, table, roles })
     }
 
+    /// The text of the shipped table and lexicon: they are part of what names the rules.
+    pub(super) fn sources() -> impl Iterator<Item = &'static str> {
+        std::iter::once(shipped::TABLE).chain(shipped::LEXICON.iter().map(|(_, text)| *text))
+    }
+
     /// How many phrases the lexicon has.
     pub fn phrases(&self) -> usize {
         self.lexicon.len()
@@ -109,44 +120,73 @@ impl Says {
             words::words(folded, beside.domain, &mut scratch.text, &mut scratch.links);
             self.lexicon.hits(&scratch.text, &mut scratch.hits);
             let Scratch { text, hits, said, .. } = scratch;
+            let rest = unread(text, hits);
             sentence::read(text, hits, &self.table, self.roles, said);
-            self.meaning(text, said, beside)
+            self.meaning(text, said, rest, beside)
         })
     }
 
     /// The pair whose row stands first; what is said plainly before what stands in a link.
-    fn meaning(&self, text: &str, said: &[Said], beside: &Beside<'_>) -> Option<Meaning> {
+    fn meaning(
+        &self,
+        text: &str,
+        said: &[Said],
+        rest: usize,
+        beside: &Beside<'_>,
+    ) -> Option<Meaning> {
         let best = |aside: bool| {
             said.iter()
                 .filter(|one| one.aside == aside)
                 .filter_map(|one| {
-                    let has = |state| said.iter().any(|one| one.pair.1 == state);
-                    let row = self.table.first(one.pair, beside.status, beside.code, has)?;
+                    let row = self.table.first(one.pair, beside.status, beside.code, said, rest)?;
                     Some((row, one))
                 })
                 .min_by_key(|(row, one)| (*row, one.start))
         };
         let plain = best(false);
         let vague = plain.is_none_or(|(row, _)| self.table.row(row).is_none_or(|row| row.vague));
-        let hint = if vague { best(true) } else { None };
+        // Advice and links may hint at anything but a dead address.
+        let is_soft = |row: &usize| {
+            self.table.row(*row).is_some_and(|row| row.reason.category() != Category::Hard)
+        };
+        let hint = if vague { best(true).filter(|(row, _)| is_soft(row)) } else { None };
         let (at, one) = match (plain, hint) {
             (Some(plain), Some(hint)) if hint.0 < plain.0 => hint,
             (Some(plain), _) => plain,
             (None, hint) => hint?,
         };
         let row = self.table.row(at)?;
-        let before = (row.reason.category() == Category::Hard)
-            .then(|| self.table.before_recipient(text))
-            .flatten();
+        // Before the recipient was named nothing is said of it, and little of anything is of us.
+        let category = row.reason.category();
+        let open = category == Category::Hard || (category == Category::Block && row.vague);
+        let before = open.then(|| self.table.before_recipient(text)).flatten();
         Some(Meaning {
             reason: before.unwrap_or(row.reason),
+            of_message: category == Category::Block && self.table.is_of_message(one.pair.0),
+            of_us: before.is_some() || self.table.is_us(one.pair.0),
             of_mailbox: self.table.is_about_recipient(one.pair.0),
             name: self.table.name(one.pair),
+            line: row.line,
             matched: clean(text.get(one.start..one.end).unwrap_or_default()),
-            vague: row.vague,
+            vague: row.vague && before.is_none(),
             inferred: row.inferred || one.aside || one.pair.0 == UNNAMED,
         })
     }
+}
+
+/// Words of the text, links apart, that no phrase holds.
+fn unread(text: &str, hits: &[Hit]) -> usize {
+    let words =
+        |piece: &str| piece.split(' ').filter(|w| w.len() > 2 && !w.starts_with('@')).count();
+    let (mut at, mut rest) = (0, 0);
+    for hit in hits {
+        rest += words(text.get(at..hit.start).unwrap_or_default());
+        at = hit.end;
+        if hit.part == Part::Break(words::LINKS) {
+            return rest;
+        }
+    }
+    rest + words(text.get(at..).unwrap_or_default())
 }
 
 /// The words without our marks.
@@ -154,3 +194,9 @@ fn clean(text: &str) -> String {
     let words: Vec<&str> = text.split(' ').filter(|w| !w.starts_with(|c: char| c < ' ')).collect();
     words.join(" ")
 }
+
+/// Reading of the sample lines, and texts with other words, for `measure.rs`.
+mod samples;
+
+#[cfg(test)]
+mod tests;

@@ -99,8 +99,25 @@ fn join(text: &str, hits: &mut Vec<Hit>, table: &Table, roles: Roles) {
             }
             // `SPF sender invalid`, `from address user unknown`.
             (Part::Role(left), Part::Said((right, state))) if gap(text, a.end, b.start) == 0 => {
-                let is = table.compound(left, right).filter(|is| table.fits((*is, state)));
+                let is = table
+                    .compound(left, right)
+                    .filter(|is| table.is_us(*is) && table.fits((*is, state)));
                 is.map(|is| Part::Said((is, state)))
+            }
+            // `from unknown domain`: whoever comes from there is the sender.
+            (Part::From, Part::Said((role, state))) if gap(text, a.end, b.start) == 0 => {
+                let is = table.compound(roles.sender, role);
+                is.filter(|is| table.fits((*is, state))).map(|is| Part::Said((is, state)))
+            }
+            (Part::From, Part::State(_)) if gap(text, a.end, b.start) == 0 => {
+                if let Some(hit) = hits.get_mut(at + 2)
+                    && let Part::Role(role) = hit.part
+                    && gap(text, b.end, hit.start) == 0
+                    && let Some(is) = table.compound(roles.sender, role)
+                {
+                    hit.part = Part::Role(is);
+                }
+                None
             }
             (Part::From, Part::Role(role))
                 if gap(text, a.end, b.start) <= 1
@@ -249,8 +266,10 @@ fn state_at(text: &str, hits: &[Hit], at: usize, state: u8, table: &Table) -> Op
     // Before it, in its part of the sentence; a comma does not part subject and predicate when
     // nothing else is said before it.
     let mut n = at;
+    let mut subject = false;
     while n > 0 && !is_break(n - 1) {
         n -= 1;
+        subject |= matches!(hits.get(n).map(|h| h.part), Some(Part::Role(_)));
         if let Some(role) = fits(n) {
             return made(role, n);
         }
@@ -263,8 +282,8 @@ fn state_at(text: &str, hits: &[Hit], at: usize, state: u8, table: &Table) -> Op
         }
         m += 1;
     }
-    // What the sentence began with.
-    while n > 0 {
+    // What the sentence began with, unless this part has a subject of its own.
+    while n > 0 && !subject {
         n -= 1;
         match hits.get(n).map(|h| h.part) {
             Some(Part::Break(STOP | LINKS)) => break,

@@ -1,7 +1,9 @@
 //! Which role in which state means which reason: `table.toml`, where the first row that holds wins.
 
 use serde::Deserialize;
+use toml::Spanned;
 
+use super::sentence::Said;
 use crate::classify::rule::StatusPattern;
 use crate::classify::verdict::Reason;
 use crate::mail::{EnhancedStatus, ReplyCode};
@@ -18,6 +20,8 @@ pub(super) struct Table {
     stages: Vec<(Vec<String>, Reason)>,
     own: Vec<u8>,
     mailbox: Vec<u8>,
+    us: Vec<u8>,
+    message: Vec<u8>,
     refusals: Vec<u8>,
     rows: Vec<Row>,
     /// Rows of each pair in order; index is role * states + state.
@@ -32,10 +36,16 @@ pub(super) struct Row {
     pub(super) vague: bool,
     /// Meant, not said.
     pub(super) inferred: bool,
+    /// Its line in the table.
+    pub(super) line: usize,
     status: Vec<StatusPattern>,
     code: Vec<String>,
     /// States that, said of anybody in the same text, keep the row from holding.
     unless: Vec<u8>,
+    /// Holds only when nobody is named.
+    alone: bool,
+    /// At most so many words are not understood.
+    rest: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -45,11 +55,15 @@ struct File {
     states: Vec<String>,
     compound: Vec<RawCompound>,
     stage: Vec<Stage>,
-    says: Vec<RawRow>,
+    says: Vec<Spanned<RawRow>>,
     /// Roles that a refusal before a colon stays with.
     own: Vec<String>,
     /// Roles that stand for the recipient.
     mailbox: Vec<String>,
+    /// Roles of the sending side.
+    us: Vec<String>,
+    /// Roles of the message and what may stop it.
+    message: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -76,6 +90,9 @@ struct RawRow {
     code: Vec<String>,
     #[serde(default)]
     unless: Vec<String>,
+    #[serde(default)]
+    alone: bool,
+    rest: Option<usize>,
 }
 
 /// The role that nothing names.
@@ -104,11 +121,15 @@ impl Table {
             stages: Vec::new(),
             own: Vec::new(),
             mailbox: Vec::new(),
+            us: Vec::new(),
+            message: Vec::new(),
             refusals: Vec::new(),
             rows: Vec::new(),
         };
         table.own = file.own.iter().filter_map(|role| table.role(role)).collect();
         table.mailbox = file.mailbox.iter().filter_map(|role| table.role(role)).collect();
+        table.us = file.us.iter().filter_map(|role| table.role(role)).collect();
+        table.message = file.message.iter().filter_map(|role| table.role(role)).collect();
         table.refusals = ["refused", "denied", "failed", "barred"]
             .iter()
             .filter_map(|s| table.state(s))
@@ -130,12 +151,13 @@ impl Table {
             }
         }
         for raw in file.says {
-            table.add(raw)?;
+            let before = source.get(..raw.span().start).unwrap_or_default();
+            table.add(raw.into_inner(), 1 + before.matches('\n').count())?;
         }
         Ok(table)
     }
 
-    fn add(&mut self, raw: RawRow) -> Result<(), String> {
+    fn add(&mut self, raw: RawRow, line: usize) -> Result<(), String> {
         let at = u16::try_from(self.rows.len()).map_err(|e| e.to_string())?;
         for role in &raw.role {
             for state in &raw.state {
@@ -154,9 +176,12 @@ impl Table {
             reason: Reason::parse(&raw.reason).ok_or_else(|| bad(&raw.reason))?,
             vague: raw.vague,
             inferred: raw.inferred,
+            line,
             status: status.ok_or_else(|| bad(&raw.status.join(" ")))?,
             code: raw.code,
             unless: raw.unless.iter().filter_map(|state| self.state(state)).collect(),
+            alone: raw.alone,
+            rest: raw.rest,
         };
         self.rows.push(row);
         Ok(())
@@ -201,6 +226,16 @@ impl Table {
         self.own.contains(&role) && self.refusals.contains(&state)
     }
 
+    /// The role is the message, or what may stop it.
+    pub(super) fn is_of_message(&self, role: u8) -> bool {
+        self.message.contains(&role)
+    }
+
+    /// The role is the sending side.
+    pub(super) fn is_us(&self, role: u8) -> bool {
+        self.us.contains(&role)
+    }
+
     /// The role is the recipient, or may be meant for it.
     pub(super) fn is_about_recipient(&self, role: u8) -> bool {
         self.mailbox.contains(&role)
@@ -223,8 +258,11 @@ impl Table {
         pair: Pair,
         status: Option<EnhancedStatus>,
         code: Option<ReplyCode>,
-        has: impl Fn(u8) -> bool,
+        said: &[Said],
+        rest: usize,
     ) -> Option<usize> {
+        let has = |state: u8| said.iter().any(|one| !one.aside && one.pair.1 == state);
+        let named = || said.iter().any(|one| one.pair.0 != UNNAMED);
         let rows = self.by_pair.get(self.index(pair))?;
         rows.iter().map(|n| usize::from(*n)).find(|n| {
             self.rows.get(*n).is_some_and(|row| {
@@ -235,6 +273,8 @@ impl Table {
                 });
                 ((row.status.is_empty() && row.code.is_empty()) || by_status || by_code)
                     && !row.unless.iter().any(|state| has(*state))
+                    && !(row.alone && named())
+                    && row.rest.is_none_or(|most| rest <= most)
             })
         })
     }

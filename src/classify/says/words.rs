@@ -31,6 +31,17 @@ pub(super) fn words(folded: &str, domain: &str, out: &mut String, links: &mut St
 }
 
 fn chunk_words(chunk: &str, domain: &str, out: &mut String, links: &mut String) {
+    // What stands before a reply code is the relay's, and no part of the reply's sentence.
+    if is_reply_code(chunk) {
+        push_break(STOP, out);
+        return;
+    }
+    // `RCPT TO:550 5.1.1 ...`: a relay that writes no blank.
+    if let Some((head, _)) = chunk.rsplit_once(':').filter(|(_, tail)| is_reply_code(tail)) {
+        chunk_words(head, domain, out, links);
+        push_break(STOP, out);
+        return;
+    }
     let core = chunk.trim_start_matches(|c: char| opening(c, out));
     let trimmed = core.trim_end_matches(is_edge);
     let tail = core.get(trimmed.len()..).unwrap_or_default();
@@ -43,6 +54,11 @@ fn chunk_words(chunk: &str, domain: &str, out: &mut String, links: &mut String) 
         plain_words(trimmed, out, true);
     }
     closing(tail, out);
+}
+
+fn is_reply_code(chunk: &str) -> bool {
+    let digits = chunk.split('-').next().unwrap_or_default();
+    matches!(digits.as_bytes(), [b'4' | b'5', b, c] if b.is_ascii_digit() && c.is_ascii_digit())
 }
 
 /// Marks before a word: brackets and quotes begin a part of the sentence.

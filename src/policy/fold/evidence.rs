@@ -6,7 +6,7 @@
 //! speaks against one of us; a message without a signed token decides for a bounded number.
 
 use super::reserved::is_reserved;
-use crate::classify::{Category, Reason};
+use crate::classify::{Category, Certainty, Reason};
 use crate::event::{Analysis, Event, EventType, RecipientVerdict, SendResult, VerpInfo};
 use crate::mail::{Address, Case};
 use crate::policy::judge::row::{Item, ItemKind, hash};
@@ -148,6 +148,7 @@ fn blank(event: &Event, kind: ItemKind, rung: Attribution) -> Item {
         message: 0,
         token: 0,
         peer: event.peer.clone(),
+        inferred: false,
         words: None,
         until_ms: None,
         undone: 0,
@@ -284,6 +285,7 @@ fn outcome(
         rule: recipient.rule.clone(),
         code: code.or_else(|| recipient.reply_code.map(|c| c.to_string())),
         guard,
+        inferred: recipient.certainty == Some(Certainty::Inferred),
         words: other.map(|a| format!("the report names {a}")),
         ..item.clone()
     };

@@ -12,6 +12,22 @@ use crate::ledger::{Ledger, LedgerError, Rows};
 use crate::mail::Timestamp;
 use crate::policy::settings::Policy;
 
+/// A journalled policy. One that cannot be read was written by a newer release: then the defaults
+/// count, but for signed evidence only, because a doubt of ours must not let strangers suppress.
+fn read_policy(version: u32, bytes: &[u8]) -> Policy {
+    serde_json::from_slice(bytes).unwrap_or_else(|error| {
+        tracing::error!(
+            version,
+            %error,
+            "the journalled policy cannot be read: was it written by a newer release? The defaults \
+             count, for signed return paths only"
+        );
+        let mut policy = Policy::default();
+        policy.require_signed = true;
+        policy
+    })
+}
+
 /// Where rows are read from: a fold's rows or a ledger.
 pub(crate) trait Source {
     /// The values of some rows, in the order of the keys.
@@ -186,8 +202,7 @@ impl PolicyCache {
         {
             return Arc::clone(policy);
         }
-        let Ok(policy) = serde_json::from_slice::<Policy>(bytes) else { return self.fallback() };
-        let policy = Arc::new(policy);
+        let policy = Arc::new(read_policy(version, bytes));
         if parsed.len() >= MAX_PARSED {
             parsed.pop_first();
         }
@@ -207,5 +222,34 @@ impl PolicyCache {
         let bytes = source.values(&[policy_key(in_force.version)])?.into_iter().next().flatten();
         let policy = self.parse(in_force.version, &bytes.unwrap_or_default());
         Ok((in_force, policy))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The numbers as the first release journalled them: without the keys that came later.
+    const OLD: &str = r#"{"base":{"effect":"never","term":"14d","probation":"90d",
+        "untried":"suppress","try_grace":"7d","confirm_within":"30d","strikes":5,"strike_days":3,
+        "strike_window":"30d","strike_term":"30d","strike_growth":2,"life_clears":true,
+        "life_shield":"14d"}}"#;
+
+    #[test]
+    fn a_policy_of_another_release_never_lets_strangers_suppress() {
+        let cache = PolicyCache::default();
+        let old: serde_json::Value = serde_json::from_str(OLD).expect("JSON");
+        let written = serde_json::to_value(Policy::default()).expect("JSON");
+        for field in old["base"].as_object().expect("an object").keys() {
+            assert!(written["base"].get(field).is_some(), "base.{field} is gone");
+        }
+        let mut kept = written.clone();
+        kept["require_signed"] = serde_json::json!(true);
+        kept["base"] = old["base"].clone();
+        let read = cache.parse(1, kept.to_string().as_bytes());
+        assert!(read.require_signed && read.preset == "patient", "{read:?}");
+        kept["base"]["a_key_of_the_future"] = serde_json::json!(1);
+        let read = cache.parse(2, kept.to_string().as_bytes());
+        assert!(read.require_signed, "an unreadable policy counts signed evidence only");
     }
 }

@@ -93,6 +93,9 @@ pub struct Item {
     /// Client that delivered the report.
     #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,
+    /// The reason is inferred, not said: a hard one waits for another on a later day.
+    #[serde(rename = "i", default, skip_serializing_if = "std::ops::Not::not")]
+    pub inferred: bool,
     /// Words of the person who acted; or the address that failed, when it is not the mailed one.
     #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
     pub words: Option<String>,
@@ -293,6 +296,7 @@ mod tests {
             message: u64::MAX,
             token: u64::MAX,
             peer: Some("p".repeat(5_000)),
+            inferred: true,
             words: Some("w".repeat(5_000)),
             until_ms: Some(i64::MIN),
             undone: u64::MAX,

@@ -276,7 +276,7 @@ impl Walker<'_> {
     fn failure(&mut self, place: usize, item: &Item, policy: &Policy) -> Note {
         let Some(reason) = item.reason else { return Note::NoChange };
         let numbers = policy.numbers(self.scope, reason);
-        match numbers.effect {
+        match numbers.effect_of(item.inferred) {
             Effect::Never => Note::NoChange,
             Effect::Count => self.strike(place, item, &numbers),
             Effect::Now | Effect::Twice => self.hard(place, item, &numbers),
@@ -287,7 +287,7 @@ impl Walker<'_> {
         item.kind == ItemKind::Failure
             && item.reason.is_some_and(|reason| {
                 let numbers = self.facts.policy(item.policy).numbers(self.scope, reason);
-                numbers.effect.is_hard()
+                numbers.effect_of(item.inferred).is_hard()
             })
     }
 
@@ -314,7 +314,7 @@ impl Walker<'_> {
         let waiting = self.track.pending.clone();
         let confirmed = waiting.as_ref().is_some_and(|p| at.day() > p.at.day());
         let guarded = waiting.as_ref().is_some_and(|p| p.guarded);
-        let twice = numbers.effect == Effect::Twice;
+        let twice = numbers.effect_of(item.inferred) == Effect::Twice;
         let clause = if guarded && !confirmed {
             return Note::NoChange;
         } else if probation {
