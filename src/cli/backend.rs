@@ -45,8 +45,8 @@ pub trait Backend {
     fn explain(&self, address: &str) -> Result<Value, ServiceError>;
     /// [`Service::events`]
     fn events(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, ServiceError>;
-    /// [`Service::message`], from this machine.
-    fn message(&self, data: Vec<u8>, to: Option<&str>) -> Result<Value, ServiceError>;
+    /// [`Service::message`], from this machine; `trust`: what people forwarded decides, too.
+    fn message(&self, data: Vec<u8>, to: Option<&str>, trust: bool) -> Result<Value, ServiceError>;
     /// [`Service::shadow`]
     fn shadow(&self) -> Result<Value, ServiceError>;
     /// [`Service::act`]
@@ -99,9 +99,9 @@ impl Backend for Local {
         self.0.events(from, limit)
     }
 
-    fn message(&self, data: Vec<u8>, to: Option<&str>) -> Result<Value, ServiceError> {
+    fn message(&self, data: Vec<u8>, to: Option<&str>, trust: bool) -> Result<Value, ServiceError> {
         let to = to.map(str::to_string).into_iter().collect();
-        let envelope = Envelope { to, ..Envelope::default() };
+        let envelope = Envelope { to, trusted: trust, ..Envelope::default() };
         self.0.message(data, envelope, Some("local".to_string()))
     }
 

@@ -107,7 +107,7 @@ impl Backend for Double {
         Ok(numbered.filter(|(seq, _)| *seq >= from).take(limit.min(2)).collect())
     }
 
-    fn message(&self, data: Vec<u8>, _: Option<&str>) -> Result<Value, ServiceError> {
+    fn message(&self, data: Vec<u8>, _: Option<&str>, _: bool) -> Result<Value, ServiceError> {
         match data.as_slice() {
             b"busy" => Err(ServiceError::Busy("the disk is slow".to_string())),
             b"bad" => Err(ServiceError::BadRequest("the body is empty".to_string())),

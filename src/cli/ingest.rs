@@ -20,7 +20,9 @@ pub(super) fn ingest(
     let mut stdin = std::io::stdin().lock();
     walk::messages(&args.paths, &mut stdin, &mut |Found { source, message }| {
         let told = match message {
-            Ok(data) => backend.message(data, args.to.as_deref()).map_err(|e| (fatal(&e), e)),
+            Ok(data) => {
+                backend.message(data, args.to.as_deref(), args.trust).map_err(|e| (fatal(&e), e))
+            }
             Err(why) => Err((false, ServiceError::BadRequest(why))),
         };
         match told {
@@ -114,7 +116,7 @@ mod tests {
         let service = Double::default();
         let feed = |paths: &[&std::path::PathBuf]| {
             let paths = paths.iter().map(|path| path.to_path_buf()).collect();
-            let args = Ingest { paths, to: None, json: false };
+            let args = Ingest { paths, to: None, trust: false, json: false };
             double::run(&service, |s, c| ingest(&args, s, c))
         };
         let (answer, out, err) = feed(&[&good, &bad, &good]);

@@ -245,8 +245,9 @@ impl Backend for Remote {
         text.lines().filter(|line| !line.is_empty()).map(with_seq).collect()
     }
 
-    fn message(&self, data: Vec<u8>, to: Option<&str>) -> Result<Value, ServiceError> {
-        let path = format!("/v1/messages{}", query(&[("to", to)]));
+    fn message(&self, data: Vec<u8>, to: Option<&str>, trust: bool) -> Result<Value, ServiceError> {
+        let trust = trust.then_some("true");
+        let path = format!("/v1/messages{}", query(&[("to", to), ("trust", trust)]));
         self.json(self.send(false, &path, "message/rfc822", &data)?)
     }
 

@@ -82,10 +82,10 @@ fn each_operation_asks_its_path() {
     assert_eq!(asked(handle).0, path);
 
     let (remote, handle) = answer("200 OK", r#"{"id":"x"}"#);
-    let told = remote.message(b"Subject: x\r\n\r\n".to_vec(), Some("b+u=e.test@b.test"));
+    let told = remote.message(b"Subject: x\r\n\r\n".to_vec(), Some("b+u=e.test@b.test"), true);
     assert_eq!(told, Ok(json!({"id": "x"})));
     let (path, body) = asked(handle);
-    assert_eq!(path, "POST /v1/messages?to=b%2Bu%3De.test%40b.test");
+    assert_eq!(path, "POST /v1/messages?to=b%2Bu%3De.test%40b.test&trust=true");
     assert_eq!(body, "Subject: x\r\n\r\n");
 
     let (remote, handle) = answer("200 OK", "{\"seq\":7}\n\n{\"seq\":8}\n");

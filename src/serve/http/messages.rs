@@ -22,7 +22,7 @@ pub async fn receive(
     uri: Uri,
     body: Body,
 ) -> Result<Response, Problem> {
-    let params = Params::of(&uri, &["to", "from"])?;
+    let params = Params::of(&uri, &["to", "from", "trust"])?;
     let to = params.addresses("to")?;
     if to.len() > limits::MESSAGE_RECIPIENTS {
         let most = limits::MESSAGE_RECIPIENTS;
@@ -44,7 +44,7 @@ pub async fn receive(
         let detail = "the body is empty; send the message as it is, header first";
         return Err(Problem::new(StatusCode::BAD_REQUEST, "empty", detail));
     }
-    let envelope = Envelope { from, to, trusted: false };
+    let envelope = Envelope { from, to, trusted: params.flag("trust")? };
     let peer = Some(peer.0.map_or_else(|| "local".to_string(), |peer| peer.to_string()));
     let analysis = blocking(&http, move |service| service.message(data, envelope, peer)).await?;
     drop(room);
