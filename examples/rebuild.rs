@@ -222,6 +222,7 @@ fn message(mut event: Event, kind: Kind, address: String, reason: Option<Reason>
         feedback_type: (kind == Kind::Complaint).then(|| "abuse".to_string()),
         away_until: None,
         new_address: None,
+        forwarded: false,
         evidence: vec!["multipart/report; report-type=delivery-status".to_string()],
         defects: Vec::new(),
     });
