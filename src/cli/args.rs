@@ -261,6 +261,9 @@ pub struct Ingest {
     /// Envelope recipient of the messages: the return path that they came to
     #[arg(long, value_name = "ADDRESS")]
     pub to: Option<String>,
+    /// Let notices decide that people forwarded to you; without it they are only kept
+    #[arg(long)]
+    pub trust: bool,
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,

@@ -23,7 +23,7 @@ pub(super) fn ingest(
     mailbox::messages(&args.paths, &mut stdin, &mut |Found { source, message }| {
         let told = match message {
             Ok(data) => service
-                .message(data, envelope(args.to.as_deref()), Some("local".to_string()))
+                .message(data, envelope(args), Some("local".to_string()))
                 .map_err(|e| (fatal(&e), e)),
             Err(why) => Err((false, ServiceError::BadRequest(why))),
         };
@@ -64,8 +64,9 @@ pub(super) fn ingest(
 }
 
 /// What a message from this machine came in.
-fn envelope(to: Option<&str>) -> Envelope {
-    Envelope { to: to.map(str::to_string).into_iter().collect(), ..Envelope::default() }
+fn envelope(args: &Ingest) -> Envelope {
+    let to = args.to.clone().into_iter().collect();
+    Envelope { to, trusted: args.trust, ..Envelope::default() }
 }
 
 /// Trouble of the service, not of one message.
@@ -123,7 +124,7 @@ mod tests {
         let service = Fake::default();
         let feed = |paths: &[&std::path::PathBuf]| {
             let paths = paths.iter().map(|path| path.to_path_buf()).collect();
-            let args = Ingest { paths, to: None, json: false };
+            let args = Ingest { paths, to: None, trust: false, json: false };
             fake::run(&service, |s, c| ingest(&args, s, c))
         };
         let (answer, out, err) = feed(&[&good, &bad, &good]);

@@ -252,8 +252,9 @@ impl Operations for Remote {
         envelope: Envelope,
         _: Option<String>,
     ) -> Result<Value, ServiceError> {
-        let path =
-            format!("/v1/messages{}", query(&[("to", envelope.to.first().map(String::as_str))]));
+        let to = envelope.to.first().map(String::as_str);
+        let trust = envelope.trusted.then_some("true");
+        let path = format!("/v1/messages{}", query(&[("to", to), ("trust", trust)]));
         self.json(self.send(false, &path, "message/rfc822", &data)?)
     }
 

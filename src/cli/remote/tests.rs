@@ -87,7 +87,7 @@ fn each_operation_asks_its_path() {
     let told = remote.message(b"Subject: x\r\n\r\n".to_vec(), envelope, None);
     assert_eq!(told, Ok(json!({"id": "x"})));
     let (path, body) = asked(handle);
-    assert_eq!(path, "POST /v1/messages?to=b%2Bu%3De.test%40b.test");
+    assert_eq!(path, "POST /v1/messages?to=b%2Bu%3De.test%40b.test&trust=true");
     assert_eq!(body, "Subject: x\r\n\r\n");
 
     let (remote, handle) = answer("200 OK", "{\"seq\":7}\n\n{\"seq\":8}\n");

@@ -21,7 +21,7 @@ pub async fn receive(
     uri: Uri,
     body: Body,
 ) -> Result<Response, Problem> {
-    let params = Params::of(&uri, &["to", "from"])?;
+    let params = Params::of(&uri, &["to", "from", "trust"])?;
     let to = params.addresses("to")?;
     if to.len() > limits::MESSAGE_RECIPIENTS {
         let most = limits::MESSAGE_RECIPIENTS;
@@ -43,7 +43,7 @@ pub async fn receive(
         let detail = "the body is empty; send the message as it is, header first";
         return Err(Problem::new(StatusCode::BAD_REQUEST, "empty", detail));
     }
-    let envelope = Envelope { from, to, trusted: false };
+    let envelope = Envelope { from, to, trusted: params.flag("trust")? };
     let peer = Some(peer.0.map_or_else(|| "local".to_string(), |peer| peer.to_string()));
     // Reading a message takes some times its octets, so few are read at once.
     let room = http.messages.acquire().await;
