@@ -41,7 +41,10 @@ impl Problem {
             StatusCode::TOO_MANY_REQUESTS if self.code == TOO_MANY_GUESSES => {
                 &[(header::RETRY_AFTER, "60")]
             }
-            StatusCode::TOO_MANY_REQUESTS => &[(header::RETRY_AFTER, "5")],
+            // Closed, because what a connection has read with keeps memory while it is open.
+            StatusCode::TOO_MANY_REQUESTS => {
+                &[(header::RETRY_AFTER, "5"), (header::CONNECTION, "close")]
+            }
             // Bearer for programs; browsers ask for a password and the token is the password. Two
             // headers: Chromium reads only the first scheme of one.
             StatusCode::UNAUTHORIZED => &[

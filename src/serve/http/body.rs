@@ -68,7 +68,7 @@ impl Incoming {
             let detail = format!("the body is larger than {limit} octets; send less at once");
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
         };
-        let announced = self.body.size_hint().lower();
+        let announced = self.announced();
         if announced > limit {
             return Err(too_large());
         }
@@ -83,13 +83,33 @@ impl Incoming {
             }
             if octets > counted {
                 if !whole.share.grow(octets - counted) {
-                    return Err(too_much());
+                    drop(whole);
+                    return Err(self.refused(limit, too_much()).await);
                 }
                 counted = octets;
             }
             whole.octets.extend_from_slice(&piece);
         }
         Ok(whole)
+    }
+}
+
+impl Incoming {
+    /// The answer to a body that is not wanted now. What comes of it is thrown away first: many
+    /// clients do not look for an answer before they have sent all.
+    pub async fn refused(mut self, limit: u64, problem: Problem) -> Problem {
+        while self.received <= limit {
+            match self.next().await {
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => break,
+            }
+        }
+        problem
+    }
+
+    /// Octets that are announced.
+    pub fn announced(&self) -> u64 {
+        self.body.size_hint().lower()
     }
 }
 

@@ -87,7 +87,14 @@ pub async fn check(
     body: Body,
 ) -> Result<Response, Problem> {
     let scope = Params::of(&uri, &["scope"])?.text("scope")?;
-    let body = Incoming::new(body).whole(limits::JSON_OCTETS, &http.budget.intake).await?;
+    let body = Incoming::new(body);
+    // Many addresses will want a place: without one it is not worth to hold them.
+    if body.announced() > limits::SMALL_OCTETS
+        && let Err(problem) = http.budget.reader(peer.0)
+    {
+        return Err(body.refused(limits::JSON_OCTETS, problem).await);
+    }
+    let body = body.whole(limits::JSON_OCTETS, &http.budget.intake).await?;
     let (check, share) = from_json::<Check>(&http, body).await?.map_err(|wrong| {
         let example = r#"{"addresses":["a@example.com"]}"#;
         Problem::bad_request(format!("the body must be JSON such as {example}: {wrong}"))
