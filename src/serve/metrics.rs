@@ -5,6 +5,7 @@
 //! so a rate over it is right from the first event; names pass `promtool check metrics` (test).
 //! An address, a host or a client's words are never a label.
 
+mod declare;
 mod labels;
 mod process;
 
@@ -13,8 +14,8 @@ use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Counter, Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
-    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+    TextEncoder,
 };
 
 use crate::classify::{Category, Class, Reason};
@@ -23,6 +24,7 @@ use crate::mail::Timestamp;
 use crate::report::Kind;
 use crate::service::Overview;
 use crate::smtp::{Outcome, Rejection};
+use declare::{Declare, whole};
 pub use labels::{Change, Handshake, LookupResult, Port, Protocol, Refused, Verb};
 use process::Process;
 
@@ -591,11 +593,6 @@ fn grid(lookups: &IntCounterVec) -> Vec<Vec<IntCounter>> {
     Protocol::ALL.iter().map(row).collect()
 }
 
-/// A gauge holds 63 bits.
-fn whole(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
-}
-
 fn first_digit(code: u16) -> &'static str {
     match code / 100 {
         1 => "1",
@@ -603,55 +600,6 @@ fn first_digit(code: u16) -> &'static str {
         3 => "3",
         4 => "4",
         _ => "5",
-    }
-}
-
-/// Declares metrics in a registry. Names and labels are literals of this file, so registering
-/// them fails only when a literal is wrong, and then every test does.
-struct Declare(Registry);
-
-impl Declare {
-    fn add<M: Collector + Clone + 'static>(&self, metric: Result<M, prometheus::Error>) -> M {
-        let metric = metric.expect("names and labels of this file are well-formed");
-        self.0.register(Box::new(metric.clone())).expect("names of this file are unique");
-        metric
-    }
-
-    fn counter(&self, name: &str, help: &str) -> IntCounter {
-        self.add(IntCounter::new(name, help))
-    }
-
-    fn real_counter(&self, name: &str, help: &str) -> Counter {
-        self.add(Counter::new(name, help))
-    }
-
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.add(IntCounterVec::new(Opts::new(name, help), labels))
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> IntGauge {
-        self.add(IntGauge::new(name, help))
-    }
-
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.add(IntGaugeVec::new(Opts::new(name, help), labels))
-    }
-
-    fn real(&self, name: &str, help: &str) -> Gauge {
-        self.add(Gauge::new(name, help))
-    }
-
-    fn reals(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::GaugeVec {
-        self.add(prometheus::GaugeVec::new(Opts::new(name, help), labels))
-    }
-
-    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
-        self.add(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
-    }
-
-    fn histograms(&self, name: &str, help: &str, label: &str, buckets: &[f64]) -> HistogramVec {
-        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-        self.add(HistogramVec::new(options, &[label]))
     }
 }
 

@@ -20,7 +20,7 @@ use super::listener::Acceptor;
 use super::lookup;
 use super::metrics::Metrics;
 use super::places::Places;
-use super::rooms::Rooms;
+use super::shares::Shares;
 use super::socket::Listener;
 use super::tls::ReloadableTls;
 use super::tokens::Tokens;
@@ -69,12 +69,12 @@ pub fn serve(server: Server) -> Result<()> {
 }
 
 fn run(runtime: &Runtime, mut server: Server) -> Result<()> {
-    let rooms = Rooms::affordable(server.config.smtp.max_connections);
-    if rooms.smtp < server.config.smtp.max_connections {
+    let shares = Shares::affordable(server.config.smtp.max_connections);
+    if shares.smtp < server.config.smtp.max_connections {
         tracing::warn!(
-            smtp = rooms.smtp,
-            http = rooms.http.most,
-            lookup = rooms.lookup.most,
+            smtp = shares.smtp,
+            http = shares.http.most,
+            lookup = shares.lookup.most,
             "the limit of open files allows fewer connections than wanted; raise it (ulimit -n, LimitNOFILE=)"
         );
     }
@@ -87,9 +87,9 @@ fn run(runtime: &Runtime, mut server: Server) -> Result<()> {
         &server.config.hostname,
         server.config.smtp.max_message,
     );
-    let http = Arc::new(http.with_room(rooms.http));
+    let http = Arc::new(http.with_room(shares.http));
     let ended = runtime.block_on(async {
-        let listeners = open(&server, &http, &service, rooms, &stopping).await?;
+        let listeners = open(&server, &http, &service, shares, &stopping).await?;
         let data_dir = server.config.data_dir.display();
         tracing::info!(hostname = server.config.hostname, %data_dir, "ready");
         let (local, metrics) = (Arc::clone(&server.service), Arc::clone(&server.metrics));
@@ -113,12 +113,12 @@ async fn open(
     server: &Server,
     http: &Arc<Http>,
     service: &Arc<dyn Service>,
-    rooms: Rooms,
+    shares: Shares,
     stopping: &watch::Receiver<bool>,
 ) -> Result<Vec<tokio::task::JoinHandle<()>>> {
     let Server { config, service: local, metrics, tls, .. } = server;
-    let admission = Admission::new(rooms.smtp, config.smtp.max_connections_per_ip);
-    let places = Places::new(rooms.lookup);
+    let admission = Admission::new(shares.smtp, config.smtp.max_connections_per_ip);
+    let places = Places::new(shares.lookup);
     let budget = Budget::default();
     let (mut mail, mut http_listeners, mut lookup_listeners) = (Vec::new(), Vec::new(), Vec::new());
     for (dialect, listens) in [(Dialect::Smtp, &config.smtp.listen), (Dialect::Lmtp, &config.lmtp)]

@@ -11,7 +11,7 @@ use axum::response::Response;
 
 use super::body::Incoming;
 use super::params::Params;
-use super::{Http, blocking, from_json};
+use super::shared::{Http, blocking, from_json};
 use crate::event::Act;
 use crate::serve::limits;
 use crate::serve::problem::Problem;
@@ -32,7 +32,7 @@ pub async fn act(State(http): State<Arc<Http>>, uri: Uri, body: Body) -> Result<
         Act::Policy { .. } => Err(Problem::bad_request("the policy comes from the configuration")),
         act => {
             let done = blocking(&http, move |service| service.act(act, dry_run)).await?;
-            Ok(super::json(&done))
+            Ok(super::shared::json(&done))
         }
     }
 }
@@ -41,5 +41,5 @@ pub async fn act(State(http): State<Arc<Http>>, uri: Uri, body: Body) -> Result<
 pub async fn accept_clock(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response, Problem> {
     Params::of(&uri, &[])?;
     let done = blocking(&http, |service| service.accept_clock()).await?;
-    Ok(super::json(&done))
+    Ok(super::shared::json(&done))
 }

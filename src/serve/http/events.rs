@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::body::{Outgoing, Pieces, Source, answer};
 use super::params::Params;
-use super::{Http, Peer, in_turn};
+use super::shared::{Http, Peer, in_turn};
 use crate::serve::limits;
 use crate::serve::problem::Problem;
 use crate::serve::socket::stopped;

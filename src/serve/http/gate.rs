@@ -15,7 +15,9 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::{Http, Peer, budget, route_name};
+use super::budget;
+use super::route_names::route_name;
+use super::shared::{Http, Peer};
 use crate::serve::places::Place;
 use crate::serve::problem::{Problem, TOO_MANY_GUESSES};
 use crate::serve::tokens::Role;

@@ -13,8 +13,8 @@ use super::body::{Incoming, Source, answer, too_much};
 use super::budget::Share;
 use super::listing::Listing;
 use super::params::Params;
+use super::shared::{Http, Peer, blocking};
 use super::suppressions::list_query;
-use super::{Http, Peer, blocking};
 use crate::serve::limits;
 use crate::serve::problem::Problem;
 use crate::service::ImportEntry;
@@ -164,7 +164,7 @@ impl Import {
             .iter()
             .map(|(line, wrong)| json!({"line": line, "error": wrong}))
             .collect();
-        Ok(super::json(&json!({
+        Ok(super::shared::json(&json!({
             "lines": self.line,
             "suppressed": self.suppressed,
             "unchanged": self.unchanged,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Http, in_turn};
+use super::shared::{Http, in_turn};
 use crate::serve::limits;
 use crate::serve::problem::Problem;
 use crate::service::ListQuery;

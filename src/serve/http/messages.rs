@@ -9,7 +9,7 @@ use axum::response::Response;
 
 use super::body::Incoming;
 use super::params::Params;
-use super::{Http, Peer, blocking};
+use super::shared::{Http, Peer, blocking};
 use crate::event::Envelope;
 use crate::serve::limits;
 use crate::serve::problem::Problem;
@@ -49,5 +49,5 @@ pub async fn receive(
     let room = http.messages.acquire().await;
     let analysis = blocking(&http, move |service| service.message(data, envelope, peer)).await?;
     drop((room, share));
-    Ok(super::json(&analysis))
+    Ok(super::shared::json(&analysis))
 }

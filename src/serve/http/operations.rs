@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::{Http, blocking};
+use super::shared::{Http, blocking};
 use crate::serve::limits;
 use crate::service::DEGRADED;
 

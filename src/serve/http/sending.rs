@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::body::Incoming;
 use super::params::Params;
-use super::{Http, apart, blocking, from_json, read_json};
+use super::shared::{Http, apart, blocking, from_json, read_json};
 use crate::mail::Timestamp;
 use crate::serve::limits;
 use crate::serve::problem::Problem;
@@ -41,7 +41,7 @@ pub async fn results(
     let outcome = blocking(&http, move |service| service.results(results)).await?;
     let refused: Vec<_> =
         outcome.refused.iter().map(|(place, why)| json!({"place": place, "why": why})).collect();
-    Ok(super::json(&json!({"stored": outcome.stored, "refused": refused})))
+    Ok(super::shared::json(&json!({"stored": outcome.stored, "refused": refused})))
 }
 
 fn read_results(body: &[u8]) -> serde_json::Result<Vec<InBand>> {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::body::{Incoming, Source, answer};
 use super::listing::Listing;
 use super::params::{self, Params};
-use super::{Http, Peer, blocking, limit, read_json};
+use super::shared::{Http, Peer, blocking, limit, read_json};
 use crate::classify::Class;
 use crate::mail::Timestamp;
 use crate::serve::admission::Permit;
@@ -33,7 +33,7 @@ pub async fn one(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response, Pr
     let found = http.service.suppression(&address, scope.as_deref());
     http.metrics.lookup(Protocol::Http, result_of(&found), start.elapsed());
     match found? {
-        Some(entry) => Ok(super::json(&entry)),
+        Some(entry) => Ok(super::shared::json(&entry)),
         None => {
             let detail = format!("{address} is neither suppressed nor held: sending may go on");
             Err(Problem::new(StatusCode::NOT_FOUND, "not-suppressed", detail))
@@ -212,7 +212,7 @@ pub async fn suppress(
     let suppress = move |service: &dyn crate::service::Service| {
         service.suppress(&address, &scope, &reason, until)
     };
-    Ok(super::json(&blocking(&http, suppress).await?))
+    Ok(super::shared::json(&blocking(&http, suppress).await?))
 }
 
 /// `DELETE /v1/suppressions/{address}`
@@ -228,5 +228,5 @@ pub async fn release(
     }
     let (reason, scope) = (told.reason()?, told.scope());
     let released = blocking(&http, move |service| service.release(&address, &scope, &reason));
-    Ok(super::json(&released.await?))
+    Ok(super::shared::json(&released.await?))
 }

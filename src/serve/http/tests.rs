@@ -1,5 +1,6 @@
 //! Routes, their names and the document of the API say the same.
 
+use super::route_names::route_name;
 use super::*;
 use std::collections::BTreeSet;
 

@@ -2,7 +2,7 @@
 
 use prometheus::{Counter, IntGauge};
 
-use super::{Declare, whole};
+use super::declare::{Declare, whole};
 use crate::mail::Timestamp;
 
 /// Clock ticks of /proc/self/stat: USER_HZ, 100 in the ABI of every Linux that we build for.

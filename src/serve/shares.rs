@@ -10,7 +10,7 @@ use super::places::Room;
 
 /// Connections that each port may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rooms {
+pub struct Shares {
     /// SMTP and LMTP.
     pub smtp: usize,
     /// HTTP.
@@ -19,7 +19,7 @@ pub struct Rooms {
     pub lookup: Room,
 }
 
-impl Rooms {
+impl Shares {
     /// Raises the limit of open files to what the system allows, and shares what there is.
     pub fn affordable(smtp: usize) -> Self {
         let all = Self { smtp, http: limits::HTTP_ROOM, lookup: limits::LOOKUP_ROOM };
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn descriptors_are_left_for_others() {
-        let all = Rooms { smtp: 20_000, http: limits::HTTP_ROOM, lookup: limits::LOOKUP_ROOM };
+        let all = Shares { smtp: 20_000, http: limits::HTTP_ROOM, lookup: limits::LOOKUP_ROOM };
         for (descriptors, smtp, http, lookup) in [
             (1_048_576, 20_000, 2048, 10_000),
             (33_088, 20_000, 2048, 10_000),
@@ -72,11 +72,11 @@ mod tests {
             (256, 119, 12, 59),
             (10, 1, 1, 1),
         ] {
-            let rooms = all.under(descriptors);
-            let got = (rooms.smtp, rooms.http.most, rooms.lookup.most);
+            let shares = all.under(descriptors);
+            let got = (shares.smtp, shares.http.most, shares.lookup.most);
             assert_eq!(got, (smtp, http, lookup), "{descriptors}");
-            assert!(rooms.connections() <= descriptors || descriptors < 64, "{rooms:?}");
-            assert!(rooms.http.reserved > 0 || descriptors < 64);
+            assert!(shares.connections() <= descriptors || descriptors < 64, "{shares:?}");
+            assert!(shares.http.reserved > 0 || descriptors < 64);
         }
     }
 }

@@ -1,0 +1,160 @@
+//! What all handlers share: the service, limits, and how a question is asked without holding a
+//! socket's thread.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::sync::{Semaphore, watch};
+
+use super::body::Whole;
+use super::budget::{Budget, Share};
+use crate::serve::limits;
+use crate::serve::metrics::Metrics;
+use crate::serve::places::{Places, Room};
+use crate::serve::problem::Problem;
+use crate::serve::tokens::{Failures, Tokens};
+use crate::service::{Service, ServiceError};
+
+/// What all handlers share.
+pub struct Http {
+    pub(super) service: Arc<dyn Service>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) tokens: ArcSwapOption<Tokens>,
+    pub(super) failures: Failures,
+    pub(super) hostname: String,
+    pub(super) max_message: u64,
+    /// Last committed position, for followers of the journal.
+    pub(super) committed: watch::Sender<u64>,
+    pub(super) stopping: watch::Sender<bool>,
+    pub(super) messages: Semaphore,
+    pub(super) budget: Budget,
+    pub(super) places: Arc<Places>,
+}
+
+impl Http {
+    /// The API of a service. `tokens` None: loopback only, no token needed; the configuration
+    /// makes sure of the loopback.
+    pub fn new(
+        service: Arc<dyn Service>,
+        metrics: Arc<Metrics>,
+        tokens: Option<Tokens>,
+        hostname: &str,
+        max_message: u64,
+    ) -> Self {
+        Self {
+            service,
+            metrics,
+            tokens: ArcSwapOption::from_pointee(tokens),
+            failures: Failures::default(),
+            hostname: hostname.to_ascii_lowercase(),
+            max_message,
+            committed: watch::Sender::new(0),
+            stopping: watch::Sender::new(false),
+            messages: Semaphore::new(limits::HTTP_MESSAGES),
+            budget: Budget::new(max_message),
+            places: Places::new(limits::HTTP_ROOM),
+        }
+    }
+
+    /// The same with room for another number of connections.
+    pub fn with_room(self, room: Room) -> Self {
+        Self { places: Places::new(room), ..self }
+    }
+
+    /// Tells followers that the journal grew, so that they need not wait for their next look.
+    pub fn announce(&self, seq: u64) {
+        self.committed.send_replace(seq);
+    }
+
+    /// Takes new tokens over. From none to some, and back, only a restart leads: the listeners
+    /// were chosen for it.
+    pub fn replace_tokens(&self, tokens: Tokens) {
+        if self.tokens.load().is_some() {
+            self.tokens.store(Some(Arc::new(tokens)));
+        }
+    }
+}
+
+/// The client's address; None on a unix socket.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) Option<IpAddr>);
+
+/// Calls the service on a thread that may wait for a disk.
+pub(super) async fn blocking<T: Send + 'static>(
+    http: &Http,
+    call: impl FnOnce(&dyn Service) -> Result<T, ServiceError> + Send + 'static,
+) -> Result<T, Problem> {
+    let service = http.service.clone();
+    match tokio::task::spawn_blocking(move || call(&*service)).await {
+        Ok(result) => result.map_err(Problem::from),
+        Err(_) => {
+            let detail = "the operation failed inside bounced; see its log";
+            Err(ServiceError::Internal(detail.to_string()).into())
+        }
+    }
+}
+
+/// The same for one that reads much: it waits for its turn, and keeps it when its client goes.
+pub(super) async fn in_turn<T: Send + 'static>(
+    http: &Http,
+    call: impl FnOnce(&dyn Service) -> Result<T, ServiceError> + Send + 'static,
+) -> Result<T, Problem> {
+    let turn = http.budget.turn().await;
+    let call = move |service: &dyn Service| {
+        let _turn = turn;
+        call(service)
+    };
+    blocking(http, call).await
+}
+
+/// The JSON answer to a question that may read much, written down in its turn.
+pub(super) async fn read_json(
+    http: &Http,
+    ask: impl FnOnce(&dyn Service) -> Result<Value, ServiceError> + Send + 'static,
+) -> Result<Response, Problem> {
+    let text = in_turn(http, move |service| Ok(ask(service)?.to_string())).await?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
+}
+
+/// What a body says, and what counts its octets. A large one is read in its turn, apart from the
+/// sockets.
+pub(super) async fn apart<T: Send + 'static>(
+    http: &Http,
+    body: Whole,
+    read: impl FnOnce(&[u8]) -> T + Send + 'static,
+) -> Result<(T, Share), Problem> {
+    let large = body.len() as u64 > limits::SMALL_OCTETS;
+    let (octets, share) = body.into_parts();
+    if !large {
+        return Ok((read(&octets), share));
+    }
+    Ok((in_turn(http, move |_| Ok(read(&octets))).await?, share))
+}
+
+/// A body as JSON.
+pub(super) async fn from_json<T: DeserializeOwned + Send + 'static>(
+    http: &Http,
+    body: Whole,
+) -> Result<serde_json::Result<(T, Share)>, Problem> {
+    let (told, share) = apart(http, body, |octets| serde_json::from_slice(octets)).await?;
+    Ok(told.map(|told| (told, share)))
+}
+
+/// A JSON answer on one line.
+pub(super) fn json(value: &Value) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
+}
+
+/// A limit that a query may name.
+pub(super) fn limit(wanted: Option<u64>, default: usize, most: usize) -> Result<usize, Problem> {
+    match wanted.map(usize::try_from) {
+        None => Ok(default),
+        Some(Ok(limit)) if (1..=most).contains(&limit) => Ok(limit),
+        Some(_) => Err(Problem::bad_request(format!("`limit` must be from 1 to {most}"))),
+    }
+}
