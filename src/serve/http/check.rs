@@ -95,6 +95,9 @@ pub async fn check(
         return Err(body.refused(limits::JSON_OCTETS, problem).await);
     }
     let body = body.whole(limits::JSON_OCTETS, &http.budget.intake).await?;
+    // Taken before it waits for its turn, so that few large bodies wait.
+    let large = body.len() as u64 > limits::SMALL_OCTETS;
+    let place = large.then(|| http.budget.reader(peer.0)).transpose()?;
     let (check, share) = from_json::<Check>(&http, body).await?.map_err(|wrong| {
         let example = r#"{"addresses":["a@example.com"]}"#;
         Problem::bad_request(format!("the body must be JSON such as {example}: {wrong}"))
@@ -105,7 +108,10 @@ pub async fn check(
         let detail = format!("{asked} addresses; ask for at most {most} at once");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail));
     }
-    let place = long(&http, peer, asked)?;
+    let place = match place {
+        Some(place) => Some(place).filter(|_| asked > limits::PIECE_ROWS),
+        None => long(&http, peer, asked)?,
+    };
     let scope = check.scope.or(scope).filter(|scope| !scope.is_empty());
     let addresses = Arc::new(check.addresses);
     let entries = Entries::default();
