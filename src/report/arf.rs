@@ -20,7 +20,7 @@ pub fn recognise(message: &Message<'_>) -> Option<Report> {
     report.reporting_mta =
         fields.text("reporting-mta").map(|v| addresses::without_type(&v).to_string());
     report.arrival_date = fields.text("arrival-date").and_then(|v| Timestamp::parse_rfc5322(&v));
-    report.original = original::find(message, "");
+    original::attach(&mut report, message, "");
     for name in ["original-rcpt-to", "removal-recipient"] {
         for field in fields
             .fields()
@@ -39,9 +39,6 @@ pub fn recognise(message: &Message<'_>) -> Option<Report> {
         add_original_recipients(&mut report, message);
     }
     report.feedback_type = Some(feedback_type);
-    if super::returns_a_notice(message, "") {
-        report.hand_on("the mail complained of is a notice, and none of ours");
-    }
     Some(report)
 }
 

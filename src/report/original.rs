@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::types::Original;
+use super::types::{Original, Report};
 use super::{addresses, lines};
 use crate::mail::Address;
 use crate::message::{Headers, Message};
@@ -25,6 +25,23 @@ const TELLING: [&str; 10] = [
 /// `own_text` is searched when nothing is embedded.
 pub fn find(message: &Message<'_>, own_text: &str) -> Original {
     headers(message, own_text).map(|found| from_headers(&found)).unwrap_or_default()
+}
+
+/// Finds the original of a report. When it is a notice itself, the report is about a bounce and not
+/// about our mail.
+pub(super) fn attach(report: &mut Report, message: &Message<'_>, own_text: &str) {
+    let Some(returned) = headers(message, own_text) else { return };
+    report.original = from_headers(&returned);
+    let value = |name| returned.field(name).map_or(&[][..], |f| f.value);
+    let daemon = value("from").to_ascii_lowercase();
+    if memchr::memmem::find(&daemon, b"mailer-daemon").is_some()
+        || value("content-type")
+            .trim_ascii_start()
+            .get(..16)
+            .is_some_and(|kind| kind.eq_ignore_ascii_case(b"multipart/report"))
+    {
+        report.hand_on("what came back is itself a notice, and no mail of ours");
+    }
 }
 
 /// The fields of the original, found in the same way.

@@ -33,15 +33,16 @@ pub fn leave_out(
         return;
     }
     let mailed = mailed.map(Address::key);
+    let from = message.headers().text("from").unwrap_or_default();
     // A person's own filter reports from his address (RFC 5429).
-    let headers = message.headers();
-    let system = ordinary::is_system(&headers.lower("from"));
-    let writer = if system { headers.addresses("from") } else { Vec::new() };
+    let wrote = |address: &Address| {
+        from.contains(address.as_str()) && ordinary::is_system(&from.to_lowercase())
+    };
     let one_of_us = |address: &Address| {
         let local = address.local().to_ascii_lowercase();
         let system = SYSTEMS.contains(&local.as_str());
-        let wrote = writer.iter().any(|w| w.key() == address.key());
-        mailed.as_ref() != Some(&address.key()) && (system || wrote || ours(address.domain()))
+        mailed.as_ref() != Some(&address.key())
+            && (system || wrote(address) || ours(address.domain()))
     };
     let named: Vec<&Address> =
         report.recipients.iter().filter_map(|r| r.address.as_ref()).collect();

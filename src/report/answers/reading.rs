@@ -164,6 +164,12 @@ impl Reading {
         line.is_some_and(|l| l.len() <= most && hit.end <= self.quote_at)
     }
 
+    /// Whether a hit stands in one of the first lines, and that has `most` octets at most.
+    pub fn stands_in_line(&self, hit: &Hit, most: usize) -> bool {
+        let holds = |l: &&Range<usize>| hit.start >= l.start && hit.end <= l.end && l.len() <= most;
+        hit.end <= self.quote_at && self.lines.iter().take(3).any(|l| holds(&l))
+    }
+
     fn only_marks(&self, range: Range<usize>) -> bool {
         self.folded.get(range).is_none_or(|rest| !rest.chars().any(char::is_alphanumeric))
     }
@@ -229,7 +235,10 @@ impl Reading {
             match mark.place {
                 Place::From => signs.from = true,
                 Place::Text => signs.text = true,
-                _ => signs.subject = true,
+                _ => {
+                    signs.subject = true;
+                    signs.delayed |= mark.topic == Topic::Delay;
+                }
             }
             if signs.labels.len() < 8 && !signs.labels.contains(&mark.label.as_str()) {
                 signs.labels.push(mark.label.as_str());
@@ -250,6 +259,8 @@ pub struct Signs {
     pub from: bool,
     /// The subject says so.
     pub subject: bool,
+    /// The subject says that delivery is still tried.
+    pub delayed: bool,
     /// The text says so.
     pub text: bool,
     /// A header field says so.

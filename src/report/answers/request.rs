@@ -95,8 +95,12 @@ fn asked(reading: &Reading, topic: Topic) -> Option<&Hit> {
 const COMMAND: usize = 100;
 const COMMANDS: usize = 300;
 
+/// Octets of a line so short that the word may stand anywhere in it.
+const LITTLE: usize = 30;
+
 /// A first line that begins with the word and is a command rather than a sentence, as list
-/// programs read it: `SIGNOFF NEWS-L`, `unsubscribe news user@example.com`.
+/// programs read it: `SIGNOFF NEWS-L`, `unsubscribe news user@example.com`; or hardly more than the
+/// word: `pls unsubscribe`.
 fn command<'r>(reading: &'r Reading, topic: Topic, text: &str) -> Option<&'r Hit> {
     if text.len() > COMMANDS || text.contains("http") || text.contains('!') {
         return None;
@@ -105,7 +109,7 @@ fn command<'r>(reading: &'r Reading, topic: Topic, text: &str) -> Option<&'r Hit
         h.mark.topic == topic
             && matches!(h.mark.place, Place::Lead | Place::Exact)
             && h.end - h.start >= 6
-            && reading.begins_short_line(h, COMMAND)
+            && (reading.begins_short_line(h, COMMAND) || reading.stands_in_line(h, LITTLE))
     };
     reading.hits.iter().find(verb)
 }

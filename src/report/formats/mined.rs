@@ -17,7 +17,7 @@ pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
     if !notice.signs.any() && !returned_by_nobody(notice) {
         return None;
     }
-    let (kind, action) = rows::outcome(notice.lower);
+    let (kind, action) = rows::outcome(notice);
     let mut recipients = failed_header(notice, action);
     let mut how = "named beside the words: medium";
     if recipients.is_empty() {

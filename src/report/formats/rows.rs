@@ -166,8 +166,10 @@ pub(super) fn says_failure(lower: &str) -> bool {
 }
 
 /// What became of the mail, by the words of a notice. A report of success without its
-/// machine-readable part has the shape of a failure's; one that names a failure besides is one.
-pub(super) fn outcome(lower: &str) -> (Kind, Action) {
+/// machine-readable part has the shape of a failure's; one that names a failure besides is one. The
+/// subject counts where the text says nothing of the kind.
+pub(super) fn outcome(notice: &Notice<'_, '_>) -> (Kind, Action) {
+    let lower = notice.lower;
     // Fewer words than a failure has: some of those stand in a report of success, too.
     const FAILED: [&str; 14] = [
         "could not",
@@ -185,7 +187,11 @@ pub(super) fn outcome(lower: &str) -> (Kind, Action) {
         "não",
         "niet",
     ];
-    let tone = Tone::of(lower);
+    let mut tone = Tone::of(lower);
+    if !(tone.delayed || tone.gave_up || tone.delivered) {
+        tone = Tone::of(notice.subject);
+        tone.delayed |= notice.signs.delayed;
+    }
     let failed = || FAILED.iter().any(|word| find(head(lower), word).is_some());
     match tone {
         Tone { gave_up: true, .. } => (Kind::Failure, Action::Failed),
@@ -256,8 +262,7 @@ impl Row {
         };
         let delayed =
             self.always_delay || self.delay.iter().any(|w| find(notice.lower, w).is_some());
-        let (kind, action) =
-            if delayed { (Kind::Delay, Action::Delayed) } else { outcome(notice.lower) };
+        let (kind, action) = if delayed { (Kind::Delay, Action::Delayed) } else { outcome(notice) };
         let mut recipients = block::read(block, &how, &self.skip, action);
         if recipients.is_empty() && !self.otherwise.is_empty() {
             let how = RecipientLine::Behind(&self.otherwise);

@@ -64,7 +64,7 @@ pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
             seek.line(line);
         }
     }
-    let (kind, action) = rows::outcome(notice.lower);
+    let (kind, action) = rows::outcome(notice);
     let delayed = kind == Kind::Delay
         || notice.lower.contains("transient non-fatal errors")
         || notice.lower.contains("warning: could not send message for past");
