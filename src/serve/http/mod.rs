@@ -28,12 +28,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 
 pub use shared::Http;
@@ -44,7 +43,6 @@ use crate::serve::metrics::{Port, Refused};
 use crate::serve::places::{NoPlace, Place};
 use crate::serve::problem::Problem;
 use crate::serve::socket::{Listener, Socket, stopped};
-use crate::service::Service;
 
 /// Answers clients of a listener until `stop` becomes true; running requests then have
 /// [`limits::SHUTDOWN_GRACE`] to end.
