@@ -340,7 +340,7 @@ const fn softened(reason: Reason) -> Reason {
 fn contradicts(status: EnhancedStatus, reason: Reason) -> bool {
     reason.category() == Category::Hard
         && match (status.subject, status.detail) {
-            (_, 0) | (0 | 1 | 7, 1) | (1, 2..=6 | 10 | 100..) | (2, 1) | (4, 1 | 4) => false,
+            (_, 0) | (5, _) | (0 | 1 | 7, 1) | (1, 2..=6 | 10 | 100..) | (2, 1) | (4, 1 | 4) => false,
             _ => true,
         }
 }
