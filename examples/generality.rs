@@ -21,7 +21,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn table(title: &str, rows: &BTreeMap<String, Score>, least: usize) {
-    println!("\n## {title}\n\n| left out | lines | category | reason | wrong hard |\n|---|---|---|---|---|");
+    println!(
+        "\n## {title}\n\n| left out | lines | category | reason | wrong hard |\n|---|---|---|---|---|"
+    );
     let mut all = Score::default();
     for (name, score) in rows {
         all = all.plus(*score);

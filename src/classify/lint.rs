@@ -58,9 +58,10 @@ impl RuleSet {
                 add(FindingKind::Duplicate, format!("{} has this id too; rename one", first.at));
             }
             if rule.unmarked {
-                let what = "nothing tells whose wording it is; add `provider`, `host` or a code, or \
+                let what =
+                    "nothing tells whose wording it is; add `provider`, `host` or a code, or \
                             move it to a general file"
-                    .to_string();
+                        .to_string();
                 add(FindingKind::Unmarked, what);
             }
             let before = self.rules().get(..index).unwrap_or_default();

@@ -151,13 +151,20 @@ pub fn mutations() -> Vec<(&'static str, Held)> {
     let lines: Vec<Line> = lines().into_iter().filter(|line| !line.never).collect();
     let mut table = Vec::new();
     for (name, change) in KEEPING {
-        table.push((*name, tried(&lines, *change, |before, after| {
-            after.reason.map(Reason::category) == before.reason.map(Reason::category)
-        }, rules)));
+        table.push((
+            *name,
+            tried(
+                &lines,
+                *change,
+                |before, after| {
+                    after.reason.map(Reason::category) == before.reason.map(Reason::category)
+                },
+                rules,
+            ),
+        ));
     }
-    let turned = |_: &Verdict, after: &Verdict| {
-        after.reason.map(Reason::category) != Some(Category::Hard)
-    };
+    let turned =
+        |_: &Verdict, after: &Verdict| after.reason.map(Reason::category) != Some(Category::Hard);
     let hard: Vec<Line> = lines
         .into_iter()
         .filter(|line| line.reason.category() == Category::Hard)

@@ -78,7 +78,8 @@ pub(super) fn is_provider(name: &str) -> bool {
 /// Whether folded text names a provider: by one of its marks, or by a word of its name.
 pub(super) fn names_one(folded: &str) -> bool {
     let word = |name: &String| {
-        name.split('-').any(|part| part.len() > 4 && !COMMON.contains(&part) && folded.contains(part))
+        name.split('-')
+            .any(|part| part.len() > 4 && !COMMON.contains(&part) && folded.contains(part))
     };
     by_mark(folded).is_some() || TABLE.names.iter().any(word)
 }

@@ -339,9 +339,9 @@ fn free_for_status(bytes: &[u8], at: usize) -> bool {
     let before = |n: usize| at.checked_sub(n).and_then(|i| bytes.get(i)).copied();
     let named = before(1) == Some(b'-') && before(2).is_some_and(|b| b.is_ascii_alphabetic());
     let head = bytes.get(..at).unwrap_or_default().trim_ascii_end();
-    let quoted = QUOTES.iter().any(|word| {
-        head.strip_suffix(word.as_bytes()).is_some_and(|h| h.last() == Some(&b' '))
-    });
+    let quoted = QUOTES
+        .iter()
+        .any(|word| head.strip_suffix(word.as_bytes()).is_some_and(|h| h.last() == Some(&b' ')));
     !named && !quoted
 }
 

@@ -102,11 +102,15 @@ impl Lexicon {
                 }
             };
             for (key, phrases) in &file.said {
-                let pair = table.pair(key).ok_or_else(|| format!("{name}: `{key}`: no such pair"))?;
+                let pair =
+                    table.pair(key).ok_or_else(|| format!("{name}: `{key}`: no such pair"))?;
                 add(Part::Said(pair), phrases);
             }
             for (key, phrases) in &file.role {
-                add(Part::Role(table.role(key).ok_or_else(|| format!("{name}: role `{key}`"))?), phrases);
+                add(
+                    Part::Role(table.role(key).ok_or_else(|| format!("{name}: role `{key}`"))?),
+                    phrases,
+                );
             }
             for (key, phrases) in &file.negated {
                 let state = table.state(key).ok_or_else(|| format!("{name}: state `{key}`"))?;

@@ -176,7 +176,8 @@ impl Says {
 
 /// Words of the text, links apart, that no phrase holds.
 fn unread(text: &str, hits: &[Hit]) -> usize {
-    let words = |piece: &str| piece.split(' ').filter(|w| w.len() > 2 && !w.starts_with('@')).count();
+    let words =
+        |piece: &str| piece.split(' ').filter(|w| w.len() > 2 && !w.starts_with('@')).count();
     let (mut at, mut rest, mut advice) = (0, 0, false);
     for hit in hits {
         if !advice {

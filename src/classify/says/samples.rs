@@ -37,7 +37,8 @@ impl Says {
         let mut changed = false;
         for hit in hits {
             let old = words.get(hit.start..hit.end).unwrap_or_default().trim();
-            let of_mailbox = matches!(hit.part, Part::Role(role) if self.table.is_about_recipient(role));
+            let of_mailbox =
+                matches!(hit.part, Part::Role(role) if self.table.is_about_recipient(role));
             if of_mailbox && !old.starts_with('@') && out.contains(old) {
                 out = out.replacen(old, word, 1);
                 changed = true;

@@ -34,7 +34,13 @@ pub(super) struct Roles {
 const NEAR: usize = 3;
 
 /// Finds the pairs of a text.
-pub(super) fn read(text: &str, hits: &mut Vec<Hit>, table: &Table, roles: Roles, said: &mut Vec<Said>) {
+pub(super) fn read(
+    text: &str,
+    hits: &mut Vec<Hit>,
+    table: &Table,
+    roles: Roles,
+    said: &mut Vec<Said>,
+) {
     said.clear();
     join(text, hits, table, roles);
     let mut aside = false;
@@ -119,7 +125,9 @@ fn join(text: &str, hits: &mut Vec<Hit>, table: &Table, roles: Roles) {
             {
                 Some(Part::Role(roles.sender))
             }
-            (Part::To, Part::Role(role)) if gap(text, a.end, b.start) <= 1 && role == roles.address => {
+            (Part::To, Part::Role(role))
+                if gap(text, a.end, b.start) <= 1 && role == roles.address =>
+            {
                 Some(Part::Role(roles.recipient))
             }
             (Part::By, Part::Role(role))
@@ -236,13 +244,7 @@ fn gap(text: &str, from: usize, to: usize) -> usize {
     memchr::memchr_iter(b' ', between).count().saturating_sub(1)
 }
 
-fn state_at(
-    text: &str,
-    hits: &[Hit],
-    at: usize,
-    state: u8,
-    table: &Table,
-) -> Option<Said> {
+fn state_at(text: &str, hits: &[Hit], at: usize, state: u8, table: &Table) -> Option<Said> {
     let hit = hits.get(at)?;
     let (start, end) = (hit.start, hit.end);
     let fits = |n: usize| match hits.get(n).map(|h| h.part) {
@@ -305,5 +307,10 @@ fn state_at(
         }
         m += 1;
     }
-    table.fits((UNNAMED, state)).then_some(Said { pair: (UNNAMED, state), start, end, aside: false })
+    table.fits((UNNAMED, state)).then_some(Said {
+        pair: (UNNAMED, state),
+        start,
+        end,
+        aside: false,
+    })
 }

@@ -130,8 +130,10 @@ impl Table {
         table.mailbox = file.mailbox.iter().filter_map(|role| table.role(role)).collect();
         table.us = file.us.iter().filter_map(|role| table.role(role)).collect();
         table.message = file.message.iter().filter_map(|role| table.role(role)).collect();
-        table.refusals =
-            ["refused", "denied", "failed", "barred"].iter().filter_map(|s| table.state(s)).collect();
+        table.refusals = ["refused", "denied", "failed", "barred"]
+            .iter()
+            .filter_map(|s| table.state(s))
+            .collect();
         for stage in file.stage {
             let reason = Reason::parse(&stage.hard).ok_or("table.toml: a stage without reason")?;
             let words = stage.words.iter().map(|words| format!(" {words} ")).collect();

@@ -8,7 +8,11 @@ use crate::classify::{Category, Certainty, Reason as R, RuleSet};
 fn who_is_meant() {
     for (text, rule, reason) in [
         ("550 The mailbox could not be found here", "says/recipient/absent", R::UserUnknown),
-        ("550 That subscriber is no longer in service", "says/recipient/disabled", R::MailboxInactive),
+        (
+            "550 That subscriber is no longer in service",
+            "says/recipient/disabled",
+            R::MailboxInactive,
+        ),
         // The sender beats the recipient when the sentence is about the sender.
         ("550 From address user unknown", "says/sender/absent", R::SenderRejected),
         (
@@ -18,10 +22,18 @@ fn who_is_meant() {
         ),
         ("550 Your return path does not exist", "says/sender/absent", R::SenderRejected),
         // And so do domains.
-        ("550 The domain of the sender does not resolve", "says/sender-domain/unresolvable", R::SenderRejected),
+        (
+            "550 The domain of the sender does not resolve",
+            "says/sender-domain/unresolvable",
+            R::SenderRejected,
+        ),
         ("550 Recipient domain does not exist", "says/recipient-domain/absent", R::DomainUnknown),
         // Before RCPT TO nobody spoke of the recipient.
-        ("550 example.com does not exist (in reply to MAIL FROM command)", "says/domain/absent", R::SenderRejected),
+        (
+            "550 example.com does not exist (in reply to MAIL FROM command)",
+            "says/domain/absent",
+            R::SenderRejected,
+        ),
         ("550 HELO from an unknown domain", "says/sender-domain/absent", R::SenderRejected),
         // What follows a colon is said of who was refused before it.
         ("501 Helo command rejected: host unknown", "says/helo/refused", R::Blocked),
@@ -116,7 +128,12 @@ fn the_words_tell_what_rules_told_by_heart() {
     for line in lines.iter().filter(|line| line.never) {
         let verdict = RuleSet::shipped().judge_sample(&line.seen);
         let hard = line.reason.category() == Category::Hard;
-        assert!(!hard || verdict.reason != Some(line.reason), "{} is {}", line.seen.text, line.reason);
+        assert!(
+            !hard || verdict.reason != Some(line.reason),
+            "{} is {}",
+            line.seen.text,
+            line.reason
+        );
     }
 }
 
@@ -137,7 +154,11 @@ fn generality_does_not_fall() {
     assert!(all.percent(all.wrong_hard) <= 0.6, "{} called hard that are not", all.wrong_hard);
     for (name, held) in measure::mutations() {
         assert!(held.lines > 100, "{name}: only {} lines", held.lines);
-        let floor = if name.contains("in the recipient's place") || name.contains("other words") { 84 } else { 99 };
+        let floor = if name.contains("in the recipient's place") || name.contains("other words") {
+            84
+        } else {
+            99
+        };
         assert!(held.held * 100 >= held.lines * floor, "{name}: {} of {}", held.held, held.lines);
     }
 }

@@ -123,8 +123,11 @@ fn atom(core: &str, domain: &str) -> Option<&'static str> {
     if let Some((_, host)) = core.rsplit_once('@') {
         let host = host.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
         let ours = !domain.is_empty() && host.eq_ignore_ascii_case(domain);
-        return (host.contains('.') || !host.is_empty())
-            .then_some(if ours { "@rcpt" } else { "@addr" });
+        return (host.contains('.') || !host.is_empty()).then_some(if ours {
+            "@rcpt"
+        } else {
+            "@addr"
+        });
     }
     if !core.contains(['.', ':']) {
         return None;
@@ -145,7 +148,8 @@ fn is_ip(core: &str) -> bool {
     let core = core.split(':').next().filter(|c| c.contains('.')).unwrap_or(core);
     (core.split('.').count() == 4
         && core.split('.').all(|p| !p.is_empty() && p.len() < 4 && p.chars().all(numbers)))
-        || (core.matches(':').count() > 2 && core.chars().all(|c| c.is_ascii_hexdigit() || c == ':'))
+        || (core.matches(':').count() > 2
+            && core.chars().all(|c| c.is_ascii_hexdigit() || c == ':'))
 }
 
 /// A name of two labels at least whose last one can be a top-level domain.
@@ -191,7 +195,9 @@ fn plain_words(core: &str, out: &mut String, breaks: bool) {
                 push_break(COLON, out);
             } else if breaks && matches!(c, '。' | '！' | ';') {
                 push_break(STOP, out);
-            } else if breaks && matches!(c, ',' | '，' | '、' | '；' | '(' | ')' | '（' | '）' | '[' | ']') {
+            } else if breaks
+                && matches!(c, ',' | '，' | '、' | '；' | '(' | ')' | '（' | '）' | '[' | ']')
+            {
                 push_break(COMMA, out);
             }
             word = out.len();
