@@ -217,7 +217,7 @@ impl RuleSet {
             }
             let human = Facts { text: remarks, ..facts };
             let better = self.find(refusal.remarks, &human, false);
-            if !better.is_vague() {
+            if !better.is_vague() || matches!(found, Found::Nothing) {
                 found = better;
                 found_text = remarks;
             }
@@ -348,7 +348,9 @@ const fn softened(reason: Reason) -> Reason {
 fn contradicts(status: EnhancedStatus, reason: Reason) -> bool {
     reason.category() == Category::Hard
         && match (status.subject, status.detail) {
-            (_, 0) | (0 | 1 | 7, 1) | (1, 2..=6 | 10 | 100..) | (2, 1) | (4, 1 | 4) => false,
+            (_, 0) | (5, _) | (0 | 1 | 7, 1) | (1, 2..=6 | 10 | 100..) | (2, 1) | (4, 1 | 4) => {
+                false
+            }
             _ => true,
         }
 }

@@ -179,9 +179,8 @@ impl When {
     pub fn is_mark(&self) -> bool {
         let mut pieces = self.text.iter().chain(&self.any).peekable();
         let mark = |piece: &String| {
-            let words = piece.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty());
-            piece.bytes().any(|b| b.is_ascii_digit())
-                && words.filter(|w| w.len() > 3 && w.chars().all(char::is_alphabetic)).count() == 0
+            let sign = |b: u8| b.is_ascii_digit() || b".:_#".contains(&b);
+            !piece.trim().contains(' ') && piece.bytes().any(sign)
         };
         pieces.peek().is_some() && pieces.all(mark)
     }

@@ -178,15 +178,20 @@ impl Says {
 fn unread(text: &str, hits: &[Hit]) -> usize {
     let words =
         |piece: &str| piece.split(' ').filter(|w| w.len() > 2 && !w.starts_with('@')).count();
-    let (mut at, mut rest) = (0, 0);
+    let (mut at, mut rest, mut advice) = (0, 0, false);
     for hit in hits {
-        rest += words(text.get(at..hit.start).unwrap_or_default());
+        if !advice {
+            rest += words(text.get(at..hit.start).unwrap_or_default());
+        }
         at = hit.end;
-        if hit.part == Part::Break(words::LINKS) {
-            return rest;
+        match hit.part {
+            Part::Break(words::LINKS) => return rest,
+            Part::Break(words::STOP) => advice = false,
+            Part::Skip => advice = true,
+            _ => {}
         }
     }
-    rest + words(text.get(at..).unwrap_or_default())
+    if advice { rest } else { rest + words(text.get(at..).unwrap_or_default()) }
 }
 
 /// The words without our marks.

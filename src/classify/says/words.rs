@@ -36,6 +36,11 @@ fn chunk_words(chunk: &str, domain: &str, out: &mut String, links: &mut String) 
         push_break(STOP, out);
         return;
     }
+    // `SIZE=1024`, `id=17` and such are parameters.
+    let value = chunk.split_once('=').map(|(_, value)| value.trim_end_matches(is_edge));
+    if value.is_some_and(|v| !v.is_empty() && v.bytes().all(|b| b.is_ascii_digit())) {
+        return;
+    }
     // `RCPT TO:550 5.1.1 ...`: a relay that writes no blank.
     if let Some((head, _)) = chunk.rsplit_once(':').filter(|(_, tail)| is_reply_code(tail)) {
         chunk_words(head, domain, out, links);
@@ -89,7 +94,13 @@ fn push_break(mark: u8, out: &mut String) {
     // The strongest of neighbouring breaks stays.
     let bytes = out.as_bytes();
     if let [.., last @ 1..=4, b' '] = bytes {
-        if mark == LINKS || (mark != COMMA && *last == COMMA) {
+        let strength = |mark: u8| match mark {
+            LINKS => 3,
+            STOP => 2,
+            COLON => 1,
+            _ => 0,
+        };
+        if strength(mark) > strength(*last) {
             out.truncate(bytes.len() - 2);
         } else {
             return;
