@@ -16,6 +16,11 @@ use crate::report::Attribution;
 /// Rule name under which acts by hand stand in a history, and by which `undo` finds them.
 pub const BY_HAND: &str = "by-hand";
 
+/// Row of a fact about the data; of a part of a name: what the keys of all such begin with.
+pub fn fact_key(name: &str) -> Vec<u8> {
+    [b"m/fact/", name.as_bytes()].concat()
+}
+
 /// Addresses that an act is about.
 pub(super) fn addresses(event: &Event, case: Case) -> Vec<String> {
     match &event.act {
@@ -36,6 +41,10 @@ pub(super) fn take(step: &mut Step<'_>, event: &Event) -> Result<(), LedgerError
             by_hand(step, event, ItemKind::Release, (address, scope, reason), None)
         }
         Some(Act::Policy { policy }) => new_policy(step, policy),
+        Some(Act::Fact { name, value }) => {
+            step.rows.put(fact_key(name), Some(value.clone().into_bytes()));
+            Ok(())
+        }
         Some(Act::Erase { address, hash }) => erase(step, address, hash),
         Some(Act::ReleaseHeld { provider, scope, .. }) => {
             step.release_held(provider.as_deref(), scope.as_deref())

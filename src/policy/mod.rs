@@ -33,7 +33,7 @@ mod view;
 mod walk;
 mod whatif;
 
-pub use acts::BY_HAND;
+pub use acts::{BY_HAND, fact_key};
 pub use clock::{Clock, Expected};
 pub use facts::Facts;
 pub use fold::{PolicyFold, touched};

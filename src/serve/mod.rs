@@ -11,6 +11,7 @@ pub mod lookup;
 pub mod metrics;
 pub(crate) mod percent;
 pub mod problem;
+pub mod refusals;
 pub mod run;
 pub mod socket;
 pub mod tls;

@@ -19,6 +19,7 @@ use super::http::Http;
 use super::listener::{Acceptor, Bound};
 use super::lookup;
 use super::metrics::Metrics;
+use super::refusals::Refusals;
 use super::socket::Listener;
 use super::tls::ReloadableTls;
 use super::tokens::Tokens;
@@ -113,6 +114,7 @@ async fn open(
     }
     let admission = Admission::new(most, config.smtp.max_connections_per_ip);
     let budget = Budget::default();
+    let refusals = Arc::new(Refusals::default());
     let (mut mail, mut http_listeners, mut lookup_listeners) = (Vec::new(), Vec::new(), Vec::new());
     for (dialect, listens) in [(Dialect::Smtp, &config.smtp.listen), (Dialect::Lmtp, &config.lmtp)]
     {
@@ -150,7 +152,10 @@ async fn open(
         };
         let acceptor = Acceptor {
             service: Arc::new(session),
-            receiver: Arc::new(MessageReceiver { service: Arc::clone(local) }),
+            receiver: Arc::new(MessageReceiver {
+                service: Arc::clone(local),
+                refusals: Arc::clone(&refusals),
+            }),
             admission: Arc::clone(&admission),
             tls: tls.clone(),
             stop: stopping.clone(),
