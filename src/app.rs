@@ -157,7 +157,9 @@ fn finish_erasure(service: &Arc<LocalService>) -> Result<()> {
     let keep_trying = move || {
         loop {
             match service.finish_erasure() {
-                Err(ServiceError::Busy(_)) => std::thread::sleep(REBUILD_LOOK),
+                Err(ServiceError::Busy(_) | ServiceError::Full(_)) => {
+                    std::thread::sleep(REBUILD_LOOK);
+                }
                 Err(error) => return tracing::error!("an erasure is not finished: {error}"),
                 Ok(true) => return tracing::info!("an erasure that was begun before is finished"),
                 Ok(false) => return,
@@ -174,14 +176,14 @@ fn put_in_force(service: &Arc<LocalService>, wanted: Policy) -> Result<mpsc::Rec
     let (refuse, refused) = mpsc::channel(1);
     match service.put_policy_in_force(&wanted) {
         Ok(()) => Ok(refused),
-        Err(ServiceError::Busy(why)) => {
-            tracing::warn!("{why}; mail is deferred until the view is rebuilt");
+        Err(ServiceError::Busy(why) | ServiceError::Full(why)) => {
+            tracing::warn!("{why}; mail is deferred until then");
             let service = Arc::clone(service);
             let keep_trying = move || {
                 loop {
                     std::thread::sleep(REBUILD_LOOK);
                     match service.put_policy_in_force(&wanted) {
-                        Err(ServiceError::Busy(_)) => {}
+                        Err(ServiceError::Busy(_) | ServiceError::Full(_)) => {}
                         Err(ServiceError::BadRequest(why)) => {
                             let _ = refuse.try_send(why);
                             return;
@@ -189,7 +191,7 @@ fn put_in_force(service: &Arc<LocalService>, wanted: Policy) -> Result<mpsc::Rec
                         Err(error) => {
                             return tracing::error!("the policy is not in force: {error}");
                         }
-                        Ok(()) => return tracing::info!("the view is rebuilt"),
+                        Ok(()) => return tracing::info!("the policy is in force"),
                     }
                 }
             };

@@ -264,6 +264,14 @@ pub enum Act {
         /// Why.
         reason: String,
     },
+    /// Something about the data itself that must not change unnoticed, such as the fingerprint of a
+    /// key.
+    Fact {
+        /// Its name.
+        name: String,
+        /// What it is.
+        value: String,
+    },
     /// Forget a person, keep the block as a keyed hash.
     Erase {
         /// Address in its key form; replaced by a mark when the journal is rewritten.

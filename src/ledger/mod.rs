@@ -66,12 +66,15 @@ pub struct Page {
     pub next: Option<Vec<u8>>,
 }
 
+/// What becomes of a row of the fold, by key and value; None leaves it as it is.
+pub type EditRow<'a> = &'a dyn Fn(&[u8], &[u8]) -> Option<Vec<u8>>;
+
 /// What is to be said less by what is stored; None leaves it as it is.
 pub struct Redact<'a> {
     /// A record, by its position.
     pub line: &'a mut dyn FnMut(u64, &str) -> Option<String>,
     /// A row of the fold.
-    pub row: &'a dyn Fn(&[u8], &[u8]) -> Option<Vec<u8>>,
+    pub row: EditRow<'a>,
 }
 
 /// Storage of events and rows. All calls block; callers on an async runtime move them to a thread.

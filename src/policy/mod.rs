@@ -27,7 +27,8 @@ pub use fold::{PolicyFold, touched};
 pub use judge::facts::Facts;
 pub use judge::intervals::{Interval, Intervals};
 pub use judge::row::{
-    AddressRow, BY_HAND, Item, ItemKind, MAX_ITEMS, address_key, address_of, block_key, prefix,
+    AddressRow, BY_HAND, Item, ItemKind, MAX_ITEMS, address_key, address_of, block_key, fact_key,
+    prefix,
 };
 pub use judge::standing::{DEFAULT_SCOPE, Standing, standing_of};
 pub use judge::state::State;

@@ -51,6 +51,17 @@ impl HashKeys {
         Self { keys: secrets.into_iter().map(hmac).collect() }
     }
 
+    /// What each key is known by; tells nothing of it.
+    pub fn fingerprints(&self) -> Vec<String> {
+        let fingerprint = |key: &Hmac<Sha256>| {
+            let mut hmac = key.clone();
+            hmac.update(b"bounced key fingerprint\0");
+            let octets = hmac.finalize().into_bytes();
+            data_encoding::HEXLOWER.encode(octets.get(..8).unwrap_or(&octets))
+        };
+        self.keys.iter().map(fingerprint).collect()
+    }
+
     /// The hashes of an address (key form), that of the first key first.
     pub fn hashes(&self, address: &str) -> Vec<String> {
         let hash = |key: &Hmac<Sha256>| {

@@ -2,13 +2,14 @@
 //! counted in [`Metrics`].
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::admission::Peer;
 use super::driver::Receiver;
 use super::metrics::{Change, Handshake, Metrics};
+use super::refusals::{Refusals, Say};
 use crate::ledger::{Committed, LedgerError};
 use crate::service::local::{LocalService, MessageObserver, Tally};
 use crate::smtp::{
@@ -23,6 +24,8 @@ const COMMIT_PATIENCE: Duration = Duration::from_secs(120);
 pub struct MessageReceiver {
     /// Where messages go.
     pub service: Arc<LocalService>,
+    /// What was said of messages that could not be stored.
+    pub refusals: Arc<Refusals>,
 }
 
 impl Receiver for MessageReceiver {
@@ -48,11 +51,22 @@ impl Receiver for MessageReceiver {
         };
         match outcome {
             Ok(Committed { seq, id, duplicate, .. }) => {
+                if let Say::Over(more) = self.refusals.stored() {
+                    tracing::warn!(more, "messages are stored again");
+                }
                 tracing::info!(%session, peer, id, seq, octets, recipients = to, duplicate, "stored");
                 vec![Acceptance::Stored { id }]
             }
             Err(error) => {
-                tracing::warn!(%session, peer, octets, %error, "not stored; the sender was told to try again");
+                match self.refusals.refused(&error, Instant::now()) {
+                    Say::Begins => {
+                        tracing::warn!(%session, peer, octets, %error, "not stored; senders are told to try again");
+                    }
+                    Say::Goes(more) => {
+                        tracing::warn!(more, %error, "not stored; senders are told to try again");
+                    }
+                    Say::Nothing | Say::Over(_) => {}
+                }
                 vec![match error {
                     LedgerError::Full(_) => Acceptance::Full,
                     _ => Acceptance::Unavailable,

@@ -12,6 +12,7 @@ pub mod metrics;
 pub(crate) mod percent;
 pub mod places;
 pub mod problem;
+pub mod refusals;
 pub mod run;
 pub mod shares;
 pub mod socket;

@@ -20,6 +20,7 @@ use super::listener::Acceptor;
 use super::lookup;
 use super::metrics::Metrics;
 use super::places::Places;
+use super::refusals::Refusals;
 use super::shares::Shares;
 use super::socket::Listener;
 use super::tls::ReloadableTls;
@@ -120,6 +121,7 @@ async fn open(
     let admission = Admission::new(shares.smtp, config.smtp.max_connections_per_ip);
     let places = Places::new(shares.lookup);
     let budget = Budget::default();
+    let refusals = Arc::new(Refusals::default());
     let (mut mail, mut http_listeners, mut lookup_listeners) = (Vec::new(), Vec::new(), Vec::new());
     for (dialect, listens) in [(Dialect::Smtp, &config.smtp.listen), (Dialect::Lmtp, &config.lmtp)]
     {
@@ -153,7 +155,10 @@ async fn open(
         };
         let acceptor = Acceptor {
             service: Arc::new(session),
-            receiver: Arc::new(MessageReceiver { service: Arc::clone(local) }),
+            receiver: Arc::new(MessageReceiver {
+                service: Arc::clone(local),
+                refusals: Arc::clone(&refusals),
+            }),
             admission: Arc::clone(&admission),
             tls: tls.clone(),
             stop: stopping.clone(),

@@ -8,6 +8,7 @@
 mod blocks;
 mod commit;
 mod erasure;
+mod key_facts;
 mod make_event;
 mod operations;
 mod present;
@@ -113,6 +114,7 @@ pub struct LocalService {
     raw: Arc<RawStore>,
     blocks: Blocks,
     erasure: Erasure,
+    data_dir: PathBuf,
 }
 
 impl LocalService {
@@ -141,7 +143,8 @@ impl LocalService {
             unscoped,
             raw: Arc::new(raw),
             blocks,
-            erasure: Erasure::new(data_dir),
+            erasure: Erasure::new(data_dir.clone()),
+            data_dir,
         })
     }
 
@@ -203,6 +206,7 @@ impl LocalService {
 
     /// Journals the policy as the one in force, unless it is so already.
     pub fn put_policy_in_force(&self, wanted: &policy::Policy) -> Result<(), ServiceError> {
+        self.check_keys()?;
         let current = self.reader.policy(&*self.ledger)?;
         let case = |policy: &policy::Policy| policy.local_part_case;
         if self.ledger.status().last_seq > 1

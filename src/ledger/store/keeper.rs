@@ -16,6 +16,7 @@ use std::time::Duration;
 use sled::IVec;
 
 use super::overlay::read_event;
+use super::rebuild::Prepared;
 use super::renewal::{self, Renewal};
 use super::rows::{Meta, is_dead};
 use super::view::{Changes, View};
@@ -132,9 +133,15 @@ fn run(inner: &Inner) {
     let mut trust = true;
     while !lock(&inner.mail).stop {
         match rebuild::prepare(inner, trust) {
-            Ok((view, meta)) => {
+            Ok(Prepared { view, meta, waiting }) => {
                 let view = Arc::new(view);
-                lock(&inner.mail).generation = view.generation;
+                {
+                    let mut mail = lock(&inner.mail);
+                    mail.generation = view.generation;
+                    for group in waiting {
+                        mail.waiting.push(group);
+                    }
+                }
                 inner.set_stage(Stage::Ready(Arc::clone(&view)));
                 let mut keeper = Keeper { inner, view, meta, in_sled: 0, renewal: None };
                 let served = std::panic::catch_unwind(AssertUnwindSafe(|| keeper.serve()));
@@ -151,9 +158,10 @@ fn run(inner: &Inner) {
                     Err(error) => {
                         tracing::error!(%error, "the view is given up and built anew");
                         give_up(inner, &error);
+                        // One on disk may be sound when this one was never there.
+                        trust = view.is_in_memory();
                         // Dropping a broken sled may take for ever.
                         std::thread::spawn(move || drop(view));
-                        trust = false;
                     }
                 }
             }
@@ -316,7 +324,11 @@ impl Keeper<'_> {
     fn next_work(&self) -> Work {
         let inner = self.inner;
         // sled writes behind our back: leave it some space to end what it began.
-        let tight = inner.look_at_free() < inner.options.min_free_bytes / 2;
+        let free = inner.look_at_free();
+        if self.view.is_in_memory() && free >= inner.options.min_free_bytes {
+            return Work::Rebuild("it is in memory, and there is space again".to_string());
+        }
+        let tight = free < inner.options.min_free_bytes / 2 || self.view.is_in_memory();
         let no_orders = |mail: &Mail| {
             !mail.stop
                 && mail.doubt.is_none()

@@ -116,6 +116,8 @@ struct Inner {
     bell: Condvar,
     /// Rung when rows were moved or the stage changed.
     moved: Condvar,
+    /// Views made in memory so far.
+    memories: AtomicU64,
     /// What was found wrong here and stops nothing; the journal has its own.
     troubles: Mutex<Vec<Trouble>>,
     /// Octets free, and the time (ms) of that look.
@@ -194,6 +196,7 @@ impl SledLedger {
             mail: Mutex::new(Mail::default()),
             bell: Condvar::new(),
             moved: Condvar::new(),
+            memories: AtomicU64::new(0),
             troubles: Mutex::default(),
             free: (AtomicU64::new(u64::MAX), AtomicI64::new(i64::MIN)),
             _lock: lock,
@@ -327,6 +330,11 @@ impl Inner {
         let mut troubles = self.reader.troubles();
         troubles.extend(lock(&self.troubles).iter().cloned());
         troubles
+    }
+
+    /// A generation for a view that is in memory: apart from those on disk.
+    fn next_memory(&self) -> u64 {
+        self.memories.fetch_add(1, Ordering::Relaxed) + (1 << 63)
     }
 
     fn first_seq(&self) -> u64 {

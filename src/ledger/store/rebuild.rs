@@ -10,6 +10,7 @@ use std::time::Duration;
 use sled::IVec;
 
 use super::Inner;
+use super::keeper::Group;
 use super::overlay::Overlay;
 use super::rows::Meta;
 use super::view::View;
@@ -25,18 +26,31 @@ const EVENTS_AT_ONCE: usize = 500;
 const LOCK_TRIES: u32 = 100;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
+/// What is to be served: a view, what sled says of itself, and groups that sled does not have yet
+/// because the disk is full.
+pub(super) struct Prepared {
+    pub(super) view: View,
+    pub(super) meta: Meta,
+    pub(super) waiting: Vec<Group>,
+}
+
 /// Opens the newest view when `trust` says that it may be sound, else builds one. The fold is taken
 /// from the writer meanwhile, so no commit can come in between.
-pub(super) fn prepare(inner: &Inner, trust: bool) -> Result<(View, Meta), LedgerError> {
+pub(super) fn prepare(inner: &Inner, trust: bool) -> Result<Prepared, LedgerError> {
     let Some(mut fold) = lock(&inner.writer).fold.take() else {
         return Err(LedgerError::Fatal("the policy is gone: restart the service".to_string()));
     };
     fold.reset();
     let prepared = std::panic::catch_unwind(AssertUnwindSafe(|| {
-        let dirs = generations(inner)?;
+        let dirs = match generations(inner) {
+            Err(error) if is_full(inner, &error) => return build_in_memory(inner, fold.as_mut()),
+            other => other?,
+        };
         if let (true, Some(newest)) = (trust, dirs.last()) {
             match open_sound(inner, *newest, fold.as_mut()) {
-                Err(error @ LedgerError::Full(_)) => return Err(error),
+                Err(error) if is_full(inner, &error) => {
+                    return build_in_memory(inner, fold.as_mut());
+                }
                 Err(error) => tracing::error!(%error, "the view is not sound: it is built anew"),
                 sound => {
                     remove(inner, &dirs[..dirs.len() - 1]);
@@ -45,12 +59,23 @@ pub(super) fn prepare(inner: &Inner, trust: bool) -> Result<(View, Meta), Ledger
             }
             fold.reset();
         }
-        build(inner, &dirs, fold.as_mut())
+        match build(inner, &dirs, fold.as_mut()) {
+            Err(error) if is_full(inner, &error) => {
+                fold.reset();
+                build_in_memory(inner, fold.as_mut())
+            }
+            built => built,
+        }
     }));
     lock(&inner.writer).fold = Some(fold);
     prepared.unwrap_or_else(|_| {
         Err(LedgerError::Retryable("a panic while the view was prepared".to_string()))
     })
+}
+
+/// There is no space for sled, whatever it says itself.
+fn is_full(inner: &Inner, error: &LedgerError) -> bool {
+    matches!(error, LedgerError::Full(_)) || inner.look_at_free() < inner.options.min_free_bytes
 }
 
 fn root(inner: &Inner) -> PathBuf {
@@ -120,7 +145,7 @@ fn open_sound(
     inner: &Inner,
     generation: u64,
     fold: &mut dyn Fold,
-) -> Result<(View, Meta), LedgerError> {
+) -> Result<Prepared, LedgerError> {
     let view = open(inner, generation)?;
     let mut meta = view.verify()?;
     // Sound, and beyond the journal: it holds what lost records decided.
@@ -132,11 +157,11 @@ fn open_sound(
             meta.position
         )));
     }
-    catch_up(inner, &view, &mut meta, fold)?;
-    Ok((view, meta))
+    let waiting = catch_up(inner, &view, &mut meta, fold)?;
+    Ok(Prepared { view, meta, waiting })
 }
 
-fn build(inner: &Inner, old: &[u64], fold: &mut dyn Fold) -> Result<(View, Meta), LedgerError> {
+fn build(inner: &Inner, old: &[u64], fold: &mut dyn Fold) -> Result<Prepared, LedgerError> {
     // First the old ones: they may be what fills the disk.
     remove(inner, old);
     let mut generation = old.last().copied().unwrap_or(0);
@@ -169,11 +194,57 @@ fn build(inner: &Inner, old: &[u64], fold: &mut dyn Fold) -> Result<(View, Meta)
         if inner.first_seq() > position + 1 {
             inner.note(state_lost(position + 1, inner.first_seq() - 1));
         }
-        catch_up(inner, &view, &mut meta, fold)?;
+        let waiting = catch_up(inner, &view, &mut meta, fold)?;
         view.flush()?;
-        return Ok((view, meta));
+        return Ok(Prepared { view, meta, waiting });
     }
     Err(LedgerError::Retryable("no view could be built".to_string()))
+}
+
+/// Questions are answered also when nothing can be written: all rows in memory, from the newest
+/// whole checkpoint and the journal. What is on disk is not touched.
+fn build_in_memory(inner: &Inner, fold: &mut dyn Fold) -> Result<Prepared, LedgerError> {
+    tracing::warn!("the disk is full: the view is made in memory, and mail waits for space");
+    let failed = |error: io::Error| journal::refused("checkpoints cannot be listed", &error);
+    let mut positions = journal::checkpoints(inner.disk.as_ref()).map_err(failed)?;
+    positions.push(0);
+    for position in positions {
+        let view = View::in_memory(&root(inner), inner.next_memory());
+        let mut meta = Meta::default();
+        match load(inner, &view, &mut meta, position) {
+            Err(LedgerError::Corrupt(_)) => continue,
+            other => other?,
+        }
+        fold.reset();
+        catch_up(inner, &view, &mut meta, fold)?;
+        return Ok(Prepared { view, meta, waiting: Vec::new() });
+    }
+    Err(LedgerError::Retryable("no view could be built".to_string()))
+}
+
+/// Puts rows into sled; what it has no space for, and what has no sled, stays above it.
+fn put(
+    inner: &Inner,
+    view: &View,
+    meta: &mut Meta,
+    group: Group,
+    waiting: &mut Vec<Group>,
+) -> Result<(), LedgerError> {
+    let mut group = group;
+    if !view.is_in_memory() && waiting.is_empty() {
+        let before = *meta;
+        meta.position = group.seq;
+        let rows = group.changes.iter().cloned().collect();
+        match view.apply(&rows, meta, true) {
+            Err(error) if is_full(inner, &error) => *meta = before,
+            other => return other,
+        }
+    }
+    view.publish(&mut group);
+    if !view.is_in_memory() {
+        waiting.push(group);
+    }
+    Ok(())
 }
 
 /// Fills an empty view from a checkpoint; position 0 is no checkpoint. The meta row comes last.
@@ -185,11 +256,17 @@ fn load(inner: &Inner, view: &View, meta: &mut Meta, position: u64) -> Result<()
             go_on(inner)?;
             let rows =
                 rows.into_iter().map(|(key, value)| (IVec::from(key), Some(IVec::from(value))));
-            view.apply(&rows.collect(), meta, false)?;
+            match view.is_in_memory() {
+                true => view.publish(&mut Group::new(position, rows.collect())),
+                false => view.apply(&rows.collect(), meta, false)?,
+            }
         }
     }
     meta.position = position;
-    view.apply(&HashMap::new(), meta, true)
+    match view.is_in_memory() {
+        true => Ok(()),
+        false => view.apply(&HashMap::new(), meta, true),
+    }
 }
 
 /// Records that cannot be read, and whose meaning nothing else holds.
@@ -213,23 +290,24 @@ fn go_on(inner: &Inner) -> Result<(), LedgerError> {
     Ok(())
 }
 
-/// Folds what the journal has behind the view's position.
+/// Folds what the journal has behind the view's position; gives what sled had no space for.
 fn catch_up(
     inner: &Inner,
     view: &View,
     meta: &mut Meta,
     fold: &mut dyn Fold,
-) -> Result<(), LedgerError> {
-    let last_seq = inner.reader.last_seq();
+) -> Result<Vec<Group>, LedgerError> {
+    let (last_seq, mut at) = (inner.reader.last_seq(), meta.position);
+    let mut waiting = Vec::new();
     // Over which the policy panicked.
     let mut left_out = HashSet::new();
-    while meta.position < last_seq {
+    while at < last_seq {
         go_on(inner)?;
         let failed = |error: io::Error| journal::refused("the journal cannot be read", &error);
-        let lines = inner.reader.read(meta.position + 1, EVENTS_AT_ONCE).map_err(failed)?;
+        let lines = inner.reader.read(at + 1, EVENTS_AT_ONCE).map_err(failed)?;
         // Without lines, what is left can no longer be read.
         let through = lines.last().map_or(last_seq, |(seq, _)| *seq);
-        let mut expected = meta.position + 1;
+        let mut expected = at + 1;
         for seq in lines.iter().map(|(seq, _)| *seq).chain([through + 1]) {
             // What no checkpoint covers was said by `build`.
             if seq > expected && seq > inner.first_seq() {
@@ -245,11 +323,12 @@ fn catch_up(
             left_out.insert(seq);
             continue;
         }
-        meta.position = through;
-        view.apply(&overlay.into_changes()?.into_iter().collect(), meta, true)?;
-        lock(&inner.mail).folded = meta.position;
+        let group = Group::new(through, overlay.into_changes()?);
+        put(inner, view, meta, group, &mut waiting)?;
+        at = through;
+        lock(&inner.mail).folded = at;
     }
-    Ok(())
+    Ok(waiting)
 }
 
 /// Folds events; gives the position of one over which the policy panicked.

@@ -14,8 +14,8 @@ use super::keeper::Group;
 use super::rows::{key_in, space};
 use super::view::change;
 use super::{Inner, Redact};
-use crate::ledger::LedgerError;
 use crate::ledger::journal::{self, lock};
+use crate::ledger::{EditRow, LedgerError};
 
 /// Rows looked at before others may go on.
 const ROWS_AT_ONCE: usize = 256;
@@ -43,10 +43,7 @@ impl Inner {
     /// Rewrites rows of the fold, in pieces. A row is edited under the lock of the writer, so that
     /// no commit works on an older version of it. Gives the place in the order of all groups up to
     /// which the view must be for the edits, and all events before them, to be in it.
-    fn redact_rows(
-        &self,
-        edit: &dyn Fn(&[u8], &[u8]) -> Option<Vec<u8>>,
-    ) -> Result<u64, LedgerError> {
+    fn redact_rows(&self, edit: EditRow<'_>) -> Result<u64, LedgerError> {
         let prefix = [space::FOLD];
         let mut after = prefix.to_vec();
         loop {
@@ -62,11 +59,7 @@ impl Inner {
         }
     }
 
-    fn edit_row(
-        &self,
-        key: &[u8],
-        edit: &dyn Fn(&[u8], &[u8]) -> Option<Vec<u8>>,
-    ) -> Result<(), LedgerError> {
+    fn edit_row(&self, key: &[u8], edit: EditRow<'_>) -> Result<(), LedgerError> {
         let writer = lock(&self.writer);
         let view = self.view()?;
         let full = key_in(space::FOLD, key);

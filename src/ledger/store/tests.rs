@@ -491,3 +491,42 @@ fn power_may_go_off_while_something_is_taken_out() {
         assert_eq!((total(&ledger), ids(&ledger)), (41, all), "at {at}");
     }
 }
+
+#[test]
+fn questions_are_answered_when_nothing_can_be_written() {
+    let bench = Bench::new(8);
+    let ledger = bench.open();
+    ledger.commit(&mut batch(1, 30)).expect("committed");
+    ledger.checkpoint(Timestamp::from_millis(0)).expect("written");
+    ledger.commit(&mut batch(31, 30)).expect("committed");
+    let digest = ledger.digest().expect("ready");
+    drop(ledger);
+    // No space, and no place for a view either.
+    let view = bench.dir.path().join("view");
+    std::fs::remove_dir_all(&view).expect("there");
+    std::fs::write(&view, b"in the way").expect("written");
+    bench.disk.set_free(10);
+    let ledger = bench.open_with(Counting::default()).expect("a start");
+    assert!(ledger.wait_ready(Duration::from_secs(20)));
+    assert_eq!((total(&ledger), ledger.digest().expect("ready")), (60, digest));
+    assert_eq!(ledger.history("user4@example.com", 3).expect("ready").len(), 3);
+    assert_eq!(ledger.list(b"", None, 10).expect("ready").rows.len(), 1);
+    let refused = ledger.commit(&mut batch(61, 1)).expect_err("no space");
+    assert!(matches!(refused, LedgerError::Full(_)), "{refused}");
+    assert!(ledger.checkpoint(Timestamp::from_millis(0)).is_err());
+    // There is space again: it goes on by itself.
+    std::fs::remove_file(&view).expect("there");
+    bench.disk.set_free(u64::MAX);
+    let until = std::time::Instant::now() + Duration::from_secs(20);
+    while ledger.commit(&mut batch(61, 1)).is_err() && std::time::Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(ledger.wait_ready(Duration::from_secs(20)));
+    assert_eq!(total(&ledger), 61);
+    let until = std::time::Instant::now() + Duration::from_secs(20);
+    while !view.is_dir() && std::time::Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(ledger.wait_ready(Duration::from_secs(20)) && view.is_dir());
+    assert_eq!(total(&ledger), 61);
+}

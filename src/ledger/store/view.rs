@@ -5,6 +5,9 @@
 //! batch (during which sled lets nobody read) stays short, and sled stands still while the keeper
 //! writes a checkpoint, which makes that a consistent picture without stopping commits.
 //!
+//! On a full disk there may be no sled at all: then everything stands in memory, so that questions
+//! are answered, until there is space again and the keeper builds a view on disk.
+//!
 //! Readers look above first, then into sled: a row leaves the upper layer only after sled has it.
 //! sled may panic (FACTS): every call runs under `catch_unwind` and a panic is `Corrupt`.
 
@@ -36,7 +39,8 @@ type Above = BTreeMap<IVec, (u64, Option<IVec>)>;
 
 /// One generation of the view.
 pub(super) struct View {
-    db: sled::Db,
+    /// None: all rows are in memory.
+    db: Option<sled::Db>,
     path: PathBuf,
     /// Which generation; a doubt about an older one is void.
     pub(super) generation: u64,
@@ -83,20 +87,40 @@ impl View {
             // The journal is the durable one; sled is flushed at checkpoints.
             .flush_every_ms(None);
         let db = guarded(|| config.open())?;
-        let damaged = AtomicBool::new(false);
-        Ok(Self {
-            db,
+        Ok(Self { db: Some(db), ..Self::in_memory(path, generation) })
+    }
+
+    /// A view without a disk.
+    pub(super) fn in_memory(path: &Path, generation: u64) -> Self {
+        Self {
+            db: None,
             path: path.to_path_buf(),
             generation,
             above: RwLock::default(),
             published: AtomicU64::new(0),
-            damaged,
+            damaged: AtomicBool::new(false),
+        }
+    }
+
+    /// There is no sled below it.
+    pub(super) fn is_in_memory(&self) -> bool {
+        self.db.is_none()
+    }
+
+    fn sled(&self) -> Result<&sled::Db, LedgerError> {
+        self.db.as_ref().ok_or_else(|| {
+            LedgerError::Full("the view is in memory until there is space on the disk".to_string())
         })
+    }
+
+    /// A row as sled has it.
+    fn raw(&self, key: &[u8]) -> Result<Option<IVec>, LedgerError> {
+        self.db.as_ref().map_or(Ok(None), |db| guarded(|| db.get(key)))
     }
 
     /// What the view says about itself; None when it is new or was not finished.
     pub(super) fn meta(&self) -> Result<Option<Meta>, LedgerError> {
-        match guarded(|| self.db.get(Meta::KEY))? {
+        match self.raw(&Meta::KEY)? {
             None => Ok(None),
             Some(sealed) => match unseal(&Meta::KEY, &sealed) {
                 Some(value) => Ok(Meta::decode(value)),
@@ -108,7 +132,7 @@ impl View {
     /// Walks over all rows in sled but the meta row, with CRCs checked; gives what they add up to.
     pub(super) fn walk(&self, visit: Visit<'_>) -> Result<Meta, LedgerError> {
         let mut found = Meta::default();
-        let mut rows = self.db.iter();
+        let mut rows = self.sled()?.iter();
         while let Some((key, sealed)) = guarded(|| rows.next().transpose())? {
             if key.first() == Some(&space::META) {
                 continue;
@@ -144,7 +168,7 @@ impl View {
     ) -> Result<(), LedgerError> {
         let mut batch = sled::Batch::default();
         for (key, value) in changes {
-            if let Some(old) = guarded(|| self.db.get(key))? {
+            if let Some(old) = self.raw(key)? {
                 meta.take(key, &old);
             }
             match value {
@@ -159,12 +183,14 @@ impl View {
         if write_meta {
             batch.insert(&Meta::KEY, seal(&Meta::KEY, &meta.encode()));
         }
-        guarded(|| self.db.apply_batch(batch))
+        let db = self.sled()?;
+        guarded(|| db.apply_batch(batch))
     }
 
     /// Makes what is in sled durable: sled's own flush is no fsync (FACTS B7).
     pub(super) fn flush(&self) -> Result<(), LedgerError> {
-        guarded(|| self.db.flush())?;
+        let db = self.sled()?;
+        guarded(|| db.flush())?;
         let synced = File::open(self.path.join("db")).and_then(|file| file.sync_data());
         synced.map_err(|error| LedgerError::Retryable(format!("sled: fdatasync: {error}")))
     }
@@ -196,7 +222,7 @@ impl View {
         &self,
         keys: impl Iterator<Item = IVec>,
     ) -> Result<HashMap<IVec, Option<IVec>>, LedgerError> {
-        let one = |key: IVec| match guarded(|| self.db.get(&key))? {
+        let one = |key: IVec| match self.raw(&key)? {
             None => Ok((key, None)),
             Some(sealed) => {
                 let value = unseal(&key, &sealed).map(IVec::from).ok_or_else(damaged_row)?;
@@ -241,7 +267,7 @@ impl View {
                 return Ok(value.as_ref().map(|value| value.to_vec()));
             }
         }
-        let stored = || match guarded(|| self.db.get(key))? {
+        let stored = || match self.raw(key)? {
             None => Ok(None),
             Some(sealed) => unseal(key, &sealed).map(|v| Some(v.to_vec())).ok_or_else(damaged_row),
         };
@@ -294,7 +320,8 @@ impl View {
         limit: usize,
     ) -> Result<Vec<Row>, LedgerError> {
         let mut rows = Vec::new();
-        let mut range = self.db.range::<&[u8], _>((from(prefix, after), Bound::Unbounded));
+        let Some(db) = &self.db else { return Ok(rows) };
+        let mut range = db.range::<&[u8], _>((from(prefix, after), Bound::Unbounded));
         while rows.len() < limit {
             match guarded(|| range.next().transpose())? {
                 Some((key, sealed))
@@ -328,9 +355,9 @@ impl View {
                 }
             }
         }
-        let mut range = self.db.scan_prefix(&prefix);
+        let mut range = self.db.as_ref().map(|db| db.scan_prefix(&prefix));
         let enough = seqs.len() + limit;
-        while seqs.len() < enough {
+        while let Some(range) = range.as_mut().filter(|_| seqs.len() < enough) {
             match self.note(guarded(|| range.next_back().transpose()))? {
                 Some((key, _)) => {
                     seqs.extend(rows::history_seq(&key).filter(|seq| !removed.contains(seq)));
@@ -363,7 +390,7 @@ impl View {
 
     /// Octets on disk.
     pub(super) fn octets(&self) -> u64 {
-        guarded(|| self.db.size_on_disk()).unwrap_or(0)
+        self.db.as_ref().and_then(|db| guarded(|| db.size_on_disk()).ok()).unwrap_or(0)
     }
 }
 

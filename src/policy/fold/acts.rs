@@ -8,7 +8,7 @@ use crate::ledger::LedgerError;
 use crate::mail::{Case, Timestamp};
 use crate::policy::judge::facts::{IN_FORCE_KEY, InForce, policy_key};
 use crate::policy::judge::row::{
-    AddressRow, BY_HAND, Item, ItemKind, address_key, block_key, hash, life_key,
+    AddressRow, BY_HAND, Item, ItemKind, address_key, block_key, fact_key, hash, life_key,
 };
 use crate::policy::judge::state::{State, judge};
 use crate::policy::judge::walk::walk;
@@ -35,6 +35,10 @@ pub(crate) fn take(step: &mut Step<'_>, event: &Event) -> Result<(), LedgerError
             by_hand(step, event, ItemKind::Release, (address, scope, reason), None)
         }
         Some(Act::Policy { policy }) => new_policy(step, policy),
+        Some(Act::Fact { name, value }) => {
+            step.rows.put(fact_key(name), Some(value.clone().into_bytes()));
+            Ok(())
+        }
         Some(Act::Erase { address, hash }) => erase(step, address, hash),
         Some(Act::ReleaseHeld { provider, scope, .. }) => {
             step.release_held(provider.as_deref(), scope.as_deref())

@@ -41,6 +41,11 @@ words! {
     }
 }
 
+/// Row of a fact about the data; of a part of a name: what the keys of all such begin with.
+pub fn fact_key(name: &str) -> Vec<u8> {
+    [b"m/fact/", name.as_bytes()].concat()
+}
+
 /// Rule name under which acts by hand stand in a history, and by which `undo` finds them.
 pub const BY_HAND: &str = "by-hand";
 

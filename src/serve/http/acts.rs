@@ -30,6 +30,7 @@ pub async fn act(State(http): State<Arc<Http>>, uri: Uri, body: Body) -> Result<
             Err(Problem::bad_request(detail))
         }
         Act::Policy { .. } => Err(Problem::bad_request("the policy comes from the configuration")),
+        Act::Fact { .. } => Err(Problem::bad_request("facts are found out, not told")),
         act => {
             let done = blocking(&http, move |service| service.act(act, dry_run)).await?;
             Ok(super::shared::json(&done))

@@ -51,10 +51,13 @@ impl Blocks {
         self.keys.load_full()
     }
 
-    /// Takes a new `privacy.hash_key_file` over.
-    pub(super) fn replace_secret(&self, secret: Option<Vec<u8>>) -> io::Result<()> {
-        *self.secret.lock().unwrap_or_else(PoisonError::into_inner) = secret;
-        self.read_keys()
+    /// Takes a new `privacy.hash_key_file` over; gives the old one.
+    pub(super) fn replace_secret(&self, secret: Option<Vec<u8>>) -> io::Result<Option<Vec<u8>>> {
+        let before = {
+            let mut stored = self.secret.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *stored, secret)
+        };
+        self.read_keys().map(|()| before)
     }
 
     /// The configured key first; one that was made before stays good for what it hashed.

@@ -66,11 +66,15 @@ fn failed(error: &io::Error) -> ServiceError {
 }
 
 impl LocalService {
-    /// Takes a new `privacy.hash_key_file` over. Blocks under the old one are not found any more.
-    pub fn replace_hash_key(&self, secret: Option<Vec<u8>>) -> io::Result<()> {
-        self.blocks.replace_secret(secret)?;
+    /// Takes a new `privacy.hash_key_file` over, unless blocks would not be found any more.
+    pub fn replace_hash_key(&self, secret: Option<Vec<u8>>) -> Result<(), ServiceError> {
+        let before = self.blocks.replace_secret(secret).map_err(|e| failed(&e))?;
+        let checked = self.check_keys();
+        if checked.is_err() {
+            self.blocks.replace_secret(before).map_err(|e| failed(&e))?;
+        }
         self.reader.set_hash_keys(self.blocks.keys());
-        Ok(())
+        checked
     }
 
     /// Forgets a person.
@@ -102,6 +106,7 @@ impl LocalService {
     fn carry_out(&self, address: &str) -> Result<Value, ServiceError> {
         let hash = self.blocks.hash(address).map_err(|e| failed(&e))?;
         self.reader.set_hash_keys(self.blocks.keys());
+        self.remember_hash_key()?;
         write_whole(&self.erasure.intent_file(), address).map_err(|e| failed(&e))?;
         let mut act = act_event(Act::Erase { address: address.to_string(), hash: hash.clone() });
         let committed = {

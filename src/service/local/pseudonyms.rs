@@ -160,6 +160,11 @@ impl Naming {
         }
     }
 
+    /// By what their key is known; None: there is none.
+    pub(super) fn fingerprint(&self) -> Option<String> {
+        self.key.as_ref().map(|key| hash(key, "naming"))
+    }
+
     /// Whether names under this key are these names.
     pub(super) fn is_under(&self, key: Option<&[u8]>) -> bool {
         let name = |key: &HashKeys| hash(key, "naming");
