@@ -95,11 +95,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     println!("model alone, its file left out: category {:.1} % of {all}", percent(alone, all));
     found.sort_by(|a, b| b.0.total_cmp(&a.0));
-    println!("\n| share of the open lines, surest first | lines | category | reason | wrong hard |");
+    println!(
+        "\n| share of the open lines, surest first | lines | category | reason | wrong hard |"
+    );
     println!("|---|---|---|---|---|");
     for share in [25, 50, 75, 100] {
         let part = &found[..found.len() * share / 100];
-        let count = |pick: fn(&(f64, bool, bool, bool)) -> bool| part.iter().filter(|x| pick(x)).count();
+        let count =
+            |pick: fn(&(f64, bool, bool, bool)) -> bool| part.iter().filter(|x| pick(x)).count();
         println!(
             "| {share} % | {} | {:.1} % | {:.1} % | {} |",
             part.len(),

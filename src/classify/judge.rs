@@ -202,6 +202,7 @@ impl RuleSet {
         };
         let mut found = self.find(refusal.diagnostic, &facts, true);
         let mut found_text: &str = words;
+        let mut from_human = false;
         if found.is_vague() && !refusal.remarks.is_empty() {
             verdict.remarks_read = true;
             if remarks.is_empty() {
@@ -209,13 +210,17 @@ impl RuleSet {
             }
             let human = Facts { text: remarks, ..facts };
             let better = self.find(refusal.remarks, &human, false);
-            if !better.is_vague() || matches!(found, Found::Nothing) {
+            if !better.is_vague() || found.is_empty() {
                 found = better;
                 found_text = remarks;
+                from_human = true;
             }
         }
         let any_words = has_words(words) || has_words(remarks);
         decide(found, found_text, any_words, &mut verdict);
+        if from_human && !verdict.status.is_some_and(names_a_dead_address) {
+            verdict.certainty = Certainty::Inferred;
+        }
         derive_status(&mut verdict);
         verdict
     }
@@ -272,6 +277,15 @@ enum Found<'r> {
 }
 
 impl Found<'_> {
+    /// Nothing is said at all, not even by a code.
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Rule(rule) => rule.is_bare() && rule.reason == Reason::Generic,
+            Self::Words(_) => false,
+            Self::Nothing => true,
+        }
+    }
+
     /// The human part is asked before it is believed.
     const fn is_vague(&self) -> bool {
         match self {
@@ -333,6 +347,12 @@ const fn softened(reason: Reason) -> Reason {
         R::DomainUnknown | R::DomainNoMail => R::DnsFailure,
         reason => reason,
     }
+}
+
+/// Codes that say by themselves that the address is dead.
+const fn names_a_dead_address(status: EnhancedStatus) -> bool {
+    status.class == 5
+        && matches!((status.subject, status.detail), (1, 1..=6 | 10) | (2, 1) | (4, 4))
 }
 
 /// A code that speaks of something else than the dead address that the words name. `X.7.1` and

@@ -89,6 +89,7 @@ fn owned(pair: Pair, refused: Option<u8>, table: &Table) -> Pair {
 /// Makes one phrase of what belongs together: negations with what they negate, roles side by side,
 /// directions with the role behind them.
 fn join(text: &str, hits: &mut Vec<Hit>, table: &Table, roles: Roles) {
+    hits.retain(|hit| hit.part != Part::Mute);
     negate(text, hits, roles);
     let mut at = 0;
     while at + 1 < hits.len() {
@@ -207,7 +208,7 @@ fn negated(
             Part::Break(_) => break,
             Part::Negated(state) if !far => return Some((n, Some(Part::State(state)))),
             Part::State(_) if !far && !no => return Some((n, None)),
-            Part::Role(role) if no && !far && gap(text, hit.end, next.start) <= 1 => {
+            Part::Role(role) if no && !far && gap(text, hit.end, next.start) == 0 => {
                 // `no user found` is negated at the predicate; `no user here` at the noun.
                 let predicate = hits.iter().skip(n + 1).take(2).any(|h| {
                     matches!(h.part, Part::Negated(_)) && gap(text, next.end, h.start) <= NEAR

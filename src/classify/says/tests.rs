@@ -86,8 +86,10 @@ fn doubt_is_told() {
         ("550 The account was closed", Certainty::Said),
         // A code alone, without words.
         ("550 5.1.1", Certainty::Said),
+        // The code names whom the words do not.
+        ("550 5.1.1 is not known", Certainty::Said),
         // Nobody is named.
-        ("550 5.1.1 is not known", Certainty::Inferred),
+        ("550 does not exist", Certainty::Inferred),
         // The code says what the words do not.
         ("550 5.1.1 colourless green ideas", Certainty::Inferred),
         ("550 Mailbox unavailable", Certainty::Inferred),
