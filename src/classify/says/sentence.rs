@@ -62,7 +62,8 @@ pub(super) fn read(
             }
             Part::Skip => skipping = true,
             Part::Said(pair) => {
-                let pair = owned(pair, refused, table);
+                let subject = subject_of(text, hits, at, table);
+                let pair = owned(pair, subject.or(refused), table);
                 said.push(Said { pair, start: hit.start, end: hit.end, aside: aside || skipping });
             }
             Part::State(state) => {
@@ -73,6 +74,18 @@ pub(super) fn read(
             }
             _ => {}
         }
+    }
+}
+
+/// The sending side, when it stands right before what is said: `sender is not a user here`.
+fn subject_of(text: &str, hits: &[Hit], at: usize, table: &Table) -> Option<u8> {
+    let here = hits.get(at)?;
+    let before = hits.get(..at)?.last()?;
+    match before.part {
+        Part::Role(role) if table.is_us(role) && gap(text, before.end, here.start) <= NEAR => {
+            Some(role)
+        }
+        _ => None,
     }
 }
 

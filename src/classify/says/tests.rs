@@ -20,6 +20,7 @@ fn who_is_meant() {
             "says/sender/absent",
             R::SenderRejected,
         ),
+        ("550 The sender is not a user here", "says/sender/absent", R::SenderRejected),
         ("550 Your return path does not exist", "says/sender/absent", R::SenderRejected),
         // And so do domains.
         (
