@@ -1,8 +1,9 @@
 //! Who is meant, and what is said of them: gives each state of a text the role it belongs to.
 //!
-//! A state belongs to the role right behind it (`unknown user`), else to the nearest one before it
-//! in its part of the sentence (`user is unknown`), else to the nearest behind it, else to the
-//! subject that the sentence began with (`Recipient address rejected: unknown`), else to nobody.
+//! A state belongs to the role right before it (`user unknown`) or right behind it (`unknown user`),
+//! else to the nearest one before it in its part of the sentence (`user is unknown`), else to the
+//! nearest behind it, else to the subject that the sentence began with (`Recipient address rejected:
+//! unknown`), else to nobody.
 //! Only roles count for which the table knows the state.
 
 use super::lexicon::{Hit, Part};
@@ -271,6 +272,13 @@ fn state_at(text: &str, hits: &[Hit], at: usize, state: u8, table: &Table) -> Op
         Some(Said { pair: (role, state), start, end, aside: false })
     };
     let is_break = |n: usize| matches!(hits.get(n).map(|h| h.part), Some(Part::Break(_)));
+    // Right before it.
+    if let Some(before) = at.checked_sub(1)
+        && let Some(role) = fits(before)
+        && hits.get(before).is_some_and(|hit| gap(text, hit.end, start) == 0)
+    {
+        return made(role, before);
+    }
     // Right behind it.
     if let Some(role) = fits(at + 1)
         && hits.get(at + 1).is_some_and(|next| gap(text, end, next.start) == 0)

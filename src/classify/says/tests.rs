@@ -126,7 +126,7 @@ fn the_words_tell_what_rules_told_by_heart() {
         }
     }
     assert!(faults.is_empty(), "called hard: {faults:#?}");
-    assert!(reasons * 100 >= judged.len() * 94, "{reasons} of {}", judged.len());
+    assert!(reasons * 1000 >= judged.len() * 935, "{reasons} of {}", judged.len());
     assert!(categories * 1000 >= judged.len() * 985, "{categories} of {}", judged.len());
     for line in lines.iter().filter(|line| line.never) {
         let verdict = RuleSet::shipped().judge_sample(&line.seen);
