@@ -186,7 +186,7 @@ impl Lexicon {
             if free {
                 end = hit.end;
             }
-            free && hit.part != Part::Mute
+            free
         });
     }
 }
