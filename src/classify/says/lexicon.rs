@@ -141,7 +141,8 @@ impl Lexicon {
         let mut starts: HashMap<Key, Vec<u32>> = HashMap::new();
         let mut inside = Vec::new();
         for (n, (piece, phrase)) in (0..).zip(pieces.iter().zip(&phrases)) {
-            if phrase.open_start || (phrase.open_end && piece.len() < 4) {
+            let short = piece.len() < if phrase.open_end { 4 } else { 3 };
+            if phrase.open_start || short {
                 inside.push(n);
             } else {
                 starts.entry(key(piece.as_bytes())).or_default().push(n);
