@@ -19,7 +19,7 @@ pub(super) fn parsed(address: &str) -> Result<Address, ServiceError> {
 }
 
 pub(super) fn checked_scope(scope: &str) -> Result<(), ServiceError> {
-    if scope == "*" || policy::is_scope(scope) {
+    if scope == "*" || crate::event::is_scope(scope) {
         return Ok(());
     }
     Err(ServiceError::BadRequest(
