@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::term::Term;
 use crate::classify::{Category, Reason};
-use crate::event::is_scope;
+use crate::event::{MAX_SCOPE_OCTETS, is_scope};
 use crate::mail::{Case, words};
 
 words! {

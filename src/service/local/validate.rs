@@ -1,7 +1,7 @@
 //! Checks on what is asked, each error with its remedy.
 
 use crate::mail::{Address, Timestamp};
-use crate::policy::{self, Standing};
+use crate::policy::Standing;
 use crate::service::{ListQuery, ServiceError};
 
 pub(super) fn fits(standing: &Standing, query: &ListQuery) -> bool {
