@@ -27,7 +27,7 @@ use serde::Deserialize;
 
 use super::table::{Pair, Table};
 use crate::classify::text::fold_piece;
-use crate::mail::Needles;
+use crate::mail::MultiSearch;
 
 /// What a phrase is in a sentence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub(super) enum Part {
 /// Every phrase of every language, ready to be found.
 #[derive(Debug)]
 pub(super) struct Lexicon {
-    needles: Needles,
+    needles: MultiSearch,
     texts: Vec<String>,
     phrases: Vec<Phrase>,
 }
@@ -134,7 +134,7 @@ impl Lexicon {
             pieces.push(piece);
             phrases.push(phrase);
         }
-        Ok(Self { needles: Needles::new(&pieces), texts: pieces, phrases })
+        Ok(Self { needles: MultiSearch::new(&pieces), texts: pieces, phrases })
     }
 
     /// The n-th other phrase of the same meaning and language, whole words only.
