@@ -6,8 +6,8 @@
 
 use super::clues::{Clue, Means};
 use super::finding::Finding;
-use super::fold::fold;
 use super::marks::{Hit, Place, Topic};
+use super::normalize::normalize;
 use super::reading::Reading;
 use super::request;
 use super::signs::Signs;
@@ -193,7 +193,7 @@ pub(super) fn behind_lead<'a>(subject: &'a str, reading: &Reading) -> Option<&'a
     longest(reading.placed(Topic::Vacation, Place::Lead))
         .or_else(|| reading.placed(Topic::Ticket, Place::Lead).next())?;
     let colon = subject.find([':', '：'])?;
-    let head = fold(subject.get(..colon)?);
+    let head = normalize(subject.get(..colon)?);
     if head.len() > 80 {
         return None;
     }

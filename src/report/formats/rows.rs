@@ -23,7 +23,7 @@ use serde::Deserialize;
 
 use super::block::{self, RecipientLine};
 use super::notice::Notice;
-use crate::mail::Needles;
+use crate::mail::MultiSearch;
 use crate::report::types::{Action, Kind, Report};
 
 /// The tables in the order in which they are asked: programs, providers and languages, the rest.
@@ -93,14 +93,14 @@ struct Gate {
 /// The parsed rows and the words that are looked for in bodies.
 struct Table {
     file: File,
-    bodies: Needles,
+    bodies: MultiSearch,
     /// Row of each word of `bodies`.
     owner: Vec<usize>,
     /// What says that delivery is still tried, that it was given up, that it succeeded.
-    tone: Needles,
+    tone: MultiSearch,
     /// What says that something failed, in any language.
-    failed: Needles,
-    ends: Needles,
+    failed: MultiSearch,
+    ends: MultiSearch,
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
@@ -115,11 +115,11 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
         file.format.extend(more.format);
     }
     let gates = || file.format.iter().enumerate();
-    let bodies = Needles::new(gates().flat_map(|(_, row)| &row.gate.body));
+    let bodies = MultiSearch::new(gates().flat_map(|(_, row)| &row.gate.body));
     let owner = gates().flat_map(|(n, row)| row.gate.body.iter().map(move |_| n)).collect();
-    let tone = Needles::new(file.delay.iter().chain(&file.gave_up).chain(&file.delivered));
-    let failed = Needles::new(&file.failed);
-    let ends = Needles::new(&file.until);
+    let tone = MultiSearch::new(file.delay.iter().chain(&file.gave_up).chain(&file.delivered));
+    let failed = MultiSearch::new(&file.failed);
+    let ends = MultiSearch::new(&file.until);
     Table { bodies, owner, tone, failed, ends, file }
 });
 
