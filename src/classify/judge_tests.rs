@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::classify::Reason as R;
+use crate::report::StatusSource;
 
 fn status(text: &str) -> Option<EnhancedStatus> {
     EnhancedStatus::parse(text)

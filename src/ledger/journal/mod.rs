@@ -55,6 +55,7 @@ mod segment;
 pub(crate) mod simulated;
 #[cfg(test)]
 mod tests;
+mod trouble;
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -70,6 +71,7 @@ pub(crate) use segment::lock;
 use crate::ledger::{LedgerError, Trouble, TroubleKind};
 use header::Header;
 use segment::{DIR, Segment};
+use trouble::{damaged_place, strange_file};
 
 /// Octets after which a new segment is begun.
 pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
@@ -499,49 +501,5 @@ impl Shared {
 
     fn note(&self, trouble: Trouble) {
         self.found.write().unwrap_or_else(std::sync::PoisonError::into_inner).push(trouble);
-    }
-}
-
-impl From<&chain::Gap> for Trouble {
-    fn from(gap: &chain::Gap) -> Self {
-        let chain::Gap { from, through, before } = gap;
-        Trouble {
-            kind: TroubleKind::JournalMissing,
-            file: Some(before.clone()),
-            seqs: Some((*from, *through)),
-            text: format!(
-                "records {from} to {through} are missing before {before}: what they decided is only \
-                 in view and checkpoints; restore the file from a backup if there is one"
-            ),
-        }
-    }
-}
-
-fn strange_file(name: &str) -> Trouble {
-    Trouble {
-        kind: TroubleKind::StrangeFile,
-        file: Some(format!("{DIR}/{name}")),
-        seqs: None,
-        text: format!(
-            "{DIR}/{name} is no part of the journal and is not read: look at it, then move it away"
-        ),
-    }
-}
-
-fn damaged_place(segment: &Segment, damage: &segment::Damage) -> Trouble {
-    let file = Segment::file_name(segment.first_seq);
-    let segment::Damage { offset, from, through } = damage;
-    let (seqs, what) = match through >= from {
-        true => (Some((*from, *through)), format!("records {from} to {through} are damaged")),
-        false => (None, "something is damaged, no record is missing".to_string()),
-    };
-    Trouble {
-        kind: TroubleKind::JournalDamaged,
-        seqs,
-        text: format!(
-            "{what} in {file} at octet {offset}: what they decided is only in view and checkpoints; \
-             restore the file from a backup if there is one"
-        ),
-        file: Some(file),
     }
 }

@@ -9,8 +9,9 @@ use std::ops::Range;
 use super::clues::{self, Clue, Means};
 use super::fold::{fold, fold_into};
 use super::marks::{self, Hit, Place, Topic};
+use super::signs::Signs;
 use crate::message::Message;
-use crate::report::lines;
+use crate::report::words::lines;
 
 /// Octets of folded text that are looked at. Answers say what they are at their beginning.
 const TEXT: usize = 4 * 1024;
@@ -249,35 +250,6 @@ impl Reading {
             signs.labels.push(clue.row.name.as_str());
         }
         signs
-    }
-}
-
-/// Signs of a notice of failure or delay.
-#[derive(Debug, Default)]
-pub struct Signs {
-    /// The sender is a mail system.
-    pub from: bool,
-    /// The subject says so.
-    pub subject: bool,
-    /// The subject says that delivery is still tried.
-    pub delayed: bool,
-    /// The text says so.
-    pub text: bool,
-    /// A header field says so.
-    pub header: bool,
-    /// In words.
-    pub labels: Vec<&'static str>,
-}
-
-impl Signs {
-    /// The message says what it is where programs say it, not only in its text.
-    pub fn names_itself(&self) -> bool {
-        self.subject || self.header
-    }
-
-    /// Any of them.
-    pub fn any(&self) -> bool {
-        self.from || self.subject || self.text || self.header
     }
 }
 

@@ -11,10 +11,12 @@
 
 use std::sync::LazyLock;
 
-use super::{Notice, rows};
+use super::notice::Notice;
+use super::rows;
 use crate::mail::{Address, Needles};
 use crate::report::types::{Action, Recipient};
-use crate::report::{addresses, bounded_words, original};
+use crate::report::words::bounded_words;
+use crate::report::{addresses, original};
 
 /// Recipients that the words or the returned mail give away, and how they were found.
 pub(in crate::report) struct Found {

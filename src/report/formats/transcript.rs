@@ -15,12 +15,13 @@
 
 use std::sync::LazyLock;
 
-use super::Notice;
 use super::block;
+use super::notice::Notice;
 use super::rows;
 use crate::mail::{Address, Needles, ReplyCode};
+use crate::report::addresses;
 use crate::report::types::{Action, Kind, Recipient, Report};
-use crate::report::{addresses, bounded_words};
+use crate::report::words::bounded_words;
 
 const MARKS: [&str; 6] = [
     "----- transcript of session follows -----",

@@ -1,0 +1,51 @@
+//! What is wrong with the journal, in words: which file, which records, and what follows from it.
+
+use super::chain;
+use super::segment::{DIR, Damage, Segment};
+use crate::ledger::{Trouble, TroubleKind};
+
+impl From<&chain::Gap> for Trouble {
+    fn from(gap: &chain::Gap) -> Self {
+        let chain::Gap { from, through, before } = gap;
+        Trouble {
+            kind: TroubleKind::JournalMissing,
+            file: Some(before.clone()),
+            seqs: Some((*from, *through)),
+            text: format!(
+                "records {from} to {through} are missing before {before}: what they decided is only \
+                 in view and checkpoints; restore the file from a backup if there is one"
+            ),
+        }
+    }
+}
+
+/// A file of the folder that is none of the journal's.
+pub(super) fn strange_file(name: &str) -> Trouble {
+    Trouble {
+        kind: TroubleKind::StrangeFile,
+        file: Some(format!("{DIR}/{name}")),
+        seqs: None,
+        text: format!(
+            "{DIR}/{name} is no part of the journal and is not read: look at it, then move it away"
+        ),
+    }
+}
+
+/// A place of a segment that cannot be read.
+pub(super) fn damaged_place(segment: &Segment, damage: &Damage) -> Trouble {
+    let file = Segment::file_name(segment.first_seq);
+    let Damage { offset, from, through } = damage;
+    let (seqs, what) = match through >= from {
+        true => (Some((*from, *through)), format!("records {from} to {through} are damaged")),
+        false => (None, "something is damaged, no record is missing".to_string()),
+    };
+    Trouble {
+        kind: TroubleKind::JournalDamaged,
+        seqs,
+        text: format!(
+            "{what} in {file} at octet {offset}: what they decided is only in view and checkpoints; \
+             restore the file from a backup if there is one"
+        ),
+        file: Some(file),
+    }
+}
