@@ -1,20 +1,15 @@
 //! From what a report says about one recipient to what it means (TAXONOMY section 3).
 //!
 //! Words before codes, provider before general: the order of the rules files says so, and this
-//! file only weighs the codes against each other. Promises: same input and rules, same verdict;
+//! file only asks them in turn; `codes.rs` weighs the codes.
+//! Promises: same input and rules, same verdict;
 //! no clock, no map order; nothing a peer wrote can make it fail.
-//!
-//! | Status field | code in the text | in force |
-//! |---|---|---|
-//! | `5.1.1` | `5.2.2` (says as much) | the text: the server that refused knows better |
-//! | `5.0.0`, `5.x.0`, `4.4.7` (says little) | `5.1.1` | the text: Exim writes 5.0.0 whatever happened |
-//! | none | `5.1.1` | the text |
-//! | none | none | chosen from the reason, class from the reply code |
 
 use std::cell::RefCell;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
+use super::codes::{contradicts, derive_status, in_force, names_a_dead_address, soften, softened};
 use super::matcher::{Facts, Matcher, span};
 use super::own_refusal;
 use super::provider;
@@ -24,7 +19,7 @@ use super::shipped::SHIPPED;
 use super::text::{Codes, codes, fold, repaired};
 use super::verdict::{Category, Certainty, Reason, Verdict};
 use crate::mail::{EnhancedStatus, ReplyCode};
-use crate::report::{Action, Report, StatusSource};
+use crate::report::{Action, Report};
 
 /// What is known of the refusal of one recipient.
 #[derive(Debug, Clone, Copy, Default)]
@@ -210,6 +205,7 @@ impl RuleSet {
         };
         let mut found = self.find(refusal.diagnostic, &facts, true);
         let mut found_text: &str = words;
+        let mut from_human = false;
         if found.is_vague() && !refusal.remarks.is_empty() {
             verdict.remarks_read = true;
             if remarks.is_empty() {
@@ -217,13 +213,17 @@ impl RuleSet {
             }
             let human = Facts { text: remarks, ..facts };
             let better = self.find(refusal.remarks, &human, false);
-            if !better.is_vague() || matches!(found, Found::Nothing) {
+            if !better.is_vague() || found.is_empty() {
                 found = better;
                 found_text = remarks;
+                from_human = true;
             }
         }
         let any_words = has_words(words) || has_words(remarks);
         decide(found, found_text, any_words, &mut verdict);
+        if from_human && !verdict.status.is_some_and(names_a_dead_address) {
+            verdict.certainty = Certainty::Inferred;
+        }
         derive_status(&mut verdict);
         verdict
     }
@@ -280,6 +280,15 @@ enum Found<'r> {
 }
 
 impl Found<'_> {
+    /// Nothing is said at all, not even by a code.
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Rule(rule) => rule.is_bare() && rule.reason == Reason::Generic,
+            Self::Words(_) => false,
+            Self::Nothing => true,
+        }
+    }
+
     /// The human part is asked before it is believed.
     const fn is_vague(&self) -> bool {
         match self {
@@ -333,28 +342,6 @@ fn decide(found: Found<'_>, text: &str, any_words: bool, verdict: &mut Verdict) 
     }
 }
 
-/// What words about a dead address mean behind a 4: the server will look again.
-const fn softened(reason: Reason) -> Reason {
-    use Reason as R;
-    match reason {
-        R::UserUnknown | R::MailboxInactive | R::AddressMoved | R::AddressSyntax => R::Generic,
-        R::DomainUnknown | R::DomainNoMail => R::DnsFailure,
-        reason => reason,
-    }
-}
-
-/// A code that speaks of something else than the dead address that the words name. `X.7.1` and
-/// codes that end in 0 speak of nothing.
-fn contradicts(status: EnhancedStatus, reason: Reason) -> bool {
-    reason.category() == Category::Hard
-        && match (status.subject, status.detail) {
-            (_, 0) | (5, _) | (0 | 1 | 7, 1) | (1, 2..=6 | 10 | 100..) | (2, 1) | (4, 1 | 4) => {
-                false
-            }
-            _ => true,
-        }
-}
-
 /// Rule id of a verdict on words that no rule knows.
 pub const UNKNOWN_WORDS: &str = "none/unknown-words";
 /// Rule id of a verdict on a failure without words and codes.
@@ -386,38 +373,6 @@ const fn is_success(action: Action) -> bool {
     matches!(action, Action::Delivered | Action::Relayed | Action::Expanded)
 }
 
-/// A 4 at the front never gives a hard category by code: a 5.1.1 behind a 450 is looked up as
-/// 4.1.1.
-fn soften(status: EnhancedStatus, reply: Option<ReplyCode>) -> EnhancedStatus {
-    match reply {
-        Some(reply) if reply.is_transient() => EnhancedStatus { class: 4, ..status },
-        _ => status,
-    }
-}
-
-/// Weighs the field against the text (table above).
-fn in_force(
-    field: Option<EnhancedStatus>,
-    text: Option<EnhancedStatus>,
-) -> (Option<EnhancedStatus>, Option<StatusSource>) {
-    match (field, text) {
-        (Some(f), Some(t)) if t != f && says(t) >= says(f) => (text, Some(StatusSource::Text)),
-        (Some(_), _) => (field, Some(StatusSource::Field)),
-        (None, Some(_)) => (text, Some(StatusSource::Text)),
-        (None, None) => (None, None),
-    }
-}
-
-/// How much an enhanced code says.
-fn says(status: EnhancedStatus) -> u8 {
-    match (status.class, status.subject, status.detail) {
-        (2, ..) => 0,
-        (_, 0, _) => 1,
-        (_, _, 0) | (_, 4, 7) => 2,
-        _ => 3,
-    }
-}
-
 /// At least one word of three letters that is not part of the protocol.
 fn has_words(folded: &str) -> bool {
     folded
@@ -440,60 +395,6 @@ fn matched(rule: &Rule, text: &str, verdict: &Verdict) -> String {
         (_, Some(code)) => code.to_string(),
         (Some(status), None) => status.to_string(),
         (None, None) => String::new(),
-    }
-}
-
-/// Chooses a code when the report gives none (`status_source` says `derived`): subject and detail
-/// from the reason, class from the reply code or, without one, from the category.
-fn derive_status(verdict: &mut Verdict) {
-    let (None, Some(reason)) = (verdict.status, verdict.reason) else { return };
-    let (subject, detail) = code_of(reason);
-    let class = match verdict.reply_code {
-        Some(code) if code.is_transient() => 4,
-        Some(_) => 5,
-        None if matches!(reason.category(), Category::Soft) && is_passing(reason) => 4,
-        None => 5,
-    };
-    verdict.status = Some(EnhancedStatus::new(class, subject, detail));
-    verdict.status_source = Some(StatusSource::Derived);
-}
-
-/// Soft reasons that a server gives with a 4.
-const fn is_passing(reason: Reason) -> bool {
-    use Reason as R;
-    !matches!(reason, R::MailboxFull | R::MessageTooLarge | R::ProtocolError | R::Generic)
-}
-
-/// Subject and detail of RFC 3463 that say what a reason says.
-const fn code_of(reason: Reason) -> (u16, u16) {
-    use Reason as R;
-    match reason {
-        R::UserUnknown => (1, 1),
-        R::MailboxInactive => (2, 1),
-        R::AddressMoved => (1, 6),
-        R::AddressSyntax => (1, 3),
-        R::DomainUnknown => (1, 2),
-        R::DomainNoMail => (1, 10),
-        R::MailboxFull => (2, 2),
-        R::SystemFull => (3, 1),
-        R::SystemError | R::MailerError => (3, 0),
-        R::ListExpansion => (2, 4),
-        R::NetworkError => (4, 1),
-        R::DnsFailure => (4, 3),
-        R::Expired => (4, 7),
-        R::MessageTooLarge => (3, 4),
-        R::RateLimited => (4, 5),
-        R::Greylisted => (7, 1),
-        R::Blocked | R::Reputation | R::Filtered | R::Policy | R::SpamContent => (7, 1),
-        R::SenderRejected => (1, 8),
-        R::ReverseDns => (7, 25),
-        R::AuthFailure => (7, 26),
-        R::Security => (7, 0),
-        R::ContentRejected | R::Attachment | R::Virus => (6, 0),
-        R::RelayingDenied => (7, 1),
-        R::ProviderSuppressed | R::SuppressedHere => (1, 0),
-        R::ProtocolError => (5, 0),
-        R::Generic | R::NoRecipient | R::Undetermined => (0, 0),
     }
 }
 

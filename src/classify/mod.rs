@@ -1,5 +1,6 @@
 //! What a report means. Words before codes, provider before general (TAXONOMY section 3).
 
+mod codes;
 mod judge;
 mod lint;
 mod matcher;

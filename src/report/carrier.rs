@@ -16,7 +16,8 @@
 
 use std::sync::LazyLock;
 
-use super::formats::ordinary;
+use super::sender;
+use super::subject::{is_forward, is_reply};
 use crate::message::Message;
 
 /// What is known of the way of a message to us, besides the message.
@@ -107,9 +108,9 @@ pub(super) fn of(message: &Message<'_>, from: &str, subject: &str, sent: Sent<'_
     let report = message.parts().first().is_some_and(|p| {
         p.is("multipart/report") && p.report_type.as_deref().is_none_or(|t| t.contains("status"))
     });
-    let daemon = ordinary::is_daemon(from) || from.contains("no-reply@sns.amazonaws.com");
+    let daemon = sender::is_daemon(from) || from.contains("no-reply@sns.amazonaws.com");
     // A provider's notice may carry a field to leave its list; a list manager's is no notice.
-    let system = ordinary::is_system(from);
+    let system = sender::is_system(from);
     let own_shape = (system && (report || path == Path::Null)) || (report && path == Path::Null);
     if let Some(why) = talks(message, subject).filter(|_| !own_shape) {
         return Carrier::Program(why);
@@ -120,7 +121,7 @@ pub(super) fn of(message: &Message<'_>, from: &str, subject: &str, sent: Sent<'_
     if daemon {
         return Carrier::Notice { sure: true };
     }
-    let handed_on = ordinary::is_reply(subject) || super::is_forward(subject);
+    let handed_on = is_reply(subject) || is_forward(subject);
     match path {
         Path::Null if report => Carrier::Notice { sure: true },
         _ if handed_on && !(system && path != Path::Somebody) => {
@@ -129,7 +130,7 @@ pub(super) fn of(message: &Message<'_>, from: &str, subject: &str, sent: Sent<'_
         _ if system || path == Path::Daemon => Carrier::Notice { sure: report },
         Path::Null => Carrier::Notice { sure: false },
         Path::Unknown if report => Carrier::Notice { sure: true },
-        Path::Unknown if !ordinary::is_person(message, from) => Carrier::Notice { sure: false },
+        Path::Unknown if !sender::is_person(message, from) => Carrier::Notice { sure: false },
         _ => Carrier::Person("its sender is no mail program"),
     }
 }
@@ -163,8 +164,8 @@ impl Path {
         let path = path.trim().trim_start_matches('<').trim_end_matches('>').to_ascii_lowercase();
         match path.as_str() {
             "" => Self::Null,
-            path if ordinary::is_daemon(path) => Self::Null,
-            path if ordinary::is_system(path) => Self::Daemon,
+            path if sender::is_daemon(path) => Self::Null,
+            path if sender::is_system(path) => Self::Daemon,
             _ => Self::Somebody,
         }
     }

@@ -6,8 +6,9 @@
 
 use std::borrow::Cow;
 
+use super::addresses;
 use super::types::{Action, Recipient, StatusSource};
-use super::{addresses, bounded_words, lines};
+use super::words::{bounded_words, lines};
 use crate::mail::{EnhancedStatus, Timestamp};
 use crate::message::decode_words;
 

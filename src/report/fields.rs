@@ -2,7 +2,8 @@
 //! what the words around them add.
 
 use super::types::{Action, Kind, Recipient, Report};
-use super::{add_words, addresses, bounded_words, dsn, formats, original};
+use super::words::{add_words, bounded_words};
+use super::{addresses, dsn, formats, original};
 use crate::mail::EnhancedStatus;
 use crate::message::{Message, Part};
 

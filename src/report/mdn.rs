@@ -1,7 +1,8 @@
 //! Message disposition notifications: RFC 8098, read receipts.
 
 use super::types::{Action, Kind, Recipient, Report};
-use super::{addresses, bounded_words, original};
+use super::words::bounded_words;
+use super::{addresses, original};
 use crate::message::{Headers, Message};
 
 /// Reads a disposition notification. None when the message is none.

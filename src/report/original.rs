@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::addresses;
 use super::types::{Original, Report};
-use super::{addresses, lines};
+use super::words::lines;
 use crate::mail::Address;
 use crate::message::{Headers, Message};
 

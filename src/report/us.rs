@@ -3,7 +3,7 @@
 //! A forged report about our own bounce address, or about the daemon that every notice comes from,
 //! must stop nobody. The exception is a signed token: that is whom we mailed, postmaster or not.
 
-use super::formats::ordinary;
+use super::sender;
 use super::types::{Kind, Report};
 use crate::mail::Address;
 use crate::message::Message;
@@ -36,7 +36,7 @@ pub fn leave_out(
     let from = message.headers().text("from").unwrap_or_default();
     // A person's own filter reports from his address (RFC 5429).
     let wrote = |address: &Address| {
-        from.contains(address.as_str()) && ordinary::is_system(&from.to_lowercase())
+        from.contains(address.as_str()) && sender::is_system(&from.to_lowercase())
     };
     let one_of_us = |address: &Address| {
         let local = address.local().to_ascii_lowercase();

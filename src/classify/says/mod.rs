@@ -169,7 +169,7 @@ impl Says {
             line: row.line,
             matched: clean(text.get(one.start..one.end).unwrap_or_default()),
             vague: row.vague && before.is_none(),
-            inferred: row.inferred || one.aside || one.pair.0 == UNNAMED,
+            inferred: row.inferred || one.aside || (one.pair.0 == UNNAMED && !row.by_status),
         })
     }
 }

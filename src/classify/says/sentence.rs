@@ -1,8 +1,9 @@
 //! Who is meant, and what is said of them: gives each state of a text the role it belongs to.
 //!
-//! A state belongs to the role right behind it (`unknown user`), else to the nearest one before it
-//! in its part of the sentence (`user is unknown`), else to the nearest behind it, else to the
-//! subject that the sentence began with (`Recipient address rejected: unknown`), else to nobody.
+//! A state belongs to the role right before it (`user unknown`) or right behind it (`unknown user`),
+//! else to the nearest one before it in its part of the sentence (`user is unknown`), else to the
+//! nearest behind it, else to the subject that the sentence began with (`Recipient address rejected:
+//! unknown`), else to nobody.
 //! Only roles count for which the table knows the state.
 
 use super::lexicon::{Hit, Part};
@@ -62,7 +63,8 @@ pub(super) fn read(
             }
             Part::Skip => skipping = true,
             Part::Said(pair) => {
-                let pair = owned(pair, refused, table);
+                let subject = subject_of(text, hits, at, table);
+                let pair = owned(pair, subject.or(refused), table);
                 said.push(Said { pair, start: hit.start, end: hit.end, aside: aside || skipping });
             }
             Part::State(state) => {
@@ -73,6 +75,18 @@ pub(super) fn read(
             }
             _ => {}
         }
+    }
+}
+
+/// The sending side, when it stands right before what is said: `sender is not a user here`.
+fn subject_of(text: &str, hits: &[Hit], at: usize, table: &Table) -> Option<u8> {
+    let here = hits.get(at)?;
+    let before = hits.get(..at)?.last()?;
+    match before.part {
+        Part::Role(role) if table.is_us(role) && gap(text, before.end, here.start) <= NEAR => {
+            Some(role)
+        }
+        _ => None,
     }
 }
 
@@ -89,6 +103,7 @@ fn owned(pair: Pair, refused: Option<u8>, table: &Table) -> Pair {
 /// Makes one phrase of what belongs together: negations with what they negate, roles side by side,
 /// directions with the role behind them.
 fn join(text: &str, hits: &mut Vec<Hit>, table: &Table, roles: Roles) {
+    hits.retain(|hit| hit.part != Part::Mute);
     negate(text, hits, roles);
     let mut at = 0;
     while at + 1 < hits.len() {
@@ -207,7 +222,7 @@ fn negated(
             Part::Break(_) => break,
             Part::Negated(state) if !far => return Some((n, Some(Part::State(state)))),
             Part::State(_) if !far && !no => return Some((n, None)),
-            Part::Role(role) if no && !far && gap(text, hit.end, next.start) <= 1 => {
+            Part::Role(role) if no && !far && gap(text, hit.end, next.start) == 0 => {
                 // `no user found` is negated at the predicate; `no user here` at the noun.
                 let predicate = hits.iter().skip(n + 1).take(2).any(|h| {
                     matches!(h.part, Part::Negated(_)) && gap(text, next.end, h.start) <= NEAR
@@ -257,6 +272,13 @@ fn state_at(text: &str, hits: &[Hit], at: usize, state: u8, table: &Table) -> Op
         Some(Said { pair: (role, state), start, end, aside: false })
     };
     let is_break = |n: usize| matches!(hits.get(n).map(|h| h.part), Some(Part::Break(_)));
+    // Right before it.
+    if let Some(before) = at.checked_sub(1)
+        && let Some(role) = fits(before)
+        && hits.get(before).is_some_and(|hit| gap(text, hit.end, start) == 0)
+    {
+        return made(role, before);
+    }
     // Right behind it.
     if let Some(role) = fits(at + 1)
         && hits.get(at + 1).is_some_and(|next| gap(text, end, next.start) == 0)

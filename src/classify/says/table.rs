@@ -36,6 +36,8 @@ pub(super) struct Row {
     pub(super) vague: bool,
     /// Meant, not said.
     pub(super) inferred: bool,
+    /// An enhanced code beside it names what the words do not.
+    pub(super) by_status: bool,
     /// Its line in the table.
     pub(super) line: usize,
     status: Vec<StatusPattern>,
@@ -176,6 +178,7 @@ impl Table {
             reason: Reason::parse(&raw.reason).ok_or_else(|| bad(&raw.reason))?,
             vague: raw.vague,
             inferred: raw.inferred,
+            by_status: !raw.status.is_empty(),
             line,
             status: status.ok_or_else(|| bad(&raw.status.join(" ")))?,
             code: raw.code,

@@ -4,13 +4,14 @@
 //! before our subject, what a text says of itself, phrases of absence at its beginning, words
 //! that need company, and fields that only a program writes.
 
-use super::Answer;
-use super::clues::Means;
-use super::fold::fold;
+use super::clues::{Clue, Means};
+use super::finding::Finding;
 use super::marks::{Hit, Place, Topic};
-use super::reading::{Reading, Signs};
+use super::normalize::normalize;
+use super::reading::Reading;
 use super::request;
-use crate::report::Kind;
+use super::signs::Signs;
+use crate::report::types::Kind;
 
 /// Weight that makes an automatic answer.
 const ENOUGH: u32 = 4;
@@ -19,7 +20,7 @@ const BEGINNING: usize = 700;
 /// How far a text may say of itself that it is automatic (a signature may stand before it).
 const SELF_DESCRIPTION: usize = 1_500;
 
-pub(super) fn judge(reading: &Reading, signs: &Signs) -> Option<Answer> {
+pub(super) fn judge(reading: &Reading, signs: &Signs) -> Option<Finding> {
     if signs.header || signs.subject {
         return None;
     }
@@ -35,12 +36,12 @@ pub(super) fn judge(reading: &Reading, signs: &Signs) -> Option<Answer> {
         return None;
     }
     let format = format_of(reading, &vacation, &ticket);
-    let mut evidence: Vec<String> = answer.map(super::clues::Clue::label).into_iter().collect();
+    let mut evidence: Vec<String> = answer.map(Clue::label).into_iter().collect();
     evidence.extend(words.evidence.iter().cloned());
     let others = reading.clues.iter().filter(|c| c.row.means == Means::Machine);
-    evidence.extend(others.map(super::clues::Clue::label));
+    evidence.extend(others.map(Clue::label));
     evidence.truncate(8);
-    let mut found = Answer::new(Kind::AutoReply, format, evidence);
+    let mut found = Finding::new(Kind::AutoReply, format, evidence);
     found.dated = true;
     if let Some(moved) = request::new_address(reading) {
         found.format = "address-change".to_string();
@@ -192,7 +193,7 @@ pub(super) fn behind_lead<'a>(subject: &'a str, reading: &Reading) -> Option<&'a
     longest(reading.placed(Topic::Vacation, Place::Lead))
         .or_else(|| reading.placed(Topic::Ticket, Place::Lead).next())?;
     let colon = subject.find([':', '：'])?;
-    let head = fold(subject.get(..colon)?);
+    let head = normalize(subject.get(..colon)?);
     if head.len() > 80 {
         return None;
     }

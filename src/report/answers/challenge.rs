@@ -8,13 +8,14 @@
 //! must say: the message is kept back (`held`), the sender shall do something (`act`), and why or
 //! what for (`why`). Two of them are enough where one is what to do.
 
-use super::Answer;
-use super::clues::Means;
+use super::clues::{Clue, Means};
+use super::finding::Finding;
 use super::marks::{Hit, Place, Topic};
-use super::reading::{Reading, Signs};
-use crate::report::Kind;
+use super::reading::Reading;
+use super::signs::Signs;
+use crate::report::types::Kind;
 
-pub(super) fn judge(reading: &Reading, signs: &Signs) -> Option<Answer> {
+pub(super) fn judge(reading: &Reading, signs: &Signs) -> Option<Finding> {
     let header = reading.clue(Means::Challenge);
     // A mail system that names its failed recipients reports a refusal, whatever it quotes.
     if header.is_none() && (signs.header || (signs.from && (signs.subject || signs.text))) {
@@ -52,10 +53,10 @@ pub(super) fn judge(reading: &Reading, signs: &Signs) -> Option<Answer> {
         let hit = specific.or_else(|| hits.next())?;
         Some(format!("challenge/{}", hit.mark.format))
     });
-    let mut evidence: Vec<String> = header.map(super::clues::Clue::label).into_iter().collect();
+    let mut evidence: Vec<String> = header.map(Clue::label).into_iter().collect();
     evidence.extend([product, text].into_iter().flatten().map(|h| h.mark.label.clone()));
     evidence.extend(roles.into_iter().flatten().map(|h| h.mark.label.clone()));
-    Some(Answer::new(
+    Some(Finding::new(
         Kind::ChallengeResponse,
         named.unwrap_or_else(|| "challenge/generic".to_string()),
         evidence,

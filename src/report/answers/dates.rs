@@ -5,14 +5,15 @@
 //! word, and in English only when one number is above 12. A year that is not written is the one
 //! that puts the day next to the Date field of the message. "Until the 24th" gives the 24th.
 //!
-//! Works on folded text (`fold.rs`), on answers only, so that its cost does not matter elsewhere.
+//! Works on normalized text (`normalize.rs`), on answers only, so that its cost does not matter
+//! elsewhere.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use super::fold::fold;
+use super::normalize::normalize;
 use crate::mail::Timestamp;
 
 /// Dates of one text that are looked at.
@@ -76,7 +77,7 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
     for (at, language) in languages.iter_mut().enumerate() {
         for (number, names) in (1..).zip(&language.months) {
             for name in names {
-                months.entry(fold(name)).or_default().push((at, number));
+                months.entry(normalize(name)).or_default().push((at, number));
             }
         }
         let lists = [
@@ -89,7 +90,7 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
             &mut language.filler,
         ];
         for list in lists {
-            list.iter_mut().for_each(|phrase| *phrase = fold(phrase));
+            list.iter_mut().for_each(|phrase| *phrase = normalize(phrase));
         }
         fillers.extend(language.filler.iter().cloned());
     }
@@ -564,7 +565,7 @@ mod tests {
             ("until 31 February 2027", None),
             ("until 24 December 2126", None),
         ] {
-            let day = away_until(&fold(text), sent).map(|t| t.to_string());
+            let day = away_until(&normalize(text), sent).map(|t| t.to_string());
             let day = day.as_deref().and_then(|d| d.get(..10));
             assert_eq!(day, expected, "{text}");
         }

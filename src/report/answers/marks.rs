@@ -1,15 +1,15 @@
 //! The phrase tables, and finding all of them in one pass.
 //!
 //! Promises: one look for all phrases in sender, subject and the beginning of the text (see
-//! [`Needles`]); a phrase counts only as whole words; the number of hits is bounded. The tables are
-//! data (`*.toml` beside this file); what they mean together is judged in `mod.rs`.
+//! [`MultiSearch`]); a phrase counts only as whole words; the number of hits is bounded. The tables
+//! are data (`*.toml` beside this file); what they mean together is judged in `mod.rs`.
 
 use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use super::fold::fold;
-use crate::mail::Needles;
+use super::normalize::normalize;
+use crate::mail::MultiSearch;
 
 /// What a phrase speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -71,14 +71,14 @@ pub(super) struct Mark {
     pub place: Place,
     /// Product of a challenge.
     pub format: String,
-    /// Folded phrase.
+    /// Normalized phrase.
     pub phrase: String,
     /// What `bounce_signs` and the evidence print.
     pub label: String,
     open_end: bool,
 }
 
-/// A phrase that was found, with its octets in the folded text.
+/// A phrase that was found, with its octets in the normalized text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hit {
     pub mark: &'static Mark,
@@ -141,7 +141,7 @@ const FILES: [&str; 7] = [
 struct Tables {
     /// Long phrases first: where several begin at one place, that is their order.
     marks: Vec<Mark>,
-    needles: Needles,
+    search: MultiSearch,
 }
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
@@ -156,8 +156,8 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
         5..8 => 1,
         _ => 0,
     });
-    let needles = Needles::new(marks.iter().map(|mark| &mark.phrase));
-    Tables { marks, needles }
+    let search = MultiSearch::new(marks.iter().map(|mark| &mark.phrase));
+    Tables { marks, search }
 });
 
 fn marks_of(row: &Row) -> impl Iterator<Item = Mark> + '_ {
@@ -182,7 +182,7 @@ fn marks_of(row: &Row) -> impl Iterator<Item = Mark> + '_ {
                 topic: row.topic,
                 place,
                 format: row.format.clone(),
-                phrase: fold(plain),
+                phrase: normalize(plain),
                 label: format!("{word}: `{plain}` ({})", row.lang),
                 open_end: written.ends_with('*'),
             }
@@ -190,14 +190,14 @@ fn marks_of(row: &Row) -> impl Iterator<Item = Mark> + '_ {
     })
 }
 
-/// All phrases in a folded text, as whole words, in the order of the text.
-pub(super) fn find(folded: &str) -> Vec<Hit> {
+/// All phrases in a normalized text, as whole words, in the order of the text.
+pub(super) fn find(normalized: &str) -> Vec<Hit> {
     let tables = &*TABLES;
     let mut found: Vec<(usize, usize)> = Vec::new();
-    tables.needles.find(folded.as_bytes(), |n, start| {
+    tables.search.find(normalized.as_bytes(), |n, start| {
         let fits = |mark: &Mark| {
-            word_begins(folded, start)
-                && (mark.open_end || word_ends(folded, start + mark.phrase.len()))
+            word_begins(normalized, start)
+                && (mark.open_end || word_ends(normalized, start + mark.phrase.len()))
         };
         if tables.marks.get(n).is_some_and(fits) {
             found.push((start, n));

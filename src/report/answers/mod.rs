@@ -16,39 +16,25 @@
 //!
 //! The one recipient is the sender of the message: From, else Reply-To. A request that names
 //! another address in its text is still the sender's own request: a stranger's word must not take
-//! a third person off a list (HOUSE promise 6); that address stands in the evidence.
+//! a third person off a list; that address stands in the evidence.
 
 mod automatic;
 mod challenge;
 mod clues;
 mod dates;
-mod fold;
+mod finding;
 mod marks;
+mod normalize;
 mod reading;
 mod request;
+mod signs;
 
-use crate::mail::{Address, Timestamp};
+use crate::mail::Timestamp;
 use crate::message::Message;
-use crate::report::{Kind, Original, Recipient, Report};
-pub use reading::Signs;
-
+use crate::report::types::{Original, Recipient, Report};
+use finding::Finding;
 use reading::Reading;
-
-/// What a judge found.
-struct Answer {
-    kind: Kind,
-    format: String,
-    evidence: Vec<String>,
-    new_address: Option<Address>,
-    /// The text may name the day of return.
-    dated: bool,
-}
-
-impl Answer {
-    fn new(kind: Kind, format: impl Into<String>, evidence: Vec<String>) -> Self {
-        Self { kind, format: format.into(), evidence, new_address: None, dated: false }
-    }
-}
+pub use signs::Signs;
 
 /// Recognises an answer. Otherwise (the message is a bounce, or anything else) gives what says
 /// that it is a notice of a failed or delayed delivery, in words; empty when nothing does. The
@@ -78,7 +64,7 @@ pub fn bounce_signs(message: &Message<'_>, human_text: &str) -> Signs {
     Reading::new(message, human_text).signs()
 }
 
-fn report(message: &Message<'_>, reading: &Reading, answer: Answer) -> Report {
+fn report(message: &Message<'_>, reading: &Reading, answer: Finding) -> Report {
     let mut report = Report::new(answer.kind, answer.format);
     report.evidence = answer.evidence;
     report.new_address = answer.new_address;
@@ -98,7 +84,7 @@ fn report(message: &Message<'_>, reading: &Reading, answer: Answer) -> Report {
     report
 }
 
-/// What the answer tells of our mail: its Message-ID, and its subject behind `Re:` or `Auto:`.
+/// What the answer tells of our mail: its Message-ID, and its subject after `Re:` or `Auto:`.
 fn original(message: &Message<'_>, reading: &Reading) -> Original {
     let headers = message.headers();
     let message_id = headers

@@ -4,13 +4,14 @@
 //! A newsletter that has a link to unsubscribe is no request: the request is the whole subject, a
 //! whole line, or a sentence near the beginning of a short text with hardly a link in it.
 
-use super::Answer;
 use super::clues::Means;
+use super::finding::Finding;
 use super::marks::{Hit, Place, Topic};
-use super::reading::{Reading, Signs};
+use super::reading::Reading;
+use super::signs::Signs;
 use crate::mail::Address;
 use crate::message::Message;
-use crate::report::Kind;
+use crate::report::types::Kind;
 
 /// Longest text of a request, in octets; signatures and disclaimers included.
 const SHORT: usize = 1_200;
@@ -25,7 +26,7 @@ pub(super) fn unsubscribe(
     message: &Message<'_>,
     reading: &Reading,
     signs: &Signs,
-) -> Option<Answer> {
+) -> Option<Finding> {
     if signs.header || signs.subject || signs.text && signs.from {
         return None;
     }
@@ -49,15 +50,15 @@ pub(super) fn unsubscribe(
     if let Some(other) = other_address(message, reading) {
         evidence.push(format!("the text names {other}"));
     }
-    Some(Answer::new(Kind::Unsubscribe, format, evidence))
+    Some(Finding::new(Kind::Unsubscribe, format, evidence))
 }
 
-pub(super) fn subscribe(reading: &Reading, signs: &Signs) -> Option<Answer> {
+pub(super) fn subscribe(reading: &Reading, signs: &Signs) -> Option<Finding> {
     if signs.any() {
         return None;
     }
     let hit = asked(reading, Topic::Subscribe)?;
-    Some(Answer::new(Kind::Subscribe, "subscribe", vec![hit.mark.label.clone()]))
+    Some(Finding::new(Kind::Subscribe, "subscribe", vec![hit.mark.label.clone()]))
 }
 
 /// The phrase by which a message asks for something.
@@ -154,7 +155,7 @@ fn addresses(text: &str) -> impl Iterator<Item = Address> + '_ {
         })
 }
 
-pub(super) fn receipt(reading: &Reading, signs: &Signs) -> Option<Answer> {
+pub(super) fn receipt(reading: &Reading, signs: &Signs) -> Option<Finding> {
     if signs.header || signs.subject {
         return None;
     }
@@ -169,10 +170,10 @@ pub(super) fn receipt(reading: &Reading, signs: &Signs) -> Option<Answer> {
         .find(near)
         .or_else(|| reading.placed(Topic::Receipt, Place::Weak).filter(|_| short).find(near))?;
     let evidence = vec![lead.mark.label.clone(), text.mark.label.clone()];
-    Some(Answer::new(Kind::Receipt, "receipt-subject", evidence))
+    Some(Finding::new(Kind::Receipt, "receipt-subject", evidence))
 }
 
-pub(super) fn address_change(reading: &Reading, signs: &Signs) -> Option<Answer> {
+pub(super) fn address_change(reading: &Reading, signs: &Signs) -> Option<Finding> {
     if signs.any() || reading.is_reply && reading.in_thread {
         return None;
     }
@@ -182,7 +183,7 @@ pub(super) fn address_change(reading: &Reading, signs: &Signs) -> Option<Answer>
         return None;
     }
     let evidence = [lead, text].into_iter().flatten().map(|h| h.mark.label.clone()).collect();
-    let mut answer = Answer::new(Kind::AutoReply, "address-change", evidence);
+    let mut answer = Finding::new(Kind::AutoReply, "address-change", evidence);
     answer.new_address = new_address(reading);
     // Without the subject or the address it is a remark in a letter.
     (lead.is_some() || answer.new_address.is_some()).then_some(answer)

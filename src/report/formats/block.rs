@@ -4,7 +4,7 @@
 use crate::mail::Address;
 use crate::report::addresses;
 use crate::report::types::{Action, Recipient};
-use crate::report::{bounded_words, lines};
+use crate::report::words::{bounded_words, lines};
 
 /// How a line names a recipient.
 pub enum RecipientLine<'a> {

@@ -11,10 +11,12 @@
 
 use std::sync::LazyLock;
 
-use super::{Notice, rows};
-use crate::mail::{Address, Needles};
+use super::notice::Notice;
+use super::rows;
+use crate::mail::{Address, MultiSearch};
 use crate::report::types::{Action, Recipient};
-use crate::report::{addresses, bounded_words, original};
+use crate::report::words::bounded_words;
+use crate::report::{addresses, original};
 
 /// Recipients that the words or the returned mail give away, and how they were found.
 pub(in crate::report) struct Found {
@@ -221,7 +223,7 @@ impl Never {
 
     /// Whether an address behind these words is somebody else.
     fn is(&self, address: &Address, before: &str) -> bool {
-        static WORDS: LazyLock<Needles> = LazyLock::new(|| Needles::new(OTHERS));
+        static WORDS: LazyLock<MultiSearch> = LazyLock::new(|| MultiSearch::new(OTHERS));
         if self.of_us(address) {
             return true;
         }

@@ -4,13 +4,13 @@
 //! Only what has the signs of a notice is mined, and only lines that begin with an address, name
 //! one behind a word such as `Recipient:`, or carry an SMTP reply.
 
-use super::Notice;
 use super::block::{self, RecipientLine};
-use super::ordinary;
+use super::notice::Notice;
 use super::{candidates, rows};
 use crate::mail::{EnhancedStatus, ReplyCode};
 use crate::report::types::{Action, Recipient, Report};
-use crate::report::{addresses, bounded_words, original};
+use crate::report::words::bounded_words;
+use crate::report::{addresses, original, sender};
 
 /// Reads what can be read.
 pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
@@ -80,10 +80,10 @@ pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
             );
         }
         // Never the sender of our mail, whom such texts name first (corpus trap 1).
-        super::drop_own(&mut recipients, notice, true);
+        notice.drop_own(&mut recipients, true);
         if recipients.is_empty() {
             recipients = beside_replies(notice.text, action);
-            super::drop_own(&mut recipients, notice, true);
+            notice.drop_own(&mut recipients, true);
         }
         if recipients.is_empty()
             && let Some(found) = candidates::in_words(notice, action)
@@ -100,7 +100,7 @@ pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
         // Nobody named: still a failure when words or codes say that something failed.
         // Lures say so, too ("your mailbox is full"), with a link and without a code.
         let lure = ["http://", "https://"].iter().any(|link| notice.lower.contains(link));
-        let said = notice.signs.labels.len() >= 2 || ordinary::has_no_address(notice.from);
+        let said = notice.signs.labels.len() >= 2 || sender::has_no_address(notice.from);
         if !is_coded(notice) && (lure || !said) {
             return None;
         }
@@ -113,7 +113,7 @@ pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
 
 /// Whether a mail program returns our mail: then something became of it, whatever its words.
 fn returns(notice: &Notice<'_, '_>) -> bool {
-    ordinary::is_system(notice.from) || notice.signs.names_itself() || returned_by_nobody(notice)
+    sender::is_system(notice.from) || notice.signs.names_itself() || returned_by_nobody(notice)
 }
 
 /// Whether mail comes back from the null reverse-path with words of failure.
@@ -127,7 +127,7 @@ fn returned_by_nobody(notice: &Notice<'_, '_>) -> bool {
 /// names strangers: a notice has a subject, a field or a sender that says so, or a code.
 pub(super) fn says_what_it_is(notice: &Notice<'_, '_>) -> bool {
     notice.signs.names_itself()
-        || ordinary::is_daemon(notice.from)
+        || sender::is_daemon(notice.from)
         || is_coded(notice)
         || returned_by_nobody(notice)
 }

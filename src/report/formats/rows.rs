@@ -21,9 +21,9 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use super::Notice;
 use super::block::{self, RecipientLine};
-use crate::mail::Needles;
+use super::notice::Notice;
+use crate::mail::MultiSearch;
 use crate::report::types::{Action, Kind, Report};
 
 /// The tables in the order in which they are asked: programs, providers and languages, the rest.
@@ -93,14 +93,14 @@ struct Gate {
 /// The parsed rows and the words that are looked for in bodies.
 struct Table {
     file: File,
-    bodies: Needles,
+    bodies: MultiSearch,
     /// Row of each word of `bodies`.
     owner: Vec<usize>,
     /// What says that delivery is still tried, that it was given up, that it succeeded.
-    tone: Needles,
+    tone: MultiSearch,
     /// What says that something failed, in any language.
-    failed: Needles,
-    ends: Needles,
+    failed: MultiSearch,
+    ends: MultiSearch,
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
@@ -115,11 +115,11 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
         file.format.extend(more.format);
     }
     let gates = || file.format.iter().enumerate();
-    let bodies = Needles::new(gates().flat_map(|(_, row)| &row.gate.body));
+    let bodies = MultiSearch::new(gates().flat_map(|(_, row)| &row.gate.body));
     let owner = gates().flat_map(|(n, row)| row.gate.body.iter().map(move |_| n)).collect();
-    let tone = Needles::new(file.delay.iter().chain(&file.gave_up).chain(&file.delivered));
-    let failed = Needles::new(&file.failed);
-    let ends = Needles::new(&file.until);
+    let tone = MultiSearch::new(file.delay.iter().chain(&file.gave_up).chain(&file.delivered));
+    let failed = MultiSearch::new(&file.failed);
+    let ends = MultiSearch::new(&file.until);
     Table { bodies, owner, tone, failed, ends, file }
 });
 
@@ -129,7 +129,8 @@ const SEEN_OCTETS: usize = 16 * 1024;
 /// Octets before an announcement that make it part of a longer line.
 const LONG_LINE: usize = 80;
 
-pub(super) fn names() -> Vec<&'static str> {
+/// The formats of the tables in order, for the tests that want a sample of each.
+pub fn names() -> Vec<&'static str> {
     TABLE.file.format.iter().map(|row| row.name.as_str()).collect()
 }
 
@@ -155,7 +156,7 @@ impl Tone {
 }
 
 /// Whether the words say that delivery is still tried and nobody gave up.
-pub(super) fn says_delayed(lower: &str) -> bool {
+pub fn says_delayed(lower: &str) -> bool {
     let tone = Tone::of(lower);
     tone.delayed && !tone.gave_up
 }
@@ -202,7 +203,7 @@ pub(super) fn outcome(notice: &Notice<'_, '_>) -> (Kind, Action) {
 }
 
 /// Where the returned message begins, by the usual lines that announce it.
-pub(super) fn original_announced(lower: &str) -> Option<usize> {
+pub fn original_announced(lower: &str) -> Option<usize> {
     let mut first: Option<usize> = None;
     TABLE.ends.find(lower.as_bytes(), |_, at| first = Some(first.map_or(at, |f| f.min(at))));
     Some(line_cut(lower, first?))
@@ -268,7 +269,7 @@ impl Row {
             let how = RecipientLine::Behind(&self.otherwise);
             recipients = block::read(block, &how, &[], action);
         }
-        super::drop_own(&mut recipients, notice, false);
+        notice.drop_own(&mut recipients, false);
         if self.once {
             recipients.truncate(1);
         }

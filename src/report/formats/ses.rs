@@ -3,10 +3,11 @@
 
 use serde_json::Value;
 
-use super::Notice;
+use super::notice::Notice;
 use crate::mail::{Address, EnhancedStatus, Timestamp};
+use crate::report::addresses;
 use crate::report::types::{Action, Kind, Recipient, Report, StatusSource};
-use crate::report::{addresses, bounded_words};
+use crate::report::words::bounded_words;
 
 /// Reads the JSON of an SES notification.
 pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {

@@ -18,20 +18,23 @@
 //!
 //! Which scope is asked: socketmap names it in the map (`suppress.news`), a policy request by the
 //! signature of its `sender=`; the others ask about all scopes. Each answer that stops ends in a
-//! mark ([`crate::classify::own_refusal`]), whatever the words before it are: by it our own refusal is known when it
-//! comes back as a report.
+//! mark ([`crate::classify::own_refusal`]), whatever the words before it are: by it our own refusal
+//! is known when it comes back as a report.
 //!
 //! Promises: any octets end in a request, in "more please" or in [`Parsed::Broken`]; a request
 //! never takes more than [`limits::LOOKUP_QUERY`] octets; a reply is one line (two for policy) of
 //! printable characters within the limits of the protocol, whatever words the service gives.
 
+mod answer;
 mod reply;
+mod request;
 
 use std::borrow::Cow;
 
-use crate::mail::EnhancedStatus;
-use crate::policy::is_scope;
+use crate::event::is_scope;
 use crate::serve::{limits, percent};
+pub use answer::Answer;
+pub use request::{Map, Request, Scope};
 
 /// How a connection talks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,41 +49,6 @@ pub enum Wire {
     Policy,
 }
 
-/// What a question is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Map {
-    /// access(5) values.
-    Suppress,
-    /// transport(5) values.
-    Transport,
-    /// Words for people.
-    Explain,
-}
-
-/// Which scope a question is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope<'a> {
-    /// It does not say.
-    Unsaid,
-    /// This one.
-    Named(&'a str),
-    /// That of the mail with this return path, if its signature tells.
-    OfSender(&'a str),
-}
-
-/// One request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Request<'a> {
-    /// A question about an address.
-    Ask(Map, Cow<'a, str>, Scope<'a>),
-    /// A key that is no address (`*`, a bare domain, octets that are no text) or nothing to ask.
-    NoAddress,
-    /// A map that we do not have.
-    NoSuchMap,
-    /// tcp_table's `put`.
-    Put,
-}
-
 /// What stands at the start of the input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parsed<'a> {
@@ -90,25 +58,6 @@ pub enum Parsed<'a> {
     Complete(Request<'a>, usize),
     /// No request of this protocol: answer [`Answer::Trouble`] with these words and close.
     Broken(&'static str),
-}
-
-/// What to say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer<'a> {
-    /// Neither suppressed nor held.
-    Clear,
-    /// Refuse for good.
-    Refuse(EnhancedStatus, &'a str),
-    /// Pause.
-    Wait(&'a str),
-    /// Words of the explain map.
-    Words(&'a str),
-    /// We cannot tell.
-    Trouble(&'a str),
-    /// A map that we do not have.
-    NoSuchMap,
-    /// Changing is not done here.
-    ReadOnly,
 }
 
 impl Wire {

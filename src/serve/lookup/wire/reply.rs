@@ -4,7 +4,8 @@
 //! protocol; one that stops ends in the mark of our own refusals, which no length of words pushes
 //! out.
 
-use super::{Answer, Map};
+use super::answer::Answer;
+use super::request::Map;
 use crate::classify::own_refusal;
 use crate::mail::EnhancedStatus;
 use crate::serve::{limits, percent};

@@ -1,0 +1,20 @@
+//! What a judge of answers found in a message.
+
+use crate::mail::Address;
+use crate::report::types::Kind;
+
+/// What a judge found.
+pub(super) struct Finding {
+    pub kind: Kind,
+    pub format: String,
+    pub evidence: Vec<String>,
+    pub new_address: Option<Address>,
+    /// The text may name the day of return.
+    pub dated: bool,
+}
+
+impl Finding {
+    pub fn new(kind: Kind, format: impl Into<String>, evidence: Vec<String>) -> Self {
+        Self { kind, format: format.into(), evidence, new_address: None, dated: false }
+    }
+}

@@ -1,0 +1,230 @@
+//! The order in which a message is tried, from reports with a structure to notices in words.
+
+use super::carrier::{self, Carrier, Sent};
+use super::fields::{delivery_status, quoted};
+use super::formats::Notice;
+use super::subject::{is_forward, is_reply};
+use super::types::{Action, Kind, Report};
+use super::words::bounded_words;
+use super::{answers, arf, formats, mdn, original, sender};
+use crate::message::Message;
+
+/// What a message says; `sent` is what is known of its way. A message that nobody recognises is a
+/// [`Kind::Other`].
+pub fn recognise(message: &Message<'_>, sent: Sent<'_>) -> Report {
+    recognise_without(message, sent, "")
+}
+
+/// The same with one textual format taken as unknown: what is left shows how far the rest reaches.
+pub fn recognise_without(message: &Message<'_>, sent: Sent<'_>, without: &str) -> Report {
+    if let Some(report) = arf::recognise(message).or_else(|| mdn::recognise(message)) {
+        return report;
+    }
+    let human = message.human_text();
+    let all_lower = human.to_ascii_lowercase();
+    let text = own_words(&human, &all_lower);
+    let lower = all_lower.get(..text.len()).unwrap_or_default();
+    let from = message.headers().lower("from");
+    let subject = message.headers().lower("subject");
+    let (from, subject) = (from.as_str(), subject.as_str());
+    let from_nobody = carrier::from_nobody(message, sent);
+    let seen = Seen { message, human: &human, text, lower, from, subject, from_nobody, without };
+    let carrier = carrier::of(message, from, subject, sent);
+    let report = match carrier {
+        Carrier::Notice { sure: true } => {
+            let by_fields = seen.structured().or_else(|| quoted(message, text));
+            by_fields.map_or_else(|| seen.worded(), Ok)
+        }
+        // What an answer quotes or encloses is not what it says.
+        Carrier::Notice { sure: false } => match answers::read(message, &human) {
+            Ok(report) => Ok(report),
+            Err(signs) => seen.structured().map_or_else(|| seen.in_words(&signs), Ok),
+        },
+        Carrier::Person(why) => match answers::read(message, &human) {
+            Ok(report) => Ok(report),
+            Err(signs) => seen.handed_on(&signs, why),
+        },
+        Carrier::Program(why) => match answers::read(message, &human) {
+            Ok(report) => Ok(report),
+            // A notice that went through a list is still read.
+            Err(signs) if sender::is_system(from) => seen.handed_on(&signs, why),
+            Err(_) => Err(seen.talk(why)),
+        },
+    };
+    let mut report = report.unwrap_or_else(|clue| {
+        let mut report = Report::new(Kind::Other, "none");
+        report.evidence.push(clue);
+        report
+    });
+    if sent.trusted && report.forwarded {
+        report.vouch();
+    }
+    report
+}
+
+/// A message that carries no ARF and no MDN, as the readers below see it.
+struct Seen<'a, 'x> {
+    message: &'a Message<'x>,
+    /// What people read of it.
+    human: &'a str,
+    /// The same up to the returned message, and in lower case.
+    text: &'a str,
+    lower: &'a str,
+    from: &'a str,
+    subject: &'a str,
+    from_nobody: bool,
+    without: &'a str,
+}
+
+/// Why nobody claims a message.
+const NOBODY: &str = "no recogniser claims it";
+
+impl Seen<'_, '_> {
+    /// By fields, in their own part or pasted.
+    fn structured(&self) -> Option<Report> {
+        let pasted = || {
+            let subject = Some(self.subject).filter(|s| is_forward(s));
+            let mut report = subject.and_then(|_| quoted(self.message, self.human))?;
+            report.hand_on("delivery-status fields in quotes");
+            Some(report)
+        };
+        delivery_status(self.message, self.text).or_else(pasted)
+    }
+
+    /// An answer, or a notice in words.
+    fn worded(&self) -> Result<Report, String> {
+        answers::read(self.message, self.human).or_else(|signs| self.in_words(&signs))
+    }
+
+    /// A notice in words.
+    fn in_words(&self, signs: &answers::Signs) -> Result<Report, String> {
+        let Self { message, text, lower, from, subject, from_nobody, without, .. } = *self;
+        let notice = Notice { message, text, lower, from, subject, signs, from_nobody, without };
+        if let Some(report) =
+            forwarded(message, self.human, signs, without).or_else(|| enclosed(message, without))
+        {
+            return Ok(report);
+        }
+        let Some(mut report) = formats::recognise(&notice) else { return Err(NOBODY.into()) };
+        original::attach(&mut report, message, self.human);
+        complete(&mut report, &notice);
+        Ok(report)
+    }
+
+    /// What a person hands on: a notice that is attached, or pasted after `Fwd:`. An answer that
+    /// quotes one is talk.
+    fn handed_on(&self, signs: &answers::Signs, why: &'static str) -> Result<Report, String> {
+        if is_reply(self.subject) {
+            return Err(self.talk(why));
+        }
+        let attached = self.message.parts().iter().any(|p| p.is("message/delivery-status"));
+        let report = match attached || is_forward(self.subject) {
+            true => self.structured(),
+            false => None,
+        };
+        let mut report = match report {
+            Some(report) => report,
+            None => self.in_words(signs).map_err(|_| self.talk(why))?,
+        };
+        if !report.forwarded {
+            report.hand_on(why);
+        }
+        Ok(report)
+    }
+
+    /// The clue of a message that only talks of reports: whom it names is kept, for people.
+    fn talk(&self, why: &str) -> String {
+        let quoted = delivery_status(self.message, self.text);
+        let named = quoted.iter().flat_map(|r| &r.recipients).filter_map(|r| r.address.as_ref());
+        let named: Vec<&str> = named.take(5).map(|a| a.as_str()).collect();
+        match named.is_empty() {
+            true => format!("{NOBODY}: {why}"),
+            false => format!("quotes a report about {}: {why}", named.join(", ")),
+        }
+    }
+}
+
+/// A notice in words that a person forwarded in the text: its sender stands in the pasted header.
+fn forwarded(
+    message: &Message<'_>,
+    human: &str,
+    signs: &answers::Signs,
+    without: &str,
+) -> Option<Report> {
+    let subject = message.headers().lower("subject");
+    if !is_forward(&subject) {
+        return None;
+    }
+    let pasted = original::pasted_in_text(human)?;
+    let tail: String = human
+        .get(pasted..)?
+        .lines()
+        .take(2_000)
+        .flat_map(|line| [line.trim_start_matches(['>', ' ']), "\n"])
+        .collect();
+    let (head, body) = tail.split_once("\n\n")?;
+    let from = head.to_ascii_lowercase();
+    let lower = body.to_ascii_lowercase();
+    let text = own_words(body, &lower);
+    let lower = lower.get(..text.len()).unwrap_or_default();
+    let (from, subject) = (&from, &subject);
+    let notice = Notice { message, text, lower, from, subject, signs, from_nobody: false, without };
+    let mut report = formats::recognise_forwarded(&notice)?;
+    report.hand_on("pasted into a text");
+    complete(&mut report, &notice);
+    Some(report)
+}
+
+/// A notice in words that a person forwarded as an attachment: its sender must be a mail system.
+fn enclosed(message: &Message<'_>, without: &str) -> Option<Report> {
+    if !is_forward(&message.headers().lower("subject")) {
+        return None;
+    }
+    let part = message.own_parts().find(|p| p.is_open_message())?;
+    let inner = Message::parse(part.body);
+    let human = inner.human_text();
+    let all_lower = human.to_ascii_lowercase();
+    let text = own_words(&human, &all_lower);
+    let notice = Notice {
+        message: &inner,
+        text,
+        lower: all_lower.get(..text.len()).unwrap_or_default(),
+        from: &inner.headers().lower("from"),
+        subject: &inner.headers().lower("subject"),
+        signs: &answers::bounce_signs(&inner, &human),
+        from_nobody: carrier::from_nobody(&inner, Sent::default()),
+        without,
+    };
+    let mut report = formats::recognise_forwarded(&notice)?;
+    report.hand_on("inside a forwarded message");
+    original::attach(&mut report, &inner, &human);
+    complete(&mut report, &notice);
+    Some(report)
+}
+
+/// A text up to where the returned message begins: the line that announces it, or its fields.
+/// `lower` is the same text in lower case.
+fn own_words<'t>(human: &'t str, lower: &str) -> &'t str {
+    let fields = original::start_in_text(human).unwrap_or(human.len());
+    let announced = formats::original_announced(lower).unwrap_or(human.len());
+    human.get(..fields.min(announced)).unwrap_or(human)
+}
+
+/// What a textual notice leaves open: recipients from `X-Failed-Recipients` or the returned mail.
+fn complete(report: &mut Report, notice: &Notice<'_, '_>) {
+    if report.recipients.is_empty() {
+        let action = if report.kind == Kind::Delay { Action::Delayed } else { Action::Failed };
+        report.recipients = formats::failed_header(notice, action);
+        if report.recipients.is_empty()
+            && let Some(found) = formats::candidates::of_returned(notice, action)
+        {
+            report.evidence.push(format!("recipient: {}", found.how));
+            report.recipients = found.recipients;
+        }
+    }
+    for recipient in &mut report.recipients {
+        if recipient.remarks.is_empty() {
+            recipient.remarks = bounded_words(notice.text);
+        }
+    }
+}
