@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use super::engine::{Engine, ViewState};
 use super::inbox::{Inbox, OrderReply, Waiting};
+use super::pace::Pace;
 use super::pending::PendingRows;
 use super::rebuild;
 use super::rebuild::Prepared;
@@ -139,7 +140,7 @@ impl Keeper<'_> {
         if self.engine.reader.damaged() > 0 && last_checkpoint < self.meta.position {
             // The view holds what lost records decided: from now on a checkpoint does, too.
             last_checkpoint = self.meta.position;
-            let done = self.checkpoint(self.last_event_at()).map(drop);
+            let done = self.checkpoint(self.last_event_at(), None).map(drop);
             self.survive(done)?;
         }
         loop {
@@ -154,7 +155,7 @@ impl Keeper<'_> {
                 }
                 Work::Move(commits) => self.move_rows(commits)?,
                 Work::Checkpoint(now, answers) => {
-                    let done = self.checkpoint(now).map(drop);
+                    let done = self.checkpoint(now, None).map(drop);
                     last_checkpoint = self.meta.position;
                     for answer in answers {
                         let _ = answer.try_send(done.clone());
@@ -168,7 +169,7 @@ impl Keeper<'_> {
                 // Also after a failure: the next try comes when it is due again.
                 last_checkpoint = self.meta.position;
                 let now = self.last_event_at();
-                let done = self.checkpoint(now).map(drop);
+                let done = self.checkpoint(now, None).map(drop);
                 self.survive(done)?;
             }
         }
@@ -201,6 +202,7 @@ impl Keeper<'_> {
     /// Goes on with the view that is made beside this one; when it is whole, it takes over.
     fn renew_a_piece(&mut self) {
         let Some(mut renewal) = self.renewal.take() else { return };
+        let mut pace = Pace::new(self.engine);
         let whole = renewal.load().and_then(|whole| {
             if whole {
                 renewal.complete(&self.view, &self.meta)?;
@@ -208,7 +210,10 @@ impl Keeper<'_> {
             Ok(whole)
         });
         match whole {
-            Ok(false) => self.renewal = Some(renewal),
+            Ok(false) => {
+                self.renewal = Some(renewal);
+                pace.rest();
+            }
             Ok(true) => {
                 let (view, meta, answers) = renewal.exchange(self.engine, &self.view);
                 let old = std::mem::replace(&mut self.view, view);

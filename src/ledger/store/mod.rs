@@ -32,6 +32,7 @@ mod inbox;
 mod keeper;
 mod options;
 mod overlay;
+mod pace;
 mod pending;
 mod rebuild;
 mod redact;

@@ -11,6 +11,7 @@
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use super::engine::Engine;
+use super::pace::Pace;
 use super::pending::{PendingRows, change};
 use super::rows::key_in;
 use super::space;
@@ -30,9 +31,14 @@ impl Engine {
         let (answer, answered) = sync_channel(1);
         lock(&self.inbox).renewals.push((last, answer));
         self.answered(&answered)?;
-        let mut changed = 0;
+        let (mut changed, mut pace) = (0, Pace::new(self));
+        let mut line = |seq, json: &str| {
+            let new = (redact.line)(seq, json);
+            pace.count();
+            new
+        };
         for first_seq in sealed {
-            if let Some(new) = self.reader.rewrite(first_seq, redact.line).map_err(failed)? {
+            if let Some(new) = self.reader.rewrite(first_seq, &mut line).map_err(failed)? {
                 lock(&self.writer).journal.put_in_place(&new).map_err(failed)?;
                 changed += new.changed;
             }
@@ -45,7 +51,7 @@ impl Engine {
     /// which the view must be for the edits, and all events before them, to be in it.
     fn redact_rows(&self, edit: EditRow<'_>) -> Result<u64, LedgerError> {
         let prefix = [space::FOLD];
-        let mut after = prefix.to_vec();
+        let (mut after, mut pace) = (prefix.to_vec(), Pace::new(self));
         loop {
             let view = self.view()?;
             let rows = self.ask(&view, |view| view.scan(&prefix, &after, ROWS_AT_ONCE))?;
@@ -56,6 +62,7 @@ impl Engine {
             for (key, _) in named {
                 self.edit_row(&bare(key), edit)?;
             }
+            pace.rest();
         }
     }
 

@@ -7,6 +7,7 @@ use sled::IVec;
 
 use super::super::inbox::ROWS_AT_ONCE;
 use super::super::overlay::read_event;
+use super::super::pace::Pace;
 use super::super::rows::is_dead;
 use super::Keeper;
 use crate::ledger::journal::{self, Checkpoint, CheckpointWriter, lock};
@@ -28,8 +29,12 @@ impl Keeper<'_> {
     }
 
     /// Writes a checkpoint and removes what it makes superfluous; true when no superfluous row is
-    /// left.
-    pub(super) fn checkpoint(&mut self, now: Timestamp) -> Result<bool, LedgerError> {
+    /// left. With a pace it gives way to others.
+    pub(super) fn checkpoint(
+        &mut self,
+        now: Timestamp,
+        mut pace: Option<Pace<'_>>,
+    ) -> Result<bool, LedgerError> {
         let disk = &self.engine.disk;
         let failed = |error: io::Error| journal::refused("no checkpoint", &error);
         // Two clocks must agree before something is forgotten.
@@ -39,6 +44,9 @@ impl Keeper<'_> {
         let mut writer =
             CheckpointWriter::create(Arc::clone(disk), self.meta.position).map_err(failed)?;
         let found = self.view.walk(&mut |key, value| {
+            if let Some(pace) = &mut pace {
+                pace.count();
+            }
             if is_dead(key, value, now, first_seq) {
                 dead += 1;
                 if superfluous.len() < SWEPT_AT_ONCE {
@@ -81,9 +89,12 @@ impl Keeper<'_> {
                 "{missing} commits wait for the view because the disk is nearly full: free some space"
             )));
         }
-        let exact = self.checkpoint(self.last_event_at())?;
+        let exact = self.checkpoint(self.last_event_at(), Some(Pace::new(self.engine)))?;
         let mut written = Checkpoint::open(disk.as_ref(), self.meta.position).map_err(failed)?;
-        while written.next_rows().map_err(failed)?.is_some() {}
+        let mut pace = Pace::new(self.engine);
+        while written.next_rows().map_err(failed)?.is_some() {
+            pace.rest();
+        }
         journal::keep_newest(disk.as_ref(), 1).map_err(failed)?;
         tracing::info!(position = self.meta.position, "older checkpoints removed");
         Ok(exact)
