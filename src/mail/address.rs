@@ -45,7 +45,7 @@ impl Address {
         self.0.rsplit_once('@').map_or("", |(local, _)| local)
     }
 
-    /// What stands behind the last `@`, lower case.
+    /// What stands after the last `@`, lower case.
     pub fn domain(&self) -> &str {
         self.0.rsplit_once('@').map_or("", |(_, domain)| domain)
     }
@@ -71,7 +71,7 @@ impl Address {
     }
 }
 
-/// Whether `User@` and `user@` are one mailbox (POLICY section 3). RFC 5321 section 2.4 leaves that
+/// Whether `User@` and `user@` are one mailbox (docs/policy.md). RFC 5321 section 2.4 leaves that
 /// to the host; hardly any tells them apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
