@@ -124,6 +124,17 @@ pub struct Envelope {
     pub trusted: bool,
 }
 
+/// Longest name of a scope.
+pub const MAX_SCOPE_OCTETS: usize = 64;
+
+/// Is this a usable name of a scope (list, stream, tenant)? `*`, for all, is.
+pub fn is_scope(text: &str) -> bool {
+    text == "*"
+        || (!text.is_empty()
+            && text.len() <= MAX_SCOPE_OCTETS
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')))
+}
+
 /// What a record is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -131,7 +131,7 @@ fn the_report_of_the_readme_is_one() {
     let output = bounced(scratch().path(), &["classify", "--json", "--to", to, report], b"");
     let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a JSON line");
     assert_eq!(said["recipients"][0]["address"], "user@example.com");
-    assert_eq!(said["recipients"][0]["rule"], "user/user-unknown");
+    assert_eq!(said["recipients"][0]["rule"], "says/recipient/absent");
 }
 
 #[test]

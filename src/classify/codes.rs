@@ -30,13 +30,11 @@ pub(super) const fn names_a_dead_address(status: EnhancedStatus) -> bool {
 /// A code that speaks of something else than the dead address that the words name. `X.7.1` and
 /// codes that end in 0 speak of nothing.
 pub(super) fn contradicts(status: EnhancedStatus, reason: Reason) -> bool {
-    reason.category() == Category::Hard
-        && match (status.subject, status.detail) {
-            (_, 0) | (5, _) | (0 | 1 | 7, 1) | (1, 2..=6 | 10 | 100..) | (2, 1) | (4, 1 | 4) => {
-                false
-            }
-            _ => true,
-        }
+    let agrees = matches!(
+        (status.subject, status.detail),
+        (_, 0) | (5, _) | (0 | 1 | 7, 1) | (1, 2..=6 | 10 | 100..) | (2, 1) | (4, 1 | 4)
+    );
+    reason.category() == Category::Hard && !agrees
 }
 
 /// A 4 at the front never gives a hard category by code: a 5.1.1 behind a 450 is looked up as

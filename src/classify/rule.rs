@@ -125,7 +125,7 @@ impl Rule {
     /// Whether no words can change what it says: the operator's, and what is sure enough.
     pub fn is_final(&self) -> bool {
         let hard = self.reason.category() == Category::Hard && self.despite.is_empty();
-        self.operator || !(self.code || self.yields || hard)
+        self.operator || (!self.code && !self.yields && !hard)
     }
 
     /// A code that tells what kept the mail waiting, which "failed" and "later" do not.

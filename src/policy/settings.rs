@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::term::Term;
 use crate::classify::{Category, Reason};
+use crate::event::{MAX_SCOPE_OCTETS, is_scope};
 use crate::mail::{Case, words};
 
 words! {
@@ -332,8 +333,6 @@ const fn effect_of(reason: Reason) -> Effect {
 
 /// Scopes with numbers of their own, at most.
 const MAX_SCOPES: usize = 64;
-/// Longest scope name, in octets.
-pub(super) const MAX_SCOPE_OCTETS: usize = 64;
 
 impl Policy {
     /// `patient`, `five-soft`, `strict`.
@@ -567,11 +566,3 @@ impl Numbers {
 
 /// Strikes that an address remembers at most; a policy cannot ask for more.
 pub(super) const MAX_STRIKES: u32 = 20;
-
-/// Is this a usable scope name? `*` is.
-pub fn is_scope(text: &str) -> bool {
-    text == "*"
-        || (!text.is_empty()
-            && text.len() <= MAX_SCOPE_OCTETS
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')))
-}

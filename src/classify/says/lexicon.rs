@@ -21,7 +21,7 @@
 //!
 //! A phrase is whole words; `*` at its end or beginning stands for any letters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 
@@ -50,7 +50,11 @@ pub(super) enum Part {
 /// Every phrase of every language, ready to be found.
 #[derive(Debug)]
 pub(super) struct Lexicon {
+    /// Phrases that begin with a word, by its first octets.
+    starts: HashMap<Key, Vec<u32>>,
+    /// The others may begin anywhere.
     needles: MultiSearch,
+    inside: Vec<u32>,
     texts: Vec<String>,
     phrases: Vec<Phrase>,
 }
@@ -134,7 +138,19 @@ impl Lexicon {
             pieces.push(piece);
             phrases.push(phrase);
         }
-        Ok(Self { needles: MultiSearch::new(&pieces), texts: pieces, phrases })
+        let mut starts: HashMap<Key, Vec<u32>> = HashMap::new();
+        let mut inside = Vec::new();
+        for (n, (piece, phrase)) in (0..).zip(pieces.iter().zip(&phrases)) {
+            let short = piece.len() < if phrase.open_end { 4 } else { 3 };
+            if phrase.open_start || short {
+                inside.push(n);
+            } else {
+                starts.entry(key(piece.as_bytes())).or_default().push(n);
+            }
+        }
+        let sought = inside.iter().filter_map(|n| pieces.get(*n as usize));
+        let needles = MultiSearch::new(sought.map(String::as_str));
+        Ok(Self { starts, needles, inside, texts: pieces, phrases })
     }
 
     /// The n-th other phrase of the same meaning and language, whole words only.
@@ -165,8 +181,8 @@ impl Lexicon {
     pub(super) fn hits(&self, text: &str, hits: &mut Vec<Hit>) {
         hits.clear();
         let bytes = text.as_bytes();
-        self.needles.find(bytes, |piece, start| {
-            let Some(phrase) = self.phrases.get(piece) else { return };
+        let mut tell = |n: u32, start: usize| {
+            let Some(phrase) = self.phrases.get(n as usize) else { return };
             let end = start + usize::from(phrase.octets);
             let edge = |at: Option<usize>| at.and_then(|i| bytes.get(i)) == Some(&b' ');
             if (phrase.open_start || edge(start.checked_sub(1)))
@@ -174,6 +190,20 @@ impl Lexicon {
             {
                 let end = if phrase.open_end { word_end(bytes, end) } else { end };
                 hits.push(Hit { start, end, part: phrase.part });
+            }
+        };
+        for start in memchr::memchr_iter(b' ', bytes).map(|blank| blank + 1) {
+            let rest = bytes.get(start..).unwrap_or_default();
+            for n in self.starts.get(&key(rest)).into_iter().flatten() {
+                let text = self.texts.get(*n as usize);
+                if text.is_some_and(|text| rest.starts_with(text.as_bytes())) {
+                    tell(*n, start);
+                }
+            }
+        }
+        self.needles.find(bytes, |piece, start| {
+            if let Some(n) = self.inside.get(piece) {
+                tell(*n, start);
             }
         });
         for (at, byte) in bytes.iter().enumerate().filter(|(_, b)| (1..=4).contains(*b)) {
@@ -189,6 +219,13 @@ impl Lexicon {
             free
         });
     }
+}
+
+/// The first octets of a phrase, blanks where it is shorter: so the text has them too.
+type Key = [u8; 4];
+
+fn key(bytes: &[u8]) -> Key {
+    std::array::from_fn(|n| bytes.get(n).copied().unwrap_or(b' '))
 }
 
 /// The rest of a word of the Latin, Greek or Cyrillic script; others have no blanks.

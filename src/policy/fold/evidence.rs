@@ -7,12 +7,12 @@
 
 use super::reserved::is_reserved;
 use crate::classify::{Category, Certainty, Reason};
-use crate::event::{Analysis, Event, EventType, RecipientVerdict, SendResult, VerpInfo};
+use crate::event::{Analysis, Event, EventType, RecipientVerdict, SendResult, VerpInfo, is_scope};
 use crate::mail::{Address, Case};
 use crate::policy::judge::row::{Item, ItemKind, hash};
 use crate::policy::judge::standing::DEFAULT_SCOPE;
 use crate::policy::provider::{guard_of, named};
-use crate::policy::settings::{Policy, is_scope};
+use crate::policy::settings::Policy;
 use crate::report::{Action, Attribution, Kind};
 
 /// What a record says of one address.

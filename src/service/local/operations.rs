@@ -261,7 +261,7 @@ impl Service for LocalService {
     fn scope_of(&self, return_path: &str) -> Option<String> {
         let token = self.analyser.load().verp.verify(return_path, self.time.moment()).ok()?;
         // As evidence under this token is filed.
-        let scope = token.scope().filter(|scope| *scope != "*" && policy::is_scope(scope));
+        let scope = token.scope().filter(|scope| *scope != "*" && crate::event::is_scope(scope));
         Some(scope.unwrap_or(policy::DEFAULT_SCOPE).to_string())
     }
 
