@@ -219,7 +219,7 @@ pub(super) fn trim_line(line: &[u8]) -> &[u8] {
 fn field_name(line: &[u8]) -> Option<(&[u8], usize)> {
     let length = line.iter().take(100).take_while(|b| **b > b' ' && **b < 127 && **b != b':');
     let length = length.count();
-    // White space may stand before the colon (corpus trap 2).
+    // White space may stand before the colon.
     let behind = line.get(length..)?;
     let colon = length + (behind.len() - behind.trim_ascii_start().len());
     if length == 0 || line.get(colon) != Some(&b':') {
@@ -267,7 +267,7 @@ mod tests {
         for (text, expected, body) in [
             ("A: b\r\nC: d\r\n\r\nbody", vec![("A", "b"), ("C", "d")], 14),
             ("A: b\n c\n\nbody", vec![("A", "b c")], 9),
-            // A blank before the colon (corpus trap 2).
+            // A blank before the colon.
             ("Final-Recipient : x\n\n", vec![("Final-Recipient", "x")], 21),
             // An mbox line, a byte order mark, blank lines first.
             ("From x@y Mon\nA: b\n\n", vec![("A", "b")], 19),
