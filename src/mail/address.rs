@@ -1,8 +1,9 @@
 //! Mail addresses as envelopes and reports carry them.
 //!
-//! Promises: the domain is lower-cased, there are no angle brackets, and whatever is inside can
-//! be written into JSON and logs (no control characters). Deliberately lenient otherwise: real
-//! bounces name `a..b@example.com` and local parts over 64 octets (FACTS, smtp-proto).
+//! Promises: the domain is lower-cased, there are no angle brackets, and whatever is inside can be
+//! written into JSON and logs (no control characters). Deliberately lenient otherwise: real bounces
+//! name `a..b@example.com` and local parts over 64 octets
+//! (docs/reliability.md, "Faults of packages").
 
 use serde::{Deserialize, Serialize};
 
@@ -71,8 +72,8 @@ impl Address {
     }
 }
 
-/// Whether `User@` and `user@` are one mailbox (docs/policy.md). RFC 5321 section 2.4 leaves that
-/// to the host; hardly any tells them apart.
+/// Whether `User@` and `user@` are one mailbox (docs/policy.md, "All keys"). RFC 5321 section 2.4
+/// leaves that to the host; hardly any tells them apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Case {

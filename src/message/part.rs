@@ -188,7 +188,8 @@ fn is_utf8_or_ascii(charset: &str) -> bool {
     ["utf-8", "utf8", "us-ascii", "ascii"].iter().any(|c| charset.eq_ignore_ascii_case(c))
 }
 
-/// UTF-7 hides ASCII from whoever looks at octets; nobody needs it, so it stays as it stands.
+/// UTF-7 hides ASCII from whoever looks at octets; nobody needs it, so it stays as it stands
+/// (docs/reliability.md, "Header and charset tricks").
 fn is_utf7(charset: &str) -> bool {
     ["utf-7", "utf7", "unicode-1-1-utf-7", "csunicode11utf7"]
         .iter()
@@ -221,7 +222,8 @@ fn content_type(value: &[u8]) -> ContentTypeValue {
         return ContentTypeValue { media_type, ..ContentTypeValue::default() };
     }
     let mut octets = headers::cut(value, limits::FIELD_OCTETS).to_vec();
-    // RFC 2231 continuations cost more than linear time in mail-parser (RELIABILITY A-09).
+    // RFC 2231 continuations cost more than linear time in mail-parser
+    // (docs/reliability.md, "Header and charset tricks").
     if memchr::memchr_iter(b';', &octets).count() > 64 {
         octets.truncate(memchr::memchr(b';', &octets).unwrap_or(0));
     }
