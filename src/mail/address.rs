@@ -46,7 +46,7 @@ impl Address {
         self.0.rsplit_once('@').map_or("", |(local, _)| local)
     }
 
-    /// What stands behind the last `@`, lower case.
+    /// What stands after the last `@`, lower case.
     pub fn domain(&self) -> &str {
         self.0.rsplit_once('@').map_or("", |(_, domain)| domain)
     }

@@ -2,7 +2,7 @@
 //!
 //! Promises: linear in the block, never fails. Lenient where real mail is: white space before
 //! the colon, a missing blank line before the body, an mbox `From ` line, and continuation lines
-//! that lost their indentation behind a `;`.
+//! that lost their indentation after a `;`.
 
 use std::borrow::Cow;
 
@@ -31,7 +31,7 @@ pub struct Headers<'x> {
 /// What reading a header block found besides the fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeaderEnd {
-    /// Offset of the first octet behind the block.
+    /// Offset of the first octet after the block.
     pub body: usize,
     /// There were more fields or octets than the budget allows.
     pub over_budget: bool,
@@ -204,7 +204,7 @@ fn terminated(value: &[u8]) -> Vec<u8> {
     value
 }
 
-/// Offset behind the next LF, or the end.
+/// Offset after the next LF, or the end.
 pub(super) fn end_of_line(data: &[u8], at: usize) -> usize {
     memchr::memchr(b'\n', data.get(at..).unwrap_or_default()).map_or(data.len(), |n| at + n + 1)
 }

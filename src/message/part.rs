@@ -295,23 +295,23 @@ fn quoted_printable(body: &[u8]) -> Cow<'_, [u8]> {
     let (plain, mut rest) = body.split_at(first);
     let mut out = Vec::with_capacity(body.len());
     out.extend_from_slice(plain);
-    while let Some((_, behind)) = rest.split_first() {
+    while let Some((_, after)) = rest.split_first() {
         let hex = |octet: &u8| char::from(*octet).to_digit(16).and_then(|d| u8::try_from(d).ok());
-        let pair = behind.first_chunk::<2>();
+        let pair = after.first_chunk::<2>();
         let pair = pair.and_then(|[high, low]| Some(hex(high)? << 4 | hex(low)?));
-        let blanks = behind.iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\r')).count();
+        let blanks = after.iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\r')).count();
         rest = match pair {
             Some(octet) => {
                 out.push(octet);
-                behind.get(2..).unwrap_or_default()
+                after.get(2..).unwrap_or_default()
             }
             // A soft line break, with the blanks that gateways put before its end.
-            None if behind.get(blanks) == Some(&b'\n') => {
-                behind.get(blanks + 1..).unwrap_or_default()
+            None if after.get(blanks) == Some(&b'\n') => {
+                after.get(blanks + 1..).unwrap_or_default()
             }
             None => {
                 out.push(b'=');
-                behind
+                after
             }
         };
         let next = memchr::memchr(b'=', rest).unwrap_or(rest.len());
