@@ -2,8 +2,8 @@
 //! and whoever answers. HTTP, the lookup port and the page are three spellings of these calls.
 //!
 //! Promises: arguments are text as a client wrote it (the implementation reads addresses); answers
-//! are the JSON objects of INTERFACE section 5, so that HTTP, the page and the command line use
-//! the same words. Every call blocks. Reads of one address ([`Service::lookup`],
+//! are the JSON objects of docs/interface.md, "HTTP", so that HTTP, the page and the command line
+//! use the same words. Every call blocks. Reads of one address ([`Service::lookup`],
 //! [`Service::suppression`]) take microseconds, and transports call them on the thread that reads
 //! the socket; everything else may wait for a disk, and transports move it to a blocking thread.
 //!
@@ -84,8 +84,8 @@ pub trait Operations {
     /// The guards that are tripped now.
     fn guards(&self) -> Result<Value, ServiceError>;
 
-    /// Believes the wall clock again after it jumped (POLICY section 4). Says the time that counts
-    /// from now on (`now`), and whether there was a doubt (`was_in_doubt`).
+    /// Believes the wall clock again after it jumped (docs/policy.md, "The clock"). Says the time
+    /// that counts from now on (`now`), and whether there was a doubt (`was_in_doubt`).
     fn accept_clock(&self) -> Result<Value, ServiceError>;
 }
 

@@ -27,7 +27,7 @@ use serde::Deserialize;
 
 use super::table::{Pair, Table};
 use crate::classify::text::fold_piece;
-use crate::mail::Needles;
+use crate::mail::MultiSearch;
 
 /// What a phrase is in a sentence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub(super) struct Lexicon {
     /// Phrases that begin with a word, by its first octets.
     starts: HashMap<Key, Vec<u32>>,
     /// The others may begin anywhere.
-    needles: Needles,
+    needles: MultiSearch,
     inside: Vec<u32>,
     texts: Vec<String>,
     phrases: Vec<Phrase>,
@@ -149,7 +149,7 @@ impl Lexicon {
             }
         }
         let sought = inside.iter().filter_map(|n| pieces.get(*n as usize));
-        let needles = Needles::new(sought.map(String::as_str));
+        let needles = MultiSearch::new(sought.map(String::as_str));
         Ok(Self { starts, needles, inside, texts: pieces, phrases })
     }
 
