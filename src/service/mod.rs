@@ -4,7 +4,7 @@
 //! Promises: arguments are text as a client wrote it (the implementation reads addresses); answers
 //! are the JSON objects of docs/interface.md, "HTTP", so that HTTP, the page and the command line
 //! use the same words. Every call blocks. Reads of one address ([`Service::lookup`],
-//! [`Service::suppression`]) take microseconds, and transports call them on the thread that reads
+//! [`Operations::suppression`]) take microseconds, and transports call them on the thread that reads
 //! the socket; everything else may wait for a disk, and transports move it to a blocking thread.
 //!
 //! Deliberately unknown here: status codes, sockets, tokens, tokio.
@@ -45,7 +45,7 @@ pub trait Operations {
     /// changes nothing and is no error.
     fn release(&self, address: &str, scope: &str, reason: &str) -> Result<Value, ServiceError>;
 
-    /// A page of entries, as [`Service::suppression`] gives them. With a filter it may be short or
+    /// A page of entries, as [`Operations::suppression`] gives them. With a filter it may be short or
     /// empty and go on all the same.
     fn list(&self, query: &ListQuery) -> Result<ListPage, ServiceError>;
 
@@ -54,7 +54,7 @@ pub trait Operations {
     fn import(&self, entries: Vec<ImportEntry>) -> Result<ImportOutcome, ServiceError>;
 
     /// Everything known of an address: `address`, `state`, `summary` (one sentence), `entries`
-    /// and `events` (newest first, as in [`Service::events`], with a `note` when one counts in
+    /// and `events` (newest first, as in [`Operations::events`], with a `note` when one counts in
     /// nothing), and what else explains them. An address never heard of is an answer too, with
     /// state `clear`.
     fn explain(&self, address: &str, scope: Option<&str>) -> Result<Value, ServiceError>;
