@@ -149,7 +149,7 @@ pub enum Lookup {
     },
 }
 
-/// Which entries [`Service::list`] gives.
+/// Which entries [`Operations::list`] gives.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListQuery {
     /// Entries of a page, at most.
