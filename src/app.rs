@@ -1,4 +1,4 @@
-//! The composition root: from a configuration to the running parts. Read [`service`] to see what is
+//! The composition root: from a configuration to the running parts. Read `service` below to see what is
 //! made of what; `serve` and the commands that find no running service both begin there.
 //!
 //! Nothing below knows this module: `serve` and `cli` are handed what they need.

@@ -1,5 +1,5 @@
 //! The journal record and the classify object: the one JSON shape that `classify --json`, `GET
-//! /v1/events`, the journal and `explain` share (INTERFACE sections 2 and 5).
+//! /v1/events`, the journal and `explain` share (docs/interface.md, "Events").
 //!
 //! An [`Analysis`] is what a message said and what it means. An [`Event`] is an analysis (or an
 //! act by hand, or an in-band result) with its place in the journal and the decisions that it led
@@ -177,7 +177,7 @@ pub struct Event {
     /// Names the signed token, for per-token claims.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
-    /// Key for recognising the same message delivered again (POLICY section 1), hex.
+    /// Key for recognising the same message delivered again (docs/policy.md, "The journal"), hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
     /// What the message said and means.

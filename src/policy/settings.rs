@@ -1,4 +1,4 @@
-//! The `[policy]` table: every number of POLICY.md as a key, three presets, one check.
+//! The `[policy]` table: every number of docs/policy.md as a key, three presets, one check.
 //!
 //! Text becomes a [`PolicyTable`] (serde, unknown keys refused), which becomes a [`Policy`] once;
 //! below this module values are right. A policy is laid in layers, later ones win: the preset, the
@@ -18,7 +18,7 @@ use crate::event::{MAX_SCOPE_OCTETS, is_scope};
 use crate::mail::{Case, words};
 
 words! {
-    /// What a failure for some reason does to the address (TAXONOMY section 2, "suppress").
+    /// What a failure for some reason does to the address (docs/taxonomy.md, "Reasons").
     Effect {
         /// Suppresses at once.
         Now = "now",
@@ -291,7 +291,7 @@ impl Default for Policy {
     }
 }
 
-/// Column "suppress" of TAXONOMY section 2.
+/// Column "effect" of docs/taxonomy.md, "Reasons".
 const fn effect_of(reason: Reason) -> Effect {
     use Reason as R;
     match reason {
@@ -350,7 +350,8 @@ impl Policy {
             }
             "five-soft" => {
                 // "Five soft bounces of any kind": no days, no window, no proof of life. Its users
-                // count refused content as soft and a relay error as hard (SEEDS.md).
+                // count refused content as soft and a relay error as hard
+                // (docs/policy.md, "All keys").
                 policy.base.strike_days = 1;
                 policy.base.strike_window = Term::FOREVER;
                 policy.base.strike_term = Term::FOREVER;

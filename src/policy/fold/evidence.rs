@@ -1,5 +1,5 @@
-//! What one record of the journal says about which address: the attribution ladder (POLICY
-//! section 2) applied to a message or an in-band result.
+//! What one record of the journal says about which address: the attribution ladder
+//! (docs/policy.md, "Attribution") applied to a message or an in-band result.
 //!
 //! Promises: with a VERP address the mailed address is the one the return path names, and no field
 //! of the report replaces it; a wrong signature names no one; only failed recipients fail; no report

@@ -188,8 +188,8 @@ fn format_of(reading: &Reading, vacation: &Weight, ticket: &Weight) -> &'static 
     }
 }
 
-/// Our subject behind a responder's prefix: `Automatic reply: Hello` gives `Hello`.
-pub(super) fn behind_lead<'a>(subject: &'a str, reading: &Reading) -> Option<&'a str> {
+/// Our subject after a responder's prefix: `Automatic reply: Hello` gives `Hello`.
+pub(super) fn after_lead<'a>(subject: &'a str, reading: &Reading) -> Option<&'a str> {
     longest(reading.placed(Topic::Vacation, Place::Lead))
         .or_else(|| reading.placed(Topic::Ticket, Place::Lead).next())?;
     let colon = subject.find([':', '：'])?;

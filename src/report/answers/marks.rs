@@ -91,13 +91,13 @@ const HITS: usize = 256;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
-    phrases: Vec<Row>,
+struct PhraseFile {
+    phrases: Vec<PhraseRow>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Row {
+struct PhraseRow {
     topic: Topic,
     lang: String,
     #[serde(default)]
@@ -138,16 +138,16 @@ const FILES: [&str; 7] = [
     include_str!("moves.toml"),
 ];
 
-struct Tables {
+struct PhraseTables {
     /// Long phrases first: where several begin at one place, that is their order.
     marks: Vec<Mark>,
     search: MultiSearch,
 }
 
-static TABLES: LazyLock<Tables> = LazyLock::new(|| {
+static TABLES: LazyLock<PhraseTables> = LazyLock::new(|| {
     let mut marks: Vec<Mark> = Vec::new();
     for file in FILES {
-        let file: File = toml::from_str(file).expect("a unit test reads the shipped tables");
+        let file: PhraseFile = toml::from_str(file).expect("a unit test reads the shipped tables");
         marks.extend(file.phrases.iter().flat_map(marks_of));
     }
     // A stable sort: among equals the order of the files stays.
@@ -157,10 +157,10 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
         _ => 0,
     });
     let search = MultiSearch::new(marks.iter().map(|mark| &mark.phrase));
-    Tables { marks, search }
+    PhraseTables { marks, search }
 });
 
-fn marks_of(row: &Row) -> impl Iterator<Item = Mark> + '_ {
+fn marks_of(row: &PhraseRow) -> impl Iterator<Item = Mark> + '_ {
     let places = [
         (Place::Held, "text", &row.held),
         (Place::Act, "text", &row.act),

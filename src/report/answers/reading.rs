@@ -228,7 +228,7 @@ impl Reading {
             let holds = match mark.place {
                 Place::From => hit.end <= self.from_end,
                 Place::Lead => self.leads(hit),
-                // Behind a responder's prefix stands our own subject.
+                // After a responder's prefix stands our own subject.
                 Place::Subject => self.in_subject(hit) && !self.is_reply && !self.has_prefix(),
                 Place::Text => self.in_text(hit),
                 _ => false,
