@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bounced::classify::Reason;
 use bounced::event::{Act, Event, EventType};
-use bounced::mail::Timestamp;
-use bounced::policy::{Effect, HashKeys, Policy};
+use bounced::mail::{Case, Timestamp};
+use bounced::policy::{Effect, Forgotten, HashKeys, Policy};
 use bounced::report::{Action, Attribution, Kind};
 
 use crate::support::*;
@@ -325,6 +325,8 @@ fn erasing_keeps_the_block_and_nothing_else() {
     forwarded.attribution = Some(Attribution::Signed);
     book.put(0, forwarded);
     book.act(1, Act::Erase { address: USER.to_string(), hash: hash.clone() });
+    let forgotten = Forgotten::new(USER, &hash, Case::Fold);
+    book.edit_rows(|row| forgotten.row(row));
     let text: Vec<u8> = book.memory().rows.into_iter().flat_map(|(k, v)| [k, v].concat()).collect();
     assert!(!text.windows(8).any(|w| w == b"ple/user" || w == b"r@exampl"));
     assert_eq!(book.state(USER, 2), "suppressed");

@@ -81,6 +81,16 @@ impl Book {
         self.standing(address, None, at_ms).and_then(|s| s.clause).unwrap_or_default()
     }
 
+    /// Edits rows as the ledger does after an erasure: None leaves a row as it is.
+    pub fn edit_rows(&self, edit: impl Fn(&[u8]) -> Option<Vec<u8>>) {
+        let mut inner = self.inner.lock().expect("no test panics in here");
+        for value in inner.0.rows.values_mut() {
+            if let Some(new) = edit(value) {
+                *value = new;
+            }
+        }
+    }
+
     pub fn memory(&self) -> Memory {
         self.inner.lock().expect("no test panics in here").0.clone()
     }
