@@ -406,5 +406,4 @@ pub fn folded(diagnostic: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "judge_tests.rs"]
 mod tests;
