@@ -168,7 +168,7 @@ impl When {
                 let letters = token.bytes().any(|b| b.is_ascii_alphabetic());
                 let inner = token.trim_matches(|c: char| !c.is_ascii_alphanumeric());
                 let joined = inner.contains([':', '_', '#', '/', '=']) || inner.contains('.');
-                (digits && letters) || (letters && joined) || is_bracketed_code(token)
+                (letters && (digits || joined)) || is_bracketed_code(token)
             };
             piece.split(' ').any(token) || provider::names_one(piece)
         };
