@@ -365,8 +365,10 @@ fn provider_of(refusal: &Refusal<'_>, folded: &str) -> Option<&'static str> {
 /// The mark of our own refusal: in what the server said, or else in the human part when nothing
 /// was said that could be about something else.
 fn own_mark(refusal: &Refusal<'_>, words: &str) -> Option<&'static str> {
-    let beside = || own_refusal::mark_in(refusal.remarks).filter(|_| !has_words(words));
-    own_refusal::mark_in(refusal.diagnostic).or_else(beside)
+    own_refusal::mark_in(refusal.diagnostic).or_else(|| {
+        // The human part is long: it is read only when it can count.
+        if has_words(words) { None } else { own_refusal::mark_in(refusal.remarks) }
+    })
 }
 
 const fn is_success(action: Action) -> bool {
