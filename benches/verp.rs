@@ -1,5 +1,5 @@
 //! Forged and genuine return paths in bulk, what the check at RCPT costs, and whether its time
-//! tells where a MAC is wrong (RELIABILITY, G-13).
+//! tells where a MAC is wrong (docs/reliability.md, "Forged reports").
 //!
 //! `cargo bench --bench verp` tries 10^7 forged and 10^6 genuine ones; `-- 60000` that many
 //! forged, a tenth genuine, as a smoke test. Exit 1 when one is judged wrongly, when a check

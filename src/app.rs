@@ -1,4 +1,4 @@
-//! The composition root: from a configuration to the running parts. Read [`service`] to see what is
+//! The composition root: from a configuration to the running parts. Read `service` below to see what is
 //! made of what; `serve` and the commands that find no running service both begin there.
 //!
 //! Nothing below knows this module: `serve` and `cli` are handed what they need.
@@ -18,7 +18,7 @@ use crate::cli::{Judge, Program};
 use crate::config::{Config, Loaded, preflight};
 use crate::event::Analysis;
 use crate::ledger::Ledger;
-use crate::ledger::committer::{self, Committer};
+use crate::ledger::committer::{Committer, CommitterOptions, Observation};
 use crate::ledger::store::{self, SledLedger};
 use crate::mail::{Address, Case, Timestamp};
 use crate::policy::{Policy, PolicyFold, PolicyTable};
@@ -40,11 +40,11 @@ fn service(config: &Config, metrics: Arc<Metrics>) -> Result<LocalService> {
     let analyser = analyser(config)?;
     let ledger: Arc<dyn Ledger> = Arc::new(ledger(config)?);
     let counted = Arc::clone(&metrics);
-    let observe = move |seen: &committer::Observation| match &seen.error {
+    let observe = move |seen: &Observation| match &seen.error {
         None => counted.commit(seen.took, seen.events, Timestamp::now()),
         Some(_) => counted.commit_failed(),
     };
-    let committer = Committer::start(Arc::clone(&ledger), committer::Options::default(), observe)
+    let committer = Committer::start(Arc::clone(&ledger), CommitterOptions::default(), observe)
         .context("the committer cannot be started")?;
     let raw = RawStore::open(&config.data_dir, &config.journal, Timestamp::now())
         .context("the folder of raw messages cannot be used; see journal.raw")?;
@@ -209,7 +209,7 @@ fn reload(service: &LocalService, file: Option<&Path>) -> Result<Option<Tokens>>
     let analyser = analyser(&loaded.config)?;
     let policy = policy(&loaded.config).with_context(|| loaded.origin.at("policy"))?;
     let tokens = Tokens::load(loaded.config.http.tokens_file.as_deref())?;
-    if !service.keeps_naming(loaded.config.privacy.name_key()) {
+    if !service.keeps_pseudonyms(loaded.config.privacy.name_key()) {
         return Err(anyhow!("privacy.addresses and its key are chosen once for a data directory"));
     }
     service.put_policy_in_force(&policy).map_err(|error| anyhow!("{error}"))?;

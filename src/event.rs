@@ -1,5 +1,5 @@
 //! The journal record and the classify object: the one JSON shape that `classify --json`, `GET
-//! /v1/events`, the journal and `explain` share (INTERFACE sections 2 and 5).
+//! /v1/events`, the journal and `explain` share (docs/interface.md, "Events").
 //!
 //! An [`Analysis`] is what a message said and what it means. An [`Event`] is an analysis (or an
 //! act by hand, or an in-band result) with its place in the journal and the decisions that it led
@@ -124,6 +124,17 @@ pub struct Envelope {
     pub trusted: bool,
 }
 
+/// Longest name of a scope.
+pub const MAX_SCOPE_OCTETS: usize = 64;
+
+/// Is this a usable name of a scope (list, stream, tenant)? `*`, for all, is.
+pub fn is_scope(text: &str) -> bool {
+    text == "*"
+        || (!text.is_empty()
+            && text.len() <= MAX_SCOPE_OCTETS
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')))
+}
+
 /// What a record is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -166,7 +177,7 @@ pub struct Event {
     /// Names the signed token, for per-token claims.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
-    /// Key for recognising the same message delivered again (POLICY section 1), hex.
+    /// Key for recognising the same message delivered again (docs/policy.md, "The journal"), hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
     /// What the message said and means.

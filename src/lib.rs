@@ -14,7 +14,7 @@
 //! | it gets its id and its time | [`Received`](analysis::Received) | `service/local.rs` |
 //! | what it says, whom it is about, what it means | [`Event`](event::Event) | `analysis.rs` (`message`, `report`, `verp`, `classify`) |
 //! | its addresses get their stored names | [`Event`](event::Event) | `service/local/commit.rs` |
-//! | it waits for its batch | [`Reply`](ledger::committer::Reply) | `ledger/committer.rs` |
+//! | it waits for its batch | [`CommitReply`](ledger::committer::CommitReply) | `ledger/committer.rs` |
 //! | the batch is folded, appended, synced, shown | [`Committed`](ledger::Committed) | `ledger/store/commit.rs` |
 //!
 //! Then the reply is called with what was committed, the adapter makes an

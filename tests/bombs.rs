@@ -1,9 +1,9 @@
-//! Messages made to hurt (RELIABILITY ), each through the whole straight line.
+//! Messages made to hurt (docs/reliability.md, "Attacks"), each through the whole straight line.
 //!
 //! A bomb is never refused and never believed: it is read within the budget of
 //! `src/message/limits.rs`, what was cut is a named defect, and all of them together leave less
-//! than 64 MiB behind. How long they take is measured outside, on a release build
-//! (`bombs.py --classify`, `--growth`): a test that looks at a clock fails on busy machines.
+//! than 64 MiB behind. How long they take is measured outside, on a release build: a test that
+//! looks at a clock fails on busy machines.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,16 +71,16 @@ fn bombs() -> Vec<(&'static str, String, &'static str)> {
     let plain = "Content-Type: text/plain";
     let big = "x\r\n".repeat(400_000);
     vec![
-        ("A-07 nested messages", format!("{TOP}{}", rfc822.repeat(10_000)), "nested"),
-        ("A-07 nested multiparts", format!("{TOP}{own}"), "nested"),
-        ("A-07 nested, one boundary", format!("{TOP}{}", part.repeat(5_000)), ""),
-        ("A-07 parts", format!("{TOP}{mixed}{parts}--b--\r\n"), "parts"),
-        ("A-07 fields", format!("{TOP}{fields}\r\nx\r\n"), "header block"),
-        ("A-08 octets", format!("{TOP}\r\n{big}"), "512 KiB"),
-        ("A-09 continuations", format!("{TOP}{plain}{parameters}\r\n\r\nx\r\n"), ""),
-        ("A-09 encoded words", format!("{TOP}Subject: {words}\r\n\r\nx\r\n"), ""),
-        ("A-09 one field", format!("{TOP}X-A: {}\r\n\r\nx\r\n", "A".repeat(400_000)), ""),
-        ("A-10 base64 in base64", format!("{TOP}{encoded}"), ""),
+        ("nested messages", format!("{TOP}{}", rfc822.repeat(10_000)), "nested"),
+        ("nested multiparts", format!("{TOP}{own}"), "nested"),
+        ("nested, one boundary", format!("{TOP}{}", part.repeat(5_000)), ""),
+        ("parts", format!("{TOP}{mixed}{parts}--b--\r\n"), "parts"),
+        ("fields", format!("{TOP}{fields}\r\nx\r\n"), "header block"),
+        ("octets", format!("{TOP}\r\n{big}"), "512 KiB"),
+        ("continuations", format!("{TOP}{plain}{parameters}\r\n\r\nx\r\n"), ""),
+        ("encoded words", format!("{TOP}Subject: {words}\r\n\r\nx\r\n"), ""),
+        ("one field", format!("{TOP}X-A: {}\r\n\r\nx\r\n", "A".repeat(400_000)), ""),
+        ("base64 in base64", format!("{TOP}{encoded}"), ""),
     ]
 }
 
@@ -103,7 +103,8 @@ fn a_bomb_is_read_within_its_budget() {
     assert!(grown < 64 << 20, "{} bombs took {grown} octets", bombs.len());
 }
 
-/// What a charset can hide is neither undone (UTF-7 that nobody declared) nor passed on.
+/// What a charset can hide (docs/reliability.md, "Header and charset tricks") is neither undone
+/// (UTF-7 that nobody declared) nor passed on.
 #[test]
 fn charsets_smuggle_nothing() {
     let pipeline = pipeline();
@@ -125,8 +126,9 @@ fn charsets_smuggle_nothing() {
     assert!(!said.chars().any(char::is_control), "{said:?}");
 }
 
-/// Words that nearly match, again and again, against every rule. Matching is literal pieces
-/// over an automaton, so it is linear by construction: no expression engine is a dependency.
+/// Words that nearly match, again and again (docs/reliability.md, "Words that nearly match"),
+/// against every rule. Matching is literal pieces over an automaton, so it is linear by
+/// construction: no expression engine is a dependency.
 #[test]
 fn words_that_nearly_match_are_judged() {
     let manifest = include_str!("../Cargo.toml");

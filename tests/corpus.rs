@@ -206,7 +206,7 @@ fn the_same_bytes_give_the_same_verdict_in_any_order() {
 }
 
 /// `bounced replay` with the rules in force must change nothing: a record is complete enough to be
-/// judged again without its message (POLICY section 1).
+/// judged again without its message (docs/policy.md, "The journal").
 #[test]
 fn a_record_is_judged_again_like_its_message() {
     let pipeline = pipeline();

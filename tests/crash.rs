@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bounced::event::{Decision, Event, EventType, SendResult};
-use bounced::ledger::committer::{self, Committer};
+use bounced::ledger::committer::{Committer, CommitterOptions};
 use bounced::ledger::store::{Options, SledLedger};
 use bounced::ledger::{Fold, Ledger, LedgerError, Rows};
 use bounced::mail::Timestamp;
@@ -414,7 +414,7 @@ fn child_that_is_killed() {
     let from = ledger.status().last_seq + 1;
     let ledger: Arc<dyn Ledger> = Arc::new(ledger);
     let committer =
-        Committer::start(ledger, committer::Options::default(), |_| {}).expect("a thread");
+        Committer::start(ledger, CommitterOptions::default(), |_| {}).expect("a thread");
     let (answered, answers) = std::sync::mpsc::sync_channel(32);
     let mut waiting = 0;
     for n in from.. {

@@ -1,6 +1,6 @@
 //! Runs every dialog of `tests/dialogs/*.dlg` against the session without I/O, fed whole and in
 //! pieces of 1, 2 and 7 octets, and once over a real socket with the real listener and driver. The
-//! replies must be the same each time (HOUSE section 5).
+//! replies must be the same each time.
 //!
 //! | line | meaning |
 //! |---|---|

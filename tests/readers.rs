@@ -14,8 +14,12 @@ use service::{Service, deliver, report};
 const ENTRIES: usize = 20_000;
 /// Clients on each of four answers.
 const READERS: usize = 150;
+/// Clients that all send as many addresses as may be asked about at once.
+const ASKERS: usize = 600;
 /// Resident memory that is allowed; a debug build with the list in its cache needs a third of it.
 const MOST_KIB: u64 = 300 * 1024;
+/// What it may grow by for [`ASKERS`]; their bodies alone have 120 MiB.
+const MOST_MORE_KIB: u64 = 120 * 1024;
 
 fn resident_kib(service: &Service) -> u64 {
     let id = service.child.as_ref().expect("running").id();
@@ -34,16 +38,21 @@ fn ask(service: &Service, head: &str, body: &str) -> TcpStream {
     stream
 }
 
-#[test]
-fn clients_that_read_nothing_cost_little_and_delay_nobody() {
+/// A service with a list, and a question about as much of it as may be asked about at once.
+fn with_list() -> (Service, String) {
     let mut service = Service::new("");
     service.start();
     let list: String = (0..ENTRIES).map(|n| format!("u{n}@d{}.example\n", n % 50)).collect();
     let (status, done) =
         service.request("POST /v1/suppressions:import", list.as_bytes()).expect("it answers");
     assert_eq!(status, 200, "{done}");
-    let all: Vec<_> = list.lines().take(10_000).collect();
-    let check = json!({"addresses": all}).to_string();
+    let asked: Vec<_> = list.lines().take(10_000).collect();
+    (service, json!({"addresses": asked}).to_string())
+}
+
+#[test]
+fn clients_that_read_nothing_cost_little_and_delay_nobody() {
+    let (service, check) = with_list();
     let mut silent = Vec::new();
     let mut peak = 0;
     for n in 0..READERS {
@@ -79,6 +88,31 @@ fn clients_that_read_nothing_cost_little_and_delay_nobody() {
         }
     };
     assert!(exported.0 == 200 && exported.1 >= ENTRIES, "{exported:?}");
+}
+
+/// Bodies of those that will be refused are not held until it is their turn.
+#[test]
+fn addresses_of_many_clients_are_held_for_few() {
+    let (service, check) = with_list();
+    let before = resident_kib(&service);
+    let mut peak = before;
+    let mut silent: Vec<_> = (0..ASKERS)
+        .map(|_| {
+            let stream = ask(&service, "POST /v1/suppressions:check", &check);
+            peak = peak.max(resident_kib(&service));
+            stream
+        })
+        .collect();
+    let mut answered = 0;
+    for stream in &mut silent {
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).expect("answers");
+        answered += usize::from(status.ends_with(b"200"));
+        peak = peak.max(resident_kib(&service));
+    }
+    assert!((1..ASKERS).contains(&answered), "{answered} of {ASKERS}");
+    let more = peak - before;
+    assert!(more < MOST_MORE_KIB, "{more} KiB more for {ASKERS} clients, {answered} answered");
 }
 
 /// The real limits: more half-sent headers than HTTP has places, and more idle connections than the

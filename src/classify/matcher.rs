@@ -1,6 +1,6 @@
 //! Finds the first rule in file order that holds, in one pass over the text.
 //!
-//! The longest piece of each rule is looked for (all of them at once, see [`Needles`]) and names
+//! The longest piece of each rule is looked for (all of them at once, see [`MultiSearch`]) and names
 //! candidates; all conditions are checked for candidates only, and only while they could still win.
 //! Rules without text are found by their code. Nothing is allocated while matching.
 //!
@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use memchr::memmem;
 
 use super::rule::{Rule, When};
-use crate::mail::{EnhancedStatus, Needles, ReplyCode};
+use crate::mail::{EnhancedStatus, MultiSearch, ReplyCode};
 use crate::report::Action;
 
 /// What is known of one refusal when the rules are asked.
@@ -41,7 +41,7 @@ pub(super) struct Facts<'a> {
 /// The prepared form of a list of rules.
 #[derive(Debug)]
 pub(super) struct Matcher {
-    needles: Needles,
+    needles: MultiSearch,
     /// The rule of each piece.
     owners: Vec<u32>,
     by_status: HashMap<EnhancedStatus, Vec<u32>>,
@@ -68,7 +68,7 @@ impl Matcher {
                 owners.push(index);
             }
         }
-        Self { needles: Needles::new(pieces), owners, by_status, by_code, rest }
+        Self { needles: MultiSearch::new(pieces), owners, by_status, by_code, rest }
     }
 
     /// Index of the first rule that holds, below `bound`; `with_codes` also asks rules that have

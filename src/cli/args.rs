@@ -1,5 +1,5 @@
-//! The command line as clap sees it. The words are INTERFACE section 1; `--help` fits one screen,
-//! `COMMAND --help` has the rest.
+//! The command line as clap sees it. The words are docs/interface.md, "Command line"; `--help` fits
+//! one screen, `COMMAND --help` has the rest.
 
 use std::path::PathBuf;
 

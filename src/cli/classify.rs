@@ -32,7 +32,7 @@ struct ErrorLine<'a> {
 /// How [`classify_paths`] writes.
 #[derive(Clone, Copy)]
 pub enum Style {
-    /// INTERFACE section 2.
+    /// docs/interface.md, "classify --json".
     Json,
     /// Aligned words, coloured on a terminal.
     Human(Paint),

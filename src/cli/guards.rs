@@ -1,5 +1,5 @@
 //! What stands still until it is calm or a person says so: guards that hold suppressions back
-//! (POLICY section 4), and a clock that is not believed.
+//! (docs/policy.md, "Guards"), and a clock that is not believed.
 
 use anyhow::{Result, anyhow};
 use serde_json::{Value, json};

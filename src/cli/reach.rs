@@ -20,17 +20,14 @@ const CONNECT: Duration = Duration::from_secs(5);
 pub fn reach(loaded: &Loaded, program: &dyn Program) -> Result<Box<dyn Operations>> {
     match running(&loaded.config.http.listen)? {
         Some(address) => Ok(Box::new(Remote::new(address))),
-        None => {
-            let opened = program.open(loaded).with_context(|| {
-                let listens: Vec<String> =
-                    loaded.config.http.listen.iter().map(ToString::to_string).collect();
-                format!(
-                    "no service answers on {}; if one runs, name its configuration with --config",
-                    listens.join(", ")
-                )
-            });
-            opened
-        }
+        None => program.open(loaded).with_context(|| {
+            let listens: Vec<String> =
+                loaded.config.http.listen.iter().map(ToString::to_string).collect();
+            format!(
+                "no service answers on {}; if one runs, name its configuration with --config",
+                listens.join(", ")
+            )
+        }),
     }
 }
 

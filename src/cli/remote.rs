@@ -1,5 +1,5 @@
-//! The running service over HTTP (INTERFACE section 5). The token comes from `$BOUNCED_TOKEN`:
-//! an argument would stand in the process list.
+//! The running service over HTTP (docs/interface.md, "HTTP"). The token comes from
+//! `$BOUNCED_TOKEN`: an argument would stand in the process list.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -91,7 +91,7 @@ impl Check<'_> {
         }
     }
 
-    /// Who may suppress (POLICY section 2).
+    /// Who may suppress (docs/policy.md, "Attribution").
     fn trust(&mut self, config: &Config) {
         let verp = &config.verp;
         if verp.signed && !verp.plain && verp.keys.is_empty() {

@@ -1,5 +1,6 @@
-//! The checked, typed configuration (INTERFACE section 3). Text becomes a `RawConfig` (serde),
-//! which becomes a [`Config`] once; below this module values are already right.
+//! The checked, typed configuration (docs/interface.md, "Configuration"). Text becomes a
+//! `RawConfig` (serde), which becomes a [`Config`] once; below this module values are already
+//! right.
 //!
 //! Promises: an unknown key is an error, never silence; every error names file, line and remedy;
 //! a file that holds nothing gives [`Config::default`], which is what `config/bounced.toml` shows.

@@ -17,14 +17,14 @@ use crate::mail::Timestamp;
 
 /// Limits of the committer.
 #[derive(Debug, Clone, Copy)]
-pub struct Options {
+pub struct CommitterOptions {
     /// Events that may wait; more are refused.
     pub queue: usize,
     /// Events of one batch at most.
     pub batch: usize,
 }
 
-impl Default for Options {
+impl Default for CommitterOptions {
     fn default() -> Self {
         Self { queue: 4096, batch: 256 }
     }
@@ -42,10 +42,10 @@ pub struct Observation {
 }
 
 /// Takes the answer to one event. It is called on the committer's thread and must not block.
-pub type Reply = Box<dyn FnOnce(Result<Committed, LedgerError>) + Send>;
+pub type CommitReply = Box<dyn FnOnce(Result<Committed, LedgerError>) + Send>;
 
 enum Job {
-    Commit(Box<Event>, Reply),
+    Commit(Box<Event>, CommitReply),
     Shutdown,
 }
 
@@ -60,7 +60,7 @@ impl Committer {
     /// Starts the thread; `observe` is called after each batch.
     pub fn start(
         ledger: Arc<dyn Ledger>,
-        options: Options,
+        options: CommitterOptions,
         observe: impl FnMut(&Observation) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (jobs, queue) = sync_channel(options.queue.max(1));
@@ -73,7 +73,7 @@ impl Committer {
 
     /// Queues one event. On `Err` (the queue is full, or the service stops) the reply is dropped
     /// without being called.
-    pub fn submit(&self, event: Event, reply: Reply) -> Result<(), LedgerError> {
+    pub fn submit(&self, event: Event, reply: CommitReply) -> Result<(), LedgerError> {
         self.jobs.try_send(Job::Commit(Box::new(event), reply)).map_err(|error| {
             LedgerError::Retryable(match error {
                 TrySendError::Full(_) => "too many events wait for the disk".to_string(),
@@ -131,7 +131,7 @@ impl<O: FnMut(&Observation)> Worker<O> {
         }
     }
 
-    fn commit_all(&mut self, waiting: Vec<(Event, Reply)>) {
+    fn commit_all(&mut self, waiting: Vec<(Event, CommitReply)>) {
         if waiting.is_empty() {
             return;
         }
@@ -155,7 +155,7 @@ impl<O: FnMut(&Observation)> Worker<O> {
 
     /// Nothing of the batch was written: finds out which event is to blame by trying each alone.
     /// After two refusals in a row it is not the events, and the rest is refused, too.
-    fn commit_each<'a>(&mut self, waiting: impl Iterator<Item = (&'a mut Event, Reply)>) {
+    fn commit_each<'a>(&mut self, waiting: impl Iterator<Item = (&'a mut Event, CommitReply)>) {
         let mut refusals = 0;
         let mut last = None;
         for (event, reply) in waiting {
@@ -197,7 +197,7 @@ impl<O: FnMut(&Observation)> Worker<O> {
 }
 
 /// Calls a reply; what it does must not end the thread.
-fn answer(reply: Reply, result: Result<Committed, LedgerError>) {
+fn answer(reply: CommitReply, result: Result<Committed, LedgerError>) {
     if std::panic::catch_unwind(AssertUnwindSafe(|| reply(result))).is_err() {
         tracing::error!("a reply panicked");
     }
@@ -277,7 +277,7 @@ mod tests {
         });
         let (observed, observations) = mpsc::channel();
         let observe = move |seen: &Observation| observed.send(seen.clone()).expect("listening");
-        let options = Options { queue: 100, batch: 4 };
+        let options = CommitterOptions { queue: 100, batch: 4 };
         let committer = Committer::start(ledger.clone(), options, observe).expect("thread");
         let (answered, answers) = mpsc::channel();
         for id in ids {
@@ -361,7 +361,7 @@ mod tests {
             batches: Mutex::default(),
             checkpoints: Mutex::default(),
         });
-        let options = Options { queue: 3, batch: 1 };
+        let options = CommitterOptions { queue: 3, batch: 1 };
         let committer = Committer::start(ledger, options, |_| {}).expect("thread");
         let (answered, answers) = mpsc::channel();
         let mut accepted = 0;

@@ -38,7 +38,7 @@ impl<L: Lookback + ?Sized> Lookback for &L {
     }
 }
 
-/// Rows in a map, and the journal behind them.
+/// Rows in a map, and the journal that they come from.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryRows<L> {
     /// The rows.

@@ -111,7 +111,7 @@ pub trait Ledger: Send + Sync {
 pub struct LedgerStatus {
     /// Last committed position; 0 when empty.
     pub last_seq: u64,
-    /// Position up to which rows are folded; behind `last_seq` only while a rebuild runs.
+    /// Position up to which rows are folded; less than `last_seq` only while a rebuild runs.
     pub folded_seq: u64,
     /// First position still in the journal.
     pub first_seq: u64,

@@ -1,8 +1,9 @@
 //! Mail addresses as envelopes and reports carry them.
 //!
-//! Promises: the domain is lower-cased, there are no angle brackets, and whatever is inside can
-//! be written into JSON and logs (no control characters). Deliberately lenient otherwise: real
-//! bounces name `a..b@example.com` and local parts over 64 octets (FACTS, smtp-proto).
+//! Promises: the domain is lower-cased, there are no angle brackets, and whatever is inside can be
+//! written into JSON and logs (no control characters). Deliberately lenient otherwise: real bounces
+//! name `a..b@example.com` and local parts over 64 octets
+//! (docs/reliability.md, "Faults of packages").
 
 use serde::{Deserialize, Serialize};
 
@@ -45,7 +46,7 @@ impl Address {
         self.0.rsplit_once('@').map_or("", |(local, _)| local)
     }
 
-    /// What stands behind the last `@`, lower case.
+    /// What stands after the last `@`, lower case.
     pub fn domain(&self) -> &str {
         self.0.rsplit_once('@').map_or("", |(_, domain)| domain)
     }
@@ -71,8 +72,8 @@ impl Address {
     }
 }
 
-/// Whether `User@` and `user@` are one mailbox (POLICY section 3). RFC 5321 section 2.4 leaves that
-/// to the host; hardly any tells them apart.
+/// Whether `User@` and `user@` are one mailbox (docs/policy.md, "All keys"). RFC 5321 section 2.4
+/// leaves that to the host; hardly any tells them apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Case {

@@ -4,7 +4,7 @@
 
 mod address;
 mod latin;
-mod needles;
+mod multi_search;
 mod reply_code;
 mod status;
 mod time;
@@ -12,7 +12,7 @@ mod words;
 
 pub use address::{Address, Case, redacted};
 pub use latin::unaccented;
-pub use needles::Needles;
+pub use multi_search::MultiSearch;
 pub use reply_code::ReplyCode;
 pub use status::EnhancedStatus;
 pub use time::Timestamp;

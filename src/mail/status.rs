@@ -29,7 +29,7 @@ impl EnhancedStatus {
     }
 
     /// Reads a code at the start of `bytes`; gives it with the number of octets it took. A digit
-    /// or another `.digit` behind it means that this was a version number or an IP address.
+    /// or another `.digit` after it means that this was a version number or an IP address.
     pub fn parse_prefix(bytes: &[u8]) -> Option<(Self, usize)> {
         let class = match bytes.first()? {
             c @ (b'2' | b'4' | b'5') => c - b'0',

@@ -2,7 +2,7 @@
 //!
 //! Promises: linear in the block, never fails. Lenient where real mail is: white space before
 //! the colon, a missing blank line before the body, an mbox `From ` line, and continuation lines
-//! that lost their indentation behind a `;`.
+//! that lost their indentation after a `;`.
 
 use std::borrow::Cow;
 
@@ -31,7 +31,7 @@ pub struct Headers<'x> {
 /// What reading a header block found besides the fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeaderEnd {
-    /// Offset of the first octet behind the block.
+    /// Offset of the first octet after the block.
     pub body: usize,
     /// There were more fields or octets than the budget allows.
     pub over_budget: bool,
@@ -204,7 +204,7 @@ fn terminated(value: &[u8]) -> Vec<u8> {
     value
 }
 
-/// Offset behind the next LF, or the end.
+/// Offset after the next LF, or the end.
 pub(super) fn end_of_line(data: &[u8], at: usize) -> usize {
     memchr::memchr(b'\n', data.get(at..).unwrap_or_default()).map_or(data.len(), |n| at + n + 1)
 }
@@ -219,9 +219,9 @@ pub(super) fn trim_line(line: &[u8]) -> &[u8] {
 fn field_name(line: &[u8]) -> Option<(&[u8], usize)> {
     let length = line.iter().take(100).take_while(|b| **b > b' ' && **b < 127 && **b != b':');
     let length = length.count();
-    // White space may stand before the colon (corpus trap 2).
-    let behind = line.get(length..)?;
-    let colon = length + (behind.len() - behind.trim_ascii_start().len());
+    // White space may stand before the colon.
+    let after = line.get(length..)?;
+    let colon = length + (after.len() - after.trim_ascii_start().len());
     if length == 0 || line.get(colon) != Some(&b':') {
         return None;
     }
@@ -267,7 +267,7 @@ mod tests {
         for (text, expected, body) in [
             ("A: b\r\nC: d\r\n\r\nbody", vec![("A", "b"), ("C", "d")], 14),
             ("A: b\n c\n\nbody", vec![("A", "b c")], 9),
-            // A blank before the colon (corpus trap 2).
+            // A blank before the colon.
             ("Final-Recipient : x\n\n", vec![("Final-Recipient", "x")], 21),
             // An mbox line, a byte order mark, blank lines first.
             ("From x@y Mon\nA: b\n\n", vec![("A", "b")], 19),

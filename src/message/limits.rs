@@ -1,5 +1,5 @@
 //! The budget of one message: checked while the structure is walked, before anything is decoded
-//! (RELIABILITY ). Over budget is a defect, never an error.
+//! (docs/reliability.md, "MIME bombs"). Over budget is a defect, never an error.
 
 /// Octets of a message that are looked at; the rest is counted only.
 pub const KEPT_OCTETS: usize = 512 * 1024;

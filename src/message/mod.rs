@@ -2,10 +2,10 @@
 //!
 //! `Message::parse` never fails: what cannot be read is a defect. The structure (which part ends
 //! where) is walked here, iteratively and in linear time; mail-parser reads the fields (RFC 5322,
-//! RFC 2045, RFC 2047, RFC 2231) and decodes contents (base64, charsets, HTML).
-//! mail-parser's own walk is not used for two reasons: a chain of message/rfc822 overflows its
-//! stack when the result is dropped (FACTS B9), and bounces arrive with MIME so damaged that the
-//! walk must guess. No other module knows mail-parser.
+//! RFC 2045, RFC 2047, RFC 2231) and decodes contents (base64, charsets, HTML). mail-parser's own
+//! walk is not used for two reasons: a chain of message/rfc822 overflows its stack when the result
+//! is dropped (docs/reliability.md, "Faults of packages"), and bounces arrive with MIME so damaged
+//! that the walk must guess. No other module knows mail-parser.
 //!
 //! This module does not know what a report is.
 

@@ -188,7 +188,8 @@ fn is_utf8_or_ascii(charset: &str) -> bool {
     ["utf-8", "utf8", "us-ascii", "ascii"].iter().any(|c| charset.eq_ignore_ascii_case(c))
 }
 
-/// UTF-7 hides ASCII from whoever looks at octets; nobody needs it, so it stays as it stands.
+/// UTF-7 hides ASCII from whoever looks at octets; nobody needs it, so it stays as it stands
+/// (docs/reliability.md, "Header and charset tricks").
 fn is_utf7(charset: &str) -> bool {
     ["utf-7", "utf7", "unicode-1-1-utf-7", "csunicode11utf7"]
         .iter()
@@ -221,7 +222,8 @@ fn content_type(value: &[u8]) -> ContentTypeValue {
         return ContentTypeValue { media_type, ..ContentTypeValue::default() };
     }
     let mut octets = headers::cut(value, limits::FIELD_OCTETS).to_vec();
-    // RFC 2231 continuations cost more than linear time in mail-parser (RELIABILITY A-09).
+    // RFC 2231 continuations cost more than linear time in mail-parser
+    // (docs/reliability.md, "Header and charset tricks").
     if memchr::memchr_iter(b';', &octets).count() > 64 {
         octets.truncate(memchr::memchr(b';', &octets).unwrap_or(0));
     }
@@ -293,23 +295,23 @@ fn quoted_printable(body: &[u8]) -> Cow<'_, [u8]> {
     let (plain, mut rest) = body.split_at(first);
     let mut out = Vec::with_capacity(body.len());
     out.extend_from_slice(plain);
-    while let Some((_, behind)) = rest.split_first() {
+    while let Some((_, after)) = rest.split_first() {
         let hex = |octet: &u8| char::from(*octet).to_digit(16).and_then(|d| u8::try_from(d).ok());
-        let pair = behind.first_chunk::<2>();
+        let pair = after.first_chunk::<2>();
         let pair = pair.and_then(|[high, low]| Some(hex(high)? << 4 | hex(low)?));
-        let blanks = behind.iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\r')).count();
+        let blanks = after.iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\r')).count();
         rest = match pair {
             Some(octet) => {
                 out.push(octet);
-                behind.get(2..).unwrap_or_default()
+                after.get(2..).unwrap_or_default()
             }
             // A soft line break, with the blanks that gateways put before its end.
-            None if behind.get(blanks) == Some(&b'\n') => {
-                behind.get(blanks + 1..).unwrap_or_default()
+            None if after.get(blanks) == Some(&b'\n') => {
+                after.get(blanks + 1..).unwrap_or_default()
             }
             None => {
                 out.push(b'=');
-                behind
+                after
             }
         };
         let next = memchr::memchr(b'=', rest).unwrap_or(rest.len());

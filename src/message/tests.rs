@@ -49,7 +49,7 @@ fn contents_are_decoded() {
     for (fields, body, expected) in [
         ("", "plain", "plain"),
         ("Content-Transfer-Encoding: base64\r\n", "aGVsbG8=\r\n", "hello"),
-        // A list footer behind the base64.
+        // A list footer after the base64.
         ("Content-Transfer-Encoding: base64\r\n", "aGVsbG8=\r\n-- list footer\r\n", "hello"),
         ("Content-Transfer-Encoding: quoted-printable\r\n", "gr=C3=BC=\r\nn", "grün"),
         (

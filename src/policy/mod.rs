@@ -35,7 +35,6 @@ pub use judge::state::State;
 pub use privacy::{Forgotten, HashKeys};
 pub use settings::{
     Blast, Effect, Layer, Numbers, Outage, Policy, PolicyTable, ScopeTable, Thresholds, Untried,
-    is_scope,
 };
 pub use term::Term;
 pub use view::{GuardStatus, Reader};

@@ -1,5 +1,5 @@
-//! What is left of a forgotten person (POLICY section 6): a keyed hash, under which the block
-//! stands, and a mark that takes the place of the address wherever it was written.
+//! What is left of a forgotten person (docs/policy.md, "Privacy"): a keyed hash, under which the
+//! block stands, and a mark that takes the place of the address wherever it was written.
 //!
 //! The hash is HMAC-SHA256, so whoever has the data without the key cannot try addresses. It is
 //! made above the fold and handed to it in the event: the fold knows no key, and a replay needs

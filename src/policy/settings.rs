@@ -1,4 +1,4 @@
-//! The `[policy]` table: every number of POLICY.md as a key, three presets, one check.
+//! The `[policy]` table: every number of docs/policy.md as a key, three presets, one check.
 //!
 //! Text becomes a [`PolicyTable`] (serde, unknown keys refused), which becomes a [`Policy`] once;
 //! below this module values are right. A policy is laid in layers, later ones win: the preset, the
@@ -14,10 +14,11 @@ use serde::{Deserialize, Serialize};
 
 use super::term::Term;
 use crate::classify::{Category, Reason};
+use crate::event::{MAX_SCOPE_OCTETS, is_scope};
 use crate::mail::{Case, words};
 
 words! {
-    /// What a failure for some reason does to the address (TAXONOMY section 2, "suppress").
+    /// What a failure for some reason does to the address (docs/taxonomy.md, "Reasons").
     Effect {
         /// Suppresses at once.
         Now = "now",
@@ -290,7 +291,7 @@ impl Default for Policy {
     }
 }
 
-/// Column "suppress" of TAXONOMY section 2.
+/// Column "effect" of docs/taxonomy.md, "Reasons".
 const fn effect_of(reason: Reason) -> Effect {
     use Reason as R;
     match reason {
@@ -332,8 +333,6 @@ const fn effect_of(reason: Reason) -> Effect {
 
 /// Scopes with numbers of their own, at most.
 const MAX_SCOPES: usize = 64;
-/// Longest scope name, in octets.
-pub(super) const MAX_SCOPE_OCTETS: usize = 64;
 
 impl Policy {
     /// `patient`, `five-soft`, `strict`.
@@ -351,7 +350,8 @@ impl Policy {
             }
             "five-soft" => {
                 // "Five soft bounces of any kind": no days, no window, no proof of life. Its users
-                // count refused content as soft and a relay error as hard (SEEDS.md).
+                // count refused content as soft and a relay error as hard
+                // (docs/policy.md, "All keys").
                 policy.base.strike_days = 1;
                 policy.base.strike_window = Term::FOREVER;
                 policy.base.strike_term = Term::FOREVER;
@@ -567,11 +567,3 @@ impl Numbers {
 
 /// Strikes that an address remembers at most; a policy cannot ask for more.
 pub(super) const MAX_STRIKES: u32 = 20;
-
-/// Is this a usable scope name? `*` is.
-pub fn is_scope(text: &str) -> bool {
-    text == "*"
-        || (!text.is_empty()
-            && text.len() <= MAX_SCOPE_OCTETS
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')))
-}

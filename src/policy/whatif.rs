@@ -1,5 +1,5 @@
 //! What if: the journal folded again in memory, under another policy or with other verdicts
-//! (POLICY section 5), and how the two outcomes differ.
+//! (docs/policy.md, "What if"), and how the two outcomes differ.
 //!
 //! A [`Trial`] is one such fold. It is fed every record in the order of the journal and holds the
 //! rows of the fold, about 500 octets an address; [`compare`] walks over the rows of two of them.

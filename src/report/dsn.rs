@@ -54,7 +54,7 @@ fn names(line: &str, name: &str) -> bool {
 /// Reads the fields. Linear in the text.
 pub fn read(text: &str) -> Fields {
     let mut fields = Fields::default();
-    let mut group = Group::default();
+    let mut group = RecipientFields::default();
     let mut blank_before = false;
     for (name, value) in unfold(text) {
         if name.is_empty() {
@@ -82,7 +82,7 @@ pub fn read(text: &str) -> Fields {
 
 /// One recipient group while it is read.
 #[derive(Default)]
-struct Group {
+struct RecipientFields {
     recipient: Recipient,
     x_actual: Option<String>,
     /// A bit for each field that it has.
@@ -91,7 +91,7 @@ struct Group {
 
 /// Fields of a recipient group.
 #[derive(Clone, Copy)]
-enum Field {
+enum FieldName {
     Original,
     Final,
     Actual,
@@ -101,39 +101,41 @@ enum Field {
     Remote,
 }
 
-const NAMES: [(&str, Field); 7] = [
-    ("original-recipient", Field::Original),
-    ("final-recipient", Field::Final),
-    ("x-actual-recipient", Field::Actual),
-    ("action", Field::Action),
-    ("status", Field::Status),
-    ("diagnostic-code", Field::Diagnostic),
-    ("remote-mta", Field::Remote),
+const NAMES: [(&str, FieldName); 7] = [
+    ("original-recipient", FieldName::Original),
+    ("final-recipient", FieldName::Final),
+    ("x-actual-recipient", FieldName::Actual),
+    ("action", FieldName::Action),
+    ("status", FieldName::Status),
+    ("diagnostic-code", FieldName::Diagnostic),
+    ("remote-mta", FieldName::Remote),
 ];
 
-impl Group {
-    const fn has(&self, field: Field) -> bool {
+impl RecipientFields {
+    const fn has(&self, field: FieldName) -> bool {
         self.seen >> field as u8 & 1 == 1
     }
 
     /// A new group begins with a recipient field once this group has what makes one; blank lines
-    /// alone prove nothing, for some senders put one behind each field.
-    fn ends_before(&self, field: Field, after_blank: bool) -> bool {
-        let told = self.has(Field::Action) || self.has(Field::Status);
+    /// alone prove nothing, for some senders put one after each field.
+    fn ends_before(&self, field: FieldName, after_blank: bool) -> bool {
+        let complete = self.has(FieldName::Action) || self.has(FieldName::Status);
         match field {
-            Field::Final => {
-                self.has(Field::Final) || (after_blank && self.has(Field::Original) && told)
+            FieldName::Final => {
+                self.has(FieldName::Final)
+                    || (after_blank && self.has(FieldName::Original) && complete)
             }
-            Field::Original => {
-                self.has(Field::Original) || (after_blank && self.has(Field::Final) && told)
+            FieldName::Original => {
+                self.has(FieldName::Original)
+                    || (after_blank && self.has(FieldName::Final) && complete)
             }
-            Field::Action => self.has(Field::Action) && after_blank,
+            FieldName::Action => self.has(FieldName::Action) && after_blank,
             _ => false,
         }
     }
 
     /// The first of each field counts.
-    fn take(&mut self, field: Field, value: &str) {
+    fn take(&mut self, field: FieldName, value: &str) {
         if self.has(field) {
             return;
         }
@@ -141,13 +143,15 @@ impl Group {
         let kept =
             |text: &str| Some(text.chars().take(320).collect::<String>()).filter(|t| !t.is_empty());
         match field {
-            Field::Original => {
+            FieldName::Original => {
                 self.recipient.original_recipient = kept(addresses::without_type(value));
             }
-            Field::Final => self.recipient.final_recipient = kept(addresses::without_type(value)),
-            Field::Actual => self.x_actual = kept(addresses::without_type(value)),
-            Field::Action => self.recipient.action = action(value),
-            Field::Status => {
+            FieldName::Final => {
+                self.recipient.final_recipient = kept(addresses::without_type(value))
+            }
+            FieldName::Actual => self.x_actual = kept(addresses::without_type(value)),
+            FieldName::Action => self.recipient.action = action(value),
+            FieldName::Status => {
                 self.recipient.status = status(value);
                 self.recipient.status_source = self.recipient.status.map(|_| StatusSource::Field);
                 // `Status: 5.1.1 (user unknown)`: the words help when there is no diagnostic.
@@ -155,8 +159,8 @@ impl Group {
                     self.recipient.remarks = bounded_words(words.trim_end_matches(')'));
                 }
             }
-            Field::Diagnostic => self.recipient.diagnostic = bounded_words(diagnostic(value)),
-            Field::Remote => {
+            FieldName::Diagnostic => self.recipient.diagnostic = bounded_words(diagnostic(value)),
+            FieldName::Remote => {
                 let host = addresses::without_type(value);
                 let host = host
                     .split([' ', '('])
@@ -209,7 +213,7 @@ fn unfold(text: &str) -> Vec<(&str, Cow<'_, str>)> {
             (None, Some((name, value))) if !name.is_empty() && value.len() < 8_000 => {
                 add_line(value, line);
             }
-            // A continuation behind a blank line that does not belong there.
+            // A continuation after a blank line that does not belong there.
             (None, _) => {
                 let last = fields.iter_mut().rev().find(|(name, _)| !name.is_empty());
                 if let Some((name, value)) = last
@@ -319,7 +323,7 @@ mod tests {
                 "Reporting-MTA: dns; mx\nFinal-Recipient: rfc822; a@example.com\nAction: failed\nStatus: 5.0.0\nFinal-Recipient: rfc822; b@example.com\nAction: failed\nStatus: 5.0.0\n",
                 vec!["a@example.com failed 5.0.0 ", "b@example.com failed 5.0.0 "],
             ),
-            // A blank line behind each field.
+            // A blank line after each field.
             (
                 "Final-Recipient: rfc822; a@example.com\n\nAction: failed\n\nStatus: 5.1.1\n",
                 vec!["a@example.com failed 5.1.1 "],

@@ -83,7 +83,7 @@ fn complete_local_parts(report: &mut Report) {
     }
 }
 
-/// Postfix tells only people at which command the server refused. "Unknown user" behind the whole
+/// Postfix tells only people at which command the server refused. "Unknown user" after the whole
 /// message is what some receivers say when the reader's own filter refuses it.
 fn add_stage(recipient: &mut Recipient) {
     const STAGE: &str = "(in reply to end of DATA command)";

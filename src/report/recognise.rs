@@ -28,27 +28,28 @@ pub fn recognise_without(message: &Message<'_>, sent: Sent<'_>, without: &str) -
     let subject = message.headers().lower("subject");
     let (from, subject) = (from.as_str(), subject.as_str());
     let from_nobody = carrier::from_nobody(message, sent);
-    let seen = Seen { message, human: &human, text, lower, from, subject, from_nobody, without };
+    let view =
+        MessageView { message, human: &human, text, lower, from, subject, from_nobody, without };
     let carrier = carrier::of(message, from, subject, sent);
     let report = match carrier {
         Carrier::Notice { sure: true } => {
-            let by_fields = seen.structured().or_else(|| quoted(message, text));
-            by_fields.map_or_else(|| seen.worded(), Ok)
+            let by_fields = view.structured().or_else(|| quoted(message, text));
+            by_fields.map_or_else(|| view.worded(), Ok)
         }
         // What an answer quotes or encloses is not what it says.
         Carrier::Notice { sure: false } => match answers::read(message, &human) {
             Ok(report) => Ok(report),
-            Err(signs) => seen.structured().map_or_else(|| seen.in_words(&signs), Ok),
+            Err(signs) => view.structured().map_or_else(|| view.in_words(&signs), Ok),
         },
         Carrier::Person(why) => match answers::read(message, &human) {
             Ok(report) => Ok(report),
-            Err(signs) => seen.handed_on(&signs, why),
+            Err(signs) => view.handed_on(&signs, why),
         },
         Carrier::Program(why) => match answers::read(message, &human) {
             Ok(report) => Ok(report),
             // A notice that went through a list is still read.
-            Err(signs) if sender::is_system(from) => seen.handed_on(&signs, why),
-            Err(_) => Err(seen.talk(why)),
+            Err(signs) if sender::is_system(from) => view.handed_on(&signs, why),
+            Err(_) => Err(view.talk(why)),
         },
     };
     let mut report = report.unwrap_or_else(|clue| {
@@ -63,7 +64,7 @@ pub fn recognise_without(message: &Message<'_>, sent: Sent<'_>, without: &str) -
 }
 
 /// A message that carries no ARF and no MDN, as the readers below see it.
-struct Seen<'a, 'x> {
+struct MessageView<'a, 'x> {
     message: &'a Message<'x>,
     /// What people read of it.
     human: &'a str,
@@ -79,7 +80,7 @@ struct Seen<'a, 'x> {
 /// Why nobody claims a message.
 const NOBODY: &str = "no recogniser claims it";
 
-impl Seen<'_, '_> {
+impl MessageView<'_, '_> {
     /// By fields, in their own part or pasted.
     fn structured(&self) -> Option<Report> {
         let pasted = || {

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use crate::mail::Needles;
+use crate::mail::MultiSearch;
 use crate::message::Message;
 
 /// Parts of `From` by which mail systems call themselves.
@@ -70,7 +70,7 @@ pub fn is_person(message: &Message<'_>, from: &str) -> bool {
 
 /// Whether a sender is a mail system.
 pub fn is_system(from: &str) -> bool {
-    static NAMES: LazyLock<Needles> = LazyLock::new(|| Needles::new(SYSTEMS));
+    static NAMES: LazyLock<MultiSearch> = LazyLock::new(|| MultiSearch::new(SYSTEMS));
     NAMES.any(from.as_bytes()) || is_daemon(from)
 }
 

@@ -6,7 +6,7 @@ use crate::mail::words;
 use crate::mail::{Address, EnhancedStatus, ReplyCode, Timestamp};
 
 words! {
-    /// What a message is (TAXONOMY section 1). Decided before any class; only `Failure` is ever
+    /// What a message is (docs/taxonomy.md). Decided before any class; only `Failure` is ever
     /// judged.
     Kind {
         /// A recipient failed for good.
@@ -61,7 +61,7 @@ words! {
 }
 
 words! {
-    /// How a report was tied to a mailing of ours (POLICY section 2), best first.
+    /// How a report was tied to a mailing of ours (docs/policy.md), best first.
     Attribution {
         /// The envelope recipient carries a valid signed VERP.
         Signed = "signed",

@@ -1,8 +1,10 @@
-//! Who may have a connection: a cap for all, and one for each address (RELIABILITY ).
+//! Who may have a connection: a cap for all, and one for each address
+//! (docs/reliability.md, "Slow clients" and "Connection floods").
 //!
 //! Promises: the table holds only addresses that are connected now; IPv6 counts by /64, since one
 //! host has as many addresses in it as it likes, and IPv4-mapped IPv6 counts as IPv4; the map is
-//! std's keyed SipHash, for its keys are chosen by strangers.
+//! std's keyed SipHash, for its keys are chosen by strangers
+//! (docs/reliability.md, "Hash collisions").
 
 use std::collections::HashMap;
 use std::fmt;

@@ -20,7 +20,7 @@ pub const JSON_OCTETS: u64 = 6 * 1024 * 1024;
 pub const ACT_OCTETS: u64 = 32 * 1024 * 1024;
 /// Octets of a form on the page.
 pub const FORM_OCTETS: u64 = 16 * 1024;
-/// Addresses in one `:check` (INTERFACE section 5).
+/// Addresses in one `:check` (docs/interface.md, "HTTP").
 pub const CHECK_ADDRESSES: usize = 10_000;
 /// Messages from HTTP that are read and committed at once.
 pub const HTTP_MESSAGES: usize = 16;
@@ -61,7 +61,8 @@ pub const WRITE_STALL: Duration = Duration::from_secs(30);
 /// Octets a second that a client must take on the whole while an answer waits for it: as little as
 /// must be sent ([`BODY_MIN_RATE`]).
 pub const READ_MIN_RATE: u64 = 500;
-/// Wrong tokens from one address in a minute; after that 429.
+/// Wrong tokens from one address in a minute; after that 429
+/// (docs/reliability.md, "Token guessing").
 pub const TOKEN_FAILURES: u32 = 10;
 /// Addresses whose wrong tokens are counted.
 pub const TOKEN_CLIENTS: usize = 4096;

@@ -1,9 +1,9 @@
-//! Every metric of the program, declared once with its help text (INTERFACE section 7).
+//! Every metric of the program, declared once with its help text (docs/interface.md, "Metrics").
 //!
 //! Promises: label values come from closed sets (enums, or words of the program itself), so no
-//! input makes a new series (A-16, G-19); every series of a small set exists from the start at 0,
-//! so a rate over it is right from the first event; names pass `promtool check metrics` (test).
-//! An address, a host or a client's words are never a label.
+//! input makes a new series (docs/reliability.md, "Metric labels"); every series of a small set
+//! exists from the start at 0, so a rate over it is right from the first event; names pass
+//! `promtool check metrics` (test). An address, a host or a client's words are never a label.
 
 mod declare;
 mod labels;

@@ -1,4 +1,5 @@
-//! Places for connections that mostly wait: HTTP and lookups (RELIABILITY ).
+//! Places for connections that mostly wait: HTTP and lookups
+//! (docs/reliability.md, "Slow clients" and "Connection floods").
 //!
 //! A connection either waits for its client (idle, or in the middle of a request) or is being
 //! answered. Who comes when all places are taken gets the place of the one that has waited longest;

@@ -1,4 +1,5 @@
-//! Certificates: loaded from PEM files, checked, and replaced while we run (INTERFACE section 3).
+//! Certificates: loaded from PEM files, checked, and replaced while we run
+//! (docs/interface.md, "Configuration").
 //!
 //! Promises: TLS 1.2 and 1.3 only, with ring; a pair that cannot be used is refused with a
 //! sentence that says what to do; on reload the old pair stays when the new one is bad; an expired

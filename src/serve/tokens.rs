@@ -7,9 +7,9 @@
 //! ```
 //!
 //! Promises: a presented token is hashed and compared with every line in constant time, so time
-//! tells nothing about the file (A-22); wrong tokens are counted by client address and, beyond
-//! [`limits::TOKEN_FAILURES`] a minute, answered 429, while right ones from there still work; the
-//! counting table is bounded.
+//! tells nothing about the file (docs/reliability.md, "Token guessing"); wrong tokens are counted
+//! by client address and, beyond [`limits::TOKEN_FAILURES`] a minute, answered 429, while right
+//! ones from there still work; the counting table is bounded.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -5,8 +5,9 @@
 //! column is a CSV header, anything else is CSV in the order of that header, of which a lone
 //! address is the shortest form. So what curl sends with the wrong content type is read too.
 //!
-//! Cells of an exported CSV that a spreadsheet would take for a formula get a `'` in front (A-19,
-//! OWASP "CSV Injection"); an import takes it off again.
+//! Cells of an exported CSV that a spreadsheet would take for a formula get a `'` in front
+//! (docs/reliability.md, "Spreadsheet formulas", OWASP "CSV Injection"); an import takes it off
+//! again.
 
 use serde_json::Value;
 
@@ -127,7 +128,7 @@ enum Column {
 }
 
 impl Column {
-    /// Also the names that other senders' exports use (PROTOCOLS section 2).
+    /// Also the names that other senders' exports use (docs/protocols.md, "Imports").
     fn of(name: &str) -> Self {
         match name.trim().to_ascii_lowercase().as_str() {
             "address" | "email" | "recipient" | "emailaddress" | "email_address" => Self::Address,

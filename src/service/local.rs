@@ -8,6 +8,7 @@
 mod blocks;
 mod commit;
 mod erasure;
+mod intent;
 mod key_facts;
 mod make_event;
 mod operations;
@@ -37,10 +38,10 @@ use crate::report::{Attribution, Kind};
 use crate::service::ServiceError;
 use crate::service::raw::RawStore;
 use blocks::Blocks;
-use erasure::Erasure;
+use intent::ErasureIntent;
 use make_event::{act_event, blank, new_id, unreadable};
 use present::entry;
-use pseudonyms::Naming;
+use pseudonyms::Pseudonyms;
 use validate::checked_scope;
 use wall_clock::Time;
 
@@ -108,12 +109,12 @@ pub struct LocalService {
     reader: Reader,
     observer: Arc<dyn MessageObserver>,
     time: Time,
-    naming: Naming,
+    pseudonyms: Pseudonyms,
     case: Case,
     unscoped: Unscoped,
     raw: Arc<RawStore>,
     blocks: Blocks,
-    erasure: Erasure,
+    erasure: ErasureIntent,
     data_dir: PathBuf,
 }
 
@@ -126,7 +127,7 @@ impl LocalService {
         reader.set_case(case);
         let time = Time::start(reader.latest(&*ledger).ok().flatten(), &data_dir);
         let empty = ledger.status().last_seq == 0;
-        let naming = Naming::open(&data_dir, privacy.name_key.as_deref(), case, empty)?;
+        let pseudonyms = Pseudonyms::open(&data_dir, privacy.name_key.as_deref(), case, empty)?;
         let key_file = data_dir.join("privacy.key");
         let blocks = Blocks::open(key_file.clone(), privacy.hash_key)
             .map_err(|error| format!("{} cannot be read: {error}", key_file.display()))?;
@@ -138,19 +139,19 @@ impl LocalService {
             reader,
             observer,
             time,
-            naming,
+            pseudonyms,
             case,
             unscoped,
             raw: Arc::new(raw),
             blocks,
-            erasure: Erasure::new(data_dir.clone()),
+            erasure: ErasureIntent::new(data_dir.clone()),
             data_dir,
         })
     }
 
     /// Whether a configuration read anew wants the names that are in force.
-    pub fn keeps_naming(&self, key: Option<&[u8]>) -> bool {
-        self.naming.is_under(key)
+    pub fn keeps_pseudonyms(&self, key: Option<&[u8]>) -> bool {
+        self.pseudonyms.is_under(key)
     }
 
     /// Writes the message down for people, when `journal.raw` says so. Gives what is to be taken
@@ -298,7 +299,7 @@ impl LocalService {
         scope: Option<&str>,
     ) -> Result<Option<Standing>, ServiceError> {
         scope.map_or(Ok(()), checked_scope)?;
-        let (stored, now) = (self.naming.of(address), self.now());
+        let (stored, now) = (self.pseudonyms.of(address), self.now());
         let found = self.reader.standing(&*self.ledger, &stored, scope, now)?;
         Ok(found.map(|standing| Standing { address: address.key_in(self.case), ..standing }))
     }

@@ -2,9 +2,9 @@
 //! and whoever answers. HTTP, the lookup port and the page are three spellings of these calls.
 //!
 //! Promises: arguments are text as a client wrote it (the implementation reads addresses); answers
-//! are the JSON objects of INTERFACE section 5, so that HTTP, the page and the command line use
-//! the same words. Every call blocks. Reads of one address ([`Service::lookup`],
-//! [`Service::suppression`]) take microseconds, and transports call them on the thread that reads
+//! are the JSON objects of docs/interface.md, "HTTP", so that HTTP, the page and the command line
+//! use the same words. Every call blocks. Reads of one address ([`Service::lookup`],
+//! [`Operations::suppression`]) take microseconds, and transports call them on the thread that reads
 //! the socket; everything else may wait for a disk, and transports move it to a blocking thread.
 //!
 //! Deliberately unknown here: status codes, sockets, tokens, tokio.
@@ -45,7 +45,7 @@ pub trait Operations {
     /// changes nothing and is no error.
     fn release(&self, address: &str, scope: &str, reason: &str) -> Result<Value, ServiceError>;
 
-    /// A page of entries, as [`Service::suppression`] gives them. With a filter it may be short or
+    /// A page of entries, as [`Operations::suppression`] gives them. With a filter it may be short or
     /// empty and go on all the same.
     fn list(&self, query: &ListQuery) -> Result<ListPage, ServiceError>;
 
@@ -54,7 +54,7 @@ pub trait Operations {
     fn import(&self, entries: Vec<ImportEntry>) -> Result<ImportOutcome, ServiceError>;
 
     /// Everything known of an address: `address`, `state`, `summary` (one sentence), `entries`
-    /// and `events` (newest first, as in [`Service::events`], with a `note` when one counts in
+    /// and `events` (newest first, as in [`Operations::events`], with a `note` when one counts in
     /// nothing), and what else explains them. An address never heard of is an answer too, with
     /// state `clear`.
     fn explain(&self, address: &str, scope: Option<&str>) -> Result<Value, ServiceError>;
@@ -84,8 +84,8 @@ pub trait Operations {
     /// The guards that are tripped now.
     fn guards(&self) -> Result<Value, ServiceError>;
 
-    /// Believes the wall clock again after it jumped (POLICY section 4). Says the time that counts
-    /// from now on (`now`), and whether there was a doubt (`was_in_doubt`).
+    /// Believes the wall clock again after it jumped (docs/policy.md, "The clock"). Says the time
+    /// that counts from now on (`now`), and whether there was a doubt (`was_in_doubt`).
     fn accept_clock(&self) -> Result<Value, ServiceError>;
 }
 
@@ -149,7 +149,7 @@ pub enum Lookup {
     },
 }
 
-/// Which entries [`Service::list`] gives.
+/// Which entries [`Operations::list`] gives.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListQuery {
     /// Entries of a page, at most.

@@ -1,9 +1,9 @@
 //! Raw messages that are kept for people: `data_dir/raw/<event id>.eml`, by `journal.raw`.
 //!
 //! Promises: within `raw_quota` octets and `raw_keep` of age, the oldest go first; names are our
-//! own ids, never a peer's text (RELIABILITY A-21); files are readable by their owner only. What
-//! it does not promise: durability. The event in the journal is the truth, this is its attachment,
-//! and a message is stored and answered also when the attachment cannot be written.
+//! own ids, never a peer's text (docs/reliability.md, "File names"); files are readable by their
+//! owner only. What it does not promise: durability. The event in the journal is the truth, this is
+//! its attachment, and a message is stored and answered also when the attachment cannot be written.
 
 use std::collections::{HashSet, VecDeque};
 use std::fs;

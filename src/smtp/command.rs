@@ -2,10 +2,11 @@
 //!
 //! Paths are read here, not by smtp-proto: it gives `<postmaster>` and `<>` the same empty address,
 //! drops the quotes of a local part, and refuses what real bounces carry: `<MAILER-DAEMON>` as
-//! sender, `a..b@`, address literals, addresses over 256 octets (FACTS section 6). smtp-proto
-//! checks the values of BODY, RET, ENVID, AUTH and NOTIFY. SIZE and ORCPT are read here too: its
-//! SIZE starts again at zero on overflow, so that 20 digits can pass as a small message, and its
-//! ORCPT knows `rfc822` alone, while `utf-8` (RFC 6533) and `x400` are as legal.
+//! sender, `a..b@`, address literals, addresses over 256 octets
+//! (docs/reliability.md, "Faults of packages"). smtp-proto checks the values of BODY, RET, ENVID,
+//! AUTH and NOTIFY. SIZE and ORCPT are read here too: its SIZE starts again at zero on overflow, so
+//! that 20 digits can pass as a small message, and its ORCPT knows `rfc822` alone, while `utf-8`
+//! (RFC 6533) and `x400` are as legal.
 //!
 //! Promises: any octets give a value, never a panic; addresses have no control characters.
 

@@ -1,10 +1,10 @@
 //! The DATA reader: where a message ends, and what its octets are (RFC 5321 section 4.5.2).
 //!
 //! Promises: only CRLF `.` CRLF ends the data, whatever the pieces in which it arrives (SMTP
-//! smuggling, CVE-2023-51764 and its kin, RELIABILITY A-05). The start counts as after a CRLF, so
-//! `.` CRLF alone is an empty message. Dots are unstuffed. The last CRLF is kept. A bare CR or LF
-//! is content: it becomes CRLF and is remembered, so that the session can refuse the message. Text
-//! that is too long is not stored, but it is read to its true end.
+//! smuggling, CVE-2023-51764 and its kin, docs/reliability.md, "SMTP smuggling"). The start counts
+//! as after a CRLF, so `.` CRLF alone is an empty message. Dots are unstuffed. The last CRLF is
+//! kept. A bare CR or LF is content: it becomes CRLF and is remembered, so that the session can
+//! refuse the message. Text that is too long is not stored, but it is read to its true end.
 //!
 //! | state | octets since the last CRLF |
 //! |---|---|
@@ -186,7 +186,7 @@ mod tests {
         (b"\r\n\r\n.\r\n", b"\r\n\r\n", Some(0), false),
         (b"a.\r\n.\r\n", b"a.\r\n", Some(0), false),
         (b"a\0b\xff\r\n.\r\n", b"a\0b\xff\r\n", Some(0), false),
-        // The forms of RELIABILITY A-05: none is the end.
+        // The forms of docs/reliability.md, "SMTP smuggling": none is the end.
         (b"a\n.\nb", b"a\r\n.\r\nb", None, true),
         (b"a\n.\rb", b"a\r\n.\r\nb", None, true),
         (b"a\r.\nb", b"a\r\n.\r\nb", None, true),

@@ -59,9 +59,9 @@ impl Default for Limits {
     }
 }
 
-/// Octets of message text that all sessions together may hold (RELIABILITY A-08): without it,
-/// a hundred clients with ten megabytes each are a gigabyte. A message that finds the budget used
-/// up is read to its end and answered `452 4.3.1`; its sender comes back.
+/// Octets of message text that all sessions together may hold (docs/reliability.md, "Memory"):
+/// without it, a hundred clients with ten megabytes each are a gigabyte. A message that finds the
+/// budget used up is read to its end and answered `452 4.3.1`; its sender comes back.
 #[derive(Debug, Clone)]
 pub struct Budget {
     used: Arc<AtomicUsize>,
@@ -87,7 +87,7 @@ impl Budget {
 
 impl Default for Budget {
     /// 128 MiB: twelve messages of the largest size at once, or twenty thousand of the usual one.
-    /// The allocator may hold as much again (measured with attack/longline.py --where header).
+    /// The allocator may hold as much again (measured).
     fn default() -> Self {
         Self::new(128 << 20)
     }

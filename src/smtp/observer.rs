@@ -1,5 +1,6 @@
 //! What a session tells whoever counts: closed sets only, so that no stranger can make a metric
-//! grow (RELIABILITY A-16). `serve/metrics.rs` implements [`Observer`]; a session works without.
+//! grow (docs/reliability.md, "Metric labels"). `serve/metrics.rs` implements [`Observer`]; a
+//! session works without.
 
 use std::time::Duration;
 

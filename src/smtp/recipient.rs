@@ -1,4 +1,4 @@
-//! Which forward-paths are taken (INTERFACE section 4).
+//! Which forward-paths are taken (docs/interface.md, "SMTP").
 //!
 //! Promises: `postmaster`, alone and at any domain of ours, is always taken (RFC 5321 section
 //! 4.5.1); a domain that is not ours never is, so nothing is relayed. What stands in the local

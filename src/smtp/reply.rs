@@ -1,7 +1,8 @@
 //! Every reply that is ever sent: code, enhanced code (RFC 2034, 3463) and words.
 //!
-//! Promises: one line each (only the EHLO answer has more, see `SessionSettings`), no control characters
-//! whatever the words were made of, 250 after DATA carries the event id (INTERFACE section 4).
+//! Promises: one line each (only the EHLO answer has more, see `SessionSettings`), no control
+//! characters whatever the words were made of, 250 after DATA carries the event id
+//! (docs/interface.md, "SMTP").
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! The SMTP or LMTP conversation as a state machine without I/O (HOUSE section 5).
+//! The SMTP or LMTP conversation as a state machine without I/O.
 //!
 //! The caller says what came from outside (`feed`, `eof`, `tick`, `tls_started`, `answered`,
 //! `shutdown`) and then asks `next` what to do, until it says `Read`. `tick` comes before `feed`
@@ -18,8 +18,9 @@
 //! | `Closed` | nothing | nothing |
 //!
 //! Deadlines are those of Postfix with smtpd_per_request_deadline: `request` for each command with
-//! its reply and for each message, prolonged by what arrives at `data_rate`, never beyond
-//! `request` from now (RELIABILITY A-13). They only ever move later, until the session closes.
+//! its reply and for each message, prolonged by what arrives at `data_rate`, never beyond `request`
+//! from now (docs/reliability.md, "Slow clients"). They only ever move later, until the session
+//! closes.
 
 use std::mem;
 use std::sync::Arc;

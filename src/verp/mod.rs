@@ -1,5 +1,5 @@
 //! Our return paths. Mints them, checks them at RCPT, and reads which recipient a
-//! report is about (POLICY section 2, docs/verp.md).
+//! report is about (docs/policy.md, "Attribution", docs/verp.md).
 //!
 //! - [`signed`]: tokens that only the holder of a secret can make;
 //! - [`plain`]: `bounces+user=example.com@` and its relatives, which anyone can make;
@@ -100,7 +100,7 @@ pub struct Attributed {
     /// Every distinct VERP recipient, best rung first, in envelope order within a rung.
     pub claims: Vec<Claim>,
     /// A genuine short token for which no candidate verified: the message is stored as `other`
-    /// and counted (POLICY section 2).
+    /// and counted (docs/policy.md, "Attribution").
     pub unmatched_short: bool,
 }
 

@@ -17,7 +17,8 @@
 //! from the report can let them decide.
 //!
 //! Promises: never invents (no domain with a dot, no VERP), never reads an SRS or BATV coat as a
-//! recipient. Anyone can write such an address: what it says is a claim (POLICY section 2).
+//! recipient. Anyone can write such an address: what it says is a claim
+//! (docs/policy.md, "Attribution").
 
 use super::wrapped;
 use crate::mail::Address;

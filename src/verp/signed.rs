@@ -1,4 +1,5 @@
-//! Signed VERP: return paths that nobody can make without our secret (POLICY section 2).
+//! Signed VERP: return paths that nobody can make without our secret
+//! (docs/policy.md, "Attribution").
 //!
 //! A token is `b-` and base32 (RFC 4648, lower case, no padding) of a payload of at most 38
 //! octets, so a local part has at most 63 and consists of letters, digits and one `-`:

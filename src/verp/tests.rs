@@ -166,7 +166,8 @@ fn read_lists_every_recipient_and_the_token() {
     assert!(verp.matches(&token, &address("USER@example.com")));
 }
 
-/// RELIABILITY A-02: who got mail knows his own token. It can name him and nobody else.
+/// docs/reliability.md, "A recipient's own token": who got mail knows his own token. It can name
+/// him and nobody else.
 #[test]
 fn a_token_speaks_for_its_own_recipient_only() {
     let verp = front(true, true, &["a"]);

@@ -1,4 +1,4 @@
-//! The sentences of POLICY.md that hold for every history.
+//! The sentences of docs/policy.md that hold for every history.
 
 use bounced::classify::Reason;
 use bounced::event::{Act, Event, EventType};

@@ -1,4 +1,4 @@
-//! What people know from the system they come from (SEEDS.md), by name.
+//! What people know from the system they come from (README, "Coming from"), by name.
 
 use bounced::classify::{Category, Class, Reason};
 use bounced::event::EventType;

@@ -1,4 +1,4 @@
-//! States and terms (POLICY section 3), reason by reason.
+//! States and terms (docs/policy.md, "States"), reason by reason.
 
 use std::sync::Arc;
 

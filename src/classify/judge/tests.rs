@@ -320,7 +320,7 @@ fn our_own_refusal_is_told_before_any_rule() {
         assert_eq!(verdict.rule, "own/mark");
     }
     // Without the mark the words decide, and so they do beside the mark of another recipient.
-    assert_eq!(judge(ours, "", "5.1.1").reason, Some(Reason::UserUnknown));
+    assert_eq!(judge(ours, "", "5.1.1").reason, Some(Reason::ProviderSuppressed));
     let other = judge("550 5.1.1 <b@example.com>: user unknown", &marked, "5.1.1");
     assert_eq!(other.reason, Some(Reason::UserUnknown));
     // A recipient that was reached did not fail.

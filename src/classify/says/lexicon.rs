@@ -29,7 +29,7 @@ use super::parts::{Hit, Part};
 use super::starts::Starts;
 use super::table::Table;
 use crate::classify::text::fold_piece;
-use crate::mail::Needles;
+use crate::mail::MultiSearch;
 
 /// Every phrase of every language, ready to be found.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub(super) struct Lexicon {
 /// Phrases that may begin anywhere.
 #[derive(Debug)]
 struct Inside {
-    needles: Needles,
+    needles: MultiSearch,
     phrases: Vec<u32>,
 }
 
@@ -130,7 +130,7 @@ impl Lexicon {
         let inside = |ascii: bool| {
             let rest = all().filter(|((_, text), p)| !by_word(text, p) && text.is_ascii() == ascii);
             let (phrases, texts): (Vec<u32>, Vec<&str>) = rest.map(|(one, _)| one).unzip();
-            Inside { needles: Needles::new(texts), phrases }
+            Inside { needles: MultiSearch::new(texts), phrases }
         };
         let (ascii, wide) = (inside(true), inside(false));
         Ok(Self { starts, ascii, wide, texts: pieces, phrases })

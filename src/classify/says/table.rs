@@ -6,7 +6,7 @@ use toml::Spanned;
 use super::parts::{Pair, Said, UNNAMED};
 use crate::classify::rule::StatusPattern;
 use crate::classify::verdict::Reason;
-use crate::mail::{EnhancedStatus, Needles, ReplyCode};
+use crate::mail::{EnhancedStatus, MultiSearch, ReplyCode};
 
 /// The composition.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(super) struct Table {
     /// What two roles side by side are; index is left * roles + right.
     compounds: Vec<Option<u8>>,
     /// Phrases that name a stage, what each makes of a hard reason.
-    stages: Needles,
+    stages: MultiSearch,
     at_stage: Vec<Reason>,
     own: Vec<u8>,
     mailbox: Vec<u8>,
@@ -140,7 +140,7 @@ impl Table {
             compounds: vec![None; file.roles.len() * file.roles.len()],
             roles: file.roles,
             states: file.states,
-            stages: Needles::new([""; 0]),
+            stages: MultiSearch::new([""; 0]),
             at_stage: Vec::new(),
             names: Vec::new(),
             own: Vec::new(),
@@ -169,7 +169,7 @@ impl Table {
             phrases.extend(stage.words.iter().map(|words| format!(" {words} ")));
             table.at_stage.resize(phrases.len(), reason);
         }
-        table.stages = Needles::new(phrases);
+        table.stages = MultiSearch::new(phrases);
         let missing = |what: &str, word: &str| format!("table.toml: {what} `{word}` is not listed");
         let mut ordered = Vec::new();
         for compound in &file.compound {

@@ -83,7 +83,7 @@ fn each_operation_asks_its_path() {
 
     let (remote, handle) = answer("200 OK", r#"{"id":"x"}"#);
     let to = vec!["b+u=e.test@b.test".to_string()];
-    let envelope = Envelope { to, ..Envelope::default() };
+    let envelope = Envelope { to, trusted: true, ..Envelope::default() };
     let told = remote.message(b"Subject: x\r\n\r\n".to_vec(), envelope, None);
     assert_eq!(told, Ok(json!({"id": "x"})));
     let (path, body) = asked(handle);

@@ -1,4 +1,4 @@
-//! Which files of the journal's folder are its segments: those that fit one behind the other. What
+//! Which files of the journal's folder are its segments: those that fit one after the other. What
 //! does not fit is set aside with a word, never obeyed; nothing that was acknowledged is in it.
 //!
 //! | file | comes from | then |
@@ -81,7 +81,7 @@ impl Candidate {
     fn is_of_its_name(&self) -> bool {
         match &self.header {
             Some(header) => header.first == self.first,
-            // Behind damage it may begin later.
+            // After damage it may begin later.
             None => self
                 .first_found
                 .is_some_and(|found| found == self.first || (found > self.first && self.lines > 0)),

@@ -1,5 +1,5 @@
 //! Checkpoints: all rows as of one position, streamed into one file. Checkpoint plus the journal
-//! behind it is the truth (POLICY section 1).
+//! after it is the truth (POLICY section 1).
 //!
 //! Written to `<position>.part`, synced, renamed to `<position>.checkpoint`, directory synced: a
 //! file of that name is complete. Layout: magic and position, then blocks of length (u32), CRC32C
@@ -124,7 +124,7 @@ impl CheckpointWriter {
 impl Drop for CheckpointWriter {
     fn drop(&mut self) {
         if !self.finished {
-            // Left behind it would only cost space until the next start.
+            // Left there it would only cost space until the next start.
             let _ = self.disk.remove(&name(self.position, "part"));
         }
     }

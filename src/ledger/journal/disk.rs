@@ -1,4 +1,4 @@
-//! The file operations that durability is made of, behind a small trait, so that tests can replace
+//! The file operations that durability is made of, as a small trait, so that tests can replace
 //! the disk by one that forgets unsynced writes, tears them and fails on demand.
 //!
 //! Names are relative to the data directory (`journal/00000000000000000001.journal`). A file that

@@ -10,7 +10,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use super::disk::DiskFile;
-use super::record::{self, Parsed};
+use super::record::{self, ParsedRecord};
 
 /// Octets looked at for a header: far more than one has.
 const LOOKED_AT: usize = 1024;
@@ -63,7 +63,7 @@ impl Header {
         }
         let octets = octets.get(..got).unwrap_or_default();
         Ok(match record::parse(octets, true) {
-            Parsed::Record { seq: 0, json, used } => {
+            ParsedRecord::Record { seq: 0, json, used } => {
                 let header = octets.get(json).and_then(|json| serde_json::from_slice(json).ok());
                 header.map(|header| (header, used as u64))
             }

@@ -1,13 +1,13 @@
 //! One journal record as one line: `CRC32C(8 hex) SP length SP seq SP JSON LF`.
 //!
-//! The CRC covers everything behind it up to the end of the JSON. The length frames the record;
-//! the line end (JSON has no raw LF) is where reading starts again behind damage. Knows nothing of
+//! The CRC covers everything after it up to the end of the JSON. The length frames the record;
+//! the line end (JSON has no raw LF) is where reading starts again after damage. Knows nothing of
 //! files, nor of what the JSON says.
 
 use std::io::Write;
 use std::ops::Range;
 
-/// Longest JSON of one record, in octets. Parsed fields are bounded far below it.
+/// Longest JSON of one record, in octets. ParsedRecord fields are bounded far below it.
 pub const MAX_RECORD: usize = 1 << 20;
 
 /// Longest text in front of the JSON: CRC, length (7 digits), seq (20 digits), three spaces.
@@ -49,10 +49,10 @@ pub fn push(out: &mut Vec<u8>, seq: u64, json: &[u8]) -> Result<(), Unfit> {
 
 /// What stands at the beginning of some octets.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Parsed {
+pub(super) enum ParsedRecord {
     /// A record; `json` is its place in the octets, `used` the octets up to the next record.
     Record { seq: u64, json: Range<usize>, used: usize },
-    /// No record. Reading goes on behind `used` octets.
+    /// No record. Reading goes on after `used` octets.
     Damage {
         /// Octets to skip.
         used: usize,
@@ -65,21 +65,21 @@ pub(super) enum Parsed {
 }
 
 /// Reads one record. `last`: no octets follow those given.
-pub(super) fn parse(octets: &[u8], last: bool) -> Parsed {
+pub(super) fn parse(octets: &[u8], last: bool) -> ParsedRecord {
     let Some((crc, length, seq, header)) = parse_header(octets) else {
         if octets.len() < MAX_HEADER && !last && memchr::memchr(b'\n', octets).is_none() {
-            return Parsed::More;
+            return ParsedRecord::More;
         }
         return damage(octets, last);
     };
     let end = header + length;
     if octets.len() <= end && !last {
-        return Parsed::More;
+        return ParsedRecord::More;
     }
     match octets.get(9..end) {
         // The line end itself need not be right: it is not covered by the CRC, the length is.
         Some(covered) if octets.len() > end && crc32c::crc32c(covered) == crc => {
-            Parsed::Record { seq, json: header..end, used: end + 1 }
+            ParsedRecord::Record { seq, json: header..end, used: end + 1 }
         }
         _ => damage(octets, last),
     }
@@ -98,7 +98,7 @@ fn parse_header(octets: &[u8]) -> Option<(u32, usize, u64, usize)> {
     Some((crc, length, seq, at))
 }
 
-/// A decimal number that ends in a space, and the place behind that.
+/// A decimal number that ends in a space, and the place after that.
 fn parse_number(octets: &[u8], at: usize) -> Option<(u64, usize)> {
     let rest = octets.get(at..)?;
     let digits = rest.iter().take(21).position(|octet| *octet == b' ')?;
@@ -107,16 +107,16 @@ fn parse_number(octets: &[u8], at: usize) -> Option<(u64, usize)> {
 }
 
 /// Skips to the next line.
-fn damage(octets: &[u8], last: bool) -> Parsed {
+fn damage(octets: &[u8], last: bool) -> ParsedRecord {
     match memchr::memchr(b'\n', octets) {
         Some(at) => {
             let whole = memchr::memchr(0, &octets[..at]).is_none();
-            Parsed::Damage { used: at + 1, whole }
+            ParsedRecord::Damage { used: at + 1, whole }
         }
         None if last || octets.len() > MAX_LINE => {
-            Parsed::Damage { used: octets.len(), whole: false }
+            ParsedRecord::Damage { used: octets.len(), whole: false }
         }
-        None => Parsed::More,
+        None => ParsedRecord::More,
     }
 }
 
@@ -143,14 +143,14 @@ mod tests {
     fn parse_reads_records_and_finds_its_way_behind_damage() {
         let good = line(7, "{\"a\":1}");
         let n = good.len();
-        let record = Parsed::Record { seq: 7, json: 13..20, used: n };
+        let record = ParsedRecord::Record { seq: 7, json: 13..20, used: n };
         let twice = [good.clone(), good.clone()].concat();
         let with = |at: usize, octet: u8| {
             let mut changed = twice.clone();
             changed[at] = octet;
             changed
         };
-        let whole = Parsed::Damage { used: n, whole: true };
+        let whole = ParsedRecord::Damage { used: n, whole: true };
         for (octets, last, expected, why) in [
             (good.clone(), true, record.clone(), "one record"),
             (twice.clone(), false, record.clone(), "two records"),
@@ -159,12 +159,22 @@ mod tests {
             (with(2, b'0'), true, whole.clone(), "CRC changed"),
             (with(9, b'9'), true, whole.clone(), "length changed"),
             (with(11, b'8'), true, whole, "seq changed"),
-            (with(15, 0), true, Parsed::Damage { used: n, whole: false }, "never written"),
-            (with(15, b'\n'), true, Parsed::Damage { used: 16, whole: true }, "a new line end"),
-            (good[..n - 1].to_vec(), true, Parsed::Damage { used: n - 1, whole: false }, "torn"),
-            (good[..n - 1].to_vec(), false, Parsed::More, "not all here"),
-            (good[..4].to_vec(), false, Parsed::More, "not all here"),
-            (b"\n".to_vec(), false, Parsed::Damage { used: 1, whole: true }, "an empty line"),
+            (with(15, 0), true, ParsedRecord::Damage { used: n, whole: false }, "never written"),
+            (
+                with(15, b'\n'),
+                true,
+                ParsedRecord::Damage { used: 16, whole: true },
+                "a new line end",
+            ),
+            (
+                good[..n - 1].to_vec(),
+                true,
+                ParsedRecord::Damage { used: n - 1, whole: false },
+                "torn",
+            ),
+            (good[..n - 1].to_vec(), false, ParsedRecord::More, "not all here"),
+            (good[..4].to_vec(), false, ParsedRecord::More, "not all here"),
+            (b"\n".to_vec(), false, ParsedRecord::Damage { used: 1, whole: true }, "an empty line"),
         ] {
             assert_eq!(parse(&octets, last), expected, "{why}");
         }
@@ -177,9 +187,9 @@ mod tests {
             let mut changed = good.clone();
             changed[at / 8] ^= 1 << (at % 8);
             match parse(&changed, true) {
-                Parsed::Damage { .. } => {}
+                ParsedRecord::Damage { .. } => {}
                 // Upper-case hex digits mean the same.
-                Parsed::Record { seq: 7, .. } if changed[at / 8].is_ascii_uppercase() => {}
+                ParsedRecord::Record { seq: 7, .. } if changed[at / 8].is_ascii_uppercase() => {}
                 other => panic!("bit {at}: {other:?}"),
             }
         }

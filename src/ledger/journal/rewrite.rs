@@ -1,7 +1,7 @@
 //! Rewriting a sealed segment: some records say less afterwards, each at its old position. For
 //! forgetting a person; nothing else may change what was journalled.
 //!
-//! | step                                     | a crash behind it leaves            | next start |
+//! | step                                     | a crash after it leaves             | next start |
 //! |------------------------------------------|-------------------------------------|------------|
 //! | `<first>.rewrite` written, then synced   | the old segment, and a useless file | removes it |
 //! | renamed to `<first>.journal`             | the old or the new segment, whole   | reads it   |
@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::header::Header;
 use super::segment::{DIR, Segment};
-use super::{Journal, Reader, record};
+use super::{Journal, JournalReader, record};
 
 /// What becomes of a record: None leaves it as it is.
 pub type Edit<'a> = &'a mut dyn FnMut(u64, &str) -> Option<String>;
@@ -38,7 +38,7 @@ fn name(first_seq: u64) -> String {
     format!("{DIR}/{first_seq:020}.rewrite")
 }
 
-impl Reader {
+impl JournalReader {
     /// Writes a sealed segment anew beside the old one; None when nothing in it would change.
     /// Appending goes on meanwhile.
     pub fn rewrite(&self, first_seq: u64, edit: Edit<'_>) -> io::Result<Option<Rewritten>> {
@@ -108,7 +108,7 @@ impl Journal {
 
 #[cfg(test)]
 mod tests {
-    use super::super::simulated::{Fault, SimulatedDisk};
+    use super::super::simulated::{DiskFault, SimulatedDisk};
     use super::super::{Batch, Disk};
     use super::*;
 
@@ -197,7 +197,7 @@ mod tests {
             disk.operations() - from
         };
         assert!(all > 30, "{all} operations");
-        for fault in [Fault::Crash, Fault::Broken, Fault::Full] {
+        for fault in [DiskFault::Crash, DiskFault::Broken, DiskFault::Full] {
             for at in 1..=all {
                 let disk = filled(at);
                 let mut journal = open(&disk).expect("open");

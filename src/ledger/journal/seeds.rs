@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use super::simulated::{Fault, SimulatedDisk};
+use super::segment::Segment;
+use super::simulated::{DiskFault, SimulatedDisk};
 use super::*;
 
 const SEGMENT: u64 = 900;
@@ -46,10 +47,10 @@ struct Life {
     said: BTreeMap<u64, bool>,
     /// Tried last; what of it is found after an error is kept.
     tried: BTreeMap<u64, bool>,
-    /// Written in part and never acknowledged: with right lines behind them they look like damage.
+    /// Written in part and never acknowledged: with right lines after them they look like damage.
     torn: u64,
     /// Records before this may be gone.
-    floor: u64,
+    oldest: u64,
     /// The newest checkpoint that was acknowledged.
     checkpoint: u64,
 }
@@ -63,7 +64,7 @@ impl Life {
             said: BTreeMap::new(),
             tried: BTreeMap::new(),
             torn: 0,
-            floor: 1,
+            oldest: 1,
             checkpoint: 0,
         }
     }
@@ -152,7 +153,7 @@ impl Life {
         self.checkpoint = position;
         let kept = keep_newest(&self.disk, 2)?;
         if let ([_, older], Some(journal)) = (&kept[..], &mut self.journal) {
-            self.floor = self.floor.max(older + 1);
+            self.oldest = self.oldest.max(older + 1);
             journal.remove_through(*older)?;
         }
         Ok(())
@@ -194,7 +195,7 @@ impl Life {
         let found = journal.reader().read(1, usize::MAX).expect("a healthy disk");
         let seqs: Vec<u64> = found.iter().map(|(seq, _)| *seq).collect();
         assert!(seqs.is_sorted_by(|a, b| a < b), "{what}: {seqs:?}");
-        for (seq, secret) in self.said.range(self.floor..) {
+        for (seq, secret) in self.said.range(self.oldest..) {
             let text = seqs.binary_search(seq).ok().map(|place| &found[place].1);
             let text = text.unwrap_or_else(|| {
                 panic!("{what}: {seq} is lost of {seqs:?}, {}", folder(&self.disk))
@@ -219,7 +220,8 @@ fn folder(disk: &SimulatedDisk) -> String {
 fn live(seed: u64) {
     let trace = std::env::var_os("BOUNCED_TRACE").is_some();
     let mut life = Life::new(seed);
-    let faults = [Fault::Crash, Fault::Broken, Fault::Full, Fault::Files, Fault::Denied];
+    let faults =
+        [DiskFault::Crash, DiskFault::Broken, DiskFault::Full, DiskFault::Files, DiskFault::Denied];
     for round in 0..4 {
         let fault = faults[life.random.below(5) as usize];
         let at = life.disk.operations() + 1 + life.random.below(120);
@@ -231,7 +233,7 @@ fn live(seed: u64) {
             }
         }
         // It heals. After a power cut it starts anew, else it may go on.
-        if fault == Fault::Crash || life.random.below(2) == 0 {
+        if fault == DiskFault::Crash || life.random.below(2) == 0 {
             life.journal = None;
             life.disk.reboot();
         }

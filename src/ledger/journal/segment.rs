@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::disk::DiskFile;
 use super::header::{Header, unnamed};
-use super::record::{self, MAX_LINE, Parsed};
+use super::record::{self, MAX_LINE, ParsedRecord};
 
 /// Records between two points of the index.
 const INDEX_EVERY: u64 = 64;
@@ -50,15 +50,15 @@ pub(super) struct Segment {
     pub(super) first_seq: u64,
     /// None: of a release before headers, or damaged.
     pub(super) header: Option<Header>,
-    /// Where its records begin: behind the header.
+    /// Where its records begin: after the header.
     pub(super) begins: u64,
     /// Octets that may be read: those that were acknowledged.
     length: AtomicU64,
-    index: Mutex<Index>,
+    index: Mutex<SegmentIndex>,
 }
 
 #[derive(Default)]
-struct Index {
+struct SegmentIndex {
     /// `(seq, offset)` of some records, ascending.
     points: Vec<(u64, u64)>,
     /// Records since the last point.
@@ -74,7 +74,7 @@ struct Index {
     last_seq: u64,
 }
 
-impl Index {
+impl SegmentIndex {
     fn note(&mut self, seq: u64, offset: u64) {
         if self.points.is_empty() || self.since >= INDEX_EVERY {
             self.points.push((seq, offset));
@@ -101,7 +101,7 @@ impl Index {
 /// What a full scan of the newest segment says about its end.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Tail {
-    /// Octets to keep; behind them is a torn write.
+    /// Octets to keep; after them comes a torn write.
     pub(super) keep: u64,
     /// Last position in use, also by a record that can no longer be read.
     pub(super) last_seq: u64,
@@ -110,8 +110,11 @@ pub(super) struct Tail {
 impl Segment {
     /// A segment of which `length` octets may be read, the first `begins` of them its header.
     pub(super) fn new(first_seq: u64, begins: u64, length: u64, header: Option<Header>) -> Self {
-        let index =
-            Index { last_seq: first_seq.saturating_sub(1), scanned: begins, ..Index::default() };
+        let index = SegmentIndex {
+            last_seq: first_seq.saturating_sub(1),
+            scanned: begins,
+            ..SegmentIndex::default()
+        };
         Self { first_seq, header, begins, length: AtomicU64::new(length), index: Mutex::new(index) }
     }
 
@@ -181,7 +184,7 @@ impl Segment {
         let mut lines = 0;
         while let Some(found) = scanner.next()? {
             match found {
-                Found::Record { seq, .. } if seq > 0 => return Ok((Some(seq), lines)),
+                FoundRecord::Record { seq, .. } if seq > 0 => return Ok((Some(seq), lines)),
                 _ => lines += 1,
             }
         }
@@ -201,7 +204,7 @@ impl Segment {
             let at = scanner.at;
             let Some(found) = scanner.next()? else { break };
             match found {
-                Found::Record { seq, offset, .. } if seq > index.last_seq => {
+                FoundRecord::Record { seq, offset, .. } if seq > index.last_seq => {
                     index.close(seq, offset);
                     index.note(seq, offset);
                 }
@@ -237,16 +240,16 @@ impl Segment {
         let mut readable = tail.last_seq;
         while let Some(found) = scanner.next()? {
             match found {
-                Found::Record { seq, .. } if seq > readable => {
+                FoundRecord::Record { seq, .. } if seq > readable => {
                     readable = seq;
                     tail = Tail { keep: scanner.at, last_seq: seq };
                 }
-                Found::Record { .. } => {}
+                FoundRecord::Record { .. } => {}
                 // A whole line that fails its CRC was acknowledged once: its position stays used.
-                Found::Damage { whole: true } => {
+                FoundRecord::Damage { whole: true } => {
                     tail = Tail { keep: scanner.at, last_seq: tail.last_seq + 1 };
                 }
-                Found::Damage { whole: false } => {}
+                FoundRecord::Damage { whole: false } => {}
             }
         }
         let mut index = lock(&self.index);
@@ -283,7 +286,7 @@ impl Segment {
         let mut scanner = Scanner::new(file, start, self.length());
         let mut last = 0;
         while let Some(found) = scanner.next()? {
-            let Found::Record { seq, json, .. } = found else { continue };
+            let FoundRecord::Record { seq, json, .. } = found else { continue };
             if seq >= until {
                 return Ok(true);
             }
@@ -305,13 +308,13 @@ pub(super) fn last_record(
     begins: u64,
     length: u64,
 ) -> io::Result<Option<u64>> {
-    // Nearly always it is near the end; behind much damage it is not.
+    // Nearly always it is near the end; after much damage it is not.
     for back in [64 * 1024, 2 * (MAX_LINE + CHUNK) as u64, u64::MAX] {
         let from = length.saturating_sub(back).max(begins);
         let mut scanner = Scanner::new(file, from, length);
         let mut last = None;
         while let Some(found) = scanner.next()? {
-            if let Found::Record { seq, .. } = found {
+            if let FoundRecord::Record { seq, .. } = found {
                 last = last.max(Some(seq).filter(|seq| *seq > 0));
             }
         }
@@ -323,7 +326,7 @@ pub(super) fn last_record(
 }
 
 /// What a [`Scanner`] found.
-enum Found<'a> {
+enum FoundRecord<'a> {
     Record { seq: u64, offset: u64, json: &'a [u8] },
     Damage { whole: bool },
 }
@@ -344,7 +347,7 @@ impl<'a> Scanner<'a> {
         Self { file, at: from, end, buffer: Vec::new(), used: 0 }
     }
 
-    fn next(&mut self) -> io::Result<Option<Found<'_>>> {
+    fn next(&mut self) -> io::Result<Option<FoundRecord<'_>>> {
         loop {
             let buffered = self.buffer.len() - self.used;
             let last = self.at + buffered as u64 >= self.end;
@@ -352,16 +355,16 @@ impl<'a> Scanner<'a> {
                 return Ok(None);
             }
             match record::parse(&self.buffer[self.used..], last) {
-                Parsed::More => self.fill()?,
-                Parsed::Record { seq, json, used } => {
+                ParsedRecord::More => self.fill()?,
+                ParsedRecord::Record { seq, json, used } => {
                     let (start, offset) = (self.used, self.at);
                     self.skip(used);
                     let json = &self.buffer[start + json.start..start + json.end];
-                    return Ok(Some(Found::Record { seq, offset, json }));
+                    return Ok(Some(FoundRecord::Record { seq, offset, json }));
                 }
-                Parsed::Damage { used, whole } => {
+                ParsedRecord::Damage { used, whole } => {
                     self.skip(used);
-                    return Ok(Some(Found::Damage { whole }));
+                    return Ok(Some(FoundRecord::Damage { whole }));
                 }
             }
         }

@@ -6,16 +6,18 @@
 //!
 //! Using a descriptor again after its write or sync failed panics: the rule of `disk.rs`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod state;
+
 use std::io;
 use std::sync::{Arc, Mutex};
 
 use super::disk::{Disk, DiskFile};
 use super::lock;
+use state::{DiskState, Inode, PendingChange, apply};
 
 /// What happens at the chosen operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum DiskFault {
     /// Power goes off: this operation may have happened in part, later ones fail.
     Crash,
     /// EIO.
@@ -31,179 +33,23 @@ pub(crate) enum Fault {
 /// The disk; clones are the same disk.
 #[derive(Clone)]
 pub(crate) struct SimulatedDisk {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<DiskState>>,
 }
 
-#[derive(Default)]
-struct State {
-    inodes: HashMap<u64, Inode>,
-    /// Names as the running system sees them.
-    live: BTreeMap<String, u64>,
-    /// Names as they stand on the platter, and changes not yet there, in order.
-    durable: BTreeMap<String, u64>,
-    names_pending: Vec<Vec<(String, Option<u64>)>>,
-    folders: BTreeSet<String>,
-    operations: u64,
-    /// From which operation on, how many of them, and what.
-    fault: Option<(u64, u64, Fault)>,
-    dead: bool,
-    /// Looking is no operation: for traces that are tried at every step.
-    reads_are_free: bool,
-    seed: u64,
-    next_inode: u64,
-    used: u64,
-}
-
-#[derive(Default, Clone)]
-struct Inode {
-    live: Vec<u8>,
-    platter: Vec<u8>,
-    pending: Vec<Change>,
-}
-
-#[derive(Clone)]
-enum Change {
-    Write(usize, Vec<u8>),
-    Cut(usize),
-}
-
-fn apply(octets: &mut Vec<u8>, change: &Change) {
-    match change {
-        Change::Write(at, new) => {
-            let end = at + new.len();
-            octets.resize(octets.len().max(end), 0);
-            octets[*at..end].copy_from_slice(new);
-        }
-        Change::Cut(length) => octets.resize(*length, 0),
-    }
-}
-
-impl State {
-    fn random(&mut self, below: usize) -> usize {
-        self.seed ^= self.seed << 13;
-        self.seed ^= self.seed >> 7;
-        self.seed ^= self.seed << 17;
-        (self.seed % below.max(1) as u64) as usize
-    }
-
-    /// Counts an operation and says which fault it meets.
-    fn meet(&mut self) -> Result<Option<Fault>, io::Error> {
-        if self.dead {
-            return Err(io::Error::other("the power is off"));
-        }
-        self.operations += 1;
-        match self.fault {
-            Some((from, count, fault))
-                if (from..from.saturating_add(count)).contains(&self.operations) =>
-            {
-                self.dead = fault == Fault::Crash;
-                Ok(Some(fault))
-            }
-            _ => Ok(None),
-        }
-    }
-
-    fn name(&mut self, change: Vec<(String, Option<u64>)>) {
-        for (name, inode) in &change {
-            match inode {
-                Some(inode) => self.live.insert(name.clone(), *inode),
-                None => self.live.remove(name),
-            };
-        }
-        self.names_pending.push(change);
-    }
-
-    fn sync_names(&mut self, wanted: impl Fn(usize, &str) -> bool) {
-        let pending = std::mem::take(&mut self.names_pending);
-        for (place, change) in pending.into_iter().enumerate() {
-            if !change.iter().all(|(name, _)| wanted(place, name)) {
-                self.names_pending.push(change);
-                continue;
-            }
-            for (name, inode) in change {
-                match inode {
-                    Some(inode) => self.durable.insert(name, inode),
-                    None => self.durable.remove(&name),
-                };
-            }
-        }
-    }
-
-    /// What the platter holds when power goes off: some of what was pending.
-    fn lose_power(&mut self) {
-        let survive = self.random(self.names_pending.len() + 1);
-        self.sync_names(|place, _| place < survive);
-        self.names_pending.clear();
-        let mut numbers: Vec<u64> = self.inodes.keys().copied().collect();
-        numbers.sort_unstable();
-        for number in numbers {
-            let pending = self.inodes.get_mut(&number).map(|i| std::mem::take(&mut i.pending));
-            for change in self.survivors(pending.unwrap_or_default()) {
-                if let Some(inode) = self.inodes.get_mut(&number) {
-                    apply(&mut inode.platter, &change);
-                }
-            }
-            if let Some(inode) = self.inodes.get_mut(&number) {
-                inode.live.clone_from(&inode.platter);
-            }
-        }
-        self.live.clone_from(&self.durable);
-    }
-
-    /// None, all, a torn prefix, or any 512-octet sectors of what was pending.
-    fn survivors(&mut self, pending: Vec<Change>) -> Vec<Change> {
-        match self.random(4) {
-            0 => Vec::new(),
-            1 => pending,
-            2 => {
-                let whole = self.random(pending.len() + 1);
-                let torn = match pending.get(whole) {
-                    Some(Change::Write(at, new)) => {
-                        let length = self.random(new.len() + 1);
-                        Some(Change::Write(*at, new[..length].to_vec()))
-                    }
-                    _ => None,
-                };
-                pending.into_iter().take(whole).chain(torn).collect()
-            }
-            _ => {
-                let mut kept = Vec::new();
-                for change in pending {
-                    match change {
-                        Change::Write(mut at, new) => {
-                            let mut rest = &new[..];
-                            while !rest.is_empty() {
-                                let sector = (512 - at % 512).min(rest.len());
-                                if self.random(2) == 0 {
-                                    kept.push(Change::Write(at, rest[..sector].to_vec()));
-                                }
-                                rest = &rest[sector..];
-                                at += sector;
-                            }
-                        }
-                        cut => kept.push(cut),
-                    }
-                }
-                kept
-            }
-        }
-    }
-}
-
-fn failure(fault: Fault) -> io::Error {
+fn failure(fault: DiskFault) -> io::Error {
     match fault {
-        Fault::Crash => io::Error::other("the power went off"),
-        Fault::Broken => io::Error::other("input/output error"),
-        Fault::Files => io::Error::from_raw_os_error(24),
-        Fault::Denied => io::ErrorKind::PermissionDenied.into(),
-        Fault::Full => io::Error::new(io::ErrorKind::StorageFull, "no space left on device"),
+        DiskFault::Crash => io::Error::other("the power went off"),
+        DiskFault::Broken => io::Error::other("input/output error"),
+        DiskFault::Files => io::Error::from_raw_os_error(24),
+        DiskFault::Denied => io::ErrorKind::PermissionDenied.into(),
+        DiskFault::Full => io::Error::new(io::ErrorKind::StorageFull, "no space left on device"),
     }
 }
 
 impl SimulatedDisk {
     pub(crate) fn new(seed: u64) -> Self {
         let seed = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-        Self { state: Arc::new(Mutex::new(State { seed, ..State::default() })) }
+        Self { state: Arc::new(Mutex::new(DiskState { seed, ..DiskState::default() })) }
     }
 
     /// From now on only what changes something is counted and fails.
@@ -217,7 +63,7 @@ impl SimulatedDisk {
     }
 
     /// From the operation `from` (counted from the beginning) on, `count` operations fail.
-    pub(crate) fn fail(&self, from: u64, count: u64, fault: Fault) {
+    pub(crate) fn fail(&self, from: u64, count: u64, fault: DiskFault) {
         lock(&self.state).fault = Some((from, count, fault));
     }
 
@@ -264,9 +110,9 @@ impl SimulatedDisk {
     fn name_operation(&self, change: Vec<(String, Option<u64>)>) -> io::Result<()> {
         let mut state = lock(&self.state);
         match state.meet()? {
-            Some(Fault::Crash) => {
+            Some(DiskFault::Crash) => {
                 state.name(change);
-                Err(failure(Fault::Crash))
+                Err(failure(DiskFault::Crash))
             }
             Some(fault) => Err(failure(fault)),
             None => {
@@ -281,7 +127,7 @@ impl SimulatedDisk {
         let mut state = lock(&self.state);
         if state.reads_are_free {
             return match state.dead {
-                true => Err(failure(Fault::Crash)),
+                true => Err(failure(DiskFault::Crash)),
                 false => Ok(()),
             };
         }
@@ -348,7 +194,7 @@ impl Disk for SimulatedDisk {
         file.change(
             |inode| {
                 let from = (from as usize).min(inode.live.len());
-                Change::Write(from, inode.live[from..].to_vec())
+                PendingChange::Write(from, inode.live[from..].to_vec())
             },
             |_, change| Some(change),
         )?;
@@ -391,8 +237,8 @@ impl SimulatedFile {
     /// Does something to the inode; a fault may keep `part` of it.
     fn change(
         &mut self,
-        whole: impl FnOnce(&Inode) -> Change,
-        part: impl FnOnce(&mut State, Change) -> Option<Change>,
+        whole: impl FnOnce(&Inode) -> PendingChange,
+        part: impl FnOnce(&mut DiskState, PendingChange) -> Option<PendingChange>,
     ) -> io::Result<()> {
         assert!(!self.failed, "a descriptor was used again after a failed write or sync");
         let mut state = lock(&self.disk.state);
@@ -416,27 +262,27 @@ impl SimulatedFile {
 impl DiskFile for SimulatedFile {
     fn append(&mut self, octets: &[u8]) -> io::Result<()> {
         self.change(
-            |inode| Change::Write(inode.live.len(), octets.to_vec()),
+            |inode| PendingChange::Write(inode.live.len(), octets.to_vec()),
             |state, change| match change {
-                Change::Write(at, new) => {
+                PendingChange::Write(at, new) => {
                     let length = state.random(new.len() + 1);
-                    Some(Change::Write(at, new[..length].to_vec()))
+                    Some(PendingChange::Write(at, new[..length].to_vec()))
                 }
-                Change::Cut(_) => None,
+                PendingChange::Cut(_) => None,
             },
         )
     }
 
     fn truncate(&mut self, length: u64) -> io::Result<()> {
-        self.change(|_| Change::Cut(length as usize), |_, _| None)
+        self.change(|_| PendingChange::Cut(length as usize), |_, _| None)
     }
 
     fn sync(&mut self) -> io::Result<()> {
         assert!(!self.failed, "a descriptor was used again after a failed write or sync");
         let mut state = lock(&self.disk.state);
         let met = state.meet()?;
-        if met == Some(Fault::Crash) {
-            return Err(failure(Fault::Crash));
+        if met == Some(DiskFault::Crash) {
+            return Err(failure(DiskFault::Crash));
         }
         let number = self.number;
         let pending = state.inodes.get_mut(&number).map(|i| std::mem::take(&mut i.pending));

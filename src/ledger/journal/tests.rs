@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
-use super::simulated::{Fault, SimulatedDisk};
+use super::segment::Segment;
+use super::simulated::{DiskFault, SimulatedDisk};
 use super::*;
+use crate::ledger::TroubleKind;
 
 /// Small segments, so that a trace of 200 records begins several.
 const SEGMENT: u64 = 2500;
@@ -79,7 +81,7 @@ fn power_off_at_every_operation_loses_nothing_acknowledged() {
     for k in 1..=operations {
         for seed in 0..4 {
             let disk = SimulatedDisk::new(k * 4 + seed);
-            disk.fail(k, 1, Fault::Crash);
+            disk.fail(k, 1, DiskFault::Crash);
             let opened = Journal::open(Arc::new(disk.clone()), SEGMENT, 0);
             let (acknowledged, tried) =
                 opened.map_or((0, 0), |mut journal| run(&mut journal, RECORDS, 1));
@@ -108,7 +110,8 @@ fn a_failure_at_every_operation_is_answered_and_healed() {
     let disk = SimulatedDisk::new(0);
     run(&mut open(&disk), RECORDS, 1);
     for k in 1..=disk.operations() {
-        for (count, fault) in [(1, Fault::Broken), (1, Fault::Full), (4, Fault::Broken)] {
+        for (count, fault) in [(1, DiskFault::Broken), (1, DiskFault::Full), (4, DiskFault::Broken)]
+        {
             let disk = SimulatedDisk::new(k);
             disk.fail(k, count, fault);
             // The first operations belong to the start: that may fail, the next one must not.
@@ -128,9 +131,9 @@ fn a_failure_at_every_operation_is_answered_and_healed() {
 #[test]
 fn errors_say_what_the_caller_can_do() {
     for (fault, count, want) in [
-        (Fault::Full, 1, "the disk is full"),
-        (Fault::Broken, 1, "the ledger is not ready"),
-        (Fault::Broken, 100, "the outcome of a commit is unknown"),
+        (DiskFault::Full, 1, "the disk is full"),
+        (DiskFault::Broken, 1, "the ledger is not ready"),
+        (DiskFault::Broken, 100, "the outcome of a commit is unknown"),
     ] {
         let disk = SimulatedDisk::new(5);
         let mut journal = open(&disk);
@@ -202,7 +205,7 @@ fn one(journal: &mut Journal) -> u64 {
 fn a_segment_that_was_named_and_never_begun_hides_nothing() {
     // The folder cannot be synced, or opened, after the new segment has its name: mail goes on in
     // the old one. Then a restart, and a person is erased.
-    for (fault, step) in [(Fault::Broken, 5), (Fault::Files, 5), (Fault::Broken, 4)] {
+    for (fault, step) in [(DiskFault::Broken, 5), (DiskFault::Files, 5), (DiskFault::Broken, 4)] {
         let disk = SimulatedDisk::new(1);
         let mut journal = open(&disk);
         run(&mut journal, 12, 1);
@@ -238,7 +241,7 @@ fn strange_files_are_set_aside_and_lost_ones_are_told() {
     let other = SimulatedDisk::new(3);
     run(&mut open(&other), 30, 1);
     let foreign = other.contents("journal/00000000000000000001.journal");
-    // Octets of nobody, and a segment of another journal, under names within and behind ours.
+    // Octets of nobody, and a segment of another journal, under names among and after ours.
     for octets in [&b"hello\n"[..], b"", &foreign] {
         for at in [2, 50, RECORDS, RECORDS + 1, RECORDS + 9] {
             let (disk, starts) = whole();
@@ -326,7 +329,7 @@ fn a_checkpoint_is_whole_or_absent() {
     assert_eq!(trace(&disk), 30);
     assert_eq!(checkpoints(&disk).expect("list"), [30, 20]);
     for k in 1..=disk.operations() {
-        for fault in [Fault::Crash, Fault::Broken, Fault::Full] {
+        for fault in [DiskFault::Crash, DiskFault::Broken, DiskFault::Full] {
             let disk = SimulatedDisk::new(k);
             disk.fail(k, 1, fault);
             let newest = trace(&disk);

@@ -1,8 +1,10 @@
 //! What is wrong with the journal, in words: which file, which records, and what follows from it.
 
+use std::io;
+
 use super::chain;
 use super::segment::{DIR, Damage, Segment};
-use crate::ledger::{Trouble, TroubleKind};
+use crate::ledger::{LedgerError, Trouble, TroubleKind};
 
 impl From<&chain::Gap> for Trouble {
     fn from(gap: &chain::Gap) -> Self {
@@ -47,5 +49,14 @@ pub(super) fn damaged_place(segment: &Segment, damage: &Damage) -> Trouble {
              restore the file from a backup if there is one"
         ),
         file: Some(file),
+    }
+}
+
+/// An I/O error before which nothing was acknowledged and after which nothing is left of it.
+pub(crate) fn refused(what: &str, error: &io::Error) -> LedgerError {
+    if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        LedgerError::Full(format!("{what}: {error}; free some space"))
+    } else {
+        LedgerError::Retryable(format!("{what}: {error}"))
     }
 }

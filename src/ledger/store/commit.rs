@@ -1,31 +1,32 @@
 //! One group commit: duplicates are told apart, the others are folded, made durable, and only then
 //! shown to readers and handed to the keeper. Whatever fails before the journal's answer leaves
-//! nothing behind; whatever fails after it no longer concerns the commit.
+//! nothing; whatever fails after it no longer concerns the commit.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 
-use super::Inner;
-use super::keeper::{Group, Mail};
+use super::engine::Engine;
+use super::inbox::Inbox;
 use super::overlay::Overlay;
-use super::rows::Seen;
+use super::pending::PendingRows;
+use super::rows::StoredDigest;
 use super::view::View;
 use crate::event::Event;
-use crate::ledger::journal::{self, Reader, lock};
+use crate::ledger::journal::{self, JournalReader, lock};
 use crate::ledger::{Committed, Fold, LedgerError};
 
-impl Inner {
+impl Engine {
     /// Waits until not too many rows wait for sled.
     fn wait_for_room(&self) -> Result<(), LedgerError> {
-        let mail = lock(&self.mail);
-        let crowded = |mail: &mut Mail| {
-            mail.waiting.octets() > self.options.max_waiting_bytes && self.view().is_ok()
+        let inbox = lock(&self.inbox);
+        let crowded = |inbox: &mut Inbox| {
+            inbox.waiting.octets() > self.options.max_waiting_bytes && self.view().is_ok()
         };
-        let (mail, _) = self
+        let (inbox, _) = self
             .moved
-            .wait_timeout_while(mail, self.options.commit_patience, crowded)
+            .wait_timeout_while(inbox, self.options.commit_patience, crowded)
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if mail.waiting.octets() > self.options.max_waiting_bytes {
+        if inbox.waiting.octets() > self.options.max_waiting_bytes {
             return Err(LedgerError::Retryable(
                 "the view is too far behind the journal: the disk is slow or full".to_string(),
             ));
@@ -50,7 +51,7 @@ impl Inner {
             )));
         }
         let mut writer = lock(&self.writer);
-        let super::Writer { journal, fold } = &mut *writer;
+        let super::engine::Writer { journal, fold } = &mut *writer;
         let (Some(fold), view) = (fold.as_deref_mut(), self.view()?) else {
             return Err(LedgerError::Retryable("the view is being rebuilt".to_string()));
         };
@@ -69,7 +70,7 @@ impl Inner {
         match done {
             Ok(folded) => {
                 if !folded.records.is_empty() {
-                    self.hand_over(&view, folded.group);
+                    self.hand_over(&view, folded.pending);
                 }
                 Ok(folded.committed)
             }
@@ -85,10 +86,10 @@ impl Inner {
     }
 
     /// What was made durable becomes visible and goes to the keeper.
-    pub(super) fn hand_over(&self, view: &View, mut group: Group) {
-        view.publish(&mut group);
-        let mut mail = lock(&self.mail);
-        if mail.generation == view.generation && mail.waiting.push(group) {
+    pub(super) fn hand_over(&self, view: &View, mut pending: PendingRows) {
+        view.publish(&mut pending);
+        let mut inbox = lock(&self.inbox);
+        if inbox.generation == view.generation && inbox.waiting.push(pending) {
             self.bell.notify_one();
         }
     }
@@ -97,13 +98,13 @@ impl Inner {
 /// A batch that only lacks durability.
 struct Folded {
     records: journal::Batch,
-    group: Group,
+    pending: PendingRows,
     committed: Vec<Committed>,
 }
 
 fn fold_batch(
     view: &View,
-    reader: &Reader,
+    reader: &JournalReader,
     fold: &mut dyn Fold,
     mut next_seq: u64,
     batch: &mut [Event],
@@ -115,7 +116,7 @@ fn fold_batch(
     for place in 0..batch.len() {
         let (ahead, rest) = batch.split_at_mut(place);
         let Some(event) = rest.first_mut() else { break };
-        if let Some(Seen { seq, id, .. }) = overlay.repeated(event)? {
+        if let Some(StoredDigest { seq, id, .. }) = overlay.repeated(event)? {
             committed.push(Committed { seq, id, duplicate: true, decisions: Vec::new() });
             continue;
         }
@@ -133,6 +134,6 @@ fn fold_batch(
         });
         next_seq += 1;
     }
-    let group = Group::new(next_seq - 1, overlay.into_changes()?);
-    Ok(Folded { records, group, committed })
+    let pending = PendingRows::new(next_seq - 1, overlay.into_changes()?);
+    Ok(Folded { records, pending, committed })
 }

@@ -5,10 +5,12 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
-use super::rows::{self, Seen, key_in, layered, space};
-use super::view::{Changes, View, change};
+use super::pending::{Changes, change};
+use super::rows::{self, StoredDigest, key_in, layered};
+use super::space;
+use super::view::View;
 use crate::event::Event;
-use crate::ledger::journal::Reader;
+use crate::ledger::journal::JournalReader;
 use crate::ledger::{Fold, LedgerError, Row, Rows};
 
 /// History rows removed at a time.
@@ -17,7 +19,7 @@ const FORGOTTEN_AT_ONCE: usize = 1_000;
 /// The rows as of the event before, and what the events of this batch changed.
 pub(super) struct Overlay<'a> {
     view: &'a View,
-    reader: &'a Reader,
+    reader: &'a JournalReader,
     changed: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     /// What the view said: nobody else commits, and most events ask for the same policy, guards
     /// and figures.
@@ -25,7 +27,7 @@ pub(super) struct Overlay<'a> {
 }
 
 impl<'a> Overlay<'a> {
-    pub(super) fn new(view: &'a View, reader: &'a Reader) -> Self {
+    pub(super) fn new(view: &'a View, reader: &'a JournalReader) -> Self {
         Self { view, reader, changed: BTreeMap::new(), asked: RefCell::default() }
     }
 
@@ -42,10 +44,10 @@ impl<'a> Overlay<'a> {
     }
 
     /// The event that this one repeats.
-    pub(super) fn repeated(&self, event: &Event) -> Result<Option<Seen>, LedgerError> {
+    pub(super) fn repeated(&self, event: &Event) -> Result<Option<StoredDigest>, LedgerError> {
         let Some(digest) = &event.digest else { return Ok(None) };
         let Some(value) = self.value(&rows::digest_key(digest))? else { return Ok(None) };
-        match Seen::decode(&value) {
+        match StoredDigest::decode(&value) {
             Some(seen) => Ok(Some(seen).filter(|seen| seen.covers(event.received_at))),
             None => Err(LedgerError::Corrupt("a digest row cannot be read".to_string())),
         }
@@ -70,7 +72,7 @@ impl<'a> Overlay<'a> {
             self.forget_history(&address)?;
         }
         if let Some(digest) = &event.digest {
-            let seen = Seen { seq: event.seq, at: event.received_at, id: event.id.clone() };
+            let seen = StoredDigest { seq: event.seq, at: event.received_at, id: event.id.clone() };
             self.changed.insert(rows::digest_key(digest), Some(seen.encode()));
         }
         Ok(())
@@ -139,7 +141,7 @@ impl Rows for Sight<'_, '_> {
 }
 
 /// One event of the journal; None when it is gone or cannot be read.
-pub(super) fn read_event(reader: &Reader, seq: u64) -> Result<Option<Event>, LedgerError> {
+pub(super) fn read_event(reader: &JournalReader, seq: u64) -> Result<Option<Event>, LedgerError> {
     let line = reader.at(seq).map_err(|error| {
         LedgerError::Retryable(format!("the journal cannot be read at {seq}: {error}"))
     })?;

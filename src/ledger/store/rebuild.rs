@@ -1,5 +1,5 @@
 //! Gets a view that can be trusted: the one on disk when it is sound, else a new one from the newest
-//! checkpoint that is whole and the journal behind it. Then folds what it lacks.
+//! checkpoint that is whole and the journal after it. Then folds what it lacks.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use sled::IVec;
 
-use super::Inner;
-use super::keeper::Group;
+use super::engine::Engine;
 use super::overlay::Overlay;
+use super::pending::PendingRows;
 use super::rows::Meta;
 use super::view::View;
 use crate::event::Event;
@@ -26,72 +26,72 @@ const EVENTS_AT_ONCE: usize = 500;
 const LOCK_TRIES: u32 = 100;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
-/// What is to be served: a view, what sled says of itself, and groups that sled does not have yet
+/// What is to be served: a view, what sled says of itself, and commits that sled does not have yet
 /// because the disk is full.
 pub(super) struct Prepared {
     pub(super) view: View,
     pub(super) meta: Meta,
-    pub(super) waiting: Vec<Group>,
+    pub(super) waiting: Vec<PendingRows>,
 }
 
 /// Opens the newest view when `trust` says that it may be sound, else builds one. The fold is taken
 /// from the writer meanwhile, so no commit can come in between.
-pub(super) fn prepare(inner: &Inner, trust: bool) -> Result<Prepared, LedgerError> {
-    let Some(mut fold) = lock(&inner.writer).fold.take() else {
+pub(super) fn prepare(engine: &Engine, trust: bool) -> Result<Prepared, LedgerError> {
+    let Some(mut fold) = lock(&engine.writer).fold.take() else {
         return Err(LedgerError::Fatal("the policy is gone: restart the service".to_string()));
     };
     fold.reset();
     let prepared = std::panic::catch_unwind(AssertUnwindSafe(|| {
-        let dirs = match generations(inner) {
-            Err(error) if is_full(inner, &error) => return build_in_memory(inner, fold.as_mut()),
+        let dirs = match generations(engine) {
+            Err(error) if is_full(engine, &error) => return build_in_memory(engine, fold.as_mut()),
             other => other?,
         };
         if let (true, Some(newest)) = (trust, dirs.last()) {
-            match open_sound(inner, *newest, fold.as_mut()) {
-                Err(error) if is_full(inner, &error) => {
-                    return build_in_memory(inner, fold.as_mut());
+            match open_sound(engine, *newest, fold.as_mut()) {
+                Err(error) if is_full(engine, &error) => {
+                    return build_in_memory(engine, fold.as_mut());
                 }
                 Err(error) => tracing::error!(%error, "the view is not sound: it is built anew"),
                 sound => {
-                    remove(inner, &dirs[..dirs.len() - 1]);
+                    remove(engine, &dirs[..dirs.len() - 1]);
                     return sound;
                 }
             }
             fold.reset();
         }
-        match build(inner, &dirs, fold.as_mut()) {
-            Err(error) if is_full(inner, &error) => {
+        match build(engine, &dirs, fold.as_mut()) {
+            Err(error) if is_full(engine, &error) => {
                 fold.reset();
-                build_in_memory(inner, fold.as_mut())
+                build_in_memory(engine, fold.as_mut())
             }
             built => built,
         }
     }));
-    lock(&inner.writer).fold = Some(fold);
+    lock(&engine.writer).fold = Some(fold);
     prepared.unwrap_or_else(|_| {
         Err(LedgerError::Retryable("a panic while the view was prepared".to_string()))
     })
 }
 
 /// There is no space for sled, whatever it says itself.
-fn is_full(inner: &Inner, error: &LedgerError) -> bool {
-    matches!(error, LedgerError::Full(_)) || inner.look_at_free() < inner.options.min_free_bytes
+fn is_full(engine: &Engine, error: &LedgerError) -> bool {
+    matches!(error, LedgerError::Full(_)) || engine.look_at_free() < engine.options.min_free_bytes
 }
 
-fn root(inner: &Inner) -> PathBuf {
-    inner.options.data_dir.join("view")
+fn root(engine: &Engine) -> PathBuf {
+    engine.options.data_dir.join("view")
 }
 
-fn dir(inner: &Inner, generation: u64) -> PathBuf {
-    root(inner).join(generation.to_string())
+fn dir(engine: &Engine, generation: u64) -> PathBuf {
+    root(engine).join(generation.to_string())
 }
 
 /// Generations on disk, ascending.
-fn generations(inner: &Inner) -> Result<Vec<u64>, LedgerError> {
+fn generations(engine: &Engine) -> Result<Vec<u64>, LedgerError> {
     let failed = |error: io::Error| journal::refused("the directory of the view", &error);
-    private_dir(&root(inner)).map_err(failed)?;
+    private_dir(&root(engine)).map_err(failed)?;
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(root(inner)).map_err(failed)? {
+    for entry in std::fs::read_dir(root(engine)).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();
         found.extend(name.to_str().and_then(|name| name.parse::<u64>().ok()));
     }
@@ -100,9 +100,9 @@ fn generations(inner: &Inner) -> Result<Vec<u64>, LedgerError> {
 }
 
 /// Removes generations.
-pub(super) fn remove(inner: &Inner, generations: &[u64]) {
+pub(super) fn remove(engine: &Engine, generations: &[u64]) {
     for generation in generations {
-        let dir = dir(inner, *generation);
+        let dir = dir(engine, *generation);
         if let Err(error) = std::fs::remove_dir_all(&dir)
             && error.kind() != io::ErrorKind::NotFound
         {
@@ -111,10 +111,10 @@ pub(super) fn remove(inner: &Inner, generations: &[u64]) {
     }
 }
 
-/// A new generation, empty, behind all that are there.
-pub(super) fn open_next(inner: &Inner) -> Result<View, LedgerError> {
-    let newest = generations(inner)?.last().copied().unwrap_or(0);
-    open(inner, newest + 1)
+/// A new generation, empty, after all that are there.
+pub(super) fn open_next(engine: &Engine) -> Result<View, LedgerError> {
+    let newest = generations(engine)?.last().copied().unwrap_or(0);
+    open(engine, newest + 1)
 }
 
 /// A folder for its owner only: sled makes its files for everybody.
@@ -123,17 +123,17 @@ fn private_dir(dir: &std::path::Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
-fn open(inner: &Inner, generation: u64) -> Result<View, LedgerError> {
-    if let Err(error) = private_dir(&dir(inner, generation)) {
+fn open(engine: &Engine, generation: u64) -> Result<View, LedgerError> {
+    if let Err(error) = private_dir(&dir(engine, generation)) {
         return Err(journal::refused("the directory of the view", &error));
     }
     for _ in 0..LOCK_TRIES {
-        match View::open(&dir(inner, generation), inner.options.cache_bytes, generation) {
+        match View::open(&dir(engine, generation), engine.options.cache_bytes, generation) {
             Err(LedgerError::Retryable(why)) if why.contains("could not acquire lock") => {
                 std::thread::sleep(LOCK_PAUSE);
             }
             other => {
-                let _ = private::close_to_others(&root(inner));
+                let _ = private::close_to_others(&root(engine));
                 return other;
             }
         }
@@ -142,41 +142,41 @@ fn open(inner: &Inner, generation: u64) -> Result<View, LedgerError> {
 }
 
 fn open_sound(
-    inner: &Inner,
+    engine: &Engine,
     generation: u64,
     fold: &mut dyn Fold,
 ) -> Result<Prepared, LedgerError> {
-    let view = open(inner, generation)?;
+    let view = open(engine, generation)?;
     let mut meta = view.verify()?;
     // Sound, and beyond the journal: it holds what lost records decided.
-    lock(&inner.writer).journal.go_on_after(meta.position, "the view");
-    let (first_seq, last_seq) = (inner.first_seq(), inner.reader.last_seq());
+    lock(&engine.writer).journal.go_on_after(meta.position, "the view");
+    let (first_seq, last_seq) = (engine.first_seq(), engine.reader.last_seq());
     if meta.position + 1 < first_seq && meta.position < last_seq {
         return Err(LedgerError::Corrupt(format!(
             "the view stands at {}, the journal has {first_seq} to {last_seq}",
             meta.position
         )));
     }
-    let waiting = catch_up(inner, &view, &mut meta, fold)?;
+    let waiting = catch_up(engine, &view, &mut meta, fold)?;
     Ok(Prepared { view, meta, waiting })
 }
 
-fn build(inner: &Inner, old: &[u64], fold: &mut dyn Fold) -> Result<Prepared, LedgerError> {
+fn build(engine: &Engine, old: &[u64], fold: &mut dyn Fold) -> Result<Prepared, LedgerError> {
     // First the old ones: they may be what fills the disk.
-    remove(inner, old);
+    remove(engine, old);
     let mut generation = old.last().copied().unwrap_or(0);
     let failed = |error: io::Error| journal::refused("checkpoints cannot be listed", &error);
-    let mut positions = journal::checkpoints(inner.disk.as_ref()).map_err(failed)?;
+    let mut positions = journal::checkpoints(engine.disk.as_ref()).map_err(failed)?;
     // Last of all from nothing: right when the journal is whole, else the best there is.
     positions.push(0);
     for position in positions {
         generation += 1;
-        let view = open(inner, generation)?;
+        let view = open(engine, generation)?;
         let mut meta = Meta::default();
-        match load(inner, &view, &mut meta, position) {
+        match load(engine, &view, &mut meta, position) {
             Ok(()) => {}
             Err(error @ LedgerError::Corrupt(_)) => {
-                inner.note(Trouble {
+                engine.note(Trouble {
                     kind: TroubleKind::Checkpoint,
                     file: Some(format!("checkpoint/{position:020}.checkpoint")),
                     seqs: None,
@@ -186,15 +186,15 @@ fn build(inner: &Inner, old: &[u64], fold: &mut dyn Fold) -> Result<Prepared, Le
                     ),
                 });
                 drop(view);
-                remove(inner, &[generation]);
+                remove(engine, &[generation]);
                 continue;
             }
             Err(error) => return Err(error),
         }
-        if inner.first_seq() > position + 1 {
-            inner.note(state_lost(position + 1, inner.first_seq() - 1));
+        if engine.first_seq() > position + 1 {
+            engine.note(state_lost(position + 1, engine.first_seq() - 1));
         }
-        let waiting = catch_up(inner, &view, &mut meta, fold)?;
+        let waiting = catch_up(engine, &view, &mut meta, fold)?;
         view.flush()?;
         return Ok(Prepared { view, meta, waiting });
     }
@@ -203,20 +203,20 @@ fn build(inner: &Inner, old: &[u64], fold: &mut dyn Fold) -> Result<Prepared, Le
 
 /// Questions are answered also when nothing can be written: all rows in memory, from the newest
 /// whole checkpoint and the journal. What is on disk is not touched.
-fn build_in_memory(inner: &Inner, fold: &mut dyn Fold) -> Result<Prepared, LedgerError> {
-    tracing::warn!("the disk is full: the view is made in memory, and mail waits for space");
+fn build_in_memory(engine: &Engine, fold: &mut dyn Fold) -> Result<Prepared, LedgerError> {
+    tracing::warn!("the disk is full: the view is made in memory, and inbox waits for space");
     let failed = |error: io::Error| journal::refused("checkpoints cannot be listed", &error);
-    let mut positions = journal::checkpoints(inner.disk.as_ref()).map_err(failed)?;
+    let mut positions = journal::checkpoints(engine.disk.as_ref()).map_err(failed)?;
     positions.push(0);
     for position in positions {
-        let view = View::in_memory(&root(inner), inner.next_memory());
+        let view = View::in_memory(&root(engine), engine.next_memory());
         let mut meta = Meta::default();
-        match load(inner, &view, &mut meta, position) {
+        match load(engine, &view, &mut meta, position) {
             Err(LedgerError::Corrupt(_)) => continue,
             other => other?,
         }
         fold.reset();
-        catch_up(inner, &view, &mut meta, fold)?;
+        catch_up(engine, &view, &mut meta, fold)?;
         return Ok(Prepared { view, meta, waiting: Vec::new() });
     }
     Err(LedgerError::Retryable("no view could be built".to_string()))
@@ -224,40 +224,40 @@ fn build_in_memory(inner: &Inner, fold: &mut dyn Fold) -> Result<Prepared, Ledge
 
 /// Puts rows into sled; what it has no space for, and what has no sled, stays above it.
 fn put(
-    inner: &Inner,
+    engine: &Engine,
     view: &View,
     meta: &mut Meta,
-    group: Group,
-    waiting: &mut Vec<Group>,
+    pending: PendingRows,
+    waiting: &mut Vec<PendingRows>,
 ) -> Result<(), LedgerError> {
-    let mut group = group;
+    let mut pending = pending;
     if !view.is_in_memory() && waiting.is_empty() {
         let before = *meta;
-        meta.position = group.seq;
-        let rows = group.changes.iter().cloned().collect();
+        meta.position = pending.seq;
+        let rows = pending.changes.iter().cloned().collect();
         match view.apply(&rows, meta, true) {
-            Err(error) if is_full(inner, &error) => *meta = before,
+            Err(error) if is_full(engine, &error) => *meta = before,
             other => return other,
         }
     }
-    view.publish(&mut group);
+    view.publish(&mut pending);
     if !view.is_in_memory() {
-        waiting.push(group);
+        waiting.push(pending);
     }
     Ok(())
 }
 
 /// Fills an empty view from a checkpoint; position 0 is no checkpoint. The meta row comes last.
-fn load(inner: &Inner, view: &View, meta: &mut Meta, position: u64) -> Result<(), LedgerError> {
+fn load(engine: &Engine, view: &View, meta: &mut Meta, position: u64) -> Result<(), LedgerError> {
     if position > 0 {
         let broken = |error: io::Error| LedgerError::Corrupt(error.to_string());
-        let mut checkpoint = Checkpoint::open(inner.disk.as_ref(), position).map_err(broken)?;
+        let mut checkpoint = Checkpoint::open(engine.disk.as_ref(), position).map_err(broken)?;
         while let Some(rows) = checkpoint.next_rows().map_err(broken)? {
-            go_on(inner)?;
+            go_on(engine)?;
             let rows =
                 rows.into_iter().map(|(key, value)| (IVec::from(key), Some(IVec::from(value))));
             match view.is_in_memory() {
-                true => view.publish(&mut Group::new(position, rows.collect())),
+                true => view.publish(&mut PendingRows::new(position, rows.collect())),
                 false => view.apply(&rows.collect(), meta, false)?,
             }
         }
@@ -283,39 +283,39 @@ fn state_lost(from: u64, through: u64) -> Trouble {
 }
 
 /// A rebuild ends early when the service does.
-fn go_on(inner: &Inner) -> Result<(), LedgerError> {
-    if lock(&inner.mail).stop {
+fn go_on(engine: &Engine) -> Result<(), LedgerError> {
+    if lock(&engine.inbox).stop {
         return Err(LedgerError::Retryable("the service is stopping".to_string()));
     }
     Ok(())
 }
 
-/// Folds what the journal has behind the view's position; gives what sled had no space for.
+/// Folds what the journal has after the view's position; gives what sled had no space for.
 fn catch_up(
-    inner: &Inner,
+    engine: &Engine,
     view: &View,
     meta: &mut Meta,
     fold: &mut dyn Fold,
-) -> Result<Vec<Group>, LedgerError> {
-    let (last_seq, mut at) = (inner.reader.last_seq(), meta.position);
+) -> Result<Vec<PendingRows>, LedgerError> {
+    let (last_seq, mut at) = (engine.reader.last_seq(), meta.position);
     let mut waiting = Vec::new();
     // Over which the policy panicked.
     let mut left_out = HashSet::new();
     while at < last_seq {
-        go_on(inner)?;
+        go_on(engine)?;
         let failed = |error: io::Error| journal::refused("the journal cannot be read", &error);
-        let lines = inner.reader.read(at + 1, EVENTS_AT_ONCE).map_err(failed)?;
+        let lines = engine.reader.read(at + 1, EVENTS_AT_ONCE).map_err(failed)?;
         // Without lines, what is left can no longer be read.
         let through = lines.last().map_or(last_seq, |(seq, _)| *seq);
         let mut expected = at + 1;
         for seq in lines.iter().map(|(seq, _)| *seq).chain([through + 1]) {
             // What no checkpoint covers was said by `build`.
-            if seq > expected && seq > inner.first_seq() {
-                inner.note(state_lost(expected.max(inner.first_seq()), seq - 1));
+            if seq > expected && seq > engine.first_seq() {
+                engine.note(state_lost(expected.max(engine.first_seq()), seq - 1));
             }
             expected = seq + 1;
         }
-        let mut overlay = Overlay::new(view, &inner.reader);
+        let mut overlay = Overlay::new(view, &engine.reader);
         if let Some(seq) = fold_lines(&mut overlay, fold, lines, &left_out)? {
             tracing::error!(seq, "the policy panicked over an event: it counts in nothing");
             fold.reset();
@@ -323,10 +323,10 @@ fn catch_up(
             left_out.insert(seq);
             continue;
         }
-        let group = Group::new(through, overlay.into_changes()?);
-        put(inner, view, meta, group, &mut waiting)?;
+        let pending = PendingRows::new(through, overlay.into_changes()?);
+        put(engine, view, meta, pending, &mut waiting)?;
         at = through;
-        lock(&inner.mail).folded = at;
+        lock(&engine.inbox).folded = at;
     }
     Ok(waiting)
 }

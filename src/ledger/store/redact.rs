@@ -5,22 +5,23 @@
 //!
 //! The order makes it safe to be killed at any moment, and to do it again. The caller's event has
 //! taken the person's own rows out already, so the checkpoint is clean; older ones go only when it
-//! was read back. The journal comes last: then every record that is rewritten stands behind that
+//! was read back. The journal comes last: then every record that is rewritten is covered by that
 //! checkpoint and the view, and is folded again only if both are lost.
 
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use super::keeper::Group;
-use super::rows::{key_in, space};
-use super::view::change;
-use super::{Inner, Redact};
+use super::engine::Engine;
+use super::pace::Pace;
+use super::pending::{PendingRows, change};
+use super::rows::key_in;
+use super::space;
 use crate::ledger::journal::{self, lock};
-use crate::ledger::{EditRow, LedgerError};
+use crate::ledger::{EditRow, LedgerError, Redact};
 
 /// Rows looked at before others may go on.
 const ROWS_AT_ONCE: usize = 256;
 
-impl Inner {
+impl Engine {
     /// See [`crate::ledger::Ledger::redact`].
     pub(super) fn redact(&self, redact: Redact<'_>) -> Result<u64, LedgerError> {
         let failed = |error| journal::refused("the journal cannot be rewritten", &error);
@@ -28,11 +29,16 @@ impl Inner {
         lock(&self.writer).journal.seal().map_err(failed)?;
         let sealed = self.reader.segment_starts();
         let (answer, answered) = sync_channel(1);
-        lock(&self.mail).renewals.push((last, answer));
+        lock(&self.inbox).renewals.push((last, answer));
         self.answered(&answered)?;
-        let mut changed = 0;
+        let (mut changed, mut pace) = (0, Pace::new(self));
+        let mut line = |seq, json: &str| {
+            let new = (redact.line)(seq, json);
+            pace.count();
+            new
+        };
         for first_seq in sealed {
-            if let Some(new) = self.reader.rewrite(first_seq, redact.line).map_err(failed)? {
+            if let Some(new) = self.reader.rewrite(first_seq, &mut line).map_err(failed)? {
                 lock(&self.writer).journal.put_in_place(&new).map_err(failed)?;
                 changed += new.changed;
             }
@@ -41,11 +47,11 @@ impl Inner {
     }
 
     /// Rewrites rows of the fold, in pieces. A row is edited under the lock of the writer, so that
-    /// no commit works on an older version of it. Gives the place in the order of all groups up to
+    /// no commit works on an older version of it. Gives the place in the order of all commits up to
     /// which the view must be for the edits, and all events before them, to be in it.
     fn redact_rows(&self, edit: EditRow<'_>) -> Result<u64, LedgerError> {
         let prefix = [space::FOLD];
-        let mut after = prefix.to_vec();
+        let (mut after, mut pace) = (prefix.to_vec(), Pace::new(self));
         loop {
             let view = self.view()?;
             let rows = self.ask(&view, |view| view.scan(&prefix, &after, ROWS_AT_ONCE))?;
@@ -56,6 +62,7 @@ impl Inner {
             for (key, _) in named {
                 self.edit_row(&bare(key), edit)?;
             }
+            pace.rest();
         }
     }
 
@@ -66,7 +73,7 @@ impl Inner {
         let value = self.ask(&view, |view| view.value(&full))?;
         if let Some(new) = value.and_then(|value| edit(key, &value)) {
             let seq = writer.journal.next_seq() - 1;
-            self.hand_over(&view, Group::new(seq, vec![change(full, Some(new))?]));
+            self.hand_over(&view, PendingRows::new(seq, vec![change(full, Some(new))?]));
         }
         Ok(())
     }

@@ -16,10 +16,11 @@ use std::time::{Duration, Instant};
 
 use sled::IVec;
 
-use super::keeper::{Answer, Group};
+use super::engine::{Engine, ViewState};
+use super::inbox::OrderReply;
+use super::rebuild;
 use super::rows::Meta;
 use super::view::View;
-use super::{Inner, Stage, rebuild};
 use crate::ledger::LedgerError;
 use crate::ledger::journal::{self, Checkpoint, lock};
 
@@ -36,23 +37,23 @@ pub(super) struct Renewal {
     /// Rows of the old view that changed since the checkpoint.
     dirty: HashSet<IVec>,
     /// Who waits for it.
-    answers: Vec<Answer>,
+    answers: Vec<OrderReply>,
     /// The checkpoint left out rows that the old view still has: the sums will differ.
     exact: bool,
 }
 
 impl Renewal {
     /// Begins one from a checkpoint of the old view as it is now.
-    pub(super) fn begin(inner: &Inner, position: u64, exact: bool) -> Result<Self, LedgerError> {
+    pub(super) fn begin(engine: &Engine, position: u64, exact: bool) -> Result<Self, LedgerError> {
         let broken = |error| journal::refused("the checkpoint cannot be read back", &error);
-        let checkpoint = Checkpoint::open(inner.disk.as_ref(), position).map_err(broken)?;
-        let view = rebuild::open_next(inner)?;
+        let checkpoint = Checkpoint::open(engine.disk.as_ref(), position).map_err(broken)?;
+        let view = rebuild::open_next(engine)?;
         let meta = Meta::default();
         Ok(Self { view, meta, checkpoint, dirty: HashSet::new(), answers: Vec::new(), exact })
     }
 
     /// Somebody wants to hear of its end.
-    pub(super) fn wait(&mut self, answers: Vec<Answer>) {
+    pub(super) fn wait(&mut self, answers: Vec<OrderReply>) {
         self.answers.extend(answers);
     }
 
@@ -93,22 +94,26 @@ impl Renewal {
     }
 
     /// Puts it in the place of the old one.
-    pub(super) fn exchange(self, inner: &Inner, old: &View) -> (Arc<View>, Meta, Vec<Answer>) {
+    pub(super) fn exchange(
+        self,
+        engine: &Engine,
+        old: &View,
+    ) -> (Arc<View>, Meta, Vec<OrderReply>) {
         // No commit may publish into the old view from here on.
-        let writer = lock(&inner.writer);
+        let writer = lock(&engine.writer);
         self.view.take_above(old);
         let view = Arc::new(self.view);
-        lock(&inner.mail).generation = view.generation;
-        inner.set_stage(Stage::Ready(Arc::clone(&view)));
+        lock(&engine.inbox).generation = view.generation;
+        engine.set_view_state(ViewState::Ready(Arc::clone(&view)));
         drop(writer);
         (view, self.meta, self.answers)
     }
 
     /// Gives it up; who waits hears why.
-    pub(super) fn abandon(self, inner: &Inner, error: &LedgerError) {
+    pub(super) fn abandon(self, engine: &Engine, error: &LedgerError) {
         let generation = self.view.generation;
         drop(self.view);
-        rebuild::remove(inner, &[generation]);
+        rebuild::remove(engine, &[generation]);
         for answer in self.answers {
             let _ = answer.try_send(Err(error.clone()));
         }
@@ -116,7 +121,7 @@ impl Renewal {
 }
 
 /// Ends a view that nobody is to use any more, and removes its files.
-pub(super) fn retire(inner: &Inner, mut old: Arc<View>) {
+pub(super) fn retire(engine: &Engine, mut old: Arc<View>) {
     let generation = old.generation;
     let until = Instant::now() + READERS;
     let alone = loop {
@@ -128,12 +133,5 @@ pub(super) fn retire(inner: &Inner, mut old: Arc<View>) {
         std::thread::sleep(Duration::from_millis(5));
     };
     drop(alone);
-    rebuild::remove(inner, &[generation]);
-}
-
-impl Group {
-    /// Rows that one commit changed, and the position of its last event.
-    pub(super) fn new(seq: u64, changes: super::view::Changes) -> Self {
-        Self { seq, place: 0, changes }
-    }
+    rebuild::remove(engine, &[generation]);
 }

@@ -1,6 +1,7 @@
 //! How rows stand in the view: key spaces, the CRC in each value, the meta row with its checksum
 //! over all rows, and the merging of unapplied rows over applied ones.
 
+use super::space;
 use crate::ledger::{LedgerError, Row};
 use crate::mail::Timestamp;
 
@@ -13,18 +14,6 @@ pub(super) const MAX_KEY: usize = 1024;
 
 /// How long a message delivered again is recognised (POLICY section 1).
 const DUPLICATE_WINDOW_MS: i64 = 7 * 86_400_000;
-
-/// First octet of a key: whose row it is. So no key of a fold can meet one of the engine.
-pub(super) mod space {
-    /// Rows of the fold.
-    pub(in crate::ledger::store) const FOLD: u8 = b'r';
-    /// History: address, NUL, seq (big-endian); no value.
-    pub(in crate::ledger::store) const HISTORY: u8 = b'i';
-    /// Digests of messages: see [`super::Seen`].
-    pub(in crate::ledger::store) const DIGEST: u8 = b'd';
-    /// The meta row.
-    pub(in crate::ledger::store) const META: u8 = b'm';
-}
 
 /// A key in a space.
 pub(super) fn key_in(space: u8, key: &[u8]) -> Vec<u8> {
@@ -68,13 +57,13 @@ pub(super) fn digest_key(digest: &str) -> Vec<u8> {
 
 /// Value of a digest row: which event had it, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct StoredDigest {
     pub(super) seq: u64,
     pub(super) at: Timestamp,
     pub(super) id: String,
 }
 
-impl Seen {
+impl StoredDigest {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut value = Vec::with_capacity(16 + self.id.len());
         value.extend_from_slice(&self.seq.to_be_bytes());
@@ -103,7 +92,7 @@ impl Seen {
 /// are no longer in the journal.
 pub(super) fn is_dead(key: &[u8], value: &[u8], now: Timestamp, first_seq: u64) -> bool {
     match key.first() {
-        Some(&space::DIGEST) => !Seen::decode(value).is_some_and(|seen| seen.covers(now)),
+        Some(&space::DIGEST) => !StoredDigest::decode(value).is_some_and(|seen| seen.covers(now)),
         Some(&space::HISTORY) => history_seq(key).is_none_or(|seq| seq < first_seq),
         _ => false,
     }
@@ -118,7 +107,7 @@ pub(super) fn seal(key: &[u8], value: &[u8]) -> Vec<u8> {
     sealed
 }
 
-/// The value behind its CRC; None when the CRC is wrong.
+/// The value after its CRC; None when the CRC is wrong.
 pub(super) fn unseal<'a>(key: &[u8], sealed: &'a [u8]) -> Option<&'a [u8]> {
     let (crc, value) = sealed.split_first_chunk::<4>()?;
     let want = crc32c::crc32c_append(crc32c::crc32c(key), value);
@@ -183,13 +172,13 @@ impl Meta {
 }
 
 /// Gives rows greater than a key, at most so many.
-pub(super) type Lower<'a> = &'a dyn Fn(&[u8], usize) -> Result<Vec<Row>, LedgerError>;
+pub(super) type LowerRows<'a> = &'a dyn Fn(&[u8], usize) -> Result<Vec<Row>, LedgerError>;
 
 /// Rows of `lower` (asked for chunk by chunk: greater than a key, at most so many) with the changes
-/// of `upper` on top, in key order. `upper` must begin behind `after`, too.
+/// of `upper` on top, in key order. `upper` must begin after `after`, too.
 pub(super) fn layered<'a>(
     upper: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
-    lower: Lower<'_>,
+    lower: LowerRows<'_>,
     after: &[u8],
     limit: usize,
 ) -> Result<Vec<Row>, LedgerError> {
@@ -243,8 +232,8 @@ mod tests {
     #[test]
     fn the_window_is_seven_days() {
         let at = Timestamp::from_millis(1_000_000_000_000);
-        let seen = Seen { seq: 9, at, id: "abc".to_string() };
-        assert_eq!(Seen::decode(&seen.encode()), Some(seen.clone()));
+        let seen = StoredDigest { seq: 9, at, id: "abc".to_string() };
+        assert_eq!(StoredDigest::decode(&seen.encode()), Some(seen.clone()));
         let value = seen.encode();
         for (millis, covers) in
             [(0, true), (-5, true), (7 * 86_400_000, true), (604_800_001, false)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use super::Inner;
+use super::engine::Engine;
 use crate::ledger::journal::lock;
 use crate::mail::Timestamp;
 
@@ -16,35 +16,35 @@ const PAUSE: Duration = Duration::from_millis(20);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Starts the thread, which ends when it has seen everything.
-pub(super) fn start(inner: Arc<Inner>) -> std::io::Result<std::thread::JoinHandle<()>> {
-    std::thread::Builder::new().name("scrub".to_string()).spawn(move || run(&inner))
+pub(super) fn start(engine: Arc<Engine>) -> std::io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new().name("scrub".to_string()).spawn(move || run(&engine))
 }
 
-fn run(inner: &Inner) {
-    while inner.view().is_err() {
-        if !rest(inner, LOOK) {
+fn run(engine: &Engine) {
+    while engine.view().is_err() {
+        if !rest(engine, LOOK) {
             return;
         }
     }
-    let known = inner.reader.damaged();
-    for first_seq in inner.reader.segment_starts() {
-        if let Err(error) = inner.reader.check(first_seq) {
+    let known = engine.reader.damaged();
+    for first_seq in engine.reader.segment_starts() {
+        if let Err(error) = engine.reader.check(first_seq) {
             tracing::warn!(first_seq, %error, "a journal segment cannot be looked at");
         }
-        if !rest(inner, PAUSE) {
+        if !rest(engine, PAUSE) {
             return;
         }
     }
-    if inner.reader.damaged() > known {
+    if engine.reader.damaged() > known {
         let (answer, _) = sync_channel(1);
-        lock(&inner.mail).checkpoints.push((Timestamp::from_millis(i64::MIN), answer));
-        inner.bell.notify_all();
+        lock(&engine.inbox).checkpoints.push((Timestamp::from_millis(i64::MIN), answer));
+        engine.bell.notify_all();
     }
 }
 
 /// Waits; false when the service stops.
-fn rest(inner: &Inner, time: Duration) -> bool {
+fn rest(engine: &Engine, time: Duration) -> bool {
     // Not at the bell: a ring that was for the keeper would be lost here.
     std::thread::sleep(time);
-    !lock(&inner.mail).stop
+    !lock(&engine.inbox).stop
 }

@@ -3,7 +3,7 @@
 use super::evidence::key;
 use super::step::Step;
 use super::undo::{self, Selection};
-use crate::event::{Act, Event};
+use crate::event::{Act, Event, is_scope};
 use crate::ledger::LedgerError;
 use crate::mail::{Case, Timestamp};
 use crate::policy::judge::facts::{IN_FORCE_KEY, InForce, policy_key};
@@ -12,7 +12,7 @@ use crate::policy::judge::row::{
 };
 use crate::policy::judge::state::{State, judge};
 use crate::policy::judge::walk::walk;
-use crate::policy::settings::{Policy, is_scope};
+use crate::policy::settings::Policy;
 use crate::report::Attribution;
 
 /// Addresses that an act is about.

@@ -1,5 +1,5 @@
-//! What one record of the journal says about which address: the attribution ladder (POLICY
-//! section 2) applied to a message or an in-band result.
+//! What one record of the journal says about which address: the attribution ladder
+//! (docs/policy.md, "Attribution") applied to a message or an in-band result.
 //!
 //! Promises: with a VERP address the mailed address is the one the return path names, and no field
 //! of the report replaces it; a wrong signature names no one; only failed recipients fail; no report
@@ -7,12 +7,12 @@
 
 use super::reserved::is_reserved;
 use crate::classify::{Category, Certainty, Reason};
-use crate::event::{Analysis, Event, EventType, RecipientVerdict, SendResult, VerpInfo};
+use crate::event::{Analysis, Event, EventType, RecipientVerdict, SendResult, VerpInfo, is_scope};
 use crate::mail::{Address, Case};
 use crate::policy::judge::row::{Item, ItemKind, hash};
 use crate::policy::judge::standing::DEFAULT_SCOPE;
 use crate::policy::provider::{guard_of, named};
-use crate::policy::settings::{Policy, is_scope};
+use crate::policy::settings::Policy;
 use crate::report::{Action, Attribution, Kind};
 
 /// What a record says of one address.

@@ -1,8 +1,8 @@
 //! Health as data: how a sender's mail fares, by scope, day, campaign and provider.
 //!
 //! Figures are sums; a rate is a sum over a sum with its denominator beside it, never a mean of
-//! rates. Only evidence that may count (POLICY section 2) is in it, each mail once. Without `sent`
-//! results there is no denominator, and the rates say `unknown`.
+//! rates. Only evidence that may count (docs/policy.md, "Attribution") is in it, each mail once.
+//! Without `sent` results there is no denominator, and the rates say `unknown`.
 
 use std::collections::BTreeMap;
 

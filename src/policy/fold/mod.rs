@@ -1,5 +1,6 @@
-//! The fold: one event in, rows and decisions out (POLICY section 1). Pure and deterministic: the
-//! same rows and the same event give the same writes; the only clock is the event's own time.
+//! The fold: one event in, rows and decisions out (docs/policy.md, "The journal"). Pure and
+//! deterministic: the same rows and the same event give the same writes; the only clock is the
+//! event's own time.
 //!
 //! Folding an event a second time changes nothing: the row `m/fold` names the last one taken in.
 

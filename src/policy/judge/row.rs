@@ -293,7 +293,7 @@ mod tests {
             kind: ItemKind::Unsubscribe,
             policy: u32::MAX,
             rung: Attribution::MessageId,
-            scope: "s".repeat(crate::policy::settings::MAX_SCOPE_OCTETS),
+            scope: "s".repeat(crate::event::MAX_SCOPE_OCTETS),
             reason: Some(Reason::ProviderSuppressed),
             rule: Some(long.clone()),
             code: Some(long.clone()),

@@ -4,7 +4,7 @@ use super::walk::{Stop, Track};
 use crate::mail::{Timestamp, words};
 
 words! {
-    /// State of an address in a scope (POLICY section 3), the worse the later.
+    /// State of an address in a scope (docs/policy.md, "States"), the worse the later.
     State {
         /// Nothing against it.
         Clear = "clear",

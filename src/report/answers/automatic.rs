@@ -6,8 +6,8 @@
 
 use super::clues::{Clue, Means};
 use super::finding::Finding;
-use super::fold::fold;
 use super::marks::{Hit, Place, Topic};
+use super::normalize::normalize;
 use super::reading::Reading;
 use super::request;
 use super::signs::Signs;
@@ -188,12 +188,12 @@ fn format_of(reading: &Reading, vacation: &Weight, ticket: &Weight) -> &'static 
     }
 }
 
-/// Our subject behind a responder's prefix: `Automatic reply: Hello` gives `Hello`.
-pub(super) fn behind_lead<'a>(subject: &'a str, reading: &Reading) -> Option<&'a str> {
+/// Our subject after a responder's prefix: `Automatic reply: Hello` gives `Hello`.
+pub(super) fn after_lead<'a>(subject: &'a str, reading: &Reading) -> Option<&'a str> {
     longest(reading.placed(Topic::Vacation, Place::Lead))
         .or_else(|| reading.placed(Topic::Ticket, Place::Lead).next())?;
     let colon = subject.find([':', '：'])?;
-    let head = fold(subject.get(..colon)?);
+    let head = normalize(subject.get(..colon)?);
     if head.len() > 80 {
         return None;
     }

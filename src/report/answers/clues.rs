@@ -31,7 +31,7 @@ pub(super) enum Means {
 /// One row of the table.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Row {
+pub(super) struct HeaderRow {
     pub name: String,
     #[serde(default)]
     starts: Vec<String>,
@@ -44,15 +44,15 @@ pub(super) struct Row {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
-    field: Vec<Row>,
+struct HeaderFile {
+    field: Vec<HeaderRow>,
 }
 
 /// Longest field name in the table, plus one.
 const LENGTHS: usize = 48;
 
-static ROWS: LazyLock<[Vec<Row>; LENGTHS]> = LazyLock::new(|| {
-    let file: File =
+static ROWS: LazyLock<[Vec<HeaderRow>; LENGTHS]> = LazyLock::new(|| {
+    let file: HeaderFile =
         toml::from_str(include_str!("headers.toml")).expect("a unit test reads the shipped table");
     let mut by_length = [const { Vec::new() }; LENGTHS];
     for row in file.field {
@@ -65,7 +65,7 @@ static ROWS: LazyLock<[Vec<Row>; LENGTHS]> = LazyLock::new(|| {
 /// A field that means something.
 #[derive(Debug)]
 pub(super) struct Clue {
-    pub row: &'static Row,
+    pub row: &'static HeaderRow,
     /// Field name as written.
     name: String,
     /// Value, shortened.
@@ -104,7 +104,7 @@ pub(super) fn read(headers: &Headers<'_>) -> Vec<Clue> {
     clues
 }
 
-impl Row {
+impl HeaderRow {
     fn fits(&self, value: &str) -> bool {
         (self.starts.is_empty() || self.starts.iter().any(|s| value.starts_with(s.as_str())))
             && (self.has.is_empty() || self.has.iter().any(|s| value.contains(s.as_str())))

@@ -5,14 +5,15 @@
 //! word, and in English only when one number is above 12. A year that is not written is the one
 //! that puts the day next to the Date field of the message. "Until the 24th" gives the 24th.
 //!
-//! Works on folded text (`fold.rs`), on answers only, so that its cost does not matter elsewhere.
+//! Works on normalized text (`normalize.rs`), on answers only, so that its cost does not matter
+//! elsewhere.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use super::fold::fold;
+use super::normalize::normalize;
 use crate::mail::Timestamp;
 
 /// Dates of one text that are looked at.
@@ -24,7 +25,7 @@ const AHEAD_DAYS: i64 = 1_500;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct DateFile {
     language: Vec<Language>,
 }
 
@@ -60,15 +61,15 @@ enum Order {
     None,
 }
 
-struct Tables {
+struct DateTables {
     languages: Vec<Language>,
     /// Month name to (language, month): `listopada` is October in Croatian, November in Polish.
     months: HashMap<String, Vec<(usize, i64)>>,
     fillers: Vec<String>,
 }
 
-static TABLES: LazyLock<Tables> = LazyLock::new(|| {
-    let file: File =
+static TABLES: LazyLock<DateTables> = LazyLock::new(|| {
+    let file: DateFile =
         toml::from_str(include_str!("dates.toml")).expect("a unit test reads the shipped table");
     let mut languages = file.language;
     let mut months: HashMap<String, Vec<(usize, i64)>> = HashMap::new();
@@ -76,7 +77,7 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
     for (at, language) in languages.iter_mut().enumerate() {
         for (number, names) in (1..).zip(&language.months) {
             for name in names {
-                months.entry(fold(name)).or_default().push((at, number));
+                months.entry(normalize(name)).or_default().push((at, number));
             }
         }
         let lists = [
@@ -89,28 +90,28 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
             &mut language.filler,
         ];
         for list in lists {
-            list.iter_mut().for_each(|phrase| *phrase = fold(phrase));
+            list.iter_mut().for_each(|phrase| *phrase = normalize(phrase));
         }
         fillers.extend(language.filler.iter().cloned());
     }
     fillers.sort_by_key(|f| std::cmp::Reverse(f.len()));
     fillers.dedup();
-    Tables { languages, months, fillers }
+    DateTables { languages, months, fillers }
 });
 
 /// A date in a text, as far as it can be read without knowing its language.
 #[derive(Debug, Clone)]
-struct Found {
+struct FoundDate {
     start: usize,
     end: usize,
-    when: When,
+    form: DateForm,
     year: Option<i64>,
     /// `July 10-31`: the end of a range by itself.
     range_end: bool,
 }
 
 #[derive(Debug, Clone)]
-enum When {
+enum DateForm {
     /// Month and day are certain.
     Plain { month: i64, day: i64 },
     /// A month by name.
@@ -147,18 +148,18 @@ pub(super) fn away_until(text: &str, sent: Option<Timestamp>) -> Option<Timestam
 }
 
 /// The word beside a date that makes it an end, and the language of that word.
-fn tie(text: &str, date: &Found, before: Option<&Found>) -> Option<(Tie, Option<usize>)> {
+fn tie(text: &str, date: &FoundDate, before: Option<&FoundDate>) -> Option<(Tie, Option<usize>)> {
     let tables = &*TABLES;
     let ahead = text.get(..date.start)?;
-    let behind = text.get(date.end..)?;
+    let following = text.get(date.end..)?;
     for (at, language) in tables.languages.iter().enumerate() {
-        if language.after.iter().any(|p| behind_starts(behind, p)) {
+        if language.after.iter().any(|p| following_starts(following, p)) {
             return Some((Tie::Until, Some(at)));
         }
     }
     let mut rest = ahead.trim_end_matches([' ', ',', '(', '*', ':']);
     for _ in 0..5 {
-        if let Some(found) = trigger(rest, behind) {
+        if let Some(found) = trigger(rest, following) {
             return Some(found);
         }
         if let Some(range) = range_trigger(rest, before) {
@@ -171,7 +172,7 @@ fn tie(text: &str, date: &Found, before: Option<&Found>) -> Option<(Tie, Option<
 }
 
 /// The longest `back`, `until` or `from` phrase at the end of what stands before a date.
-fn trigger(rest: &str, behind: &str) -> Option<(Tie, Option<usize>)> {
+fn trigger(rest: &str, following: &str) -> Option<(Tie, Option<usize>)> {
     let mut best: Option<(usize, Tie, usize)> = None;
     let mut offer = |length: usize, tie: Tie, at: usize| {
         if best.is_none_or(|(known, _, _)| length > known) {
@@ -187,9 +188,9 @@ fn trigger(rest: &str, behind: &str) -> Option<(Tie, Option<usize>)> {
         }
         for phrase in language.from.iter().filter(|p| ends_with_word(rest, p)) {
             let sentence_ahead = rest.rsplit(['.', '!', ';']).next().unwrap_or_default();
-            let sentence_behind = behind.split(['!', ';', '.']).next().unwrap_or_default();
+            let sentence_after = following.split(['!', ';', '.']).next().unwrap_or_default();
             let again = language.again.iter().any(|w| {
-                sentence_ahead.contains(w.as_str()) || sentence_behind.contains(w.as_str())
+                sentence_ahead.contains(w.as_str()) || sentence_after.contains(w.as_str())
             });
             if again {
                 offer(phrase.len(), Tie::Back, at);
@@ -199,8 +200,8 @@ fn trigger(rest: &str, behind: &str) -> Option<(Tie, Option<usize>)> {
     best.map(|(_, tie, at)| (tie, Some(at)))
 }
 
-/// `20 to 31 December`, `20.12.2026 - 05.01.2027`: a range word behind another date or number.
-fn range_trigger(rest: &str, before: Option<&Found>) -> Option<(Tie, Option<usize>)> {
+/// `20 to 31 December`, `20.12.2026 - 05.01.2027`: a range word after another date or number.
+fn range_trigger(rest: &str, before: Option<&FoundDate>) -> Option<(Tie, Option<usize>)> {
     let follows = |ahead: &str| {
         let ahead = ahead.trim_end_matches([' ', '.', ',']);
         before.is_some_and(|b| ahead.len() <= b.end && ahead.len() + 3 >= b.end)
@@ -227,22 +228,26 @@ fn ends_with_word(text: &str, word: &str) -> bool {
         .is_some_and(|before| !before.ends_with(char::is_alphanumeric) || !word.is_ascii())
 }
 
-fn behind_starts(behind: &str, phrase: &str) -> bool {
-    let mut rest = behind.trim_start_matches([' ', '.', ')', ',']);
+fn following_starts(following: &str, phrase: &str) -> bool {
+    let mut rest = following.trim_start_matches([' ', '.', ')', ',']);
     // A weekday in brackets: `1月5日(火)まで`.
     if let Some(inner) = rest.strip_prefix('(')
         && let Some((_, after)) = inner.split_once(')').filter(|(day, _)| day.len() <= 12)
     {
         rest = after.trim_start();
     }
-    rest.starts_with(phrase) || behind.trim_start().starts_with(phrase)
+    rest.starts_with(phrase) || following.trim_start().starts_with(phrase)
 }
 
 /// The calendar day; None when it stays open.
-fn resolve(date: &Found, language: Option<usize>, sent: Option<Timestamp>) -> Option<Timestamp> {
-    let (month, day) = match &date.when {
-        When::Plain { month, day } => (*month, *day),
-        When::Named { months, day } => {
+fn resolve(
+    date: &FoundDate,
+    language: Option<usize>,
+    sent: Option<Timestamp>,
+) -> Option<Timestamp> {
+    let (month, day) = match &date.form {
+        DateForm::Plain { month, day } => (*month, *day),
+        DateForm::Named { months, day } => {
             let (_, first) = *months.first()?;
             if months.iter().all(|(_, m)| *m == first) {
                 (first, *day)
@@ -250,7 +255,7 @@ fn resolve(date: &Found, language: Option<usize>, sent: Option<Timestamp>) -> Op
                 (months.iter().find(|(l, _)| Some(*l) == language)?.1, *day)
             }
         }
-        When::Numeric { first, second, separator } => {
+        DateForm::Numeric { first, second, separator } => {
             let order = language.and_then(|at| TABLES.languages.get(at)).map(|l| l.order);
             numeric(*first, *second, *separator, order, date.year.is_some())?
         }
@@ -295,8 +300,8 @@ fn next_to(month: i64, day: i64, sent: Timestamp) -> Option<Timestamp> {
 }
 
 /// All dates of a text, in order.
-fn find(text: &str) -> Vec<Found> {
-    let mut found: Vec<Found> = Vec::new();
+fn find(text: &str) -> Vec<FoundDate> {
+    let mut found: Vec<FoundDate> = Vec::new();
     let mut at = 0;
     while let Some(offset) = text.get(at..).and_then(|t| t.find(|c: char| c.is_ascii_digit())) {
         let start = at + offset;
@@ -330,7 +335,7 @@ fn digits(text: &str, at: usize) -> (Option<i64>, usize) {
     (number, at + length)
 }
 
-fn read(text: &str, start: usize, end: usize, number: i64) -> Option<Found> {
+fn read(text: &str, start: usize, end: usize, number: i64) -> Option<FoundDate> {
     let width = end - start;
     if width == 4 && (1990..2100).contains(&number) {
         return year_first(text, start, end, number);
@@ -345,7 +350,7 @@ fn read(text: &str, start: usize, end: usize, number: i64) -> Option<Found> {
 }
 
 /// `2027-01-05`, `2027/1/5`, `2027年1月5日`, `2027. január 5.`
-fn year_first(text: &str, start: usize, end: usize, year: i64) -> Option<Found> {
+fn year_first(text: &str, start: usize, end: usize, year: i64) -> Option<FoundDate> {
     let rest = text.get(end..)?;
     if let Some(after) = rest.strip_prefix(['年', '년']) {
         let at = text.len() - after.trim_start().len();
@@ -359,45 +364,45 @@ fn year_first(text: &str, start: usize, end: usize, year: i64) -> Option<Found> 
             && text.get(next..)?.starts_with(separator)
         {
             let (day, stop) = digits(text, skip_blanks(text, next + 1));
-            let when = When::Plain { month, day: day? };
-            return Some(Found { start, end: stop, when, year: Some(year), range_end: false });
+            let form = DateForm::Plain { month, day: day? };
+            return Some(FoundDate { start, end: stop, form, year: Some(year), range_end: false });
         }
     }
-    // Hungarian writes the month by its name behind the year.
+    // Hungarian writes the month by its name after the year.
     let at = skip_blanks(text, end + usize::from(separator == '.'));
     let (word, after) = word_at(text, at);
     let months = TABLES.months.get(word)?;
     let (day, stop) = digits(text, skip_blanks(text, after));
-    let when = When::Named { months: months.clone(), day: day? };
-    Some(Found { start, end: stop, when, year: Some(year), range_end: false })
+    let form = DateForm::Named { months: months.clone(), day: day? };
+    Some(FoundDate { start, end: stop, form, year: Some(year), range_end: false })
 }
 
-/// `1月5日`, `1월 5일` behind the number of the month.
+/// `1月5日`, `1월 5일` after the number of the month.
 fn month_by_sign(
     text: &str,
     start: usize,
     end: usize,
     year: Option<i64>,
     month: i64,
-) -> Option<Found> {
+) -> Option<FoundDate> {
     let rest = text.get(end..)?.trim_start();
     let after = rest.strip_prefix(['月', '월'])?;
     let (day, next) = digits(text, text.len() - after.trim_start().len());
     let tail = text.get(next..)?;
     let sign = tail.trim_start().strip_prefix(['日', '일', '号', '號']);
     let stop = sign.map_or(next, |t| text.len() - t.len());
-    let when = When::Plain { month, day: day? };
-    Some(Found { start, end: stop, when, year, range_end: false })
+    let form = DateForm::Plain { month, day: day? };
+    Some(FoundDate { start, end: stop, form, year, range_end: false })
 }
 
 /// `24.12.2026`, `24/12/26`, `24.12.`, `10/07`.
-fn numbers(text: &str, start: usize, end: usize, first: i64) -> Option<Found> {
+fn numbers(text: &str, start: usize, end: usize, first: i64) -> Option<FoundDate> {
     let separator = text.get(end..)?.chars().next().filter(|c| matches!(c, '.' | '/' | '-'))?;
     let blanks = separator == '.';
     let at = if blanks { skip_blanks(text, end + 1) } else { end + 1 };
     let (second, next) = digits(text, at);
     let second = second.filter(|n| (1..=31).contains(n) && next - at <= 2)?;
-    let when = When::Numeric { first, second, separator };
+    let form = DateForm::Numeric { first, second, separator };
     let tail = text.get(next..)?;
     if tail.starts_with(separator) {
         let at = if blanks { skip_blanks(text, next + 1) } else { next + 1 };
@@ -407,7 +412,7 @@ fn numbers(text: &str, start: usize, end: usize, first: i64) -> Option<Found> {
                 2 => 2000 + year,
                 _ => return None,
             };
-            return Some(Found { start, end: stop, when, year: Some(year), range_end: false });
+            return Some(FoundDate { start, end: stop, form, year: Some(year), range_end: false });
         }
     }
     // Without a year only what cannot be an amount, a version or a clock: `24.12.` or `10/07`.
@@ -418,11 +423,17 @@ fn numbers(text: &str, start: usize, end: usize, first: i64) -> Option<Found> {
         _ => false,
     };
     let clock = tail.trim_start().starts_with("uhr") || tail.starts_with(':');
-    (certain && !clock).then_some(Found { start, end: stop, when, year: None, range_end: false })
+    (certain && !clock).then_some(FoundDate {
+        start,
+        end: stop,
+        form,
+        year: None,
+        range_end: false,
+    })
 }
 
 /// `24 December 2026`, `5th of January`, `1er janvier`, `5 de enero de 2027`, `5. januar`.
-fn day_then_name(text: &str, start: usize, end: usize, day: i64) -> Option<Found> {
+fn day_then_name(text: &str, start: usize, end: usize, day: i64) -> Option<FoundDate> {
     let mut at = end;
     for ordinal in ["st", "nd", "rd", "th", "er", "º", "°", "ª", ":e", ":a", ".", "o", "-е", "-го"]
     {
@@ -443,14 +454,14 @@ fn day_then_name(text: &str, start: usize, end: usize, day: i64) -> Option<Found
         }
         let months = TABLES.months.get(word)?;
         let (year, stop) = year_at(text, after);
-        let when = When::Named { months: months.clone(), day };
-        return Some(Found { start, end: stop, when, year, range_end: false });
+        let form = DateForm::Named { months: months.clone(), day };
+        return Some(FoundDate { start, end: stop, form, year, range_end: false });
     }
     None
 }
 
 /// `December 24, 2026`, `january 5-ig`; `July 10-31` ends on the 31st.
-fn name_then_day(text: &str, start: usize, end: usize, day: i64) -> Option<Found> {
+fn name_then_day(text: &str, start: usize, end: usize, day: i64) -> Option<FoundDate> {
     let ahead = text.get(..start)?.trim_end_matches([' ', '.']);
     let ahead = ahead.strip_suffix(" the").unwrap_or(ahead);
     let word_start = ahead
@@ -476,11 +487,11 @@ fn name_then_day(text: &str, start: usize, end: usize, day: i64) -> Option<Found
         }
     }
     let (year, stop) = year_at(text, at);
-    let when = When::Named { months: months.clone(), day };
-    Some(Found { start: word_start, end: stop, when, year, range_end })
+    let form = DateForm::Named { months: months.clone(), day };
+    Some(FoundDate { start: word_start, end: stop, form, year, range_end })
 }
 
-/// A year of four digits that follows, perhaps behind a comma or a `de`.
+/// A year of four digits that follows, perhaps after a comma or a `de`.
 fn year_at(text: &str, at: usize) -> (Option<i64>, usize) {
     let rest = text.get(at..).unwrap_or_default();
     let trimmed = rest.trim_start_matches([' ', ',', '.']);
@@ -564,7 +575,7 @@ mod tests {
             ("until 31 February 2027", None),
             ("until 24 December 2126", None),
         ] {
-            let day = away_until(&fold(text), sent).map(|t| t.to_string());
+            let day = away_until(&normalize(text), sent).map(|t| t.to_string());
             let day = day.as_deref().and_then(|d| d.get(..10));
             assert_eq!(day, expected, "{text}");
         }

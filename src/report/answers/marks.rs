@@ -1,15 +1,15 @@
 //! The phrase tables, and finding all of them in one pass.
 //!
 //! Promises: one look for all phrases in sender, subject and the beginning of the text (see
-//! [`Needles`]); a phrase counts only as whole words; the number of hits is bounded. The tables are
-//! data (`*.toml` beside this file); what they mean together is judged in `mod.rs`.
+//! [`MultiSearch`]); a phrase counts only as whole words; the number of hits is bounded. The tables
+//! are data (`*.toml` beside this file); what they mean together is judged in `mod.rs`.
 
 use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use super::fold::fold;
-use crate::mail::Needles;
+use super::normalize::normalize;
+use crate::mail::MultiSearch;
 
 /// What a phrase speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -71,14 +71,14 @@ pub(super) struct Mark {
     pub place: Place,
     /// Product of a challenge.
     pub format: String,
-    /// Folded phrase.
+    /// Normalized phrase.
     pub phrase: String,
     /// What `bounce_signs` and the evidence print.
     pub label: String,
     open_end: bool,
 }
 
-/// A phrase that was found, with its octets in the folded text.
+/// A phrase that was found, with its octets in the normalized text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hit {
     pub mark: &'static Mark,
@@ -91,13 +91,13 @@ const HITS: usize = 256;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
-    phrases: Vec<Row>,
+struct PhraseFile {
+    phrases: Vec<PhraseRow>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Row {
+struct PhraseRow {
     topic: Topic,
     lang: String,
     #[serde(default)]
@@ -138,16 +138,16 @@ const FILES: [&str; 7] = [
     include_str!("moves.toml"),
 ];
 
-struct Tables {
+struct PhraseTables {
     /// Long phrases first: where several begin at one place, that is their order.
     marks: Vec<Mark>,
-    needles: Needles,
+    search: MultiSearch,
 }
 
-static TABLES: LazyLock<Tables> = LazyLock::new(|| {
+static TABLES: LazyLock<PhraseTables> = LazyLock::new(|| {
     let mut marks: Vec<Mark> = Vec::new();
     for file in FILES {
-        let file: File = toml::from_str(file).expect("a unit test reads the shipped tables");
+        let file: PhraseFile = toml::from_str(file).expect("a unit test reads the shipped tables");
         marks.extend(file.phrases.iter().flat_map(marks_of));
     }
     // A stable sort: among equals the order of the files stays.
@@ -156,11 +156,11 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
         5..8 => 1,
         _ => 0,
     });
-    let needles = Needles::new(marks.iter().map(|mark| &mark.phrase));
-    Tables { marks, needles }
+    let search = MultiSearch::new(marks.iter().map(|mark| &mark.phrase));
+    PhraseTables { marks, search }
 });
 
-fn marks_of(row: &Row) -> impl Iterator<Item = Mark> + '_ {
+fn marks_of(row: &PhraseRow) -> impl Iterator<Item = Mark> + '_ {
     let places = [
         (Place::Held, "text", &row.held),
         (Place::Act, "text", &row.act),
@@ -182,7 +182,7 @@ fn marks_of(row: &Row) -> impl Iterator<Item = Mark> + '_ {
                 topic: row.topic,
                 place,
                 format: row.format.clone(),
-                phrase: fold(plain),
+                phrase: normalize(plain),
                 label: format!("{word}: `{plain}` ({})", row.lang),
                 open_end: written.ends_with('*'),
             }
@@ -190,14 +190,14 @@ fn marks_of(row: &Row) -> impl Iterator<Item = Mark> + '_ {
     })
 }
 
-/// All phrases in a folded text, as whole words, in the order of the text.
-pub(super) fn find(folded: &str) -> Vec<Hit> {
+/// All phrases in a normalized text, as whole words, in the order of the text.
+pub(super) fn find(normalized: &str) -> Vec<Hit> {
     let tables = &*TABLES;
     let mut found: Vec<(usize, usize)> = Vec::new();
-    tables.needles.find(folded.as_bytes(), |n, start| {
+    tables.search.find(normalized.as_bytes(), |n, start| {
         let fits = |mark: &Mark| {
-            word_begins(folded, start)
-                && (mark.open_end || word_ends(folded, start + mark.phrase.len()))
+            word_begins(normalized, start)
+                && (mark.open_end || word_ends(normalized, start + mark.phrase.len()))
         };
         if tables.marks.get(n).is_some_and(fits) {
             found.push((start, n));

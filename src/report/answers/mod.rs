@@ -23,8 +23,8 @@ mod challenge;
 mod clues;
 mod dates;
 mod finding;
-mod fold;
 mod marks;
+mod normalize;
 mod reading;
 mod request;
 mod signs;
@@ -96,8 +96,8 @@ fn original(message: &Message<'_>, reading: &Reading) -> Original {
             message_ids(&references).last().map(str::to_string)
         });
     let subject = headers.text("Subject").and_then(|subject| {
-        let behind_lead = automatic::behind_lead(&subject, reading);
-        let rest = behind_lead.or_else(|| reading::without_reply_prefix(&subject))?;
+        let after_lead = automatic::after_lead(&subject, reading);
+        let rest = after_lead.or_else(|| reading::without_reply_prefix(&subject))?;
         let rest = reading::without_reply_prefix(rest).unwrap_or(rest).trim();
         (!rest.is_empty()).then(|| rest.to_string())
     });

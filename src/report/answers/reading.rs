@@ -1,4 +1,4 @@
-//! One message as the answers' judges see it: folded sender, subject and beginning of the text,
+//! One message as the answers' judges see it: normalized sender, subject and beginning of the text,
 //! the phrases found in them, and the clues of the header.
 //!
 //! Promises: one pass over at most [`TEXT`] octets. What a person quotes (lines with `>`, what
@@ -7,13 +7,13 @@
 use std::ops::Range;
 
 use super::clues::{self, Clue, Means};
-use super::fold::{fold, fold_into};
 use super::marks::{self, Hit, Place, Topic};
+use super::normalize::{normalize, normalize_into};
 use super::signs::Signs;
 use crate::message::Message;
 use crate::report::words::lines;
 
-/// Octets of folded text that are looked at. Answers say what they are at their beginning.
+/// Octets of normalized text that are looked at. Answers say what they are at their beginning.
 const TEXT: usize = 4 * 1024;
 /// Octets of a subject that are looked at.
 const SUBJECT: usize = 512;
@@ -23,7 +23,7 @@ const LINES: usize = 8;
 /// What the judges look at.
 pub(super) struct Reading {
     /// Sender, subject, text; each ends in a line feed.
-    folded: String,
+    normalized: String,
     from_end: usize,
     subject: Range<usize>,
     /// The text as far as it was read; quoted lines with `>` are not in it.
@@ -48,22 +48,22 @@ impl Reading {
     /// Reads a message.
     pub fn new(message: &Message<'_>, human_text: &str) -> Self {
         let headers = message.headers();
-        let mut folded = String::with_capacity(TEXT + 512);
+        let mut normalized = String::with_capacity(TEXT + 512);
         if let Some(from) = headers.text("From").or_else(|| headers.text("Sender")) {
-            fold_into(&mut folded, &from, SUBJECT);
+            normalize_into(&mut normalized, &from, SUBJECT);
         }
-        folded.push('\n');
-        let from_end = folded.len();
+        normalized.push('\n');
+        let from_end = normalized.len();
         if let Some(subject) = headers.text("Subject") {
-            fold_into(&mut folded, &subject, from_end + SUBJECT);
+            normalize_into(&mut normalized, &subject, from_end + SUBJECT);
         }
-        let subject_at = skip_tags(&folded, from_end);
-        let subject = subject_at..folded.trim_end().len().max(subject_at);
-        folded.push('\n');
-        let text_at = folded.len();
+        let subject_at = skip_tags(&normalized, from_end);
+        let subject = subject_at..normalized.trim_end().len().max(subject_at);
+        normalized.push('\n');
+        let text_at = normalized.len();
         let mut reading = Self {
-            is_reply: reply_prefix(folded.get(subject.clone()).unwrap_or_default()) > 0,
-            folded,
+            is_reply: reply_prefix(normalized.get(subject.clone()).unwrap_or_default()) > 0,
+            normalized,
             from_end,
             subject,
             text: text_at..text_at,
@@ -75,45 +75,48 @@ impl Reading {
             null_return_path: headers.text("Return-Path").is_some_and(|p| p.trim() == "<>"),
         };
         reading.read_text(human_text);
-        reading.hits = marks::find(&reading.folded);
+        reading.hits = marks::find(&reading.normalized);
         reading
     }
 
     fn read_text(&mut self, human_text: &str) {
         let limit = self.text.start + TEXT;
         for line in lines(human_text) {
-            if self.folded.len() >= limit {
+            if self.normalized.len() >= limit {
                 break;
             }
             let trimmed = line.trim_ascii();
             if trimmed.is_empty() || trimmed.starts_with('>') {
                 continue;
             }
-            let start = self.folded.len();
-            fold_into(&mut self.folded, trimmed, limit);
-            let folded_line = self.folded.get(start..).unwrap_or_default();
-            if self.quote_at == usize::MAX && start > self.text.start && opens_quote(folded_line) {
+            let start = self.normalized.len();
+            normalize_into(&mut self.normalized, trimmed, limit);
+            let normalized_line = self.normalized.get(start..).unwrap_or_default();
+            if self.quote_at == usize::MAX
+                && start > self.text.start
+                && opens_quote(normalized_line)
+            {
                 self.quote_at = start;
             }
             if self.lines.len() < LINES {
-                self.lines.push(start..self.folded.trim_end().len().max(start));
+                self.lines.push(start..self.normalized.trim_end().len().max(start));
             }
-            if self.folded.as_bytes().last() != Some(&b' ') {
-                self.folded.push(' ');
+            if self.normalized.as_bytes().last() != Some(&b' ') {
+                self.normalized.push(' ');
             }
         }
-        self.text.end = self.folded.len();
+        self.text.end = self.normalized.len();
         self.quote_at = self.quote_at.min(self.text.end);
     }
 
-    /// The folded subject, without list and gateway tags.
+    /// The normalized subject, without list and gateway tags.
     pub fn subject(&self) -> &str {
-        self.folded.get(self.subject.clone()).unwrap_or_default()
+        self.normalized.get(self.subject.clone()).unwrap_or_default()
     }
 
     /// What the sender says, without the quoted original.
     pub fn own_text(&self) -> &str {
-        self.folded.get(self.text.start..self.quote_at).unwrap_or_default()
+        self.normalized.get(self.text.start..self.quote_at).unwrap_or_default()
     }
 
     /// Octets of a hit from the start of the text; None when it stands elsewhere or in a quote.
@@ -172,7 +175,7 @@ impl Reading {
     }
 
     fn only_marks(&self, range: Range<usize>) -> bool {
-        self.folded.get(range).is_none_or(|rest| !rest.chars().any(char::is_alphanumeric))
+        self.normalized.get(range).is_none_or(|rest| !rest.chars().any(char::is_alphanumeric))
     }
 
     /// Hits of a topic that stand where their table says.
@@ -209,7 +212,7 @@ impl Reading {
     /// Whether the subject begins as responders begin it, followed by a colon and our subject.
     fn has_prefix(&self) -> bool {
         self.placed(Topic::Vacation, Place::Lead).any(|h| {
-            let rest = self.folded.get(h.end..self.subject.end).unwrap_or_default();
+            let rest = self.normalized.get(h.end..self.subject.end).unwrap_or_default();
             rest.trim_start().starts_with(':')
         })
     }
@@ -225,7 +228,7 @@ impl Reading {
             let holds = match mark.place {
                 Place::From => hit.end <= self.from_end,
                 Place::Lead => self.leads(hit),
-                // Behind a responder's prefix stands our own subject.
+                // After a responder's prefix stands our own subject.
                 Place::Subject => self.in_subject(hit) && !self.is_reply && !self.has_prefix(),
                 Place::Text => self.in_text(hit),
                 _ => false,
@@ -260,7 +263,7 @@ const REPLY_PREFIXES: [&str; 34] = [
     "vl:", "pd:", "ilt:", "ref:", "回复:", "答复:", "回覆:", "返信:", "转发:", "re>",
 ];
 
-/// Octets of the reply prefixes at the start of a folded subject.
+/// Octets of the reply prefixes at the start of a normalized subject.
 fn reply_prefix(subject: &str) -> usize {
     let mut at = 0;
     while let Some(rest) = subject.get(at..) {
@@ -274,9 +277,9 @@ fn reply_prefix(subject: &str) -> usize {
 
 /// Gateways and lists put `[EXTERNAL]` or `[list]` before everything. A tag that is a phrase of
 /// its own (`[自動返信]`) stays.
-fn skip_tags(folded: &str, from: usize) -> usize {
+fn skip_tags(normalized: &str, from: usize) -> usize {
     let mut at = from;
-    while let Some(rest) = folded.get(at..) {
+    while let Some(rest) = normalized.get(at..) {
         let Some(inner) = rest.strip_prefix('[') else { break };
         let Some(end) = inner.find(']') else { break };
         let tag = inner.get(..end).unwrap_or_default();
@@ -285,12 +288,12 @@ fn skip_tags(folded: &str, from: usize) -> usize {
             break;
         }
         let after = inner.get(end + 1..).unwrap_or_default();
-        at = folded.len() - after.trim_start().len();
+        at = normalized.len() - after.trim_start().len();
     }
     at
 }
 
-/// Whether a folded line begins the quoted original.
+/// Whether a normalized line begins the quoted original.
 fn opens_quote(line: &str) -> bool {
     let line = line.trim_end();
     if line.starts_with("-----") && line.len() > 12 && line.ends_with("--") {
@@ -359,12 +362,12 @@ fn opens_quote(line: &str) -> bool {
     head.iter().any(|h| line.starts_with(h))
 }
 
-/// Folded subject without the prefixes of replies; what `original.subject` is taken from.
+/// Normalized subject without the prefixes of replies; what `original.subject` is taken from.
 pub(super) fn without_reply_prefix(subject: &str) -> Option<&str> {
     let mut rest = subject.trim_start();
     let mut cut = false;
     while let Some(colon) = rest.find([':', '：']) {
-        let head = rest.get(..=colon).map(fold).unwrap_or_default();
+        let head = rest.get(..=colon).map(normalize).unwrap_or_default();
         if head.len() > 80 || !REPLY_PREFIXES.contains(&head.trim()) {
             break;
         }

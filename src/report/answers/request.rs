@@ -195,16 +195,16 @@ fn moved_in_text(reading: &Reading) -> Option<&Hit> {
         .find(|h| reading.text_offset(h).is_some_and(|at| at <= 600))
 }
 
-/// The one address that stands behind the words of a change.
+/// The one address that stands after the words of a change.
 pub(super) fn new_address(reading: &Reading) -> Option<Address> {
     let hit = moved_in_text(reading)?;
     let at = reading.text_offset(hit)?;
-    let behind = reading.own_text().get(at..)?;
-    let mut end = behind.len().min(300);
-    while !behind.is_char_boundary(end) {
+    let following = reading.own_text().get(at..)?;
+    let mut end = following.len().min(300);
+    while !following.is_char_boundary(end) {
         end -= 1;
     }
-    let mut found: Vec<Address> = addresses(behind.get(..end)?).collect();
+    let mut found: Vec<Address> = addresses(following.get(..end)?).collect();
     found.dedup();
     // "from old@ to new@": the last one, but only when there are two; more are ambiguous.
     match found.len() {

@@ -10,9 +10,9 @@ use crate::report::words::{bounded_words, lines};
 pub enum RecipientLine<'a> {
     /// The address stands first, with at most decoration before it: `<a@b>:`, `* a@b`, `a@b [why]`.
     First,
-    /// The address stands behind one of these words (lower case); `""`: first on its line; `"*"`:
+    /// The address stands after one of these words (lower case); `""`: first on its line; `"*"`:
     /// anywhere in it.
-    Behind(&'a [String]),
+    After(&'a [String]),
     /// No line names an address.
     Nobody,
 }
@@ -28,7 +28,7 @@ pub fn read(
     skip: &[String],
     action: Action,
 ) -> Vec<Recipient> {
-    let mut found: Vec<Found> = Vec::new();
+    let mut found: Vec<BlockRecipient> = Vec::new();
     let mut before = String::new();
     for line in lines(block) {
         let trimmed = line.trim();
@@ -46,7 +46,7 @@ pub fn read(
             Some(Named { address, head, rest }) => {
                 match found.iter().position(|f| f.address == address) {
                     Some(n) => append(&mut found[n].words, rest),
-                    None if found.len() < MAX_RECIPIENTS => found.push(Found {
+                    None if found.len() < MAX_RECIPIENTS => found.push(BlockRecipient {
                         address,
                         head: head.to_string(),
                         words: rest.to_string(),
@@ -63,7 +63,7 @@ pub fn read(
     let last_words = found.last().map(|last| last.words.clone()).unwrap_or_default();
     found
         .into_iter()
-        .map(|Found { address, head, words }| {
+        .map(|BlockRecipient { address, head, words }| {
             let own =
                 if words.trim_matches([':', '.', ' ']).is_empty() { &last_words } else { &words };
             let diagnostic = if own.trim().is_empty() { &before } else { own };
@@ -83,14 +83,14 @@ pub fn read(
 }
 
 /// A recipient of the block so far.
-struct Found {
+struct BlockRecipient {
     address: Address,
     /// What announced it, which may be the reason: `User mailbox exceeds allowed size:`.
     head: String,
     words: String,
 }
 
-/// What a line names: an address, the words before it and those behind.
+/// What a line names: an address, the words before it and those after it.
 struct Named<'l> {
     address: Address,
     head: &'l str,
@@ -102,8 +102,9 @@ fn recipient<'l>(line: &'l str, how: &RecipientLine<'_>) -> Option<Named<'l>> {
     let begins = || first(line).map(|(address, rest)| Named { address, head: "", rest });
     match how {
         RecipientLine::First => begins(),
-        RecipientLine::Behind(words) => behind(line, words)
-            .or_else(|| words.iter().any(String::is_empty).then(begins).flatten()),
+        RecipientLine::After(words) => {
+            after(line, words).or_else(|| words.iter().any(String::is_empty).then(begins).flatten())
+        }
         RecipientLine::Nobody => None,
     }
 }
@@ -115,7 +116,7 @@ const DECORATION: &str = "<\"'*->  \t•·([|「『【“‘«‹《（＜・●
 const GAP: usize = 12;
 
 /// The first address of a line that one of the words announces.
-fn behind<'l>(line: &'l str, words: &[String]) -> Option<Named<'l>> {
+fn after<'l>(line: &'l str, words: &[String]) -> Option<Named<'l>> {
     for (address, offset) in addresses::all_in(line).take(50) {
         let all = line.get(..offset)?;
         // Words are short: only what stands right before the address is looked at.
@@ -130,7 +131,7 @@ fn behind<'l>(line: &'l str, words: &[String]) -> Option<Named<'l>> {
             word => head.rfind(word).is_some_and(|at| head.len() - at - word.len() <= GAP),
         });
         if announced {
-            let rest = rest_behind(line, offset, &address);
+            let rest = rest_after(line, offset, &address);
             return Some(Named { address, head: all, rest });
         }
     }
@@ -144,14 +145,14 @@ pub fn first(line: &str) -> Option<(Address, &str)> {
     if decoration.len() > 12 || !decoration.chars().all(|c| DECORATION.contains(c)) {
         return None;
     }
-    let rest = rest_behind(line, offset, &address);
+    let rest = rest_after(line, offset, &address);
     // `user@example.com wrote:` and a mail header are no recipients.
     let lower = rest.to_ascii_lowercase();
     (!lower.starts_with("wrote")).then_some((address, rest))
 }
 
 /// What follows an address on its line, without its closing marks and its repetition.
-fn rest_behind<'l>(line: &'l str, offset: usize, address: &Address) -> &'l str {
+fn rest_after<'l>(line: &'l str, offset: usize, address: &Address) -> &'l str {
     let end = offset
         + line.get(offset..).and_then(|l| l.find('@')).unwrap_or(0)
         + 1
@@ -168,7 +169,7 @@ fn rest_behind<'l>(line: &'l str, offset: usize, address: &Address) -> &'l str {
         {
             break;
         }
-        rest = rest_behind(rest, at, &again);
+        rest = rest_after(rest, at, &again);
     }
     rest
 }

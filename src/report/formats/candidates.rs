@@ -7,19 +7,19 @@
 //! | the only recipient of the returned mail | low |
 //!
 //! Never a candidate: who sent our mail, who wrote the notice, daemons and postmasters, an address
-//! that one may write to for help, and one behind the name of another field (`From:`).
+//! that one may write to for help, and one after the name of another field (`From:`).
 
 use std::sync::LazyLock;
 
 use super::notice::Notice;
 use super::rows;
-use crate::mail::{Address, Needles};
+use crate::mail::{Address, MultiSearch};
 use crate::report::types::{Action, Recipient};
 use crate::report::words::bounded_words;
 use crate::report::{addresses, original};
 
 /// Recipients that the words or the returned mail give away, and how they were found.
-pub(in crate::report) struct Found {
+pub(in crate::report) struct Candidates {
     pub recipients: Vec<Recipient>,
     pub how: &'static str,
 }
@@ -98,23 +98,27 @@ const DAEMONS: [&str; 12] = [
 const BEFORE: usize = 48;
 
 /// Who is meant by the words alone.
-pub(super) fn in_words(notice: &Notice<'_, '_>, action: Action) -> Option<Found> {
+pub(super) fn in_words(notice: &Notice<'_, '_>, action: Action) -> Option<Candidates> {
     let never = Never::of(notice);
-    let mut told = paragraphs(notice.text).filter(|p| rows::says_failure(&p.to_ascii_lowercase()));
+    let mut failed =
+        paragraphs(notice.text).filter(|p| rows::says_failure(&p.to_ascii_lowercase()));
     let mut recipients = Vec::new();
-    for paragraph in told.by_ref().take(20) {
+    for paragraph in failed.by_ref().take(20) {
         take(&mut recipients, paragraph, paragraph, &never, action);
         if !recipients.is_empty() {
-            return Some(Found { recipients, how: "named where it says what failed: medium" });
+            return Some(Candidates { recipients, how: "named where it says what failed: medium" });
         }
     }
     take(&mut recipients, notice.text, notice.text, &never, action);
     (recipients.len() == 1)
-        .then_some(Found { recipients, how: "the only address that can be meant: medium" })
+        .then_some(Candidates { recipients, how: "the only address that can be meant: medium" })
 }
 
 /// Who is meant by the fields of the returned mail.
-pub(in crate::report) fn of_returned(notice: &Notice<'_, '_>, action: Action) -> Option<Found> {
+pub(in crate::report) fn of_returned(
+    notice: &Notice<'_, '_>,
+    action: Action,
+) -> Option<Candidates> {
     let human = notice.message.human_text();
     let returned = original::headers(notice.message, &human)?;
     let mut to = original::recipients(&returned);
@@ -131,7 +135,7 @@ pub(in crate::report) fn of_returned(notice: &Notice<'_, '_>, action: Action) ->
     };
     let recipient = |address| recipient(address, notice.text, action);
     let recipients: Vec<Recipient> = to.into_iter().map(recipient).collect();
-    (!recipients.is_empty()).then_some(Found { recipients, how })
+    (!recipients.is_empty()).then_some(Candidates { recipients, how })
 }
 
 /// Adds the domain to a bare local part, as the returned mail has it: the one recipient with that
@@ -187,8 +191,8 @@ fn paragraphs(text: &str) -> impl Iterator<Item = &str> {
             return None;
         }
         let end = ["\n\n", "\n\r\n"].iter().filter_map(|blank| rest.find(blank)).min();
-        let (paragraph, behind) = rest.split_at(end.unwrap_or(rest.len()));
-        rest = behind;
+        let (paragraph, after) = rest.split_at(end.unwrap_or(rest.len()));
+        rest = after;
         Some(paragraph)
     })
 }
@@ -221,9 +225,9 @@ impl Never {
         self.ours.contains(&address.key())
     }
 
-    /// Whether an address behind these words is somebody else.
+    /// Whether an address after these words is somebody else.
     fn is(&self, address: &Address, before: &str) -> bool {
-        static WORDS: LazyLock<Needles> = LazyLock::new(|| Needles::new(OTHERS));
+        static WORDS: LazyLock<MultiSearch> = LazyLock::new(|| MultiSearch::new(OTHERS));
         if self.of_us(address) {
             return true;
         }

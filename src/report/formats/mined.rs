@@ -2,7 +2,7 @@
 //! Confidence is low, and the format name says so; policy may ask for better evidence.
 //!
 //! Only what has the signs of a notice is mined, and only lines that begin with an address, name
-//! one behind a word such as `Recipient:`, or carry an SMTP reply.
+//! one after a word such as `Recipient:`, or carry an SMTP reply.
 
 use super::block::{self, RecipientLine};
 use super::notice::Notice;
@@ -74,12 +74,12 @@ pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
         if recipients.is_empty() {
             recipients = block::read(
                 notice.text,
-                &RecipientLine::Behind(&words),
+                &RecipientLine::After(&words),
                 &["mail from:".into(), "from:".into()],
                 action,
             );
         }
-        // Never the sender of our mail, whom such texts name first (corpus trap 1).
+        // Never the sender of our mail, whom such texts name first.
         notice.drop_own(&mut recipients, true);
         if recipients.is_empty() {
             recipients = beside_replies(notice.text, action);

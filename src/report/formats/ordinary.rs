@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use super::notice::Notice;
 use super::rows;
-use crate::mail::Needles;
+use crate::mail::MultiSearch;
 use crate::report::{sender, subject};
 
 /// Words of shops and parcel services.
@@ -97,7 +97,7 @@ pub(super) fn is_ordinary(notice: &Notice<'_, '_>) -> bool {
 
 /// Goods, and nothing that only mail has.
 fn sells(notice: &Notice<'_, '_>) -> bool {
-    static WORDS: LazyLock<Needles> = LazyLock::new(|| Needles::new(GOODS));
+    static WORDS: LazyLock<MultiSearch> = LazyLock::new(|| MultiSearch::new(GOODS));
     let text = rows::head(notice.lower);
     let mail = ["mailbox", "user unknown", "smtp", "returned mail", "rcpt to", "postfach"];
     (WORDS.any(text.as_bytes()) || WORDS.any(notice.subject.as_bytes()))

@@ -5,11 +5,11 @@
 //! [[format]]
 //! name  = "hotpop"
 //! gate  = { from = ["mailer-daemon"], body = ["undeliverable address:"] }  # one of each must hold
-//! start = ["undeliverable address:"]      # the block begins with this line (or behind, see after)
+//! start = ["undeliverable address:"]      # the block begins with this line (see `after`)
 //! until = ["original message attached"]
 //! recipient = ["undeliverable address:"]  # words before it; absent or "": the address begins the line
 //! ```
-//! All words are lower case and compared without case. `after = true`: the block begins behind
+//! All words are lower case and compared without case. `after = true`: the block begins after
 //! the start line. `delay`: words that make it a delay. `skip`: lines that say nothing.
 //! `otherwise`: words before the address where `recipient` finds nobody, skipped lines included.
 //! `gate.also`: words of which one must stand in the text besides. The recipient word `"*"` takes
@@ -23,7 +23,7 @@ use serde::Deserialize;
 
 use super::block::{self, RecipientLine};
 use super::notice::Notice;
-use crate::mail::Needles;
+use crate::mail::MultiSearch;
 use crate::report::types::{Action, Kind, Report};
 
 /// The tables in the order in which they are asked: programs, providers and languages, the rest.
@@ -32,7 +32,7 @@ const TABLES: [&str; 3] =
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct FormatFile {
     #[serde(default)]
     delay: Vec<String>,
     #[serde(default)]
@@ -43,12 +43,12 @@ struct File {
     failed: Vec<String>,
     #[serde(default)]
     until: Vec<String>,
-    format: Vec<Row>,
+    format: Vec<FormatRow>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Row {
+struct FormatRow {
     name: String,
     gate: Gate,
     #[serde(default)]
@@ -91,22 +91,23 @@ struct Gate {
 }
 
 /// The parsed rows and the words that are looked for in bodies.
-struct Table {
-    file: File,
-    bodies: Needles,
+struct FormatTable {
+    file: FormatFile,
+    bodies: MultiSearch,
     /// Row of each word of `bodies`.
     owner: Vec<usize>,
     /// What says that delivery is still tried, that it was given up, that it succeeded.
-    tone: Needles,
+    tone: MultiSearch,
     /// What says that something failed, in any language.
-    failed: Needles,
-    ends: Needles,
+    failed: MultiSearch,
+    ends: MultiSearch,
 }
 
-static TABLE: LazyLock<Table> = LazyLock::new(|| {
-    let mut file = File::default();
+static TABLE: LazyLock<FormatTable> = LazyLock::new(|| {
+    let mut file = FormatFile::default();
     for table in TABLES {
-        let more: File = toml::from_str(table).expect("the tables are compiled in and tested");
+        let more: FormatFile =
+            toml::from_str(table).expect("the tables are compiled in and tested");
         file.delay.extend(more.delay);
         file.gave_up.extend(more.gave_up);
         file.delivered.extend(more.delivered);
@@ -115,12 +116,12 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
         file.format.extend(more.format);
     }
     let gates = || file.format.iter().enumerate();
-    let bodies = Needles::new(gates().flat_map(|(_, row)| &row.gate.body));
+    let bodies = MultiSearch::new(gates().flat_map(|(_, row)| &row.gate.body));
     let owner = gates().flat_map(|(n, row)| row.gate.body.iter().map(move |_| n)).collect();
-    let tone = Needles::new(file.delay.iter().chain(&file.gave_up).chain(&file.delivered));
-    let failed = Needles::new(&file.failed);
-    let ends = Needles::new(&file.until);
-    Table { bodies, owner, tone, failed, ends, file }
+    let tone = MultiSearch::new(file.delay.iter().chain(&file.gave_up).chain(&file.delivered));
+    let failed = MultiSearch::new(&file.failed);
+    let ends = MultiSearch::new(&file.until);
+    FormatTable { bodies, owner, tone, failed, ends, file }
 });
 
 /// Octets of a notice in which its marks are looked for.
@@ -222,7 +223,7 @@ fn line_cut(text: &str, at: usize) -> usize {
 pub(super) fn recognise(notice: &Notice<'_, '_>, unsure: bool) -> Option<Report> {
     let mut hit = vec![false; TABLE.file.format.len()];
     TABLE.bodies.find(head(notice.lower).as_bytes(), |word, _| hit[TABLE.owner[word]] = true);
-    let known = |row: &Row| (unsure || !row.unsure) && row.name != notice.without;
+    let known = |row: &FormatRow| (unsure || !row.unsure) && row.name != notice.without;
     let rows = TABLE.file.format.iter().enumerate().filter(|(_, row)| known(row));
     let mut nobody = None;
     for (_, row) in
@@ -251,7 +252,7 @@ impl Gate {
     }
 }
 
-impl Row {
+impl FormatRow {
     fn read(&self, notice: &Notice<'_, '_>) -> Option<Report> {
         let block = self.block(notice);
         let how = if self.nameless {
@@ -259,14 +260,14 @@ impl Row {
         } else if self.recipient.is_empty() {
             RecipientLine::First
         } else {
-            RecipientLine::Behind(&self.recipient)
+            RecipientLine::After(&self.recipient)
         };
         let delayed =
             self.always_delay || self.delay.iter().any(|w| find(notice.lower, w).is_some());
         let (kind, action) = if delayed { (Kind::Delay, Action::Delayed) } else { outcome(notice) };
         let mut recipients = block::read(block, &how, &self.skip, action);
         if recipients.is_empty() && !self.otherwise.is_empty() {
-            let how = RecipientLine::Behind(&self.otherwise);
+            let how = RecipientLine::After(&self.otherwise);
             recipients = block::read(block, &how, &[], action);
         }
         notice.drop_own(&mut recipients, false);
@@ -320,7 +321,7 @@ mod tests {
 
     #[test]
     fn rows_are_lower_case_and_named_once() {
-        let table: &Table = &TABLE;
+        let table: &FormatTable = &TABLE;
         let mut seen = std::collections::BTreeSet::new();
         for row in &table.file.format {
             assert!(seen.insert(&row.name), "two rows named {}", row.name);

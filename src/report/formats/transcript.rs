@@ -18,7 +18,7 @@ use std::sync::LazyLock;
 use super::block;
 use super::notice::Notice;
 use super::rows;
-use crate::mail::{Address, Needles, ReplyCode};
+use crate::mail::{Address, MultiSearch, ReplyCode};
 use crate::report::addresses;
 use crate::report::types::{Action, Kind, Recipient, Report};
 use crate::report::words::bounded_words;
@@ -50,7 +50,7 @@ struct Seek {
 
 /// Reads a transcript.
 pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
-    static MARKED: LazyLock<Needles> = LazyLock::new(|| Needles::new(MARKS));
+    static MARKED: LazyLock<MultiSearch> = LazyLock::new(|| MultiSearch::new(MARKS));
     if !notice.signs.any() || !MARKED.any(notice.lower.as_bytes()) {
         return None;
     }

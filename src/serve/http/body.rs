@@ -63,7 +63,32 @@ impl Incoming {
     }
 
     /// The whole body, when it is not larger than `limit`; its octets are counted as they come.
-    pub async fn whole(mut self, limit: u64, intake: &Octets) -> Result<Whole, Problem> {
+    pub async fn whole(self, limit: u64, intake: &Octets) -> Result<Whole, Problem> {
+        Ok(self.whole_in_place(limit, intake, || Ok(())).await?.0)
+    }
+
+    /// The same for one whose answer will want a place when the body is no small one. The place is
+    /// taken before more is held, so that no more bodies are held than can be answered.
+    pub async fn whole_in_place<P>(
+        mut self,
+        limit: u64,
+        intake: &Octets,
+        place: impl Fn() -> Result<P, Problem>,
+    ) -> Result<(Whole, Option<P>), Problem> {
+        match self.gathered(limit, intake, place).await {
+            Err(problem) if problem.status == StatusCode::TOO_MANY_REQUESTS => {
+                Err(self.refused(limit, problem).await)
+            }
+            told => told,
+        }
+    }
+
+    async fn gathered<P>(
+        &mut self,
+        limit: u64,
+        intake: &Octets,
+        place: impl Fn() -> Result<P, Problem>,
+    ) -> Result<(Whole, Option<P>), Problem> {
         let too_large = || {
             let detail = format!("the body is larger than {limit} octets; send less at once");
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
@@ -72,6 +97,7 @@ impl Incoming {
         if announced > limit {
             return Err(too_large());
         }
+        let mut taken = (announced > limits::SMALL_OCTETS).then(&place).transpose()?;
         // Growing would copy it and hold it twice; but what is announced need not come.
         let octets = Vec::with_capacity(announced.min(RESERVED) as usize);
         let mut whole = Whole { octets, share: intake.share() };
@@ -82,15 +108,17 @@ impl Incoming {
                 return Err(too_large());
             }
             if octets > counted {
+                if taken.is_none() {
+                    taken = Some(place()?);
+                }
                 if !whole.share.grow(octets - counted) {
-                    drop(whole);
-                    return Err(self.refused(limit, too_much()).await);
+                    return Err(too_much());
                 }
                 counted = octets;
             }
             whole.octets.extend_from_slice(&piece);
         }
-        Ok(whole)
+        Ok((whole, taken))
     }
 }
 
@@ -269,6 +297,29 @@ mod tests {
         assert!(take(small).await.is_ok(), "small ones always fit");
         drop(held);
         assert!(take(small + 60).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_place_is_taken_before_a_large_body_is_held() {
+        let places = Admission::new(1, 1);
+        let room = Octets::new(1 << 20);
+        let taken = async |body: Incoming| {
+            let place = || places.admit(&Peer::Local).map_err(|_| too_much());
+            body.whole_in_place(1 << 20, &room, place).await
+        };
+        let of = |octets: usize| Incoming::new(Body::from(vec![b'x'; octets]));
+        let small = limits::SMALL_OCTETS as usize;
+        assert!(taken(of(small)).await.expect("small").1.is_none());
+        let (held, place) = taken(of(small + 1)).await.expect("a place is free");
+        assert!(place.is_some() && held.len() == small + 1);
+        // Its octets would fit; those that say no length are found out, too.
+        assert_eq!(taken(of(small + 1)).await.expect_err("no place").status.as_u16(), 429);
+        let (sender, body) = dripping(small, Duration::ZERO);
+        assert_eq!(taken(Incoming::new(body)).await.expect_err("no place").status.as_u16(), 429);
+        sender.await.expect("what is refused is read to its limit and left");
+        assert!(taken(of(small)).await.is_ok());
+        drop(place);
+        assert!(taken(of(small + 1)).await.is_ok());
     }
 
     /// Counts to three.

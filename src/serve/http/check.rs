@@ -11,7 +11,7 @@ use axum::extract::{Extension, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use serde::Deserialize;
-use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 
 use super::body::{Incoming, Source, answer};
 use super::budget::Share;
@@ -37,15 +37,16 @@ struct Check {
 struct Addresses {
     text: String,
     /// Where each of them ends; no more than may be asked about.
-    ends: Vec<usize>,
+    ends: Vec<u32>,
     /// How many there are.
     count: usize,
 }
 
 impl Addresses {
     fn get(&self, range: Range<usize>) -> Vec<String> {
-        let start =
-            |n: usize| n.checked_sub(1).and_then(|n| self.ends.get(n)).map_or(0, |end| *end);
+        let start = |n: usize| {
+            n.checked_sub(1).and_then(|n| self.ends.get(n)).map_or(0, |end| *end as usize)
+        };
         let one = |n| self.text.get(start(n)..start(n + 1)).unwrap_or_default().to_string();
         range.map(one).collect()
     }
@@ -68,9 +69,13 @@ impl<'de> Deserialize<'de> for Addresses {
                     addresses.count += 1;
                     if addresses.count <= limits::CHECK_ADDRESSES {
                         addresses.text.push_str(&address);
-                        addresses.ends.push(addresses.text.len());
+                        let end = u32::try_from(addresses.text.len());
+                        addresses.ends.push(end.map_err(A::Error::custom)?);
                     }
                 }
+                // Held until the answer has been read, by many.
+                addresses.text.shrink_to_fit();
+                addresses.ends.shrink_to_fit();
                 Ok(addresses)
             }
         }
@@ -87,17 +92,9 @@ pub async fn check(
     body: Body,
 ) -> Result<Response, Problem> {
     let scope = Params::of(&uri, &["scope"])?.text("scope")?;
-    let body = Incoming::new(body);
-    // Many addresses will want a place: without one it is not worth to hold them.
-    if body.announced() > limits::SMALL_OCTETS
-        && let Err(problem) = http.budget.reader(peer.0)
-    {
-        return Err(body.refused(limits::JSON_OCTETS, problem).await);
-    }
-    let body = body.whole(limits::JSON_OCTETS, &http.budget.intake).await?;
-    // Taken before it waits for its turn, so that few large bodies wait.
-    let large = body.len() as u64 > limits::SMALL_OCTETS;
-    let place = large.then(|| http.budget.reader(peer.0)).transpose()?;
+    let (body, place) = Incoming::new(body)
+        .whole_in_place(limits::JSON_OCTETS, &http.budget.intake, || http.budget.reader(peer.0))
+        .await?;
     let (check, share) = from_json::<Check>(&http, body).await?.map_err(|wrong| {
         let example = r#"{"addresses":["a@example.com"]}"#;
         Problem::bad_request(format!("the body must be JSON such as {example}: {wrong}"))

@@ -1,4 +1,4 @@
-//! The HTTP API, metrics and the page (INTERFACE section 5): routes, state and connections.
+//! The HTTP API, metrics and the page (docs/interface.md, "HTTP"): routes, state and connections.
 //!
 //! hyper runs the connections and axum finds the handler; what `axum::serve` cannot set is set
 //! here: a deadline for the header, a half-closed client (Exim's `${readsocket}`) that still gets

@@ -1,4 +1,5 @@
-//! The lookup port: Postfix, Exim and Sendmail ask before they send (INTERFACE section 6).
+//! The lookup port: Postfix, Exim and Sendmail ask before they send
+//! (docs/interface.md, "Lookup port").
 //!
 //! One loop for each connection around [`wire`]: read, answer every complete request in the
 //! buffer, write the answers in one go. Promises: our failure is never answered "not found"; a

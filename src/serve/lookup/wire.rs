@@ -31,7 +31,7 @@ mod request;
 
 use std::borrow::Cow;
 
-use crate::policy::is_scope;
+use crate::event::is_scope;
 use crate::serve::{limits, percent};
 pub use answer::Answer;
 pub use request::{Map, Request, Scope};

@@ -1,8 +1,9 @@
 //! The operator's page, rendered on the server, without scripts.
 //!
-//! Pure: values in, HTML out; `serve::http` fetches the values and sends the pages. Everything on
-//! a page came from the network once, so text reaches a page only through [`Html::text`], which
-//! escapes it; unescaped are nothing but literals of this program.
+//! Pure: values in, HTML out; `serve::http` fetches the values and sends the pages. Everything on a
+//! page came from the network once, so text reaches a page only through [`Html::text`], which
+//! escapes it; unescaped are nothing but literals of this program
+//! (docs/reliability.md, "Script in the page").
 
 mod html;
 mod pages;

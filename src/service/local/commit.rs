@@ -8,15 +8,15 @@
 use super::LocalService;
 use super::receipt::{Receipt, awaited, reply_to_channel};
 use crate::event::Event;
-use crate::ledger::committer::Reply;
+use crate::ledger::committer::CommitReply;
 use crate::ledger::{Committed, LedgerError};
 use crate::service::ServiceError;
 
 impl LocalService {
     /// Hands an event to the committer. `reply` is called once, on the committer's thread, after the
     /// event is durable or refused; on `Err` it is not called.
-    pub(super) fn submit(&self, event: Event, reply: Reply) -> Result<(), LedgerError> {
-        let Some(mut event) = self.naming.veil(event) else {
+    pub(super) fn submit(&self, event: Event, reply: CommitReply) -> Result<(), LedgerError> {
+        let Some(mut event) = self.pseudonyms.pseudonymise(event) else {
             let why = "an event cannot be written without its addresses";
             return Err(LedgerError::Retryable(why.to_string()));
         };

@@ -1,6 +1,6 @@
 //! Forgetting a person: `bounced erase` (POLICY section 6).
 //!
-//! | step | a crash behind it |
+//! | step | a crash after it |
 //! |---|---|
 //! | 1. `data_dir/erasing` names the address, synced | the next start begins at 2 |
 //! | 2. the act is journalled and folded: strikes go, the block moves under a keyed hash | begins at 2; twice is once |
@@ -11,55 +11,19 @@
 //! 2 events wait for the act to be journalled, as long as one commit takes.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
 use super::LocalService;
 use super::make_event::act_event;
 use super::receipt::{awaited, reply_to_channel};
-use super::small_file::write_whole;
 use super::validate::parsed;
 use crate::event::Act;
 use crate::ledger::Redact;
 use crate::policy::Forgotten;
 use crate::service::ServiceError;
 use crate::service::redaction::Redaction;
-
-/// What is written down of an erasure that runs.
-pub(super) struct Erasure {
-    data_dir: PathBuf,
-    /// One erasure at a time.
-    busy: Mutex<()>,
-}
-
-impl Erasure {
-    /// Erasures of a data directory.
-    pub(super) fn new(data_dir: PathBuf) -> Self {
-        Self { data_dir, busy: Mutex::default() }
-    }
-
-    fn intent_file(&self) -> PathBuf {
-        self.data_dir.join("erasing")
-    }
-
-    /// The address whose erasure was not finished.
-    fn intent(&self) -> io::Result<Option<String>> {
-        match fs::read_to_string(self.intent_file()) {
-            Ok(address) => Ok(Some(address.trim_end().to_string())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn finished(&self) -> io::Result<()> {
-        fs::remove_file(self.intent_file())?;
-        File::open(&self.data_dir)?.sync_all()
-    }
-}
 
 fn failed(error: &io::Error) -> ServiceError {
     ServiceError::Internal(format!("the erasure cannot be written down: {error}"))
@@ -79,9 +43,9 @@ impl LocalService {
 
     /// Forgets a person.
     pub(super) fn erase(&self, address: &str) -> Result<Value, ServiceError> {
-        let address = self.naming.of(&parsed(address)?).key_in(self.case);
-        let _one = self.erasure.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(other) = self.erasure.intent().map_err(|e| failed(&e))?
+        let address = self.pseudonyms.of(&parsed(address)?).key_in(self.case);
+        let _one = self.erasure.one_at_a_time();
+        if let Some(other) = self.erasure.unfinished().map_err(|e| failed(&e))?
             && other != address
         {
             self.carry_out(&other)?;
@@ -96,8 +60,8 @@ impl LocalService {
 
     /// Carries out what an earlier run did not finish; whether there was anything.
     pub fn finish_erasure(&self) -> Result<bool, ServiceError> {
-        let _one = self.erasure.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.erasure.intent().map_err(|e| failed(&e))? {
+        let _one = self.erasure.one_at_a_time();
+        match self.erasure.unfinished().map_err(|e| failed(&e))? {
             None => Ok(false),
             Some(address) => self.carry_out(&address).map(|_| true),
         }
@@ -107,7 +71,7 @@ impl LocalService {
         let hash = self.blocks.hash(address).map_err(|e| failed(&e))?;
         self.reader.set_hash_keys(self.blocks.keys());
         self.remember_hash_key()?;
-        write_whole(&self.erasure.intent_file(), address).map_err(|e| failed(&e))?;
+        self.erasure.begin(address).map_err(|e| failed(&e))?;
         let mut act = act_event(Act::Erase { address: address.to_string(), hash: hash.clone() });
         let committed = {
             let _shut = self.blocks.shut();

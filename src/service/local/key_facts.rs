@@ -44,7 +44,7 @@ impl LocalService {
                 return Err(self.key_is_missing(unnamed));
             }
         }
-        self.check_naming()
+        self.check_pseudonyms()
     }
 
     fn key_is_missing(&self, fingerprint: &str) -> ServiceError {
@@ -57,8 +57,8 @@ impl LocalService {
         ))
     }
 
-    fn check_naming(&self) -> Result<(), ServiceError> {
-        let mine = self.naming.fingerprint();
+    fn check_pseudonyms(&self) -> Result<(), ServiceError> {
+        let mine = self.pseudonyms.fingerprint();
         let known = self.ledger.look_up(&[fact_key("naming")])?.into_iter().next().flatten();
         let known = known.map(|value| String::from_utf8_lossy(&value).into_owned());
         match (known, mine) {

@@ -151,7 +151,7 @@ impl Operations for LocalService {
     fn explain(&self, address: &str, scope: Option<&str>) -> Result<Value, ServiceError> {
         let (address, scope) = (parsed(address)?, self.asked(scope));
         let standing = self.standing(&address, scope)?;
-        let (stored, now) = (self.naming.of(&address), self.now());
+        let (stored, now) = (self.pseudonyms.of(&address), self.now());
         let events = self.noted_history(&stored)?;
         let why = self.reader.explain(&*self.ledger, &stored, scope, now)?;
         let everywhere = self.reader.everywhere(&*self.ledger, &stored, now);
@@ -171,7 +171,7 @@ impl Operations for LocalService {
             "policy": why,
             "events": events,
         });
-        self.naming.unveil(&mut told, &address);
+        self.pseudonyms.reveal(&mut told, &address);
         Ok(told)
     }
 
@@ -261,14 +261,15 @@ impl Service for LocalService {
     fn scope_of(&self, return_path: &str) -> Option<String> {
         let token = self.analyser.load().verp.verify(return_path, self.time.moment()).ok()?;
         // As evidence under this token is filed.
-        let scope = token.scope().filter(|scope| *scope != "*" && policy::is_scope(scope));
+        let scope = token.scope().filter(|scope| *scope != "*" && crate::event::is_scope(scope));
         Some(scope.unwrap_or(policy::DEFAULT_SCOPE).to_string())
     }
 
     fn check(&self, addresses: &[String], scope: Option<&str>) -> Result<Vec<Value>, ServiceError> {
         scope.map_or(Ok(()), checked_scope)?;
         let asked: Vec<Address> = addresses.iter().filter_map(|a| Address::parse(a)).collect();
-        let stored: Vec<Address> = asked.iter().map(|address| self.naming.of(address)).collect();
+        let stored: Vec<Address> =
+            asked.iter().map(|address| self.pseudonyms.of(address)).collect();
         let standings =
             self.reader.standings(&*self.ledger, &stored, self.asked(scope), self.now())?;
         let found = asked.iter().zip(standings).filter_map(|(address, standing)| {

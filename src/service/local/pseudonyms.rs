@@ -1,5 +1,5 @@
-//! Under which name an address is stored. With `privacy.addresses = "hashed"` no address of the
-//! outside gets below the house: each becomes `h-<HMAC-SHA256, 32 hex digits>@its.domain` in every
+//! The pseudonyms under which addresses are stored. With `privacy.addresses = "hashed"` no address
+//! gets into the ledger: each becomes `h-<HMAC-SHA256, 32 hex digits>@its.domain` in every
 //! text of an event before it is journalled, and the same happens to the address of a question, so
 //! journal, checkpoints and view hold nothing that names a person, and whoever knows an address
 //! finds it. The domain stays: guards, health and lists by domain need it. So do addresses of
@@ -23,21 +23,21 @@ use crate::report::addresses;
 
 /// What a hashed local part begins with.
 const MARK: &str = "h-";
-/// Digits of the hash behind it.
+/// Digits of the hash after it.
 const DIGITS: usize = 32;
 /// Fields that are no place of addresses, though they may look like one.
 const NO_ADDRESS: &str = "message_id";
 
 /// How addresses are written down.
 #[derive(Debug, Default)]
-pub(super) struct Naming {
+pub(super) struct Pseudonyms {
     /// None: as they are.
     key: Option<HashKeys>,
     /// Whether local parts that differ in case have one name.
     case: Case,
 }
 
-impl Naming {
+impl Pseudonyms {
     /// Names for a data directory; `key`: they are hashed. `empty`: nothing is stored there yet.
     /// The error is a sentence for the operator.
     pub(super) fn open(
@@ -97,7 +97,7 @@ impl Naming {
     }
 
     /// The event without addresses. None: it cannot be written without them.
-    pub(super) fn veil(&self, event: Event) -> Option<Event> {
+    pub(super) fn pseudonymise(&self, event: Event) -> Option<Event> {
         let Some(key) = &self.key else { return Some(event) };
         let parsed = touched(&event, self.case).into_iter().filter_map(|a| Address::parse(&a));
         // Whom it is about, in whatever spelling; `user=example.com` is no address to others.
@@ -108,53 +108,55 @@ impl Naming {
             })
             .collect();
         let mut value = serde_json::to_value(&event).ok()?;
-        self.veil_value(&mut value, &about, "");
+        self.pseudonymise_value(&mut value, &about, "");
         let mut event: Event = serde_json::from_value(value).ok()?;
         // Without the key nobody can try addresses on it.
         event.digest = event.digest.map(|digest| hash(key, &digest));
         Some(event)
     }
 
-    fn veil_value(&self, value: &mut Value, about: &[Forgotten], field: &str) {
+    fn pseudonymise_value(&self, value: &mut Value, about: &[Forgotten], field: &str) {
         match value {
             Value::String(text) if text.contains(['@', '=', '%']) => {
                 for person in about {
-                    if let Some(veiled) = person.blot(text) {
-                        *text = veiled;
+                    if let Some(written) = person.blot(text) {
+                        *text = written;
                     }
                 }
                 if field != NO_ADDRESS {
-                    *text = self.veil_text(text);
+                    *text = self.pseudonymise_text(text);
                 }
             }
             Value::Array(values) => {
-                values.iter_mut().for_each(|value| self.veil_value(value, about, field));
+                values.iter_mut().for_each(|value| self.pseudonymise_value(value, about, field));
             }
             Value::Object(fields) => {
-                fields.iter_mut().for_each(|(name, value)| self.veil_value(value, about, name));
+                fields
+                    .iter_mut()
+                    .for_each(|(name, value)| self.pseudonymise_value(value, about, name));
             }
             Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
 
     /// A text with the name of each address in its place.
-    fn veil_text(&self, text: &str) -> String {
+    fn pseudonymise_text(&self, text: &str) -> String {
         // A field that is one address may have a domain without a dot.
         if let Some(whole) = Address::parse(text) {
             return self.of(&whole).to_string();
         }
-        let (mut veiled, mut done) = (String::with_capacity(text.len()), 0);
+        let (mut written, mut done) = (String::with_capacity(text.len()), 0);
         for (address, span) in addresses::spans(text) {
-            veiled.push_str(text.get(done..span.start).unwrap_or_default());
-            veiled.push_str(self.of(&address).as_str());
+            written.push_str(text.get(done..span.start).unwrap_or_default());
+            written.push_str(self.of(&address).as_str());
             done = span.end;
         }
-        veiled.push_str(text.get(done..).unwrap_or_default());
-        veiled
+        written.push_str(text.get(done..).unwrap_or_default());
+        written
     }
 
     /// An answer about an address, as whoever asked knows it.
-    pub(super) fn unveil(&self, answer: &mut Value, asked: &Address) {
+    pub(super) fn reveal(&self, answer: &mut Value, asked: &Address) {
         if self.key.is_some() {
             replace(answer, self.of(asked).as_str(), &asked.key_in(self.case));
         }
@@ -203,32 +205,35 @@ mod tests {
         Address::parse(text).expect("an address of the test")
     }
 
-    fn hashed() -> Naming {
-        Naming { key: Some(HashKeys::new([&b"a key of the test"[..]])), case: Case::Fold }
+    fn hashed() -> Pseudonyms {
+        Pseudonyms { key: Some(HashKeys::new([&b"a key of the test"[..]])), case: Case::Fold }
     }
 
     #[test]
     fn one_address_has_one_name_and_the_domain_stays() {
-        let naming = hashed();
-        let name = naming.of(&address("Jane@Example.COM"));
-        assert_eq!(name, naming.of(&address("jane@example.com")));
-        assert_eq!(name, naming.of(&name), "a name is its own");
+        let pseudonyms = hashed();
+        let name = pseudonyms.of(&address("Jane@Example.COM"));
+        assert_eq!(name, pseudonyms.of(&address("jane@example.com")));
+        assert_eq!(name, pseudonyms.of(&name), "a name is its own");
         assert_eq!((name.domain(), name.local().len()), ("example.com", 34));
-        assert_ne!(name, naming.of(&address("jane@example.net")));
+        assert_ne!(name, pseudonyms.of(&address("jane@example.net")));
         for program in ["postmaster@example.net", "MAILER-DAEMON@mx.example.net"] {
-            assert_eq!(naming.of(&address(program)), address(program), "it names no person");
+            assert_eq!(pseudonyms.of(&address(program)), address(program), "it names no person");
         }
         assert_ne!(
             name,
-            Naming { key: Some(HashKeys::new([&b"another"[..]])), case: Case::Fold }
+            Pseudonyms { key: Some(HashKeys::new([&b"another"[..]])), case: Case::Fold }
                 .of(&address("jane@example.com"))
         );
-        assert_eq!(Naming::default().of(&address("Jane@Example.COM")).as_str(), "Jane@example.com");
+        assert_eq!(
+            Pseudonyms::default().of(&address("Jane@Example.COM")).as_str(),
+            "Jane@example.com"
+        );
     }
 
     #[test]
     fn no_text_of_an_event_keeps_an_address() {
-        let naming = hashed();
+        let pseudonyms = hashed();
         let reason = "jane@example.com and <Other@Example.net> asked: jane=example.com, \
                       http://example.net/x?r=jane%40example.com";
         let mut event = Event::new(EventType::Act, "e1".into(), Timestamp::from_millis(0));
@@ -239,34 +244,35 @@ mod tests {
             reason: reason.into(),
             until: None,
         });
-        assert_eq!(Naming::default().veil(event.clone()), Some(event.clone()));
-        let veiled = naming.veil(event.clone()).expect("plain data");
-        let text = serde_json::to_string(&veiled).expect("plain data").to_lowercase();
+        assert_eq!(Pseudonyms::default().pseudonymise(event.clone()), Some(event.clone()));
+        let written = pseudonyms.pseudonymise(event.clone()).expect("plain data");
+        let text = serde_json::to_string(&written).expect("plain data").to_lowercase();
         assert!(!text.contains("jane") && !text.contains("other@"), "{text}");
-        let name = naming.of(&address("jane@example.com"));
+        let name = pseudonyms.of(&address("jane@example.com"));
         assert_eq!(text.matches(name.as_str()).count(), 3, "{text}");
-        assert_ne!(veiled.digest, event.digest);
-        let again = naming.veil(Event { digest: event.digest.clone(), ..veiled.clone() });
-        assert_eq!(again, Some(veiled), "names stay as they are");
+        assert_ne!(written.digest, event.digest);
+        let again =
+            pseudonyms.pseudonymise(Event { digest: event.digest.clone(), ..written.clone() });
+        assert_eq!(again, Some(written), "names stay as they are");
         let mut answer = serde_json::json!({"events": [{"said": format!("<{name}> is gone")}]});
-        naming.unveil(&mut answer, &address("Jane@example.com"));
+        pseudonyms.reveal(&mut answer, &address("Jane@example.com"));
         assert_eq!(answer["events"][0]["said"], "<jane@example.com> is gone");
     }
 
     #[test]
     fn with_case_kept_two_cases_have_two_names() {
-        let naming = Naming { case: Case::Keep, ..hashed() };
+        let pseudonyms = Pseudonyms { case: Case::Keep, ..hashed() };
         let (one, two) = (address("Jane@example.com"), address("jane@example.com"));
-        assert_ne!(naming.of(&one), naming.of(&two));
+        assert_ne!(pseudonyms.of(&one), pseudonyms.of(&two));
         for person in [&one, &two] {
             let mut event = Event::new(EventType::Act, "e1".to_string(), Timestamp::default());
             let (address, scope) = (person.to_string(), "*".to_string());
             let reason = "like Jane@example.com and jane@example.com".to_string();
             event.act = Some(Act::Suppress { address, scope, reason, until: None });
-            let veiled = naming.veil(event).expect("plain data");
-            let name = naming.of(person).to_string();
-            assert_eq!(touched(&veiled, Case::Keep), [name]);
-            let text = serde_json::to_string(&veiled).expect("plain data").to_lowercase();
+            let written = pseudonyms.pseudonymise(event).expect("plain data");
+            let name = pseudonyms.of(person).to_string();
+            assert_eq!(touched(&written, Case::Keep), [name]);
+            let text = serde_json::to_string(&written).expect("plain data").to_lowercase();
             assert!(!text.contains("jane"), "{text}");
         }
     }
@@ -275,7 +281,7 @@ mod tests {
     fn names_of_another_kind_or_key_are_refused() {
         let dir = tempfile::tempdir().expect("scratch");
         let open = |key: Option<&[u8]>, empty| {
-            Naming::open(dir.path(), key, Case::Fold, empty).map(|n| n.key.is_some())
+            Pseudonyms::open(dir.path(), key, Case::Fold, empty).map(|n| n.key.is_some())
         };
         assert_eq!(open(None, true), Ok(false));
         assert!(open(Some(b"one"), false).is_err_and(|why| why.contains("holds plain addresses")));

@@ -1,7 +1,7 @@
 //! Checks on what is asked, each error with its remedy.
 
 use crate::mail::{Address, Timestamp};
-use crate::policy::{self, Standing};
+use crate::policy::Standing;
 use crate::service::{ListQuery, ServiceError};
 
 pub(super) fn fits(standing: &Standing, query: &ListQuery) -> bool {
@@ -19,7 +19,7 @@ pub(super) fn parsed(address: &str) -> Result<Address, ServiceError> {
 }
 
 pub(super) fn checked_scope(scope: &str) -> Result<(), ServiceError> {
-    if scope == "*" || policy::is_scope(scope) {
+    if scope == "*" || crate::event::is_scope(scope) {
         return Ok(());
     }
     Err(ServiceError::BadRequest(

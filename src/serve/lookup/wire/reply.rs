@@ -90,7 +90,7 @@ pub(super) fn action(answer: Answer<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\n\n");
 }
 
-/// The code of a pause (INTERFACE section 6).
+/// The code of a pause (docs/interface.md, "Lookup port").
 const HELD: EnhancedStatus = EnhancedStatus::new(4, 2, 1);
 
 /// `550 5.1.1 words [bounced:suppressed]`

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::classify::own_refusal;
+use crate::mail::EnhancedStatus;
 use proptest::prelude::*;
 
 fn asked(map: Map, key: &str) -> Request<'_> {

@@ -10,7 +10,7 @@ use crate::serve::web::Html;
 pub struct Health {
     /// Name and finding of each check.
     pub findings: Vec<(String, Result<String, String>)>,
-    /// The guards that are tripped, as [`Service::guards`](crate::service::Service::guards) tells.
+    /// The guards that are tripped, as [`Service::guards`](crate::service::Operations::guards) tells.
     pub guards: Value,
     /// Rates of a scope, as [`Service::health`](crate::service::Service::health) tells; None when
     /// the service does not answer.

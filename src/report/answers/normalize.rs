@@ -1,4 +1,4 @@
-//! Text as phrases are compared: lower case, without accents, white space folded.
+//! Text as phrases are compared: lower case, without accents, one blank for white space.
 //!
 //! Promises: linear, stops at the budget that the caller names, and the same for the phrase
 //! tables and for what arrives, so that a table keeps its proper spelling. Accents of Latin
@@ -9,19 +9,19 @@
 use crate::mail::unaccented;
 use crate::message::is_unprintable;
 
-/// The folded form of a short text.
-pub(super) fn fold(text: &str) -> String {
+/// The normalized form of a short text.
+pub(super) fn normalize(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    fold_into(&mut out, text, usize::MAX);
+    normalize_into(&mut out, text, usize::MAX);
     out.truncate(out.trim_end().len());
     out
 }
 
-/// Appends the folded form until `out` holds `limit` octets. White space at the start is dropped
-/// when `out` is empty or ends in white space already.
-pub(super) fn fold_into(out: &mut String, text: &str, limit: usize) {
+/// Appends the normalized form until `out` holds `limit` octets. White space at the start is
+/// dropped when `out` is empty or ends in white space already.
+pub(super) fn normalize_into(out: &mut String, text: &str, limit: usize) {
     if text.is_ascii() && !text.bytes().any(|b| b < 0x20 && !b.is_ascii_whitespace()) {
-        return fold_ascii(out, text, limit);
+        return normalize_ascii(out, text, limit);
     }
     for c in text.chars() {
         if out.len() >= limit {
@@ -34,12 +34,12 @@ pub(super) fn fold_into(out: &mut String, text: &str, limit: usize) {
                 out.push(c.to_ascii_lowercase());
             }
         } else {
-            fold_wide(out, c);
+            normalize_wide(out, c);
         }
     }
 }
 
-/// Whether folding plain ASCII is lower-casing: no tabs and no blanks beside blanks or edges.
+/// Whether normalizing plain ASCII is lower-casing: no tabs and no blanks beside blanks or edges.
 fn is_tidy(text: &str) -> bool {
     let mut before = b' ';
     text.bytes().all(|b| b >= b' ' && (std::mem::replace(&mut before, b) != b' ' || b != b' '))
@@ -47,7 +47,7 @@ fn is_tidy(text: &str) -> bool {
 }
 
 /// The same for plain ASCII, a line or a word at a time: most mail.
-fn fold_ascii(out: &mut String, text: &str, limit: usize) {
+fn normalize_ascii(out: &mut String, text: &str, limit: usize) {
     let start = out.len();
     if text.len() <= limit.saturating_sub(start) && is_tidy(text) {
         out.push_str(text);
@@ -85,7 +85,7 @@ fn push_blank(out: &mut String) {
     }
 }
 
-fn fold_wide(out: &mut String, c: char) {
+fn normalize_wide(out: &mut String, c: char) {
     if let Some(plain) = unaccented(c) {
         out.push_str(plain);
         return;
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folds_what_mail_varies() {
+    fn normalizes_what_mail_varies() {
         for (text, expected) in [
             ("  Out  of\r\n the\tOffice ", "out of the office"),
             ("Réponse AUTOMATIQUE : l\u{2019}été", "reponse automatique : l'ete"),
@@ -132,14 +132,14 @@ mod tests {
             ("自動返信：ＯＫ\u{3000}です", "自動返信:ok です"),
             ("a\u{a0}b\u{200b}c", "a bc"),
         ] {
-            assert_eq!(fold(text), expected, "{text}");
+            assert_eq!(normalize(text), expected, "{text}");
         }
     }
 
     #[test]
     fn stops_at_its_budget() {
         let mut out = String::new();
-        fold_into(&mut out, &"ab".repeat(1000), 10);
+        normalize_into(&mut out, &"ab".repeat(1000), 10);
         assert_eq!(out, "ababababab");
     }
 }

@@ -6,14 +6,14 @@
 //! the first cache, and nearly always hears no. An automaton over the same pieces does one step a
 //! position too, but through megabytes of table, each step waiting for the one before.
 //!
-//! Promises: every occurrence of every piece is told, overlapping or not; linear in the text but
-//! for occurrences; nothing is allocated while searching.
+//! Promises: every occurrence of every piece is reported, overlapping or not; linear in the text
+//! but for occurrences; nothing is allocated while searching.
 
 use std::collections::HashMap;
 
 /// Literals, ready to be looked for.
 #[derive(Debug)]
-pub struct Needles {
+pub struct MultiSearch {
     pieces: Vec<Box<[u8]>>,
     eight: Class,
     four: Class,
@@ -26,13 +26,14 @@ pub struct Needles {
 struct Class {
     /// One bit a hash.
     filter: Vec<u64>,
-    /// Where the entries of each slot begin; one more at the end. Empty when there are no entries.
+    /// Where the entries of each slot begin; one more at the end. Empty when there are none.
     slots: Vec<u32>,
-    entries: Vec<Entry>,
+    entries: Vec<RunEntry>,
 }
 
+/// A run, and the piece that is known by it.
 #[derive(Debug)]
-struct Entry {
+struct RunEntry {
     run: u64,
     piece: u32,
     /// Octets of the piece before the run.
@@ -44,7 +45,7 @@ const BITS: usize = 1 << 16;
 /// Slots of a class.
 const SLOTS: usize = 1 << 10;
 
-impl Needles {
+impl MultiSearch {
     /// Prepares pieces; an empty one is never found.
     pub fn new<P: AsRef<[u8]>>(pieces: impl IntoIterator<Item = P>) -> Self {
         let pieces: Vec<Box<[u8]>> = pieces.into_iter().map(|p| p.as_ref().into()).collect();
@@ -58,12 +59,13 @@ impl Needles {
         Self { eight: class(8), four: class(4), two: class(2), one: class(1), pieces }
     }
 
-    /// Tells each occurrence: the number of the piece, and where it begins. In no promised order.
-    pub fn find(&self, text: &[u8], mut tell: impl FnMut(usize, usize)) {
-        self.scan::<8>(&self.eight, text, &mut tell);
-        self.scan::<4>(&self.four, text, &mut tell);
-        self.scan::<2>(&self.two, text, &mut tell);
-        self.scan::<1>(&self.one, text, &mut tell);
+    /// Calls back for each occurrence: the number of the piece, and where it begins. In no promised
+    /// order.
+    pub fn find(&self, text: &[u8], mut on_match: impl FnMut(usize, usize)) {
+        self.scan::<8>(&self.eight, text, &mut on_match);
+        self.scan::<4>(&self.four, text, &mut on_match);
+        self.scan::<2>(&self.two, text, &mut on_match);
+        self.scan::<1>(&self.one, text, &mut on_match);
     }
 
     /// Whether any piece stands in the text.
@@ -77,7 +79,7 @@ impl Needles {
         &self,
         class: &Class,
         text: &[u8],
-        tell: &mut impl FnMut(usize, usize),
+        on_match: &mut impl FnMut(usize, usize),
     ) {
         if class.entries.is_empty() {
             return;
@@ -96,7 +98,7 @@ impl Needles {
                     self.pieces.get(piece).is_some_and(|piece| rest.starts_with(piece))
                 };
                 if let Some(start) = start.filter(stands) {
-                    tell(piece, start);
+                    on_match(piece, start);
                 }
             }
         }
@@ -111,7 +113,7 @@ impl Class {
             *counts.entry(run).or_default() += 1;
         }
         let number = |n: usize| u32::try_from(n).expect("some thousand short pieces");
-        let mut entries: Vec<Entry> = mine()
+        let mut entries: Vec<RunEntry> = mine()
             .filter_map(|(n, piece)| {
                 let runs = piece.windows(width).enumerate();
                 // The first of the rarest: the same pieces are always known by the same runs.
@@ -119,7 +121,7 @@ impl Class {
                 let mut octets = [0; 8];
                 octets.get_mut(..width)?.copy_from_slice(run);
                 let run = u64::from_le_bytes(octets);
-                Some(Entry { run, piece: number(n), before: number(before) })
+                Some(RunEntry { run, piece: number(n), before: number(before) })
             })
             .collect();
         entries.sort_by_key(|entry| slot(hash(entry.run)));
@@ -132,7 +134,7 @@ impl Class {
         Self { filter, slots, entries }
     }
 
-    fn entries_of(&self, hash: usize) -> &[Entry] {
+    fn entries_of(&self, hash: usize) -> &[RunEntry] {
         match self.slots.get(slot(hash)..slot(hash) + 2) {
             Some(&[from, to]) => self.entries.get(from as usize..to as usize).unwrap_or_default(),
             _ => &[],
@@ -164,15 +166,15 @@ mod tests {
 
     fn found(pieces: &[&str], text: &str) -> Vec<(usize, usize)> {
         let mut hits = Vec::new();
-        let needles = Needles::new(pieces);
-        needles.find(text.as_bytes(), |piece, at| hits.push((piece, at)));
-        assert_eq!(needles.any(text.as_bytes()), !hits.is_empty(), "{text}");
+        let search = MultiSearch::new(pieces);
+        search.find(text.as_bytes(), |piece, at| hits.push((piece, at)));
+        assert_eq!(search.any(text.as_bytes()), !hits.is_empty(), "{text}");
         hits.sort_unstable();
         hits
     }
 
     #[test]
-    fn every_occurrence_is_told() {
+    fn every_occurrence_is_reported() {
         for (pieces, text, expected) in [
             (&["user unknown"][..], "550 user unknown; user unknown", &[(0, 4), (0, 18)][..]),
             // Overlapping, and of every width.

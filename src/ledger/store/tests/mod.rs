@@ -1,12 +1,14 @@
 //! The engine on a disk that fails at every operation, and with a view and a fold that fail.
 
+mod redaction;
+
 use std::collections::BTreeSet;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::event::{EventType, SendResult};
 use crate::ledger::Rows;
-use crate::ledger::journal::simulated::{Fault, SimulatedDisk};
+use crate::ledger::journal::simulated::{DiskFault, SimulatedDisk};
 use crate::report::Attribution;
 
 /// Counts events in all; has an opinion on some addresses, and remembers how often it was reset.
@@ -77,13 +79,13 @@ fn batch(from: u64, count: u64) -> Vec<Event> {
     (from..from + count).map(|n| event(n, &format!("user{}@example.com", n % 9))).collect()
 }
 
-struct Bench {
+struct StoreBench {
     disk: SimulatedDisk,
     dir: tempfile::TempDir,
     options: Options,
 }
 
-impl Bench {
+impl StoreBench {
     fn new(seed: u64) -> Self {
         let dir = tempfile::tempdir().expect("scratch");
         let mut options = Options::new(dir.path());
@@ -142,7 +144,7 @@ fn run(ledger: &SledLedger, tries: usize) -> u64 {
 }
 
 /// Each event is there once, those acknowledged are, the rows are their fold, and it goes on.
-fn check(bench: &Bench, acknowledged: u64, what: &str) {
+fn check(bench: &StoreBench, acknowledged: u64, what: &str) {
     let ledger = bench.open();
     let found = ids(&ledger);
     let once: BTreeSet<&String> = found.iter().collect();
@@ -157,10 +159,10 @@ fn check(bench: &Bench, acknowledged: u64, what: &str) {
 }
 
 fn operations() -> u64 {
-    let bench = Bench::new(0);
+    let bench = StoreBench::new(0);
     let ledger = bench.open();
     assert_eq!(run(&ledger, 1), EVENTS);
-    assert!(ledger.inner.reader.segment_starts().len() > 3);
+    assert!(ledger.engine.reader.segment_starts().len() > 3);
     assert!(!journal::checkpoints(&bench.disk).expect("listed").is_empty());
     bench.disk.operations()
 }
@@ -168,8 +170,8 @@ fn operations() -> u64 {
 #[test]
 fn power_off_at_every_operation() {
     for k in 1..=operations() {
-        let bench = Bench::new(k);
-        bench.disk.fail(k, 1, Fault::Crash);
+        let bench = StoreBench::new(k);
+        bench.disk.fail(k, 1, DiskFault::Crash);
         let acknowledged = match bench.open_with(Counting::default()) {
             Ok(ledger) => run(&ledger, 1),
             Err(_) => 0,
@@ -185,8 +187,8 @@ fn power_off_at_every_operation() {
 #[test]
 fn a_failure_at_every_operation() {
     for k in 1..=operations() {
-        let fault = if k % 2 == 0 { Fault::Broken } else { Fault::Full };
-        let bench = Bench::new(k);
+        let fault = if k % 2 == 0 { DiskFault::Broken } else { DiskFault::Full };
+        let bench = StoreBench::new(k);
         bench.disk.fail(k, 1 + k % 3, fault);
         // The first operations belong to the start: that may fail, the next one must not.
         let ledger = match bench.open_with(Counting::default()) {
@@ -203,7 +205,7 @@ fn a_failure_at_every_operation() {
 
 #[test]
 fn one_bad_event_changes_nothing() {
-    let bench = Bench::new(1);
+    let bench = StoreBench::new(1);
     let resets = Arc::new(AtomicUsize::new(0));
     let fold = Counting { resets: Arc::clone(&resets), total: None };
     let ledger = bench.open_with(fold).expect("a start");
@@ -225,7 +227,7 @@ fn one_bad_event_changes_nothing() {
         });
         let lifted = events.iter().find(|event| event.attribution.is_some());
         assert_eq!(lifted, None, "{bad}: what lifted it may be what was refused");
-        assert_eq!(ledger.inner.view().map(|view| view.generation), Ok(1), "{bad}");
+        assert_eq!(ledger.engine.view().map(|view| view.generation), Ok(1), "{bad}");
         assert_eq!(ledger.digest().expect("ready"), digest, "{bad}");
         // Once at the start, once for each.
         assert_eq!(resets.load(Ordering::Relaxed), n + 2, "{bad}");
@@ -235,7 +237,7 @@ fn one_bad_event_changes_nothing() {
 
 #[test]
 fn a_fold_can_look_back() {
-    let bench = Bench::new(2);
+    let bench = StoreBench::new(2);
     let ledger = bench.open();
     for (mut batch, before) in [
         (vec![event(1, "a@example.com"), event(2, "back@example.com")], "id-1"),
@@ -249,22 +251,22 @@ fn a_fold_can_look_back() {
 
 #[test]
 fn a_damaged_view_is_rebuilt_while_the_journal_serves() {
-    let bench = Bench::new(3);
+    let bench = StoreBench::new(3);
     let ledger = bench.open();
     ledger.commit(&mut batch(1, 50)).expect("committed");
     ledger.checkpoint(Timestamp::from_millis(0)).expect("written");
     ledger.commit(&mut batch(51, 20)).expect("committed");
     let digest = ledger.digest().expect("ready");
     for round in 0..3 {
-        let view = ledger.inner.view().expect("ready");
+        let view = ledger.engine.view().expect("ready");
         let generation = view.generation;
         view.mark_damaged();
-        let error = ledger.inner.doubt(&view, LedgerError::Corrupt("told to".into()));
+        let error = ledger.engine.doubt(&view, LedgerError::Corrupt("told to".into()));
         assert!(matches!(error, LedgerError::Retryable(_)), "round {round}");
         // Whenever the keeper gets to it: commits and lookups work or are to be tried again, and
         // the journal can always be read.
         let mut next = 71 + round * 1000;
-        while ledger.inner.view().is_ok_and(|view| view.generation == generation) {
+        while ledger.engine.view().is_ok_and(|view| view.generation == generation) {
             match ledger.commit(&mut batch(next, 1)) {
                 Ok(_) => next += 1,
                 Err(error) => assert!(matches!(error, LedgerError::Retryable(_)), "{error}"),
@@ -276,7 +278,7 @@ fn a_damaged_view_is_rebuilt_while_the_journal_serves() {
         ledger.commit(&mut batch(next, 1)).expect("the new view is ready");
         assert_eq!(total(&ledger), ids(&ledger).len() as u64, "round {round}");
         // A doubt about the old one is void.
-        let _ = ledger.inner.doubt(&view, LedgerError::Corrupt("late".into()));
+        let _ = ledger.engine.doubt(&view, LedgerError::Corrupt("late".into()));
         ledger.checkpoint(Timestamp::from_millis(0)).expect("written");
     }
     assert_ne!(ledger.digest().expect("ready"), digest);
@@ -287,7 +289,7 @@ fn a_damaged_view_is_rebuilt_while_the_journal_serves() {
 
 #[test]
 fn a_nearly_full_disk_stops_commits_and_not_lookups() {
-    let bench = Bench::new(4);
+    let bench = StoreBench::new(4);
     let ledger = bench.open();
     ledger.commit(&mut batch(1, 10)).expect("committed");
     let mut from = 11;
@@ -313,7 +315,7 @@ fn a_nearly_full_disk_stops_commits_and_not_lookups() {
 
 #[test]
 fn commits_wait_for_room_and_then_go_on() {
-    let mut bench = Bench::new(5);
+    let mut bench = StoreBench::new(5);
     bench.options.max_waiting_bytes = 3000;
     bench.options.commit_patience = Duration::from_secs(60);
     bench.options.checkpoint_every = 50;
@@ -328,7 +330,7 @@ fn commits_wait_for_room_and_then_go_on() {
 
 #[test]
 fn a_keeper_without_space_costs_a_sentence_and_no_memory() {
-    let mut bench = Bench::new(6);
+    let mut bench = StoreBench::new(6);
     bench.options.max_waiting_bytes = 3000;
     bench.options.commit_patience = Duration::from_millis(1);
     let ledger = bench.open();
@@ -336,8 +338,8 @@ fn a_keeper_without_space_costs_a_sentence_and_no_memory() {
     // The commits themselves think that there is space (unless the keeper looks just then).
     let refused = (1..1000).find_map(|n| {
         let now = Timestamp::from_millis(1_790_000_000_000 + n as i64);
-        ledger.inner.free.0.store(u64::MAX, Ordering::Relaxed);
-        ledger.inner.free.1.store(now.millis(), Ordering::Relaxed);
+        ledger.engine.free.0.store(u64::MAX, Ordering::Relaxed);
+        ledger.engine.free.1.store(now.millis(), Ordering::Relaxed);
         ledger.commit(&mut batch(n, 1)).err().filter(|error| !matches!(error, LedgerError::Full(_)))
     });
     assert_eq!(
@@ -347,154 +349,9 @@ fn a_keeper_without_space_costs_a_sentence_and_no_memory() {
     assert_eq!(total(&ledger), ids(&ledger).len() as u64);
 }
 
-const PERSON: &str = "user3@example.com";
-
-/// Takes a person out, as many times as it takes.
-fn forget(ledger: &SledLedger) -> Result<u64, LedgerError> {
-    let mut line =
-        // What came after the event that ends the history is none of it.
-        |seq, json: &str| (seq <= 41 && json.contains(PERSON)).then(|| json.replace(PERSON, "gone@x.test"));
-    let row = |_: &[u8], value: &[u8]| {
-        let text = std::str::from_utf8(value).ok()?;
-        text.contains(PERSON).then(|| text.replace(PERSON, "gone@x.test").into_bytes())
-    };
-    ledger.redact(Redact { line: &mut line, row: &row })
-}
-
-/// Commits events, two checkpoints, and the event that ends the history of the person.
-fn with_history(bench: &Bench) -> SledLedger {
-    let ledger = bench.open();
-    for from in (1..40).step_by(10) {
-        ledger.commit(&mut batch(from, 10)).expect("committed");
-        if from > 15 {
-            ledger.checkpoint(Timestamp::from_millis(0)).expect("written");
-        }
-    }
-    let mut last = event(41, PERSON);
-    if let Some(result) = &mut last.result {
-        result.outcome = "forget".to_string();
-    }
-    ledger.commit(&mut [last]).expect("committed");
-    ledger
-}
-
-/// Where a text stands on the simulated disk and below the real directory of the view.
-fn places(bench: &Bench, text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let holds = |octets: &[u8]| octets.windows(text.len()).any(|w| w == text.as_bytes());
-    for dir in ["journal", "checkpoint"] {
-        for name in bench.disk.list(dir).expect("memory") {
-            let name = format!("{dir}/{name}");
-            if holds(&bench.disk.contents(&name)) {
-                found.push(name);
-            }
-        }
-    }
-    let mut dirs = vec![bench.dir.path().to_path_buf()];
-    while let Some(dir) = dirs.pop() {
-        for entry in std::fs::read_dir(dir).expect("a folder").flatten() {
-            match entry.file_type().expect("a type").is_dir() {
-                true => dirs.push(entry.path()),
-                false if holds(&std::fs::read(entry.path()).expect("readable")) => {
-                    found.push(entry.path().display().to_string());
-                }
-                false => {}
-            }
-        }
-    }
-    found
-}
-
-#[test]
-fn what_is_taken_out_is_nowhere_any_more() {
-    let bench = Bench::new(5);
-    let ledger = with_history(&bench);
-    assert!(!places(&bench, PERSON).is_empty());
-    assert!(ledger.history(PERSON, 10).expect("ready").is_empty());
-    let others = ledger.history("user4@example.com", 10).expect("ready").len();
-    let all = ids(&ledger);
-    assert_eq!(forget(&ledger), Ok(6));
-    assert_eq!(places(&bench, PERSON), Vec::<String>::new());
-    assert_eq!((total(&ledger), ids(&ledger)), (41, all.clone()));
-    assert_eq!(ledger.history("user4@example.com", 10).expect("ready").len(), others);
-    // It goes on, and a restart finds the same.
-    ledger.commit(&mut batch(50, 10)).expect("committed");
-    let digest = ledger.digest().expect("ready");
-    drop(ledger);
-    let ledger = bench.open();
-    assert_eq!((total(&ledger), ledger.digest().expect("ready")), (51, digest));
-    assert_eq!(ids(&ledger).len(), all.len() + 10);
-}
-
-#[test]
-fn nobody_waits_while_something_is_taken_out() {
-    let bench = Bench::new(7);
-    let ledger = with_history(&bench);
-    let stop = std::sync::atomic::AtomicBool::new(false);
-    let (committed, looked) = std::thread::scope(|scope| {
-        let mail = scope.spawn(|| {
-            let mut n = 100;
-            while !stop.load(Ordering::Relaxed) {
-                ledger.commit(&mut batch(n, 3)).expect("mail goes on");
-                n += 3;
-                // A sender pauses; a loop without end would be a flood.
-                std::thread::sleep(Duration::from_micros(200));
-            }
-            n - 100
-        });
-        let questions = scope.spawn(|| {
-            let mut n = 0;
-            while !stop.load(Ordering::Relaxed) {
-                assert!(total(&ledger) >= 41);
-                n += 1;
-            }
-            n
-        });
-        for _ in 0..3 {
-            forget(&ledger).expect("taken out");
-        }
-        stop.store(true, Ordering::Relaxed);
-        (mail.join().expect("committed"), questions.join().expect("looked"))
-    });
-    assert!(committed > 10 && looked > 10, "{committed} {looked}");
-    assert_eq!(total(&ledger), 41 + committed);
-    let digest = ledger.digest().expect("ready");
-    drop(ledger);
-    let ledger = bench.open();
-    assert_eq!((total(&ledger), ledger.digest().expect("ready")), (41 + committed, digest));
-}
-
-#[test]
-fn power_may_go_off_while_something_is_taken_out() {
-    let operations = {
-        let bench = Bench::new(6);
-        let ledger = with_history(&bench);
-        let before = bench.disk.operations();
-        forget(&ledger).expect("taken out");
-        bench.disk.operations() - before
-    };
-    for at in 1..=operations {
-        let bench = Bench::new(at);
-        let ledger = with_history(&bench);
-        let all = ids(&ledger);
-        bench.disk.fail(bench.disk.operations() + at, 1, Fault::Crash);
-        let first = forget(&ledger);
-        drop(ledger);
-        bench.disk.reboot();
-        let ledger = bench.open();
-        assert_eq!((total(&ledger), ids(&ledger)), (41, all.clone()), "at {at}");
-        if first.is_ok() {
-            assert_eq!(places(&bench, PERSON), Vec::<String>::new(), "at {at}");
-        }
-        forget(&ledger).expect("taken out");
-        assert_eq!(places(&bench, PERSON), Vec::<String>::new(), "at {at}");
-        assert_eq!((total(&ledger), ids(&ledger)), (41, all), "at {at}");
-    }
-}
-
 #[test]
 fn questions_are_answered_when_nothing_can_be_written() {
-    let bench = Bench::new(8);
+    let bench = StoreBench::new(8);
     let ledger = bench.open();
     ledger.commit(&mut batch(1, 30)).expect("committed");
     ledger.checkpoint(Timestamp::from_millis(0)).expect("written");

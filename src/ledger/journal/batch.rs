@@ -1,0 +1,26 @@
+//! The records of one append, framed as they stand in the file.
+
+use super::record::{self, Unfit};
+
+/// Records of one batch, framed for the file.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub(super) octets: Vec<u8>,
+    /// `(seq, offset in octets)`
+    pub(super) places: Vec<(u64, u64)>,
+}
+
+impl Batch {
+    /// Adds one record; nothing is added when it is unfit.
+    pub fn push(&mut self, seq: u64, json: &[u8]) -> Result<(), Unfit> {
+        let offset = self.octets.len() as u64;
+        record::push(&mut self.octets, seq, json)?;
+        self.places.push((seq, offset));
+        Ok(())
+    }
+
+    /// There is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+}

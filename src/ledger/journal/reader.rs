@@ -1,0 +1,90 @@
+//! Reading the journal, from a position on, while others append.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::segment_list::SegmentList;
+use super::trouble::damaged_place;
+use crate::ledger::Trouble;
+
+/// The reading half; clones are cheap, and reading never waits for an append.
+#[derive(Clone)]
+pub struct JournalReader {
+    pub(super) shared: Arc<SegmentList>,
+}
+
+impl JournalReader {
+    /// Hands records from a position on to `take`, in order, until it says false.
+    pub fn for_each(&self, from: u64, take: &mut dyn FnMut(u64, &[u8]) -> bool) -> io::Result<()> {
+        let mut next = from;
+        while let Some((segment, file, until)) = self.shared.open_at(next)? {
+            if !segment.read(file.as_ref(), (from, until), take)? || until == u64::MAX {
+                break;
+            }
+            next = until;
+        }
+        Ok(())
+    }
+
+    /// Up to `limit` records from a position on.
+    pub fn read(&self, from: u64, limit: usize) -> io::Result<Vec<(u64, String)>> {
+        let mut records = Vec::new();
+        if limit == 0 || from > self.last_seq() {
+            return Ok(records);
+        }
+        self.for_each(from, &mut |seq, json| {
+            if let Ok(json) = std::str::from_utf8(json) {
+                records.push((seq, json.to_string()));
+            }
+            records.len() < limit
+        })?;
+        Ok(records)
+    }
+
+    /// The record at a position, when it is there and readable.
+    pub fn at(&self, seq: u64) -> io::Result<Option<String>> {
+        Ok(self.read(seq, 1)?.pop().filter(|record| record.0 == seq).map(|record| record.1))
+    }
+
+    /// Last position in use; 0 when there never was one.
+    pub fn last_seq(&self) -> u64 {
+        self.shared.last_seq.load(Ordering::Acquire)
+    }
+
+    /// First positions of the segments, in order.
+    pub fn segment_starts(&self) -> Vec<u64> {
+        self.shared.segments().iter().map(|segment| segment.first_seq).collect()
+    }
+
+    /// Octets of all segments.
+    pub fn octets(&self) -> u64 {
+        self.shared.segments().iter().map(|segment| segment.length()).sum()
+    }
+
+    /// Damaged or missing records found so far; old segments are looked at when they are first
+    /// read.
+    pub fn damaged(&self) -> u64 {
+        let missing: u64 = self.shared.found().iter().map(Trouble::records).sum();
+        missing + self.shared.segments().iter().map(|segment| segment.damaged()).sum::<u64>()
+    }
+
+    /// What is wrong with the journal, as far as it was looked at.
+    pub fn troubles(&self) -> Vec<Trouble> {
+        let mut troubles = self.shared.found();
+        for segment in self.shared.segments() {
+            troubles.extend(segment.damage().iter().map(|damage| damaged_place(&segment, damage)));
+        }
+        troubles
+    }
+
+    /// Looks at every record of the segment that begins at a position; what is damaged is told.
+    pub fn check(&self, first_seq: u64) -> io::Result<()> {
+        match self.shared.open_at(first_seq)? {
+            Some((segment, file, _)) if segment.first_seq == first_seq => {
+                segment.complete_index(file.as_ref())
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The segments of a journal, as its appending half and its readers share them.
+
+use std::io;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, RwLock};
+
+use super::disk::{Disk, DiskFile};
+use super::segment::Segment;
+use crate::ledger::Trouble;
+
+/// A segment, its file, and the position that the next segment begins with.
+pub(super) type Opened = (Arc<Segment>, Box<dyn DiskFile>, u64);
+
+/// What readers and the appending half share.
+pub(super) struct SegmentList {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) segments: RwLock<Vec<Arc<Segment>>>,
+    pub(super) last_seq: AtomicU64,
+    /// What was wrong at the start: gaps and strange files. Damaged records stand in the segments.
+    pub(super) found: RwLock<Vec<Trouble>>,
+}
+
+impl SegmentList {
+    pub(super) fn segments(&self) -> Vec<Arc<Segment>> {
+        self.segments.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// The first segment that may hold a position, opened, and where the next one begins. File and
+    /// index belong together: nothing is put in the place of a segment while the list is held.
+    pub(super) fn open_at(&self, from: u64) -> io::Result<Option<Opened>> {
+        let segments = self.segments.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let at = segments.partition_point(|segment| segment.first_seq <= from).max(1) - 1;
+        for (at, segment) in segments.iter().enumerate().skip(at) {
+            let until = segments.get(at + 1).map_or(u64::MAX, |next| next.first_seq);
+            match self.disk.open(&Segment::file_name(segment.first_seq), false) {
+                Ok(file) => return Ok(Some((Arc::clone(segment), file, until))),
+                // Removed by hand.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) fn change(&self, change: impl FnOnce(&mut Vec<Arc<Segment>>)) {
+        change(&mut self.segments.write().unwrap_or_else(std::sync::PoisonError::into_inner));
+    }
+
+    pub(super) fn found(&self) -> Vec<Trouble> {
+        self.found.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn note(&self, trouble: Trouble) {
+        self.found.write().unwrap_or_else(std::sync::PoisonError::into_inner).push(trouble);
+    }
+}

@@ -1,0 +1,282 @@
+//! Appending to the journal: the one half that writes, in the states that the head of this module's
+//! parent lists.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
+
+use super::batch::Batch;
+use super::chain;
+use super::disk::{Disk, DiskFile};
+use super::header::Header;
+use super::reader::JournalReader;
+use super::segment::{DIR, Segment};
+use super::segment_list::SegmentList;
+use super::trouble::{refused, strange_file};
+use crate::ledger::{LedgerError, Trouble, TroubleKind};
+
+/// No batch is longer. Only the last write of a run can be one that was not synced.
+const LAST_WRITE: u64 = 4 << 20;
+
+/// The appending half; there is one.
+pub struct Journal {
+    pub(super) shared: Arc<SegmentList>,
+    segment_bytes: u64,
+    /// None: doubtful, or nothing was appended yet.
+    file: Option<Box<dyn DiskFile>>,
+    /// The position that the next record gets.
+    next_seq: u64,
+    /// The end of the newest segment was written by a run before, and not again by this one.
+    stale: bool,
+}
+
+impl Journal {
+    /// Opens the journal and cuts a torn tail. `after` is a position that is in use elsewhere (the
+    /// newest checkpoint): the next record comes after it even when the journal is gone.
+    pub fn open(disk: Arc<dyn Disk>, segment_bytes: u64, after: u64) -> io::Result<Self> {
+        disk.make_dir(DIR)?;
+        let chain::Chain { mut segments, gaps, aside, used } = chain::chain(disk.as_ref())?;
+        let mut last_seq = used.saturating_sub(1);
+        if let Some(newest) = segments.last_mut() {
+            let file = disk.open(&Segment::file_name(newest.first_seq), false)?;
+            let tail = newest.examine(file.as_ref())?;
+            let torn = newest.length() - tail.keep;
+            if torn > 0 {
+                tracing::warn!(octets = torn, "a torn write at the end of the journal is cut");
+            }
+            newest.set_length(tail.keep);
+            last_seq = last_seq.max(tail.last_seq);
+        }
+        let mut found: Vec<Trouble> = gaps.iter().map(Trouble::from).collect();
+        found.extend(aside.iter().map(|name| strange_file(name)));
+        for trouble in &found {
+            tracing::error!("{trouble}");
+        }
+        let shared = SegmentList {
+            disk,
+            segments: RwLock::new(segments.into_iter().map(Arc::new).collect()),
+            last_seq: AtomicU64::new(last_seq),
+            found: RwLock::new(found),
+        };
+        let mut journal = Self {
+            shared: Arc::new(shared),
+            segment_bytes,
+            file: None,
+            next_seq: last_seq + 1,
+            stale: true,
+        };
+        journal.go_on_after(after, "the newest checkpoint");
+        // What was written before a kill may not be synced yet, or could not be, and will now be
+        // answered as stored; a disk that cannot do it now may later.
+        if let Err(error) = journal.make_sound() {
+            tracing::error!(%error, "the journal cannot be written: commits are refused until it can");
+        }
+        Ok(journal)
+    }
+
+    /// A position is in use by `whom` that the journal does not reach: its end is lost, and the next
+    /// record comes after that position.
+    pub fn go_on_after(&mut self, position: u64, whom: &str) {
+        let last_seq = self.next_seq - 1;
+        if position <= last_seq {
+            return;
+        }
+        let trouble = Trouble {
+            kind: TroubleKind::JournalCut,
+            file: None,
+            seqs: Some((last_seq + 1, position)),
+            text: format!(
+                "the journal ends at {last_seq}, {whom} stands at {position}: those records are \
+                 lost, what they decided is kept; restore {DIR}/ from a backup if there is one"
+            ),
+        };
+        tracing::error!("{trouble}");
+        self.shared.note(trouble);
+        self.next_seq = position + 1;
+        self.shared.last_seq.store(position, Ordering::Release);
+    }
+
+    /// A reading half.
+    pub fn reader(&self) -> JournalReader {
+        JournalReader { shared: Arc::clone(&self.shared) }
+    }
+
+    /// The position that the next record must have.
+    pub fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
+    /// Gets out of doubt, or says that it cannot.
+    pub fn make_sound(&mut self) -> io::Result<()> {
+        if self.file.is_some() {
+            return Ok(());
+        }
+        let Some(newest) = self.shared.segments().pop() else { return Ok(()) };
+        let disk = &self.shared.disk;
+        let mut file = disk.open(&Segment::file_name(newest.first_seq), false)?;
+        let (kept, length) = (newest.length(), file.length()?);
+        if length < kept {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!(
+                    "{} has {length} octets, {kept} were acknowledged: somebody else cut it",
+                    Segment::file_name(newest.first_seq)
+                ),
+            ));
+        }
+        if length > kept {
+            file.truncate(kept)?;
+        }
+        if newest.examine(file.as_ref())?.keep != kept {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the end of the journal reads back wrong",
+            ));
+        }
+        if self.stale {
+            let from = kept.saturating_sub(LAST_WRITE).max(newest.begins);
+            disk.refresh(&Segment::file_name(newest.first_seq), from)?;
+        }
+        file.sync()?;
+        disk.sync_dir(DIR)?;
+        self.stale = false;
+        self.file = Some(file);
+        Ok(())
+    }
+
+    /// Makes a batch durable: one write, one fdatasync. The first record must be at `next_seq`.
+    ///
+    /// On an error the descriptor is given up and the end of the file is put right at once: then
+    /// nothing was written (`Retryable`, `Full`); only when that fails, too, it is `Ambiguous`.
+    pub fn append(&mut self, batch: &Batch) -> Result<(), LedgerError> {
+        let Some(last) = batch.places.last() else { return Ok(()) };
+        self.make_sound().map_err(|error| refused("the journal cannot be reopened", &error))?;
+        debug_assert_eq!(batch.places.first().map(|place| place.0), Some(self.next_seq));
+        match self.try_append(batch) {
+            Ok(()) => {
+                self.next_seq = last.0 + 1;
+                self.shared.last_seq.store(last.0, Ordering::Release);
+                Ok(())
+            }
+            Err(error) => {
+                self.file = None;
+                tracing::error!(%error, "a journal write failed");
+                match self.make_sound() {
+                    Ok(()) => Err(refused("the journal write failed", &error)),
+                    Err(second) => Err(LedgerError::Ambiguous(format!(
+                        "the journal write failed ({error}) and its end cannot be verified \
+                         ({second}): check the disk"
+                    ))),
+                }
+            }
+        }
+    }
+
+    fn try_append(&mut self, batch: &Batch) -> io::Result<()> {
+        let newest = match self.shared.segments().pop() {
+            Some(newest) if self.continues(&newest) => newest,
+            _ => self.begin_segment()?,
+        };
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => return Err(io::Error::other("the journal has no open segment")),
+        };
+        file.append(&batch.octets)?;
+        file.sync()?;
+        let offset = newest.length();
+        let places: Vec<_> =
+            batch.places.iter().map(|(seq, place)| (*seq, offset + place)).collect();
+        newest.extend(&places, offset + batch.octets.len() as u64);
+        Ok(())
+    }
+
+    /// The next record goes into this segment. Into an empty one only when its name fits, and none
+    /// holds a step in the positions.
+    fn continues(&self, newest: &Segment) -> bool {
+        let fits = match newest.is_empty() {
+            true => newest.first_seq == self.next_seq,
+            false => newest.last_seq() + 1 == self.next_seq,
+        };
+        fits && newest.length() < self.segment_bytes
+    }
+
+    /// Begins a segment: its file has a name only when it is whole. On an error the newest one is
+    /// still the newest.
+    fn begin_segment(&mut self) -> io::Result<Arc<Segment>> {
+        self.file = None;
+        let begun = self.try_begin();
+        if begun.is_err() {
+            // Best effort: the next start would see that nothing ever came into it.
+            let newest = self.shared.segments().pop().map_or(0, |newest| newest.first_seq);
+            if newest != self.next_seq {
+                let _ = self.shared.disk.remove(&Segment::file_name(self.next_seq));
+            }
+        }
+        begun
+    }
+
+    fn try_begin(&mut self) -> io::Result<Arc<Segment>> {
+        let (disk, first) = (&self.shared.disk, self.next_seq);
+        let segments = self.shared.segments();
+        // One that is empty and of another name is left alone: it is not part of the chain.
+        let before = segments.iter().rev().find(|segment| !segment.is_empty());
+        let journal = segments.iter().find_map(|s| Some(s.header.as_ref()?.journal.clone()));
+        let after = before.map_or_else(String::new, |before| before.id());
+        let header = Header::new(journal, first, after)?;
+        let (line, part) = (header.line()?, format!("{DIR}/{first:020}.begun"));
+        let mut file = disk.open(&part, true)?;
+        if file.length()? > 0 {
+            file.truncate(0)?;
+        }
+        file.append(&line)?;
+        file.sync()?;
+        disk.rename(&part, &Segment::file_name(first))?;
+        disk.sync_dir(DIR)?;
+        let length = line.len() as u64;
+        let segment = Arc::new(Segment::new(first, length, length, Some(header)));
+        let begun = Arc::clone(&segment);
+        let mut void = Vec::new();
+        self.shared.change(|segments| {
+            void.extend(segments.extract_if(.., |old| old.is_empty()));
+            segments.push(begun);
+        });
+        for old in void.iter().filter(|old| old.first_seq != first) {
+            let _ = disk.remove(&Segment::file_name(old.first_seq));
+        }
+        self.file = Some(file);
+        Ok(segment)
+    }
+
+    /// Ends the newest segment, so that every record so far is in one that is only read.
+    pub fn seal(&mut self) -> io::Result<()> {
+        self.make_sound()?;
+        match self.shared.segments().pop() {
+            Some(newest) if !newest.is_empty() => self.begin_segment().map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes whole old segments: those of which every record is at or before `through`. The
+    /// newest one stays.
+    pub fn remove_through(&mut self, through: u64) -> io::Result<u64> {
+        let segments = self.shared.segments();
+        let mut removed = 0;
+        for pair in segments.windows(2) {
+            let [old, next] = pair else { break };
+            if next.first_seq > through + 1 {
+                break;
+            }
+            // One by one, and the file before its entry: were a later one gone and this one still
+            // there after an error or a power cut, there would be a hole.
+            match self.shared.disk.remove(&Segment::file_name(old.first_seq)) {
+                // Removed before, and the folder was not synced.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => other?,
+            }
+            self.shared.disk.sync_dir(DIR)?;
+            self.shared.change(|list| list.retain(|s| s.first_seq != old.first_seq));
+            removed += 1;
+        }
+        Ok(removed)
+    }
+}
