@@ -249,7 +249,7 @@ impl RuleSet {
 }
 
 /// Whether plain words beat a rule that they contradict.
-fn words_win(rule: &Rule, words: &Meaning, facts: &Facts<'_>) -> bool {
+fn words_win(rule: &Rule, words: &Meaning<'_>, facts: &Facts<'_>) -> bool {
     let other = words.reason.category() != rule.reason.category();
     if rule.code {
         // A code about something else than the address keeps it from being dead.
@@ -275,7 +275,7 @@ fn words_win(rule: &Rule, words: &Meaning, facts: &Facts<'_>) -> bool {
 /// What a verdict stands on.
 enum Found<'r> {
     Rule(&'r Rule),
-    Words(Meaning),
+    Words(Meaning<'r>),
     Nothing,
 }
 
@@ -323,8 +323,8 @@ fn decide(found: Found<'_>, text: &str, any_words: bool, verdict: &mut Verdict) 
         Found::Words(words) => {
             let reason = if transient { softened(words.reason) } else { words.reason };
             verdict.reason = Some(reason);
-            verdict.rule = format!("says/{}", words.name);
-            verdict.rule_at = format!("table.toml:{}", words.line);
+            verdict.rule = words.name.to_string();
+            verdict.rule_at = words.at.to_string();
             verdict.matched = words.matched;
             let doubt = words.inferred || verdict.status.is_some_and(|s| contradicts(s, reason));
             verdict.certainty = if doubt { Certainty::Inferred } else { Certainty::Said };
@@ -365,8 +365,10 @@ fn provider_of(refusal: &Refusal<'_>, folded: &str) -> Option<&'static str> {
 /// The mark of our own refusal: in what the server said, or else in the human part when nothing
 /// was said that could be about something else.
 fn own_mark(refusal: &Refusal<'_>, words: &str) -> Option<&'static str> {
-    let beside = || own_refusal::mark_in(refusal.remarks).filter(|_| !has_words(words));
-    own_refusal::mark_in(refusal.diagnostic).or_else(beside)
+    own_refusal::mark_in(refusal.diagnostic).or_else(|| {
+        // The human part is long: it is read only when it can count.
+        if has_words(words) { None } else { own_refusal::mark_in(refusal.remarks) }
+    })
 }
 
 const fn is_success(action: Action) -> bool {
@@ -406,5 +408,4 @@ pub fn folded(diagnostic: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "judge_tests.rs"]
 mod tests;

@@ -21,42 +21,34 @@
 //!
 //! A phrase is whole words; `*` at its end or beginning stands for any letters.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::table::{Pair, Table};
+use super::parts::{Hit, Part};
+use super::starts::Starts;
+use super::table::Table;
 use crate::classify::text::fold_piece;
 use crate::mail::MultiSearch;
-
-/// What a phrase is in a sentence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
-    Role(u8),
-    State(u8),
-    Negated(u8),
-    Said(Pair),
-    No,
-    Not,
-    From,
-    To,
-    By,
-    Skip,
-    Mute,
-    /// A break of the sentence; never in a lexicon.
-    Break(u8),
-}
 
 /// Every phrase of every language, ready to be found.
 #[derive(Debug)]
 pub(super) struct Lexicon {
-    /// Phrases that begin with a word, by its first octets.
-    starts: HashMap<Key, Vec<u32>>,
-    /// The others may begin anywhere.
-    needles: MultiSearch,
-    inside: Vec<u32>,
+    /// Phrases that begin with a word.
+    starts: Starts,
+    /// Those that may begin anywhere, and have ASCII letters only.
+    ascii: Inside,
+    /// The others, which no ASCII text has.
+    wide: Inside,
     texts: Vec<String>,
     phrases: Vec<Phrase>,
+}
+
+/// Phrases that may begin anywhere.
+#[derive(Debug)]
+struct Inside {
+    needles: MultiSearch,
+    phrases: Vec<u32>,
 }
 
 #[derive(Debug)]
@@ -67,14 +59,6 @@ struct Phrase {
     octets: u16,
     open_start: bool,
     open_end: bool,
-}
-
-/// A phrase where it stands.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Hit {
-    pub(super) start: usize,
-    pub(super) end: usize,
-    pub(super) part: Part,
 }
 
 #[derive(Deserialize, Default)]
@@ -138,19 +122,18 @@ impl Lexicon {
             pieces.push(piece);
             phrases.push(phrase);
         }
-        let mut starts: HashMap<Key, Vec<u32>> = HashMap::new();
-        let mut inside = Vec::new();
-        for (n, (piece, phrase)) in (0..).zip(pieces.iter().zip(&phrases)) {
-            let short = piece.len() < if phrase.open_end { 4 } else { 3 };
-            if phrase.open_start || short {
-                inside.push(n);
-            } else {
-                starts.entry(key(piece.as_bytes())).or_default().push(n);
-            }
-        }
-        let sought = inside.iter().filter_map(|n| pieces.get(*n as usize));
-        let needles = MultiSearch::new(sought.map(String::as_str));
-        Ok(Self { starts, needles, inside, texts: pieces, phrases })
+        let all = || (0..).zip(pieces.iter().map(String::as_str)).zip(&phrases);
+        let by_word = |text: &str, p: &Phrase| !p.open_start && Starts::can_have(text, p.open_end);
+        let starts = Starts::new(
+            all().filter(|((_, text), p)| by_word(text, p)).map(|((n, text), _)| (text, n)),
+        );
+        let inside = |ascii: bool| {
+            let rest = all().filter(|((_, text), p)| !by_word(text, p) && text.is_ascii() == ascii);
+            let (phrases, texts): (Vec<u32>, Vec<&str>) = rest.map(|(one, _)| one).unzip();
+            Inside { needles: MultiSearch::new(texts), phrases }
+        };
+        let (ascii, wide) = (inside(true), inside(false));
+        Ok(Self { starts, ascii, wide, texts: pieces, phrases })
     }
 
     /// The n-th other phrase of the same meaning and language, whole words only.
@@ -181,35 +164,29 @@ impl Lexicon {
     pub(super) fn hits(&self, text: &str, hits: &mut Vec<Hit>) {
         hits.clear();
         let bytes = text.as_bytes();
-        let mut tell = |n: u32, start: usize| {
-            let Some(phrase) = self.phrases.get(n as usize) else { return };
-            let end = start + usize::from(phrase.octets);
-            let edge = |at: Option<usize>| at.and_then(|i| bytes.get(i)) == Some(&b' ');
-            if (phrase.open_start || edge(start.checked_sub(1)))
-                && (phrase.open_end || edge(Some(end)))
-            {
-                let end = if phrase.open_end { word_end(bytes, end) } else { end };
-                hits.push(Hit { start, end, part: phrase.part });
-            }
-        };
         for start in memchr::memchr_iter(b' ', bytes).map(|blank| blank + 1) {
             let rest = bytes.get(start..).unwrap_or_default();
-            for n in self.starts.get(&key(rest)).into_iter().flatten() {
-                let text = self.texts.get(*n as usize);
-                if text.is_some_and(|text| rest.starts_with(text.as_bytes())) {
-                    tell(*n, start);
-                }
+            if let Some(mark @ 1..=4) = rest.first() {
+                hits.push(Hit { start, end: start + 1, part: Part::Break(*mark) });
+                continue;
             }
+            let stand = self.starts.at(rest).filter_map(|n| self.stands(n, start, bytes));
+            // The first of the longest.
+            let longest = stand.reduce(|one, next| if next.end > one.end { next } else { one });
+            hits.extend(longest);
         }
-        self.needles.find(bytes, |piece, start| {
-            if let Some(n) = self.inside.get(piece) {
-                tell(*n, start);
-            }
-        });
-        for (at, byte) in bytes.iter().enumerate().filter(|(_, b)| (1..=4).contains(*b)) {
-            hits.push(Hit { start: at, end: at + 1, part: Part::Break(*byte) });
+        let by_word = hits.len();
+        let wide = (!text.is_ascii()).then_some(&self.wide);
+        for inside in [Some(&self.ascii), wide].into_iter().flatten() {
+            inside.needles.find(bytes, |piece, start| {
+                let phrase = inside.phrases.get(piece);
+                hits.extend(phrase.and_then(|n| self.stands(*n, start, bytes)));
+            });
         }
-        hits.sort_unstable_by_key(|hit| (hit.start, usize::MAX - hit.end));
+        if hits.len() > by_word {
+            // Stable: the same text gives the same phrases.
+            hits.sort_by_key(|hit| (hit.start, usize::MAX - hit.end));
+        }
         let mut end = 0;
         hits.retain(|hit| {
             let free = hit.start >= end;
@@ -219,13 +196,17 @@ impl Lexicon {
             free
         });
     }
-}
 
-/// The first octets of a phrase, blanks where it is shorter: so the text has them too.
-type Key = [u8; 4];
-
-fn key(bytes: &[u8]) -> Key {
-    std::array::from_fn(|n| bytes.get(n).copied().unwrap_or(b' '))
+    /// A phrase whose letters stand at a place, when the words begin and end there as it wants.
+    fn stands(&self, n: u32, start: usize, text: &[u8]) -> Option<Hit> {
+        let phrase = self.phrases.get(n as usize)?;
+        let end = start + usize::from(phrase.octets);
+        let edge = |at: Option<usize>| at.and_then(|i| text.get(i)) == Some(&b' ');
+        let whole = (phrase.open_start || edge(start.checked_sub(1)))
+            && (phrase.open_end || edge(Some(end)));
+        let end = if phrase.open_end { word_end(text, end) } else { end };
+        whole.then_some(Hit { start, end, part: phrase.part })
+    }
 }
 
 /// The rest of a word of the Latin, Greek or Cyrillic script; others have no blanks.

@@ -4,17 +4,20 @@
 //! is allocated but for the answer. Deliberately ignorant of providers: their rules come before.
 
 mod lexicon;
+mod parts;
 mod sentence;
 mod shipped;
+mod starts;
 mod table;
 mod words;
 
 use std::cell::RefCell;
 use std::sync::LazyLock;
 
-use lexicon::{Hit, Lexicon, Part};
-use sentence::{Roles, Said};
-use table::{Table, UNNAMED};
+use lexicon::Lexicon;
+use parts::{Hit, Part, Said, UNNAMED};
+use sentence::Roles;
+use table::Table;
 
 use super::verdict::{Category, Reason};
 use crate::mail::{EnhancedStatus, ReplyCode};
@@ -40,12 +43,12 @@ pub(super) struct Beside<'a> {
 
 /// What the words say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Meaning {
+pub(super) struct Meaning<'s> {
     pub(super) reason: Reason,
-    /// `recipient/absent`.
-    pub(super) name: String,
-    /// Line of the row in `table.toml`.
-    pub(super) line: usize,
+    /// `says/recipient/absent`.
+    pub(super) name: &'s str,
+    /// File and line of the row: `table.toml:222`.
+    pub(super) at: &'s str,
     /// The words it stands on.
     pub(super) matched: String,
     /// A code or the human part may say more.
@@ -106,7 +109,7 @@ impl Says {
     }
 
     /// Reads a text. `raw` is the text before it was folded: identifiers show their words by case.
-    pub(super) fn of(&self, raw: &str, folded: &str, beside: &Beside<'_>) -> Option<Meaning> {
+    pub(super) fn of(&self, raw: &str, folded: &str, beside: &Beside<'_>) -> Option<Meaning<'_>> {
         thread_local! {
             static SCRATCH: RefCell<Scratch> = RefCell::default();
         }
@@ -133,7 +136,7 @@ impl Says {
         said: &[Said],
         rest: usize,
         beside: &Beside<'_>,
-    ) -> Option<Meaning> {
+    ) -> Option<Meaning<'_>> {
         let best = |aside: bool| {
             said.iter()
                 .filter(|one| one.aside == aside)
@@ -166,7 +169,7 @@ impl Says {
             of_us: before.is_some() || self.table.is_us(one.pair.0),
             of_mailbox: self.table.is_about_recipient(one.pair.0),
             name: self.table.name(one.pair),
-            line: row.line,
+            at: &row.at,
             matched: clean(text.get(one.start..one.end).unwrap_or_default()),
             vague: row.vague && before.is_none(),
             inferred: row.inferred || one.aside || (one.pair.0 == UNNAMED && !row.by_status),
@@ -176,8 +179,9 @@ impl Says {
 
 /// Words of the text, links apart, that no phrase holds.
 fn unread(text: &str, hits: &[Hit]) -> usize {
-    let words =
-        |piece: &str| piece.split(' ').filter(|w| w.len() > 2 && !w.starts_with('@')).count();
+    let text = text.as_bytes();
+    let is_word = |w: &&[u8]| w.len() > 2 && !w.starts_with(b"@");
+    let words = |piece: &[u8]| piece.split(|b| *b == b' ').filter(is_word).count();
     let (mut at, mut rest, mut advice) = (0, 0, false);
     for hit in hits {
         if !advice {
@@ -196,8 +200,14 @@ fn unread(text: &str, hits: &[Hit]) -> usize {
 
 /// The words without our marks.
 fn clean(text: &str) -> String {
-    let words: Vec<&str> = text.split(' ').filter(|w| !w.starts_with(|c: char| c < ' ')).collect();
-    words.join(" ")
+    let mut out = String::with_capacity(text.len());
+    for word in text.split(' ').filter(|w| !w.starts_with(|c: char| c < ' ')) {
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        out.push_str(word);
+    }
+    out
 }
 
 /// Reading of the sample lines, and texts with other words, for `measure.rs`.

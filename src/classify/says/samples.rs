@@ -1,7 +1,7 @@
 //! The lines that the words alone must tell (`seen.tsv`), and lines with other words in them.
 
-use super::lexicon::Part;
-use super::{Hit, Says, words};
+use super::parts::{Hit, Part};
+use super::{Says, words};
 use crate::classify::measure::Line;
 use crate::classify::rule::Seen;
 use crate::classify::text::fold;

@@ -6,19 +6,9 @@
 //! unknown`), else to nobody.
 //! Only roles count for which the table knows the state.
 
-use super::lexicon::{Hit, Part};
-use super::table::{NAMED, Pair, Table, UNNAMED};
+use super::parts::{Hit, NAMED, Pair, Part, Said, UNNAMED};
+use super::table::Table;
 use super::words::{COLON, COMMA, LINKS, STOP};
-
-/// A pair and where it stands.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Said {
-    pub(super) pair: Pair,
-    pub(super) start: usize,
-    pub(super) end: usize,
-    /// Stands in a link or in advice: a hint at most.
-    pub(super) aside: bool,
-}
 
 /// The roles that a sentence treats in their own way.
 #[derive(Debug, Clone, Copy)]

@@ -3,21 +3,21 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::sentence::Said;
+use super::parts::{Pair, Said, UNNAMED};
 use crate::classify::rule::StatusPattern;
 use crate::classify::verdict::Reason;
-use crate::mail::{EnhancedStatus, ReplyCode};
-
-/// A role and a state, by their places in the table's lists.
-pub(super) type Pair = (u8, u8);
+use crate::mail::{EnhancedStatus, MultiSearch, ReplyCode};
 
 /// The composition.
 #[derive(Debug)]
 pub(super) struct Table {
     roles: Vec<String>,
     states: Vec<String>,
-    compounds: Vec<(Pair, u8)>,
-    stages: Vec<(Vec<String>, Reason)>,
+    /// What two roles side by side are; index is left * roles + right.
+    compounds: Vec<Option<u8>>,
+    /// Phrases that name a stage, what each makes of a hard reason.
+    stages: MultiSearch,
+    at_stage: Vec<Reason>,
     own: Vec<u8>,
     mailbox: Vec<u8>,
     us: Vec<u8>,
@@ -26,6 +26,8 @@ pub(super) struct Table {
     rows: Vec<Row>,
     /// Rows of each pair in order; index is role * states + state.
     by_pair: Vec<Vec<u16>>,
+    /// Rule id of each pair, by the same index.
+    names: Vec<String>,
 }
 
 /// One row.
@@ -38,16 +40,39 @@ pub(super) struct Row {
     pub(super) inferred: bool,
     /// An enhanced code beside it names what the words do not.
     pub(super) by_status: bool,
-    /// Its line in the table.
-    pub(super) line: usize,
+    /// File and line.
+    pub(super) at: String,
     status: Vec<StatusPattern>,
-    code: Vec<String>,
+    code: Vec<CodeStart>,
     /// States that, said of anybody in the same text, keep the row from holding.
     unless: Vec<u8>,
     /// Holds only when nobody is named.
     alone: bool,
     /// At most so many words are not understood.
     rest: Option<usize>,
+}
+
+/// The first digits of reply codes.
+#[derive(Debug, Clone, Copy)]
+struct CodeStart {
+    number: u16,
+    divisor: u16,
+}
+
+impl CodeStart {
+    fn parse(text: &str) -> Option<Self> {
+        let divisor = match text.len() {
+            1 => 100,
+            2 => 10,
+            3 => 1,
+            _ => return None,
+        };
+        Some(Self { number: text.parse().ok()?, divisor })
+    }
+
+    fn holds(self, code: ReplyCode) -> bool {
+        code.value() / self.divisor == self.number
+    }
 }
 
 #[derive(Deserialize)]
@@ -97,11 +122,6 @@ struct RawRow {
     rest: Option<usize>,
 }
 
-/// The role that nothing names.
-pub(super) const UNNAMED: u8 = 0;
-/// The state of a role of which nothing is said.
-pub(super) const NAMED: u8 = 0;
-
 /// A phrase that names the step of the dialog at which the refusal came. Before the recipient was
 /// named, nothing can be said of it.
 #[derive(Debug, Deserialize)]
@@ -117,10 +137,12 @@ impl Table {
         let file: File = toml::from_str(source).map_err(|e| format!("table.toml: {e}"))?;
         let mut table = Self {
             by_pair: vec![Vec::new(); file.roles.len() * file.states.len()],
+            compounds: vec![None; file.roles.len() * file.roles.len()],
             roles: file.roles,
             states: file.states,
-            compounds: Vec::new(),
-            stages: Vec::new(),
+            stages: MultiSearch::new([""; 0]),
+            at_stage: Vec::new(),
+            names: Vec::new(),
             own: Vec::new(),
             mailbox: Vec::new(),
             us: Vec::new(),
@@ -128,6 +150,11 @@ impl Table {
             refusals: Vec::new(),
             rows: Vec::new(),
         };
+        let ids = |role: &String| {
+            let id = |state: &String| format!("says/{role}/{state}");
+            table.states.iter().map(id).collect::<Vec<_>>()
+        };
+        table.names = table.roles.iter().flat_map(ids).collect();
         table.own = file.own.iter().filter_map(|role| table.role(role)).collect();
         table.mailbox = file.mailbox.iter().filter_map(|role| table.role(role)).collect();
         table.us = file.us.iter().filter_map(|role| table.role(role)).collect();
@@ -136,20 +163,31 @@ impl Table {
             .iter()
             .filter_map(|s| table.state(s))
             .collect();
+        let mut phrases = Vec::new();
         for stage in file.stage {
             let reason = Reason::parse(&stage.hard).ok_or("table.toml: a stage without reason")?;
-            let words = stage.words.iter().map(|words| format!(" {words} ")).collect();
-            table.stages.push((words, reason));
+            phrases.extend(stage.words.iter().map(|words| format!(" {words} ")));
+            table.at_stage.resize(phrases.len(), reason);
         }
+        table.stages = MultiSearch::new(phrases);
         let missing = |what: &str, word: &str| format!("table.toml: {what} `{word}` is not listed");
+        let mut ordered = Vec::new();
         for compound in &file.compound {
             let is = table.role(&compound.is).ok_or_else(|| missing("role", &compound.is))?;
             for of in &compound.of {
                 for with in &compound.with {
                     let of = table.role(of).ok_or_else(|| missing("role", of))?;
                     let with = table.role(with).ok_or_else(|| missing("role", with))?;
-                    table.compounds.push(((of, with), is));
+                    ordered.push((of, with, is));
                 }
+            }
+        }
+        // As written before the other way round, the first before the later ones.
+        let turned: Vec<_> = ordered.iter().map(|(of, with, is)| (*with, *of, *is)).collect();
+        for (left, right, is) in ordered.into_iter().chain(turned) {
+            let index = table.couple(left, right);
+            if let Some(slot) = table.compounds.get_mut(index) {
+                slot.get_or_insert(is);
             }
         }
         for raw in file.says {
@@ -174,14 +212,15 @@ impl Table {
         }
         let bad = |what: &str| format!("table.toml: `{what}` is not known");
         let status: Option<Vec<_>> = raw.status.iter().map(|s| StatusPattern::parse(s)).collect();
+        let code: Option<Vec<_>> = raw.code.iter().map(|s| CodeStart::parse(s)).collect();
         let row = Row {
             reason: Reason::parse(&raw.reason).ok_or_else(|| bad(&raw.reason))?,
             vague: raw.vague,
             inferred: raw.inferred,
             by_status: !raw.status.is_empty(),
-            line,
+            at: format!("table.toml:{line}"),
             status: status.ok_or_else(|| bad(&raw.status.join(" ")))?,
-            code: raw.code,
+            code: code.ok_or_else(|| bad(&raw.code.join(" ")))?,
             unless: raw.unless.iter().filter_map(|state| self.state(state)).collect(),
             alone: raw.alone,
             rest: raw.rest,
@@ -210,18 +249,18 @@ impl Table {
         Some((self.role(role)?, self.state(state)?))
     }
 
-    /// The pair in words.
-    pub(super) fn name(&self, (role, state): Pair) -> String {
-        let word = |list: &[String], n: u8| list.get(usize::from(n)).cloned().unwrap_or_default();
-        format!("{}/{}", word(&self.roles, role), word(&self.states, state))
+    /// The rule id of a pair: `says/recipient/absent`.
+    pub(super) fn name(&self, pair: Pair) -> &str {
+        self.names.get(self.index(pair)).map_or("", String::as_str)
     }
 
     /// What two roles side by side are (`sender` `mailbox` is a sender).
     pub(super) fn compound(&self, left: u8, right: u8) -> Option<u8> {
-        let known = |(l, r): (u8, u8)| {
-            self.compounds.iter().find(|(pair, _)| *pair == (l, r)).map(|(_, is)| *is)
-        };
-        known((left, right)).or_else(|| known((right, left)))
+        self.compounds.get(self.couple(left, right)).copied().flatten()
+    }
+
+    fn couple(&self, left: u8, right: u8) -> usize {
+        usize::from(left) * self.roles.len() + usize::from(right)
     }
 
     /// Somebody else than the recipient was refused.
@@ -246,8 +285,9 @@ impl Table {
 
     /// What a hard reason means when the text says that the recipient had not been named yet.
     pub(super) fn before_recipient(&self, text: &str) -> Option<Reason> {
-        let named = |words: &Vec<String>| words.iter().any(|words| text.contains(words.as_str()));
-        self.stages.iter().find(|(words, _)| named(words)).map(|(_, reason)| *reason)
+        let mut first = usize::MAX;
+        self.stages.find(text.as_bytes(), |phrase, _| first = first.min(phrase));
+        self.at_stage.get(first).copied()
     }
 
     /// Whether any row speaks of the pair.
@@ -269,12 +309,9 @@ impl Table {
         let rows = self.by_pair.get(self.index(pair))?;
         rows.iter().map(|n| usize::from(*n)).find(|n| {
             self.rows.get(*n).is_some_and(|row| {
-                let by_status = status.is_some_and(|s| row.status.iter().any(|p| p.holds(s)));
-                let by_code = code.is_some_and(|c| {
-                    let code = c.to_string();
-                    row.code.iter().any(|begin| code.starts_with(begin.as_str()))
-                });
-                ((row.status.is_empty() && row.code.is_empty()) || by_status || by_code)
+                let by_status = || status.is_some_and(|s| row.status.iter().any(|p| p.holds(s)));
+                let by_code = || code.is_some_and(|c| row.code.iter().any(|one| one.holds(c)));
+                ((row.status.is_empty() && row.code.is_empty()) || by_status() || by_code())
                     && !row.unless.iter().any(|state| has(*state))
                     && !(row.alone && named())
                     && row.rest.is_none_or(|most| rest <= most)

@@ -4,8 +4,6 @@
 //! Promises: one pass; the result begins and ends with a blank and has one blank between words, so
 //! a phrase is a substring. Deliberately ignorant of what a word means.
 
-use crate::classify::text::fold;
-
 /// A sentence ends here.
 pub(super) const STOP: u8 = 1;
 /// What follows says more of what stands before (`rejected: user unknown`).
@@ -15,42 +13,86 @@ pub(super) const COMMA: u8 = 3;
 /// From here on stand the words of links.
 pub(super) const LINKS: u8 = 4;
 
+/// What octets a chunk has, one bit a kind: most chunks are letters and nothing is looked for.
+type Kinds = u8;
+const LETTER: Kinds = 1;
+const EQUALS: Kinds = 2;
+const COLONS: Kinds = 4;
+const DOT: Kinds = 8;
+const AT: Kinds = 16;
+const OTHER: Kinds = 32;
+
+static KINDS: [Kinds; 256] = {
+    let mut kinds = [OTHER; 256];
+    let mut octet = 0;
+    while octet < 256 {
+        kinds[octet] = match octet as u8 {
+            b'a'..=b'z' | b'A'..=b'Z' => LETTER,
+            b'=' => EQUALS,
+            b':' => COLONS,
+            b'.' => DOT,
+            b'@' => AT,
+            _ => OTHER,
+        };
+        octet += 1;
+    }
+    kinds
+};
+
 /// Writes the words of a folded text. `domain` is the recipient's: it tells whose an address is.
 pub(super) fn words(folded: &str, domain: &str, out: &mut String, links: &mut String) {
     out.clear();
     links.clear();
     out.push(' ');
-    // `FROM:<user@example.com>` is a word and an address.
-    for chunk in folded.split([' ', '<']).filter(|chunk| !chunk.is_empty()) {
-        chunk_words(chunk, domain, out, links);
+    let (mut from, mut kinds) = (0, 0);
+    let mut close = |from: usize, to: usize, kinds: Kinds| {
+        let chunk = folded.get(from..to).unwrap_or_default();
+        if kinds == LETTER {
+            push_word(chunk, out);
+        } else if kinds != 0 {
+            chunk_words(chunk, kinds, domain, out, links);
+        }
+    };
+    for (at, octet) in folded.bytes().enumerate() {
+        // `FROM:<user@example.com>` is a word and an address.
+        if matches!(octet, b' ' | b'<') {
+            close(from, at, kinds);
+            (from, kinds) = (at + 1, 0);
+        } else {
+            kinds |= KINDS[usize::from(octet)];
+        }
     }
+    close(from, folded.len(), kinds);
     if !links.is_empty() {
         push_break(LINKS, out);
         out.push_str(links);
     }
 }
 
-fn chunk_words(chunk: &str, domain: &str, out: &mut String, links: &mut String) {
+/// Writes the words of what stands between two blanks; `kinds` says what is worth looking for.
+fn chunk_words(chunk: &str, kinds: Kinds, domain: &str, out: &mut String, links: &mut String) {
     // What stands before a reply code is the relay's, and no part of the reply's sentence.
     if is_reply_code(chunk) {
         push_break(STOP, out);
         return;
     }
-    // `SIZE=1024`, `id=17` and such are parameters.
-    let value = chunk.split_once('=').map(|(_, value)| value.trim_end_matches(is_edge));
-    if value.is_some_and(|v| !v.is_empty() && v.bytes().all(|b| b.is_ascii_digit())) {
+    if kinds & EQUALS != 0 && is_parameter(chunk) {
         return;
     }
     // `RCPT TO:550 5.1.1 ...`: a relay that writes no blank.
-    if let Some((head, _)) = chunk.rsplit_once(':').filter(|(_, tail)| is_reply_code(tail)) {
-        chunk_words(head, domain, out, links);
+    if kinds & COLONS != 0
+        && let Some((head, tail)) = chunk.rsplit_once(':')
+        && is_reply_code(tail)
+    {
+        chunk_words(head, kinds, domain, out, links);
         push_break(STOP, out);
         return;
     }
     let core = chunk.trim_start_matches(|c: char| opening(c, out));
     let trimmed = core.trim_end_matches(is_edge);
     let tail = core.get(trimmed.len()..).unwrap_or_default();
-    if let Some(kind) = atom(trimmed, domain) {
+    let atom = (kinds & (COLONS | DOT | AT) != 0).then(|| atom(trimmed, domain)).flatten();
+    if let Some(kind) = atom {
         push_word(kind, out);
         if kind == "@url" {
             plain_words(trimmed, links, false);
@@ -61,9 +103,18 @@ fn chunk_words(chunk: &str, domain: &str, out: &mut String, links: &mut String) 
     closing(tail, out);
 }
 
+/// `SIZE=1024`, `id=17` and such.
+fn is_parameter(chunk: &str) -> bool {
+    let value = chunk.split_once('=').map(|(_, value)| value.trim_end_matches(is_edge));
+    value.is_some_and(|v| !v.is_empty() && v.bytes().all(|b| b.is_ascii_digit()))
+}
+
 fn is_reply_code(chunk: &str) -> bool {
-    let digits = chunk.split('-').next().unwrap_or_default();
-    matches!(digits.as_bytes(), [b'4' | b'5', b, c] if b.is_ascii_digit() && c.is_ascii_digit())
+    matches!(
+        chunk.as_bytes(),
+        [b'4' | b'5', b, c] | [b'4' | b'5', b, c, b'-', ..]
+            if b.is_ascii_digit() && c.is_ascii_digit()
+    )
 }
 
 /// Marks before a word: brackets and quotes begin a part of the sentence.
@@ -81,7 +132,10 @@ fn is_edge(c: char) -> bool {
 
 /// Marks behind a word.
 fn closing(tail: &str, out: &mut String) {
-    if tail.contains("...") || tail.contains([':', '：', '=']) {
+    if tail.is_empty() {
+        return;
+    }
+    if has(tail, b"...") || tail.contains([':', '：', '=']) {
         push_break(COLON, out);
     } else if tail.contains(['.', '!', '?', '。', '！']) {
         push_break(STOP, out);
@@ -117,7 +171,7 @@ fn push_word(word: &str, out: &mut String) {
 
 /// What is no plain word.
 fn atom(core: &str, domain: &str) -> Option<&'static str> {
-    if core.contains("://") || core.starts_with("www.") {
+    if has(core, b"://") || core.starts_with("www.") {
         return Some("@url");
     }
     if let Some((_, host)) = core.rsplit_once('@') {
@@ -143,6 +197,11 @@ fn atom(core: &str, domain: &str) -> Option<&'static str> {
     None
 }
 
+/// Whether three octets stand in a short text.
+fn has(text: &str, octets: &[u8; 3]) -> bool {
+    text.as_bytes().windows(3).any(|three| three == octets)
+}
+
 fn is_ip(core: &str) -> bool {
     let numbers = |c: char| c.is_ascii_digit() || c == 'x';
     let core = core.split(':').next().filter(|c| c.contains('.')).unwrap_or(core);
@@ -163,6 +222,12 @@ fn is_host(core: &str) -> bool {
 
 /// Splits at everything that is no letter. Numbers say nothing but as parts of words.
 fn plain_words(core: &str, out: &mut String, breaks: bool) {
+    if core.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        if core.bytes().any(|b| b.is_ascii_alphabetic()) {
+            push_word(core, out);
+        }
+        return;
+    }
     let mut word = out.len();
     let mut letters = false;
     let close = |out: &mut String, word: &mut usize, letters: &mut bool| {
@@ -211,17 +276,17 @@ fn is_mark(c: char) -> bool {
     matches!(u32::from(c), 0x0900..=0x0dff | 0x0e31..=0x0e4e)
 }
 
-/// Writes identifiers as words: `OutboundSpamException` reads `Outbound Spam Exception`. None when
+/// Writes identifiers as words: `OutboundSpamException` reads `Outbound Spam Exception`. False when
 /// the text has none. Addresses and links are left alone: their letters are names.
 pub(super) fn split_identifiers(raw: &str, out: &mut String) -> bool {
-    out.clear();
-    if !raw.as_bytes().windows(2).any(|w| matches!(w, [b'a'..=b'z', b'A'..=b'Z'])) {
+    if !raw.as_bytes().windows(2).any(|two| matches!(two, [b'a'..=b'z', b'A'..=b'Z'])) {
         return false;
     }
-    let mut split = String::with_capacity(raw.len() + 16);
+    out.clear();
     for chunk in raw.split_inclusive(char::is_whitespace) {
-        if chunk.contains('@') || chunk.contains("://") {
-            split.push_str(chunk);
+        let plain = !chunk.bytes().any(|b| b.is_ascii_uppercase());
+        if plain || chunk.contains('@') || has(chunk, b"://") {
+            out.push_str(chunk);
             continue;
         }
         let mut before = [' ', ' '];
@@ -234,12 +299,11 @@ pub(super) fn split_identifiers(raw: &str, out: &mut String) -> bool {
                 && before[0].is_ascii_uppercase()
                 && next.is_ascii_lowercase();
             if hump || acronym {
-                split.push(' ');
+                out.push(' ');
             }
-            split.push(c);
+            out.push(c);
             before = [before[1], c];
         }
     }
-    fold(&split, out);
     true
 }
