@@ -127,15 +127,18 @@ fn charsets_smuggle_nothing() {
 }
 
 /// Words that nearly match, again and again (docs/reliability.md, "Words that nearly match"),
-/// against every rule. Matching is literal pieces over an automaton, so it is linear by
+/// against every rule and the words of the lexicon. Matching is literal pieces over an automaton, so it is linear by
 /// construction: no expression engine is a dependency.
 #[test]
 fn words_that_nearly_match_are_judged() {
     let manifest = include_str!("../Cargo.toml");
     assert!(!manifest.lines().any(|l| l.starts_with("regex") || l.starts_with("fancy")));
     let rules = RuleSet::load(None).expect("the shipped rules load");
-    let pieces: Vec<&str> =
-        rules.rules().iter().flat_map(|r| r.when.text.iter()).map(String::as_str).collect();
+    // Rules, and what the words alone tell: a column of a table of replies.
+    let told = include_str!("../src/classify/says/seen.tsv");
+    let told = told.lines().filter(|line| !line.starts_with('#')).flat_map(|l| l.split('\t'));
+    let literals = rules.rules().iter().flat_map(|r| r.when.text.iter()).map(String::as_str);
+    let pieces: Vec<&str> = literals.chain(told.filter(|text| text.len() > 12)).collect();
     assert!(pieces.len() > 2_000, "only {}", pieces.len());
     let mut judged = 0;
     for (n, piece) in pieces.iter().enumerate() {

@@ -479,3 +479,40 @@ fn every_section_that_a_comment_names_exists() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// A reader has the repository only.
+#[test]
+fn nothing_names_a_document_that_is_not_here() {
+    const GONE: [&str; 8] = [
+        "TAXONOMY",
+        "INTERFACE section",
+        "POLICY section",
+        "HOUSE section",
+        "RELIABILITY",
+        "PROTOCOLS",
+        "ARCHITECTURE",
+        "FACTS",
+    ];
+    const TAGS: [&str; 2] = ["A-", "G-"];
+    let mut wrong = Vec::new();
+    let folders = ["src", "tests", "benches", "examples", "config", "docs"];
+    for file in folders.iter().flat_map(|folder| sources(folder)) {
+        let Ok(source) = fs::read_to_string(root().join(&file)) else { continue };
+        if file == "tests/docs.rs" || file.ends_with(".eml") {
+            continue;
+        }
+        for (number, line) in source.lines().enumerate() {
+            let tag = |(at, mark): (usize, &str)| {
+                let digits = line[at + mark.len()..].bytes().take_while(u8::is_ascii_digit);
+                let free = !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '-');
+                free && digits.count() == 2
+            };
+            let comment = line.trim_start().starts_with(['/', '#']);
+            let tagged = comment && TAGS.iter().any(|t| line.match_indices(t).any(tag));
+            if tagged || GONE.iter().any(|name| line.contains(name)) {
+                wrong.push(format!("{file}:{}: {}", number + 1, line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "these name what a reader does not have:\n{}", wrong.join("\n"));
+}

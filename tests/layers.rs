@@ -1,184 +1,178 @@
-//! HOUSE section 4: a module uses its own floor's words and lower floors, never higher ones.
-//! Reads the `use` lines and paths of the sources; a breach fails with the sentence that it broke.
+//! The layers of docs/architecture.md: a module uses lower layers only, nothing goes in circles,
+//! and some crates stay where they belong. All of each file is read, tests apart; a breach fails
+//! with its sentence or with the circle. `cargo test --test layers -- --nocapture` prints the map.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+#[path = "layers/imports.rs"]
+mod imports;
 
-/// `(part of a path under src/, words that may not stand there, the sentence)`
-const RULES: &[(&str, &[&str], &str)] = &[
+use std::collections::{BTreeMap, BTreeSet};
+
+use imports::{Module, Sources};
+
+/// Each module of the top level, and what it may use. From the lowest layer to the highest.
+const LAYERS: &[(&str, &[&str], &str)] = &[
+    ("mail", &[], "words of mail know nothing else"),
+    ("config", &[], "a configuration is text and values"),
+    ("message", &["mail"], "a message is parsed without knowing what it means"),
+    ("report", &["mail", "message"], "recognition does not judge, decide or store"),
+    ("classify", &["mail", "report"], "judging knows neither policy nor storage"),
+    ("event", &["mail", "report", "classify"], "a record is words and verdicts"),
+    ("smtp", &["event"], "a session knows octets and time as an argument"),
+    ("verp", &["config", "event", "mail", "report"], "return paths know addresses and keys"),
+    ("ledger", &["event", "mail"], "the ledger is handed its fold and knows no policy"),
     (
-        "mail/",
-        &[
-            "crate::smtp",
-            "crate::message",
-            "crate::report",
-            "crate::classify",
-            "crate::policy",
-            "crate::ledger::journal",
-            "crate::ledger::store",
-            "crate::serve",
-        ],
-        "floor 0 knows no higher floor",
-    ),
-    (
-        "smtp/",
-        &[
-            "crate::report",
-            "crate::classify",
-            "crate::policy",
-            "crate::ledger::journal",
-            "crate::ledger::store",
-            "crate::serve",
-            "tokio::",
-            "std::net",
-            "std::fs",
-            "SystemTime::now",
-            "Instant::now()",
-        ],
-        "smtp knows bytes and time as an argument; no sockets, store, clock or meaning",
-    ),
-    (
-        "message/",
-        &[
-            "crate::report",
-            "crate::classify",
-            "crate::policy",
-            "crate::ledger::journal",
-            "crate::ledger::store",
-            "crate::serve",
-        ],
-        "floor 1 knows no meaning",
-    ),
-    (
-        "report/",
-        &[
-            "crate::policy",
-            "crate::ledger::journal",
-            "crate::ledger::store",
-            "crate::serve",
-            "crate::smtp",
-        ],
-        "recognition does not know policy, storage or sessions",
-    ),
-    (
-        "classify/",
-        &[
-            "crate::policy",
-            "crate::ledger::journal",
-            "crate::ledger::store",
-            "crate::serve",
-            "crate::message",
-        ],
-        "judging does not know policy or storage",
-    ),
-    (
-        "policy/",
-        &[
-            "crate::ledger::journal",
-            "crate::ledger::store",
-            "crate::serve",
-            "crate::message",
-            "crate::smtp",
-        ],
+        "policy",
+        &["classify", "event", "ledger", "mail", "report"],
         "policy sees rows and events through the ledger's seam only",
     ),
     (
-        "verp/",
-        &["crate::policy", "crate::ledger::store", "crate::serve", "crate::smtp"],
-        "verp knows addresses and keys",
+        "analysis",
+        &["classify", "event", "mail", "message", "report", "verp"],
+        "analysis joins what a message says and means; it cannot fail and stores nothing",
     ),
     (
-        "ledger/journal/",
-        &["crate::policy", "crate::ledger::store", "crate::serve", "crate::classify"],
-        "the journal knows no meaning",
+        "service",
+        &["analysis", "classify", "config", "event", "ledger", "mail", "policy", "report", "verp"],
+        "the operations know no socket",
     ),
     (
-        "ledger/store/",
-        &["crate::policy::", "crate::serve", "crate::classify"],
-        "the store knows no policy",
+        "serve",
+        &["classify", "config", "event", "ledger", "mail", "report", "service", "smtp", "verp"],
+        "transports ask the service",
+    ),
+    (
+        "cli",
+        &["classify", "config", "event", "ledger", "mail", "policy", "service"],
+        "commands ask the service; app hands them the rest",
+    ),
+    (
+        "app",
+        &[
+            "analysis", "classify", "cli", "config", "event", "ledger", "mail", "policy", "serve",
+            "service", "verp",
+        ],
+        "the composition root is used by nobody but main",
     ),
 ];
 
-/// `(crate, paths under src/ that may use it)`
+/// Crates, and the paths under `src/` that may use them.
 const CRATES: &[(&str, &[&str])] = &[
-    ("tokio::", &["serve/", "app.rs"]),
-    ("rustls::", &["serve/"]),
-    ("axum::", &["serve/"]),
-    ("hyper::", &["serve/"]),
-    ("sled::", &["ledger/store/"]),
-    ("mail_parser::", &["message/"]),
-    ("smtp_proto::", &["smtp/"]),
-    ("aho_corasick::", &["classify/", "report/"]),
+    ("tokio", &["serve/", "app.rs"]),
+    ("rustls", &["serve/"]),
+    ("axum", &["serve/"]),
+    ("hyper", &["serve/"]),
+    ("sled", &["ledger/store/"]),
+    ("mail_parser", &["message/"]),
+    ("smtp_proto", &["smtp/"]),
+    ("aho_corasick", &["classify/", "report/"]),
+    ("ureq", &["cli/"]),
+    ("clap", &["cli/"]),
+    ("prometheus", &["serve/metrics"]),
 ];
 
-fn sources() -> Vec<(String, String)> {
-    fn walk(dir: &Path, root: &Path, into: &mut Vec<(String, String)>) {
-        for entry in fs::read_dir(dir).expect("a folder of sources").flatten() {
-            let path: PathBuf = entry.path();
-            if path.is_dir() {
-                walk(&path, root, into);
-            } else if path.extension().is_some_and(|e| e == "rs") {
-                let name = path.strip_prefix(root).expect("below it").display().to_string();
-                into.push((name, fs::read_to_string(&path).expect("text")));
-            }
-        }
-    }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut found = Vec::new();
-    walk(&root, &root, &mut found);
-    found.sort();
-    found
-}
+/// Who may read a clock. Everybody else is handed the time.
+const CLOCK_READERS: &[&str] =
+    &["serve/", "cli/", "app.rs", "service/local", "mail/time.rs", "ledger/"];
 
-/// Code lines before the unit tests, without comments.
-fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let end = text.find("#[cfg(test)]").unwrap_or(text.len());
-    let lines = text.get(..end).unwrap_or(text).lines().enumerate();
-    lines.filter(|(_, line)| !line.trim_start().starts_with("//"))
-}
-
-fn is_test_file(name: &str) -> bool {
-    name.ends_with("tests.rs")
-        || name.contains("/tests/")
-        || name.contains("_tests")
-        || name.contains("simulated")
-}
+/// What a session may not touch, in words that no import shows.
+const NOT_IN_SMTP: &[&str] = &["std::net", "std::fs", "SystemTime::now", "Instant::now()"];
 
 #[test]
-fn no_floor_reaches_up() {
+fn a_module_uses_lower_layers_only() {
+    let sources = Sources::read();
+    assert!(sources.files.len() > 120, "only {} sources found", sources.files.len());
+    let rules: BTreeMap<&str, (&[&str], &str)> =
+        LAYERS.iter().map(|(module, may, why)| (*module, (*may, *why))).collect();
+    let arrows = sources.arrows();
     let mut breaches = Vec::new();
-    let sources = sources();
-    assert!(sources.len() > 60, "only {} sources found", sources.len());
-    for (name, text) in sources.iter().filter(|(name, _)| !is_test_file(name)) {
-        for (part, words, sentence) in RULES.iter().filter(|(part, _, _)| name.starts_with(part)) {
-            for (line, code) in code(text) {
-                if let Some(word) = words.iter().find(|word| code.contains(*word)) {
-                    breaches.push(format!("src/{name}:{}: `{word}`: {part} {sentence}", line + 1));
-                }
+    let mut used: BTreeSet<(&str, &str)> = BTreeSet::new();
+    for (module, others) in &arrows {
+        let top = module[0].as_str();
+        let Some((may, why)) = rules.get(top) else {
+            breaches.push(format!("src/{}: no layer is written down for it", module.join("/")));
+            continue;
+        };
+        for other in others.iter().filter(|other| other[0] != module[0]) {
+            used.insert((top, other[0].as_str()));
+            if !may.contains(&other[0].as_str()) {
+                let (from, to) = (module.join("/"), other.join("/"));
+                breaches.push(format!("src/{from} uses {to}: {why}"));
             }
         }
     }
     assert!(breaches.is_empty(), "{}", breaches.join("\n"));
+    let tops: BTreeSet<&str> = arrows.keys().map(|module| module[0].as_str()).collect();
+    println!("{} modules at the top, {} arrows between them", tops.len() + 2, used.len());
+    let unused: Vec<String> = LAYERS
+        .iter()
+        .flat_map(|(module, may, _)| may.iter().map(move |other| (*module, *other)))
+        .filter(|arrow| !used.contains(arrow))
+        .map(|(module, other)| format!("{module} may use {other} and does not: take it out"))
+        .collect();
+    assert!(unused.is_empty(), "{}", unused.join("\n"));
 }
 
 #[test]
-fn each_crate_stays_in_its_room() {
+fn nothing_goes_in_circles() {
+    let arrows = Sources::read().arrows();
+    let circles = circles(&arrows);
+    let shown: Vec<String> = circles.iter().map(|circle| show(circle, &arrows)).collect();
+    println!("{} files, {} circles", arrows.len(), circles.len());
+    assert!(shown.is_empty(), "{}", shown.join("\n"));
+}
+
+/// Groups of more than one module that all reach each other.
+fn circles(arrows: &BTreeMap<Module, BTreeSet<Module>>) -> Vec<BTreeSet<Module>> {
+    let reach = |from: &Module| {
+        let (mut seen, mut next) = (BTreeSet::new(), vec![from.clone()]);
+        while let Some(module) = next.pop() {
+            for other in arrows.get(&module).into_iter().flatten() {
+                if seen.insert(other.clone()) {
+                    next.push(other.clone());
+                }
+            }
+        }
+        seen
+    };
+    let reached: BTreeMap<&Module, BTreeSet<Module>> =
+        arrows.keys().map(|module| (module, reach(module))).collect();
+    let mut found: BTreeSet<BTreeSet<Module>> = BTreeSet::new();
+    for (module, others) in &reached {
+        if others.contains(*module) {
+            let back = |other: &&Module| reached.get(*other).is_some_and(|r| r.contains(*module));
+            found.insert(others.iter().filter(back).cloned().collect());
+        }
+    }
+    found.into_iter().collect()
+}
+
+fn show(circle: &BTreeSet<Module>, arrows: &BTreeMap<Module, BTreeSet<Module>>) -> String {
+    let mut lines = vec!["a circle:".to_string()];
+    for module in circle {
+        let inside: Vec<String> =
+            arrows[module].intersection(circle).map(|other| other.join("/")).collect();
+        lines.push(format!("  {} -> {}", module.join("/"), inside.join(", ")));
+    }
+    lines.join("\n")
+}
+
+#[test]
+fn each_crate_stays_where_it_belongs() {
     let mut breaches = Vec::new();
-    for (name, text) in sources().iter().filter(|(name, _)| !is_test_file(name)) {
-        for (krate, rooms) in CRATES {
-            if rooms.iter().any(|room| name.starts_with(room)) {
+    for (file, code) in &Sources::read().files {
+        for (krate, places) in CRATES {
+            if places.iter().any(|place| file.starts_with(place)) {
                 continue;
             }
-            for (line, code) in code(text) {
-                let used = code.match_indices(krate).any(|(at, _)| {
-                    !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
+            let path = format!("{krate}::");
+            for (number, line) in code.lines().enumerate() {
+                let names = line.match_indices(&path).any(|(at, _)| {
+                    !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
                 });
-                if used {
-                    breaches.push(format!(
-                        "src/{name}:{}: `{krate}` belongs to {}",
-                        line + 1,
-                        rooms.join(", ")
-                    ));
+                if names {
+                    let places = places.join(", ");
+                    breaches
+                        .push(format!("src/{file}:{}: {krate} belongs to {places}", number + 1));
                 }
             }
         }
@@ -187,24 +181,16 @@ fn each_crate_stays_in_its_room() {
 }
 
 #[test]
-fn nobody_reads_the_clock_below_the_doors() {
-    const MAY: &[&str] = &[
-        "serve/",
-        "cli",
-        "app.rs",
-        "service/local.rs",
-        "service/local/",
-        "mail/time.rs",
-        "ledger/",
-    ];
+fn time_is_an_argument_below_the_transports() {
     let mut breaches = Vec::new();
-    for (name, text) in sources().iter().filter(|(name, _)| !is_test_file(name)) {
-        if MAY.iter().any(|room| name.starts_with(room)) {
-            continue;
-        }
-        for (line, code) in code(text) {
-            if code.contains("Timestamp::now()") || code.contains("SystemTime::now") {
-                breaches.push(format!("src/{name}:{}: time is an argument here", line + 1));
+    for (file, code) in &Sources::read().files {
+        for (number, line) in code.lines().enumerate() {
+            let clock = line.contains("Timestamp::now()") || line.contains("SystemTime::now");
+            if clock && !CLOCK_READERS.iter().any(|place| file.starts_with(place)) {
+                breaches.push(format!("src/{file}:{}: time is an argument here", number + 1));
+            }
+            if file.starts_with("smtp/") && NOT_IN_SMTP.iter().any(|word| line.contains(word)) {
+                breaches.push(format!("src/{file}:{}: a session is handed this", number + 1));
             }
         }
     }

@@ -1,4 +1,5 @@
-//! From what a report says about one recipient to what it means (TAXONOMY section 3).
+//! From what a report says about one recipient to what it means
+//! (docs/taxonomy.md, "How a reason is found").
 //!
 //! Words before codes, provider before general: the order of the rules files says so, and this
 //! file only asks them in turn; `codes.rs` weighs the codes.

@@ -1,4 +1,5 @@
-//! What a report means. Words before codes, provider before general (TAXONOMY section 3).
+//! What a report means. Words before codes, provider before general
+//! (docs/taxonomy.md, "How a reason is found").
 
 mod codes;
 mod judge;

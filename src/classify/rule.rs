@@ -6,7 +6,7 @@
 //! [[rule]]
 //! id       = "google-no-such-user"   # stable: stands in logs, metrics, answers
 //! when     = { provider = "google", code = "5", text = ["email account", "does not exist"] }
-//! reason   = "user-unknown"          # TAXONOMY section 2; class and category follow from it
+//! reason   = "user-unknown"          # docs/taxonomy.md, "Reasons"
 //! seen     = ["550-5.1.1 The email account that you tried to reach does not exist."]
 //! not_seen = ["452 4.2.2 The email account that you tried to reach is over quota"]
 //! source   = "support.google.com/a/answer/3726730"

@@ -1,5 +1,6 @@
 //! Shadow rules: operator rules on trial, asked beside the live ones on every judged recipient
-//! (POLICY section 5). They decide nothing; what is kept is how often they disagree, and how.
+//! (docs/policy.md, "What if"). They decide nothing; what is kept is how often they disagree, and
+//! how.
 //!
 //! Promises: without `rules.shadow_dir` nothing of this runs; the table is bounded, further pairs
 //! are counted together; samples carry no address. It is in memory and begins anew with each

@@ -1,5 +1,5 @@
 //! What one recipient's part of a report means: reason first, and class, category and advice from
-//! the reason by one table (TAXONOMY section 2), never by a second judgement.
+//! the reason by one table (docs/taxonomy.md, "Reasons"), never by a second judgement.
 
 use crate::mail::{EnhancedStatus, ReplyCode, words};
 use crate::report::StatusSource;
@@ -201,7 +201,7 @@ impl Class {
 }
 
 impl Reason {
-    /// Class of this reason (TAXONOMY section 2).
+    /// Class of this reason (docs/taxonomy.md, "Reasons").
     pub const fn class(self) -> Class {
         use Reason as R;
         match self {
@@ -299,7 +299,8 @@ impl Reason {
 pub struct Verdict {
     /// Why; None when the recipient did not fail.
     pub reason: Option<Reason>,
-    /// The code in force after words and field were weighed (TAXONOMY section 3.4).
+    /// The code in force after words and field were weighed
+    /// (docs/taxonomy.md, "How a reason is found").
     pub status: Option<EnhancedStatus>,
     /// Where `status` came from.
     pub status_source: Option<StatusSource>,

@@ -168,7 +168,7 @@ impl LocalService {
     }
 
     /// The time that expiry counts by: after a jump of the wall clock nothing expires until an
-    /// operator agrees (POLICY section 4).
+    /// operator agrees (docs/policy.md, "The clock").
     fn now(&self) -> Timestamp {
         self.time.now()
     }
@@ -266,7 +266,7 @@ impl LocalService {
     }
 
     /// The record of a message. A defect of ours in reading it must not make the sender come back
-    /// with it for ever (RELIABILITY A-27): it is stored as unreadable.
+    /// with it for ever (docs/reliability.md, "Poison message"): it is stored as unreadable.
     fn evidence(&self, data: &[u8], envelope: Envelope, peer: Option<String>) -> Event {
         let analyser = self.analyser.load();
         self.count_shadow(&analyser);

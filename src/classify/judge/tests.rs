@@ -12,7 +12,7 @@ fn judged(refusal: &Refusal<'_>) -> Verdict {
     RuleSet::shipped().judge(refusal)
 }
 
-/// The notices of real Postfix and Exim that /work/shared/tools/mta makes.
+/// Notices that real Postfix and Exim wrote.
 #[test]
 fn notices_of_real_mail_servers() {
     for (field, diagnostic, remarks, reason, code, source) in [
@@ -123,7 +123,7 @@ fn notices_of_real_mail_servers() {
     }
 }
 
-/// TAXONOMY section 3: providers misuse codes, and words win.
+/// docs/taxonomy.md, "How a reason is found": providers misuse codes, and words win.
 #[test]
 fn words_before_codes() {
     for (diagnostic, reason) in [
@@ -260,7 +260,7 @@ fn texts_of_real_mail() {
     assert!(categories * 100 >= all * 98, "{categories} of {all} categories");
 }
 
-/// Our reasons that say what another tool's word says (TAXONOMY section 2, last column).
+/// Our reasons that say what another tool's word says.
 fn same_as(word: &str) -> Vec<Reason> {
     match word {
         "userunknown" => vec![R::UserUnknown, R::AddressSyntax],

@@ -1,5 +1,5 @@
 //! Checkpoints: all rows as of one position, streamed into one file. Checkpoint plus the journal
-//! after it is the truth (POLICY section 1).
+//! after it is the truth (docs/policy.md, "The journal").
 //!
 //! Written to `<position>.part`, synced, renamed to `<position>.checkpoint`, directory synced: a
 //! file of that name is complete. Layout: magic and position, then blocks of length (u32), CRC32C

@@ -33,7 +33,7 @@ pub trait Disk: Send + Sync {
 }
 
 /// An open file. After a failed `append` or `sync` it must not be used again: the kernel reports
-/// a lost write once and then calls the page clean (RELIABILITY section 1, fsyncgate).
+/// a lost write once and then calls the page clean (docs/reliability.md, "Failing disk").
 pub trait DiskFile: Send + Sync {
     /// Adds octets at the end.
     fn append(&mut self, octets: &[u8]) -> io::Result<()>;

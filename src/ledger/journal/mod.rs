@@ -1,7 +1,7 @@
-//! The journal, which is the truth: append-only records in segments of 64 MiB, made durable by one write and one
-//! fdatasync for a batch (POLICY section 1). Segments are named by their first position and begin
-//! with a header that says so and names the segment before (`header.rs`); a record is one line
-//! (`record.rs`). Knows positions and octets, not what the JSON says.
+//! The journal, which is the truth: append-only records in segments of 64 MiB, made durable by one
+//! write and one fdatasync for a batch (docs/policy.md, "The journal"). Segments are named by their
+//! first position and begin with a header that says so and names the segment before (`header.rs`);
+//! a record is one line (`record.rs`). Knows positions and octets, not what the JSON says.
 //!
 //! Promises: `append` returns `Ok` only after fdatasync returned 0; positions only grow; what was
 //! acknowledged is read again exactly once; damage in the middle is counted and stops nothing else;

@@ -6,13 +6,13 @@ use crate::ledger::{LedgerError, Row};
 use crate::mail::Timestamp;
 
 /// A value with its CRC must stay far below 64 KiB: longer ones go to sled's `blobs/`, which is
-/// never synced (FACTS B8).
+/// never synced (docs/reliability.md, "Faults of packages").
 pub(super) const MAX_VALUE: usize = 60 * 1024;
 
 /// Longest key of a fold, in octets.
 pub(super) const MAX_KEY: usize = 1024;
 
-/// How long a message delivered again is recognised (POLICY section 1).
+/// How long a message delivered again is recognised (docs/policy.md, "The journal").
 const DUPLICATE_WINDOW_MS: i64 = 7 * 86_400_000;
 
 /// A key in a space.
@@ -116,7 +116,7 @@ pub(super) fn unseal<'a>(key: &[u8], sealed: &'a [u8]) -> Option<&'a [u8]> {
 
 /// Share of one row in the checksum over all rows, which is the sum of the shares: so it does not
 /// depend on an order and follows each change. Finds rows that sled lost in silence (3 of 30
-/// flipped octets, FACTS).
+/// flipped octets, docs/reliability.md, "Faults of packages").
 pub(super) fn share(key: &[u8], sealed: &[u8]) -> u64 {
     let crc = sealed.first_chunk::<4>().map_or(0, |octets| u32::from_be_bytes(*octets));
     // The finalizer of SplitMix64 spreads the two CRCs over all bits.

@@ -9,7 +9,8 @@
 //! are answered, until there is space again and the keeper builds a view on disk.
 //!
 //! Readers look above first, then into sled: a row leaves the upper layer only after sled has it.
-//! sled may panic (FACTS): every call runs under `catch_unwind` and a panic is `Corrupt`.
+//! sled may panic (docs/reliability.md, "Faults of packages"): every call runs under `catch_unwind`
+//! and a panic is `Corrupt`.
 
 mod scan;
 
@@ -65,7 +66,8 @@ pub(super) fn guarded<T>(work: impl FnOnce() -> sled::Result<T>) -> Result<T, Le
 impl View {
     /// Opens a directory, or makes it. Never trusts it: see [`View::verify`].
     pub(super) fn open(path: &Path, cache: u64, generation: u64) -> Result<Self, LedgerError> {
-        // A kill while sled opens leaves these, and every later open fails (FACTS).
+        // A kill while sled opens leaves these, and every later open fails
+        // (docs/reliability.md, "Faults of packages").
         if let Ok(entries) = std::fs::read_dir(path) {
             for entry in entries.flatten() {
                 let name = entry.file_name().to_string_lossy().into_owned();
@@ -183,7 +185,8 @@ impl View {
         guarded(|| db.apply_batch(batch))
     }
 
-    /// Makes what is in sled durable: sled's own flush is no fsync (FACTS B7).
+    /// Makes what is in sled durable: sled's own flush is no fsync
+    /// (docs/reliability.md, "Faults of packages").
     pub(super) fn flush(&self) -> Result<(), LedgerError> {
         let db = self.sled()?;
         guarded(|| db.flush())?;

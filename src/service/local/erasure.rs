@@ -1,4 +1,4 @@
-//! Forgetting a person: `bounced erase` (POLICY section 6).
+//! Forgetting a person: `bounced erase` (docs/policy.md, "Privacy").
 //!
 //! | step | a crash after it |
 //! |---|---|

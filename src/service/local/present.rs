@@ -1,4 +1,4 @@
-//! How a standing is told: as the entry of INTERFACE section 5, in a sentence, as a refusal.
+//! How a standing is told: as the entry of docs/interface.md, "HTTP", in a sentence, as a refusal.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::classify::Class;
 use crate::mail::EnhancedStatus;
 use crate::policy::{Standing, State};
 
-/// The entry of INTERFACE section 5.
+/// The entry of docs/interface.md, "HTTP".
 pub(super) fn entry(standing: &Standing) -> Value {
     json!({
         "address": standing.address,
