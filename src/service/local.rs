@@ -323,3 +323,6 @@ impl From<LedgerError> for ServiceError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

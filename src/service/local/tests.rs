@@ -1,0 +1,77 @@
+//! What only the whole service shows: which clock its parts go by.
+
+use std::sync::Mutex;
+
+use super::*;
+use crate::classify::RuleSet;
+use crate::config::Config;
+use crate::ledger::committer::CommitterOptions;
+use crate::ledger::{LedgerStatus, Page};
+use crate::verp::Verp;
+
+/// An empty ledger that remembers the time of its checkpoints.
+#[derive(Default)]
+struct Checkpoints(Mutex<Vec<Timestamp>>);
+
+impl Ledger for Checkpoints {
+    fn commit(&self, _: &mut [Event]) -> Result<Vec<Committed>, LedgerError> {
+        Ok(Vec::new())
+    }
+    fn look_up(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, LedgerError> {
+        Ok(vec![None; keys.len()])
+    }
+    fn list(&self, _: &[u8], _: Option<&[u8]>, _: usize) -> Result<Page, LedgerError> {
+        Ok(Page { rows: Vec::new(), next: None })
+    }
+    fn history(&self, _: &str, _: usize) -> Result<Vec<Event>, LedgerError> {
+        Ok(Vec::new())
+    }
+    fn journal(&self, _: u64, _: usize) -> Result<Vec<(u64, String)>, LedgerError> {
+        Ok(Vec::new())
+    }
+    fn status(&self) -> LedgerStatus {
+        LedgerStatus::default()
+    }
+    fn checkpoint(&self, now: Timestamp) -> Result<(), LedgerError> {
+        self.0.lock().expect("no test panics in here").push(now);
+        Ok(())
+    }
+}
+
+struct Nobody;
+
+impl MessageObserver for Nobody {
+    fn stored(&self, _: &Tally, _: &Committed) {}
+    fn shadowed(&self, _: u64, _: u64) {}
+}
+
+#[test]
+fn a_wall_clock_in_doubt_does_not_date_the_last_checkpoint() {
+    let dir = tempfile::tempdir().expect("a scratch folder");
+    // The run before was in another boot, 400 days ago by the wall clock: a jump, as far as we know.
+    let before = Timestamp::now().plus_days(-400);
+    std::fs::write(dir.path().join("clock"), format!("{before} another-boot 10\n")).expect("room");
+    let ledger = Arc::new(Checkpoints::default());
+    let config = Config::default();
+    let options = CommitterOptions::default();
+    let parts = Parts {
+        analyser: Analyser {
+            verp: Arc::new(Verp::new(&config.verp, &[]).expect("no keys")),
+            rules: Arc::new(RuleSet::of_text("none", "").expect("no rules")),
+            shadow: None,
+        },
+        ledger: ledger.clone(),
+        committer: Committer::start(ledger.clone(), options, |_| {}).expect("a thread"),
+        observer: Arc::new(Nobody),
+        raw: RawStore::open(dir.path(), &config.journal, Timestamp::now()).expect("a folder"),
+        data_dir: dir.path().to_path_buf(),
+        case: Case::default(),
+        unscoped: Unscoped::Any,
+        privacy: PrivacyKeys::default(),
+    };
+    let service = LocalService::new(parts).expect("made");
+    service.shut_down().expect("a checkpoint");
+    let taken = ledger.0.lock().expect("no test panics in here").clone();
+    let [at] = taken.as_slice() else { panic!("{taken:?}") };
+    assert!(*at < before.plus_days(30), "{at} is the wall clock's, not ours");
+}
