@@ -1,5 +1,6 @@
 //! What only the whole service shows: which clock its parts go by.
 
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Mutex;
 
 use super::*;
@@ -71,6 +72,8 @@ fn a_wall_clock_in_doubt_does_not_date_the_last_checkpoint() {
     };
     let service = LocalService::new(parts).expect("made");
     service.shut_down().expect("a checkpoint");
+    let clock = std::fs::metadata(dir.path().join("clock")).expect("written down again");
+    assert_eq!(clock.permissions().mode() & 0o777, 0o600, "for its owner only");
     let taken = ledger.0.lock().expect("no test panics in here").clone();
     let [at] = taken.as_slice() else { panic!("{taken:?}") };
     assert!(*at < before.plus_days(30), "{at} is the wall clock's, not ours");

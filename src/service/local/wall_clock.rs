@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::small_file::write_whole;
 use crate::mail::Timestamp;
 use crate::policy::{Clock, Expected};
 use crate::verp::Moment;
@@ -76,10 +77,8 @@ impl Time {
     /// Writes the moment down. Losing it costs a little knowledge at the next start, no more.
     pub(super) fn write_down(&self) {
         let Some(uptime) = Uptime::read() else { return };
-        let (now, part) = (self.now(), self.file.with_extension("part"));
-        let line = format!("{now} {} {}\n", uptime.boot, uptime.lasted.as_secs());
-        let written = std::fs::write(&part, line).and_then(|()| std::fs::rename(&part, &self.file));
-        if let Err(error) = written {
+        let line = format!("{} {} {}\n", self.now(), uptime.boot, uptime.lasted.as_secs());
+        if let Err(error) = write_whole(&self.file, &line) {
             tracing::debug!(%error, "the moment cannot be written down");
         }
     }
