@@ -41,8 +41,15 @@ pub enum Command<'a> {
     Help,
     Quit,
     StartTls,
-    /// A BDAT chunk follows although CHUNKING is not offered.
-    Bdat,
+    /// A chunk of the message follows (RFC 3030 section 2).
+    Bdat {
+        /// Its octets.
+        size: u64,
+        /// It is the last of the message.
+        last: bool,
+    },
+    /// BDAT without a size that can be read: nobody knows where the chunk ends.
+    BadBdat,
     /// Another protocol.
     Foreign,
 }
@@ -125,10 +132,24 @@ fn arguments<'a>(
         Verb::Vrfy => Ok(Command::Vrfy),
         Verb::Help => Ok(Command::Help),
         Verb::Quit => Ok(Command::Quit),
-        Verb::Bdat => Ok(Command::Bdat),
+        Verb::Bdat => Ok(bdat(rest)),
         Verb::Expn | Verb::Auth => Err(Fault { reply: reply::NOT_OFFERED, reason: UnknownCommand }),
         Verb::Other if FOREIGN.iter().any(|x| x.eq_ignore_ascii_case(word)) => Ok(Command::Foreign),
         Verb::Other => Err(Fault { reply: reply::UNKNOWN, reason: UnknownCommand }),
+    }
+}
+
+/// `chunk-size [LAST]` (RFC 3030 section 2).
+fn bdat(rest: &str) -> Command<'_> {
+    let mut words = rest.split_ascii_whitespace();
+    let size = words.next().filter(|word| {
+        (1..=20).contains(&word.len()) && word.bytes().all(|octet| octet.is_ascii_digit())
+    });
+    let last = words.next();
+    let whole = last.is_none_or(|word| word.eq_ignore_ascii_case("LAST")) && words.next().is_none();
+    match size.and_then(|digits| digits.parse().ok()) {
+        Some(size) if whole => Command::Bdat { size, last: last.is_some() },
+        _ => Command::BadBdat,
     }
 }
 

@@ -1,4 +1,6 @@
-//! The DATA reader: where a message ends, and what its octets are (RFC 5321 section 4.5.2).
+//! The reader of message text: where a message sent by DATA ends, and what its octets are (RFC 5321
+//! section 4.5.2). The same reader takes the chunks of BDAT (RFC 3030): there a dot is a dot, and the
+//! session knows the end.
 //!
 //! Promises: only CRLF `.` CRLF ends the data, whatever the pieces in which it arrives (SMTP
 //! smuggling, CVE-2023-51764 and its kin, docs/reliability.md, "SMTP smuggling"). The start counts
@@ -44,12 +46,34 @@ pub struct DataReader {
     octets: u64,
     limit: u64,
     bare_newline: bool,
+    /// A dot at the start of a line means something.
+    dots: bool,
 }
 
 impl DataReader {
-    /// A reader that stores at most `limit` octets.
+    /// A reader of text sent by DATA; it stores at most `limit` octets.
     pub fn new(limit: u64) -> Self {
-        Self { state: State::LineStart, text: Vec::new(), octets: 0, limit, bare_newline: false }
+        Self {
+            state: State::LineStart,
+            text: Vec::new(),
+            octets: 0,
+            limit,
+            bare_newline: false,
+            dots: true,
+        }
+    }
+
+    /// A reader of chunks sent by BDAT: nothing in them ends the text, [`DataReader::finish`] does.
+    pub fn of_chunks(limit: u64) -> Self {
+        Self { dots: false, ..Self::new(limit) }
+    }
+
+    /// No more text comes. A CR that waited for its LF was bare.
+    pub fn finish(&mut self) {
+        if self.state == State::Cr {
+            self.bare(State::Text);
+        }
+        self.state = State::End;
     }
 
     /// Takes the next piece. After `End` nothing more is taken.
@@ -88,7 +112,7 @@ impl DataReader {
     fn step(&mut self, octet: u8) -> bool {
         match (self.state, octet) {
             (State::End, _) => {}
-            (State::LineStart, b'.') => self.state = State::Dot,
+            (State::LineStart, b'.') if self.dots => self.state = State::Dot,
             (State::LineStart, b'\r') => self.state = State::Cr,
             // A dot with anything behind it was stuffed, or should have been: it goes.
             (State::Dot, b'\r') => self.state = State::DotCr,

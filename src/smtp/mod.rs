@@ -1,4 +1,4 @@
-//! The SMTP and LMTP server side, sans-IO (RFC 5321, 2033, 2920, 1870, 3207, 3461, 6531).
+//! The SMTP and LMTP server side, sans-IO (RFC 5321, 2033, 2920, 1870, 3030, 3207, 3461, 6531, 9422).
 //!
 //! A [`Session`] is fed bytes and time and says what to do next; it knows no sockets, TLS, files,
 //! store, clock or randomness. `serve/driver.rs` does the I/O.
@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `session.rs` | the conversation: states, framing, time, the answer after DATA |
 //! | `session/commands.rs` | what each command does to it |
+//! | `session/text.rs` | the text of a message: by DATA, or in the chunks of BDAT |
 //! | `session_settings.rs` | what the sessions of a listener share |
 //! | `dialect.rs`, `verb.rs` | SMTP or LMTP; the words of commands |
 //! | `command.rs` | one command line to one [`Command`], or the reply that refuses it |

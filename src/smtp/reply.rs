@@ -94,6 +94,10 @@ pub(super) const SENDER_OK: Reply = Reply::fixed(250, "2.1.0 sender ok");
 pub(super) const RECIPIENT_OK: Reply = Reply::fixed(250, "2.1.5 recipient ok");
 pub(super) const OK: Reply = Reply::fixed(250, "2.0.0 ok");
 pub(super) const GO_AHEAD: Reply = Reply::fixed(354, "end data with <CR><LF>.<CR><LF>");
+pub(super) const CHUNK_OK: Reply = Reply::fixed(250, "2.0.0 chunk received");
+pub(super) const BAD_BDAT: Reply = Reply::fixed(501, "5.5.4 syntax: BDAT octets [LAST]");
+pub(super) const IN_CHUNKS: Reply =
+    Reply::fixed(503, "5.5.1 the message has begun; finish it with BDAT LAST or RSET");
 pub(super) const BYE: Reply = Reply::fixed(221, "2.0.0 bye");
 pub(super) const START_TLS: Reply = Reply::fixed(220, "2.0.0 ready to start TLS");
 pub(super) const NO_TLS: Reply = Reply::fixed(502, "5.5.1 STARTTLS is not offered");

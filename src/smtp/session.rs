@@ -10,9 +10,12 @@
 //! |---|---|---|
 //! | `Connected` | nothing | EHLO |
 //! | `Greeted` | the name given | MAIL |
-//! | `Mail` | a transaction | RCPT, DATA |
+//! | `Mail` | a transaction | RCPT, DATA, BDAT |
 //! | `Data` | a transaction and its text so far | text |
-//! | `Complete` | the same, whole | `next` hands it out |
+//! | `Chunk` | the same, and what is left of the chunk | text |
+//! | `Chunks` | a transaction and its text so far | BDAT |
+//! | `Swallow` | the state that no chunk was due in | text to forget |
+//! | `Complete` | a transaction and its text, whole | `next` hands it out |
 //! | `Receiving` | how many replies are due | `answered` |
 //! | `Upgrading` | whether `next` said so yet | `tls_started` |
 //! | `Closed` | nothing | nothing |
@@ -29,13 +32,12 @@ use std::time::{Duration, Instant};
 use memchr::memchr;
 
 use super::reply::{self, Acceptance, Reply};
-use super::{
-    BodyType, DataReader, Dialect, Outcome, Progress, Rejection, Reservation, SessionSettings,
-};
+use super::{BodyType, DataReader, Dialect, Outcome, Rejection, Reservation, SessionSettings};
 use super::{Verb, command};
 use crate::event::Envelope;
 
 mod commands;
+mod text;
 
 /// The one thing to do now.
 #[derive(Debug)]
@@ -91,6 +93,8 @@ struct Transaction {
 /// A transaction whose text arrives.
 #[derive(Debug)]
 struct Incoming {
+    /// DATA or BDAT.
+    verb: Verb,
     transaction: Transaction,
     reader: DataReader,
     held: Reservation,
@@ -103,8 +107,11 @@ enum State {
     Greeted { helo: String },
     Mail(Box<Transaction>),
     Data(Box<Incoming>),
+    Chunk { left: u64, last: bool, incoming: Box<Incoming> },
+    Chunks(Box<Incoming>),
+    Swallow { left: u64, then: Box<State> },
     Complete(Box<Incoming>),
-    Receiving { helo: String, recipients: usize },
+    Receiving { helo: String, recipients: usize, verb: Verb },
     Upgrading { asked: bool },
     Closed,
 }
@@ -184,7 +191,13 @@ impl Session {
         self.now = self.now.max(now);
         let waits_for_client = matches!(
             self.state,
-            State::Connected | State::Greeted { .. } | State::Mail(_) | State::Data(_)
+            State::Connected
+                | State::Greeted { .. }
+                | State::Mail(_)
+                | State::Data(_)
+                | State::Chunk { .. }
+                | State::Chunks(_)
+                | State::Swallow { .. }
         );
         if waits_for_client && self.now >= self.deadline {
             self.service.observer.rejected(Rejection::Timeout);
@@ -242,7 +255,8 @@ impl Session {
     /// The message that `next` handed out has been dealt with. SMTP gives the client one answer,
     /// the worst of them; LMTP one for each recipient, where a single receipt stands for all.
     pub fn answered(&mut self, receipts: &[Acceptance]) {
-        let State::Receiving { helo, recipients } = mem::replace(&mut self.state, State::Closed)
+        let State::Receiving { helo, recipients, verb } =
+            mem::replace(&mut self.state, State::Closed)
         else {
             self.close(Outcome::ProtocolError);
             return;
@@ -255,22 +269,22 @@ impl Session {
         match self.service.dialect {
             Dialect::Smtp => {
                 let worst = receipts.iter().find(|receipt| !stored(receipt));
-                self.answer(worst.or(receipts.first()).unwrap_or(&Acceptance::Unavailable));
+                self.answer(verb, worst.or(receipts.first()).unwrap_or(&Acceptance::Unavailable));
             }
             Dialect::Lmtp => {
                 let one = if receipts.len() == 1 { receipts.first() } else { None };
                 for n in 0..recipients {
-                    self.answer(one.or(receipts.get(n)).unwrap_or(&Acceptance::Unavailable));
+                    self.answer(verb, one.or(receipts.get(n)).unwrap_or(&Acceptance::Unavailable));
                 }
             }
         }
     }
 
-    fn answer(&mut self, receipt: &Acceptance) {
+    fn answer(&mut self, verb: Verb, receipt: &Acceptance) {
         if let Some(reason) = receipt.rejection() {
             self.service.observer.rejected(reason);
         }
-        self.say(Verb::Data, receipt.reply(&self.id));
+        self.say(verb, receipt.reply(&self.id));
     }
 
     /// The one thing to do now; call until `Read` or `Close`.
@@ -295,10 +309,11 @@ impl Session {
     }
 
     fn hand_out(&mut self, incoming: Incoming) -> Delivery {
-        let Incoming { transaction, reader, held, .. } = incoming;
+        let Incoming { verb, transaction, reader, held, .. } = incoming;
         self.state = State::Receiving {
             helo: transaction.helo.clone(),
             recipients: transaction.envelope.to.len(),
+            verb,
         };
         Delivery {
             session: self.id.clone(),
@@ -322,13 +337,13 @@ impl Session {
                 self.close(Outcome::Shutdown);
                 true
             }
-            State::Connected | State::Greeted { .. } | State::Mail(_) => {
+            State::Connected | State::Greeted { .. } | State::Mail(_) | State::Chunks(_) => {
                 let input = mem::take(&mut self.input);
                 let used = self.take_line(input.get(self.consumed..).unwrap_or_default());
                 self.put_back(input, used);
                 used > 0
             }
-            State::Data(_) => {
+            State::Data(_) | State::Chunk { .. } | State::Swallow { .. } => {
                 let input = mem::take(&mut self.input);
                 let used = self.take_text(input.get(self.consumed..).unwrap_or_default());
                 self.put_back(input, used);
@@ -389,51 +404,6 @@ impl Session {
             (verb, Err(fault)) => self.refuse(verb, fault.reply, fault.reason),
         }
         taken
-    }
-
-    /// Takes message text when it is awaited; how many octets.
-    fn take_text(&mut self, piece: &[u8]) -> usize {
-        let State::Data(incoming) = &mut self.state else { return 0 };
-        let limits = &self.service.limits;
-        let room = incoming.reader.room(piece.len());
-        if !incoming.over_budget && !incoming.held.cover(room) {
-            incoming.over_budget = true;
-            incoming.reader.discard();
-            incoming.held = self.service.budget.reservation();
-        }
-        match incoming.reader.read(piece) {
-            Progress::End(used) => {
-                self.text_ended();
-                used
-            }
-            Progress::More => {
-                if incoming.reader.octets() > limits.absurd_message {
-                    self.refuse(Verb::Data, reply::TOO_BIG, Rejection::TooBig);
-                    self.close(Outcome::ProtocolError);
-                }
-                piece.len()
-            }
-        }
-    }
-
-    fn text_ended(&mut self) {
-        let State::Data(incoming) = mem::replace(&mut self.state, State::Closed) else { return };
-        let (reply, reason) = if incoming.reader.octets() > self.service.limits.message {
-            (reply::TOO_BIG, Rejection::TooBig)
-        } else if incoming.over_budget {
-            (reply::OUT_OF_MEMORY, Rejection::OutOfMemory)
-        } else if incoming.reader.bare_newline() && self.service.reject_bare_newline {
-            (reply::BARE_NEWLINE, Rejection::BareNewline)
-        } else {
-            self.state = State::Complete(incoming);
-            return;
-        };
-        let recipients = incoming.transaction.envelope.to.len();
-        self.state = State::Greeted { helo: incoming.transaction.helo };
-        if self.service.dialect == Dialect::Lmtp {
-            (1..recipients).for_each(|_| reply.write_to(&mut self.output));
-        }
-        self.refuse(Verb::Data, reply, reason);
     }
 
     fn refuse(&mut self, verb: Verb, reply: Reply, reason: Rejection) {

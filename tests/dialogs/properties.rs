@@ -138,6 +138,8 @@ proptest! {
                 1 => prop::collection::vec(any::<u8>(), 0..40),
                 1 => Just(b"STARTTLS\r\n".to_vec()),
                 1 => Just(b"BDAT 3\r\n".to_vec()),
+                1 => Just(b"BDAT 5\r\na\n.\r\n".to_vec()),
+                1 => Just(b"BDAT 6 LAST\r\nRSET\r\n".to_vec()),
             ],
             0..25,
         ),
@@ -158,7 +160,8 @@ proptest! {
         let printable = |b: u8| matches!(b, b' '..=b'~' | b'\r' | b'\n');
         prop_assert!(heard.replies.bytes().all(printable));
         let stored = heard.replies.matches("2.0.0 stored").count();
-        let asked = heard.replies.matches("354 ").count();
+        let lasts = pieces.iter().filter(|piece| piece.starts_with(b"BDAT 6 LAST")).count();
+        let asked = heard.replies.matches("354 ").count() + lasts;
         prop_assert_eq!(stored, heard.messages.len());
         prop_assert!(stored <= asked);
         for (_, to, data) in &heard.messages {

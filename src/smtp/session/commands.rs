@@ -31,8 +31,12 @@ impl Session {
             Command::Rcpt(forward_path) => self.rcpt(forward_path),
             Command::Data => self.data(behind),
             Command::Rset => {
-                if let State::Mail(transaction) = &mut self.state {
-                    let helo = mem::take(&mut transaction.helo);
+                let helo = match &mut self.state {
+                    State::Mail(transaction) => Some(mem::take(&mut transaction.helo)),
+                    State::Chunks(incoming) => Some(mem::take(&mut incoming.transaction.helo)),
+                    _ => None,
+                };
+                if let Some(helo) = helo {
                     self.state = State::Greeted { helo };
                 }
                 self.junk(verb, Some(reply::OK));
@@ -45,9 +49,10 @@ impl Session {
                 self.say(verb, reply::BYE);
                 self.close(Outcome::Ok);
             }
+            Command::Bdat { size, last } => self.bdat(size, last),
             // The chunk would be read as commands: an invitation to smuggle. So it ends here.
-            Command::Bdat => {
-                self.refuse(verb, reply::NOT_OFFERED, Rejection::UnknownCommand);
+            Command::BadBdat => {
+                self.refuse(verb, reply::BAD_BDAT, Rejection::BadParameter);
                 self.close(Outcome::ProtocolError);
             }
             Command::Foreign => {
@@ -64,7 +69,7 @@ impl Session {
     fn mail(&mut self, mail: MailFrom<'_>) {
         let helo = match &mut self.state {
             State::Greeted { helo } => helo,
-            State::Mail(_) => {
+            State::Mail(_) | State::Chunks(_) => {
                 return self.refuse(Verb::Mail, reply::MAIL_TWICE, Rejection::BadSequence);
             }
             _ => return self.refuse(Verb::Mail, self.hello_first(), Rejection::BadSequence),
@@ -113,23 +118,49 @@ impl Session {
         }
         match mem::replace(&mut self.state, State::Closed) {
             State::Mail(transaction) if !transaction.envelope.to.is_empty() => {
-                self.state = State::Data(Box::new(Incoming {
-                    transaction: *transaction,
-                    reader: DataReader::new(self.service.limits.message),
-                    held: self.service.budget.reservation(),
-                    over_budget: false,
-                }));
+                let reader = DataReader::new(self.service.limits.message);
+                self.state = State::Data(Box::new(self.incoming(Verb::Data, *transaction, reader)));
                 self.say(Verb::Data, reply::GO_AHEAD);
             }
             state => {
-                let reply = match &state {
-                    State::Mail(transaction) if transaction.refused => reply::NO_RECIPIENT,
-                    State::Mail(_) => reply::RCPT_FIRST,
-                    _ => reply::MAIL_FIRST,
-                };
                 self.state = state;
-                self.refuse(Verb::Data, reply, Rejection::BadSequence);
+                self.refuse(Verb::Data, self.no_text_now(), Rejection::BadSequence);
             }
+        }
+    }
+
+    /// A chunk follows (RFC 3030 section 2). Whatever is wrong, it is read to its end and then
+    /// answered: what is left unread would be taken for commands.
+    fn bdat(&mut self, size: u64, last: bool) {
+        if size > self.service.limits.absurd_message {
+            self.refuse(Verb::Bdat, reply::TOO_BIG, Rejection::TooBig);
+            return self.close(Outcome::ProtocolError);
+        }
+        self.state = match mem::replace(&mut self.state, State::Closed) {
+            State::Mail(transaction) if !transaction.envelope.to.is_empty() => {
+                let reader = DataReader::of_chunks(self.service.limits.message);
+                let incoming = Box::new(self.incoming(Verb::Bdat, *transaction, reader));
+                State::Chunk { left: size, last, incoming }
+            }
+            State::Chunks(incoming) => State::Chunk { left: size, last, incoming },
+            other => State::Swallow { left: size, then: Box::new(other) },
+        };
+        if size == 0 {
+            self.chunk_ended();
+        }
+    }
+
+    fn incoming(&self, verb: Verb, transaction: Transaction, reader: DataReader) -> Incoming {
+        let held = self.service.budget.reservation();
+        Incoming { verb, transaction, reader, held, over_budget: false }
+    }
+
+    /// Why neither DATA nor BDAT may come.
+    pub(super) fn no_text_now(&self) -> Reply {
+        match &self.state {
+            State::Mail(transaction) if transaction.refused => reply::NO_RECIPIENT,
+            State::Mail(_) => reply::RCPT_FIRST,
+            _ => self.mail_first(),
         }
     }
 
@@ -159,6 +190,7 @@ impl Session {
     fn mail_first(&self) -> Reply {
         match self.state {
             State::Connected => self.hello_first(),
+            State::Chunks(_) => reply::IN_CHUNKS,
             _ => reply::MAIL_FIRST,
         }
     }
@@ -187,8 +219,9 @@ impl Session {
         let _ = write!(
             self.output,
             "250-{}\r\n250-PIPELINING\r\n250-SIZE {}\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n\
-             {starttls}250-ENHANCEDSTATUSCODES\r\n250 DSN\r\n",
-            service.hostname, service.limits.message
+             {starttls}250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n250-LIMITS RCPTMAX={}\r\n\
+             250 DSN\r\n",
+            service.hostname, service.limits.message, service.limits.recipients
         );
     }
 }
