@@ -55,6 +55,7 @@ fn help_and_version_are_answers() {
         "replay",
         "undo",
         "unknown",
+        "events",
         "erase",
         "doctor",
         "readyz",
@@ -239,6 +240,11 @@ fn moments_and_reasons_are_checked() {
         (&["import", "missing.csv"], "missing.csv cannot be read"),
         (&["undo", "--reason", "x", "--between", "2026-11-22", "2026-11-21"], "swap the two"),
         (&["undo", "--dry-run", "--between", "2026-11-22", "2026-11-21"], "swap the two"),
+        (&["list", "--limit", "0"], "from 1 on"),
+        (&["unknown", "--limit", "0"], "from 1 on"),
+        (&["ingest", "--to", "nope", "bounced.toml"], "that is no address, write the return path"),
+        (&["classify", "--to", "nope", "bounced.toml"], "that is no address"),
+        (&["lookup", "u\n@e.test"], "\"u\\u{a}@e.test\" is no address"),
         (&["lookup", ""], "\"\" is no address, write one such as user@example.com"),
         (&["lookup", "u e@e.test"], "\"u e@e.test\" is no address"),
         (&["explain", "u"], "\"u\" is no address"),
@@ -247,6 +253,49 @@ fn moments_and_reasons_are_checked() {
     ] {
         let output = bounced(dir.path(), args, b"");
         assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(text(&output.stderr).contains(part), "{args:?}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_question_without_service_and_data_is_no_answer() {
+    let dir = scratch();
+    for args in [
+        &["lookup", "u@e.test"][..],
+        &["explain", "u@e.test"],
+        &["list"],
+        &["export"],
+        &["events"],
+        &["unknown"],
+        &["guards"],
+        &["undo", "--dry-run", "--rule", "x"],
+    ] {
+        let output = bounced(dir.path(), args, b"");
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert_eq!(text(&output.stdout), "", "{args:?}");
+        let told = text(&output.stderr);
+        assert!(told.contains("there is no list in") && told.contains("bounced serve"), "{told}");
+        assert!(!dir.path().join("data").exists(), "{args:?} made a folder");
+    }
+    // What writes makes the list, and then it can be asked.
+    let done = bounced(dir.path(), &["suppress", "u@e.test", "--reason", "by phone"], b"");
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    assert_eq!(bounced(dir.path(), &["lookup", "u@e.test"], b"").status.code(), Some(0));
+    let events = bounced(dir.path(), &["events", "--limit", "1"], b"");
+    let line: serde_json::Value = serde_json::from_slice(&events.stdout).expect("one JSON line");
+    assert_eq!(line["type"], "act");
+    let later = bounced(dir.path(), &["events", "--from", "1000"], b"");
+    assert_eq!((later.status.code(), text(&later.stdout).as_str()), (Some(0), ""));
+    // What cannot be meant is said, and what finds nothing says that.
+    for (args, code, part) in [
+        (&["list", "--domain", "@"][..], 2, "is no domain"),
+        (&["list", "--scope", "***"], 2, "scope: `*` for all"),
+        (&["export", "--scope", "a b"], 2, "scope: `*` for all"),
+        (&["undo", "--dry-run", "--peer", "nope"], 2, "`nope` is no IP address"),
+        (&["undo", "--dry-run", "--rule", "nope"], 1, "no evidence in the list"),
+    ] {
+        let output = bounced(dir.path(), args, b"");
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {}", text(&output.stderr));
         assert!(text(&output.stderr).contains(part), "{args:?}: {}", text(&output.stderr));
     }
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::mail::Address;
+
 const TEMPLATE: &str = "{about}\n\n{usage-heading} {usage}\n\n{all-args}{after-help}";
 
 /// Receives bounces, says what they mean, keeps the list of whom not to mail
@@ -81,6 +83,8 @@ pub enum Command {
     Undo(Undo),
     /// Show the wordings that no rule knows, most frequent first
     Unknown(Unknown),
+    /// Print the journal, one JSON object a line
+    Events(Events),
     /// Forget a person and keep the block
     ///
     /// The address disappears from journal, checkpoints, raw messages and list; what is suppressed
@@ -119,7 +123,7 @@ pub struct Classify {
     #[arg(long)]
     pub json: bool,
     /// Envelope recipient of the messages, for VERP
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = return_path)]
     pub to: Option<String>,
     /// Files, folders, or `-`
     #[arg(required = true, value_name = "PATH")]
@@ -209,7 +213,7 @@ pub struct List {
     #[arg(long)]
     pub json: bool,
     /// At most this many entries
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub limit: Option<usize>,
     /// Which entries.
     #[command(flatten)]
@@ -259,7 +263,7 @@ pub struct Ingest {
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// Envelope recipient of the messages: the return path that they came to
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = return_path)]
     pub to: Option<String>,
     /// Let notices decide that people forwarded to you; without it they are only kept
     #[arg(long)]
@@ -363,11 +367,25 @@ pub struct Unknown {
     #[arg(long, value_name = "WHEN")]
     pub since: Option<String>,
     /// At most this many wordings
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = at_least_one)]
     pub limit: usize,
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,
+}
+
+/// `events`
+#[derive(Debug, Args)]
+pub struct Events {
+    /// Begin at this position of the journal
+    #[arg(long, value_name = "SEQ", default_value_t = 1)]
+    pub from: u64,
+    /// At most this many events
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub limit: Option<usize>,
+    /// Wait for more at the end, until interrupted
+    #[arg(long)]
+    pub follow: bool,
 }
 
 /// `erase`
@@ -412,4 +430,20 @@ pub struct Doctor {
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("write a number from 1 on, or leave it out".to_string()),
+        Ok(number) => Ok(number),
+    }
+}
+
+fn return_path(text: &str) -> Result<String, String> {
+    if Address::parse(text).is_none() && !text.eq_ignore_ascii_case("postmaster") {
+        return Err("that is no address, write the return path that the messages came to, \
+             such as bounces+user=example.com@bounce.example.com"
+            .to_string());
+    }
+    Ok(text.to_string())
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::print::Paint;
+use super::print::{self, Paint};
 use crate::mail::Timestamp;
 
 /// An answer, as its exit code.
@@ -41,6 +41,6 @@ pub(super) struct Console<'a> {
 impl Console<'_> {
     /// A sentence for people. Nobody may be listening there, and that is no failure.
     pub(super) fn say(&mut self, text: &str) {
-        let _ = writeln!(self.err, "bounced: {text}");
+        let _ = writeln!(self.err, "bounced: {}", print::visible(text));
     }
 }

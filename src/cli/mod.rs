@@ -182,7 +182,11 @@ fn ask(
     program: &dyn Program,
     console: &mut Console<'_>,
 ) -> Result<Answer> {
-    let service = reach::reach(loaded, program)?;
+    let makes = matches!(
+        command,
+        Command::Suppress(_) | Command::Release(_) | Command::Import(_) | Command::Ingest(_)
+    );
+    let service = reach::reach(loaded, program, makes)?;
     let service = &*service;
     match command {
         Command::Lookup(args) => list::lookup(&args, service, console),
@@ -194,6 +198,7 @@ fn ask(
         Command::Import(args) => bulk::import(&args, service, console),
         Command::Ingest(args) => ingest::ingest(&args, service, console),
         Command::Unknown(args) => records::unknown(&args, service, console),
+        Command::Events(args) => records::print_events(&args, service, console),
         Command::Replay(args) => {
             if args.shadow {
                 return replay::shadow(args.json, service, console);

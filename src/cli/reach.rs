@@ -16,19 +16,27 @@ use crate::service::Operations;
 /// How long a connection may take; the service is on this machine or near.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// The running service, or else the ledger.
-pub fn reach(loaded: &Loaded, program: &dyn Program) -> Result<Box<dyn Operations>> {
-    match running(&loaded.config.http.listen)? {
-        Some(address) => Ok(Box::new(Remote::new(address))),
-        None => program.open(loaded).with_context(|| {
-            let listens: Vec<String> =
-                loaded.config.http.listen.iter().map(ToString::to_string).collect();
-            format!(
-                "no service answers on {}; if one runs, name its configuration with --config",
-                listens.join(", ")
-            )
-        }),
+/// The running service, or else the ledger. Where there is none, only a command that `makes` one may
+/// go on: an empty list would answer "not suppressed" to whoever asks in the wrong folder.
+pub fn reach(loaded: &Loaded, program: &dyn Program, makes: bool) -> Result<Box<dyn Operations>> {
+    if let Some(address) = running(&loaded.config.http.listen)? {
+        return Ok(Box::new(Remote::new(address)));
     }
+    let listens: Vec<String> = loaded.config.http.listen.iter().map(ToString::to_string).collect();
+    let listens = listens.join(", ");
+    let data_dir = &loaded.config.data_dir;
+    if !makes && !data_dir.is_dir() {
+        bail!(
+            "no service answers on {listens}, and there is no list in {}; start one with `bounced \
+             serve`, or name its configuration with --config",
+            data_dir.display()
+        );
+    }
+    program.open(loaded).with_context(|| {
+        format!(
+            "no service answers on {listens}; if one runs, name its configuration with --config"
+        )
+    })
 }
 
 /// The address of `[http].listen` on which something answers; None when nothing does.

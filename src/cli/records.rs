@@ -3,8 +3,9 @@
 use anyhow::{Result, anyhow};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use super::args::{Erase, Undo, Unknown};
+use super::args::{Erase, Events, Undo, Unknown};
 use super::console::{Answer, Console};
 use super::list::{at, said, show};
 use super::print;
@@ -47,6 +48,34 @@ pub(super) fn events(
             }
         }
     }
+}
+
+/// How often the end of the journal is looked at again.
+const FOLLOW: Duration = Duration::from_millis(250);
+
+pub(super) fn print_events(
+    args: &Events,
+    service: &dyn Operations,
+    console: &mut Console<'_>,
+) -> Result<Answer> {
+    let (mut from, mut left) = (args.from, args.limit.unwrap_or(usize::MAX));
+    while left > 0 {
+        let page = service.events(from, left.min(PAGE))?;
+        for (seq, line) in &page {
+            writeln!(console.out, "{line}")?;
+            from = seq + 1;
+        }
+        left -= page.len().min(left);
+        if page.is_empty() {
+            if !args.follow {
+                break;
+            }
+            // Who reads along is to see what there is.
+            console.out.flush()?;
+            std::thread::sleep(FOLLOW);
+        }
+    }
+    Ok(Answer::Yes)
 }
 
 /// Messages that say the same, but for addresses, hosts, numbers and ids.
@@ -189,6 +218,13 @@ pub(super) fn undo(
     show(&told, false, console)?;
     for address in addresses.iter().filter_map(serde_json::Value::as_array).flatten() {
         writeln!(console.out, "  {}", print::visible(&print::plain(address)))?;
+    }
+    if dry_run && told.get("evidence").is_some_and(|evidence| evidence == 0) {
+        console.say(
+            "no evidence in the list meets these conditions; `bounced explain ADDRESS` and \
+             `bounced events` show the rule, provider and peer of each event",
+        );
+        return Ok(Answer::No);
     }
     Ok(Answer::Yes)
 }

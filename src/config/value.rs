@@ -203,18 +203,30 @@ pub(super) fn listen(text: &str) -> Result<Listen, String> {
     }
     let remedy = if text.starts_with('/') {
         format!("\"unix:{text}\"")
+    } else if let Some((address, port)) = ipv6_and_port(text) {
+        // `::1:9925` is an IPv6 address as well; the port is what was meant.
+        format!("IPv6 in brackets: \"[{address}]:{port}\"")
+    } else if text.parse::<std::net::Ipv6Addr>().is_ok() {
+        format!("the port too: \"[{text}]:2525\"")
     } else if let Some(port) = text.strip_prefix([':', '*']).map(|p| p.trim_start_matches(':')) {
         format!("\"0.0.0.0:{port}\" and \"[::]:{port}\" for every address, or \"127.0.0.1:{port}\"")
     } else if text.parse::<std::net::Ipv4Addr>().is_ok() {
         format!("the port too: \"{text}:2525\"")
-    } else if text.parse::<std::net::Ipv6Addr>().is_ok() {
-        format!("the port too: \"[{text}]:2525\"")
     } else if let Some(port) = text.strip_prefix("localhost:") {
         format!("\"127.0.0.1:{port}\"")
     } else {
         "an IP address and a port such as \"127.0.0.1:2525\", or \"unix:/path\"".to_string()
     };
     Err(format!("\"{text}\" is no address to listen on, write {remedy}"))
+}
+
+/// `address:port` without the brackets that part them: an address before the last colon and a
+/// number of more digits than an address would have there.
+fn ipv6_and_port(text: &str) -> Option<(&str, &str)> {
+    let (address, port) = text.rsplit_once(':')?;
+    let number = port.parse::<u16>().is_ok();
+    let meant = port.len() >= 4 || matches!(port, "25" | "24");
+    (number && meant && address.parse::<std::net::Ipv6Addr>().is_ok()).then_some((address, port))
 }
 
 fn read_secret(path: &Path) -> Result<Vec<u8>, String> {

@@ -151,6 +151,11 @@ impl Verp {
         self.domains.iter().any(|ours| ours.eq_ignore_ascii_case(domain))
     }
 
+    /// The domains where our return paths end; none when every domain is accepted.
+    pub fn domains(&self) -> &[String] {
+        &self.domains
+    }
+
     /// Whether a key is configured: then only signed claims may suppress.
     pub fn has_keys(&self) -> bool {
         !self.ring.is_empty()

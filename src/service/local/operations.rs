@@ -1,13 +1,18 @@
 //! What transports and commands ask: the operations of [`Service`], each a few lines over the
 //! ledger, the reader of policy rows and the committer.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::LocalService;
 use super::make_event::{act_event, result_event};
 use super::present::{entry, merge, refusal, stop_words, summary};
 use super::receipt::{awaited, drain, reply_to_channel};
-use super::validate::{bounded, checked_scope, fits, parsed, still_to_come};
+use super::validate::{
+    bounded, checked_domain, checked_peer, checked_return_path, checked_scope, fits, parsed,
+    still_to_come,
+};
 use crate::config::Unscoped;
 use crate::event::{Act, Envelope, Event};
 use crate::mail::{Address, Timestamp};
@@ -82,6 +87,8 @@ impl Operations for LocalService {
     }
 
     fn list(&self, query: &ListQuery) -> Result<ListPage, ServiceError> {
+        query.scope.as_deref().map_or(Ok(()), checked_scope)?;
+        query.domain.as_deref().map_or(Ok(()), checked_domain)?;
         let prefix =
             policy::prefix(query.domain.as_deref().map(str::to_ascii_lowercase).as_deref());
         // One of another question would skip entries without a sign.
@@ -193,6 +200,8 @@ impl Operations for LocalService {
         envelope: Envelope,
         peer: Option<String>,
     ) -> Result<Value, ServiceError> {
+        let verp = Arc::clone(&self.analyser.load().verp);
+        envelope.to.iter().try_for_each(|to| checked_return_path(to, verp.domains()))?;
         let (reply, receipt) = reply_to_channel();
         self.take_in(&data, envelope, peer, reply)?;
         let committed = awaited(&receipt)?;
@@ -205,6 +214,9 @@ impl Operations for LocalService {
     }
 
     fn act(&self, act: Act, dry_run: bool) -> Result<Value, ServiceError> {
+        if let Act::Undo { peer: Some(peer), .. } = &act {
+            checked_peer(peer)?;
+        }
         if dry_run {
             return self.preview(&act);
         }

@@ -18,6 +18,53 @@ pub(super) fn parsed(address: &str) -> Result<Address, ServiceError> {
     })
 }
 
+/// A list of a domain that cannot be is empty for another reason than its reader thinks.
+pub(super) fn checked_domain(domain: &str) -> Result<(), ServiceError> {
+    match Address::parse(&format!("a@{domain}")) {
+        Some(_) if !domain.contains('@') => Ok(()),
+        _ => Err(ServiceError::BadRequest(format!(
+            "domain: `{domain}` is no domain; write one such as example.com"
+        ))),
+    }
+}
+
+/// Where a message came to must be a return path that SMTP would take: at another one its token
+/// would not be read, and the message would count for less than the caller thinks.
+pub(super) fn checked_return_path(to: &str, domains: &[String]) -> Result<(), ServiceError> {
+    if to.eq_ignore_ascii_case("postmaster") {
+        return Ok(());
+    }
+    let wrong = |what: String| Err(ServiceError::BadRequest(what));
+    match Address::parse(to) {
+        None => wrong(format!(
+            "to: `{to}` is no address; write the return path that the message came to, such as \
+             bounces+user=example.com@bounce.example.com, or leave it out"
+        )),
+        Some(address)
+            if domains.is_empty()
+                || domains.iter().any(|d| address.domain().eq_ignore_ascii_case(d)) =>
+        {
+            Ok(())
+        }
+        Some(address) => wrong(format!(
+            "to: {} is not in smtp.domains ({}), SMTP would refuse it; write the return path that \
+             the message came to, or leave it out",
+            address.domain(),
+            domains.join(", ")
+        )),
+    }
+}
+
+/// `IP`, or `local` for what was fed in on this machine.
+pub(super) fn checked_peer(peer: &str) -> Result<(), ServiceError> {
+    if peer == "local" || peer.parse::<std::net::IpAddr>().is_ok() {
+        return Ok(());
+    }
+    Err(ServiceError::BadRequest(format!(
+        "peer: `{peer}` is no IP address; write one as events have it, or local"
+    )))
+}
+
 pub(super) fn checked_scope(scope: &str) -> Result<(), ServiceError> {
     if scope == "*" || crate::event::is_scope(scope) {
         return Ok(());
@@ -43,4 +90,45 @@ pub(super) fn bounded(reason: &str) -> Result<String, ServiceError> {
         return Err(ServiceError::BadRequest("reason: say why, in a few words".to_string()));
     }
     Ok(reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_meant_is_said_with_a_remedy() {
+        let domains = ["bounce.example.com".to_string()];
+        for (to, words) in [
+            ("bounces+u=example.com@bounce.example.com", None),
+            ("x@BOUNCE.example.com", None),
+            ("Postmaster", None),
+            ("nope", Some("`nope` is no address")),
+            ("", Some("is no address")),
+            ("x@other.example", Some("other.example is not in smtp.domains (bounce.example.com)")),
+        ] {
+            let said = checked_return_path(to, &domains).err().map(|error| error.to_string());
+            assert_eq!(said.is_some(), words.is_some(), "{to}: {said:?}");
+            assert!(said.unwrap_or_default().contains(words.unwrap_or_default()), "{to}");
+        }
+        // Without smtp.domains every domain is taken.
+        assert_eq!(checked_return_path("x@other.example", &[]), Ok(()));
+        for (domain, fits) in [
+            ("example.com", true),
+            ("Example.COM", true),
+            ("", false),
+            ("@", false),
+            ("a b", false),
+        ] {
+            assert_eq!(checked_domain(domain).is_ok(), fits, "{domain}");
+        }
+        for (peer, fits) in
+            [("192.0.2.1", true), ("2001:db8::1", true), ("local", true), ("nope", false)]
+        {
+            assert_eq!(checked_peer(peer).is_ok(), fits, "{peer}");
+        }
+        for (scope, fits) in [("*", true), ("news", true), ("***", false), ("", false)] {
+            assert_eq!(checked_scope(scope).is_ok(), fits, "{scope}");
+        }
+    }
 }
