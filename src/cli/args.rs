@@ -100,8 +100,6 @@ pub enum Command {
     ///
     /// After a jump by more than a day nothing expires until a person agrees; the log, readyz and
     /// the metric bounced_clock_in_doubt say so. Look at `date -u` first.
-    // Nobody needs it who was not told of it, and the list fits one screen.
-    #[command(hide = true)]
     AcceptClock,
     /// Check this machine and say what to mend
     Doctor(Doctor),
