@@ -67,6 +67,8 @@ words! {
         Rcpt = "rcpt",
         /// DATA
         Data = "data",
+        /// BDAT
+        Bdat = "bdat",
         /// RSET
         Rset = "rset",
         /// NOOP

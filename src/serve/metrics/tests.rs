@@ -27,6 +27,7 @@ fn exercised() -> Metrics {
     metrics.smtp_closed(Outcome::Ok, took);
     metrics.smtp_refused();
     metrics.smtp_command("EhLo", 250);
+    metrics.smtp_command("BDAT", 250);
     metrics.smtp_command("GET / HTTP/1.1 \u{202e}", 500);
     metrics.rejection(Rejection::TooBig);
     metrics.tls_handshake(Handshake::Tls13);
