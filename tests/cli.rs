@@ -56,6 +56,7 @@ fn help_and_version_are_answers() {
         "undo",
         "unknown",
         "events",
+        "table-proc",
         "erase",
         "doctor",
         "readyz",

@@ -66,6 +66,10 @@ pub enum Command {
     /// PATH is as for classify. In a pipe from a mail server, let a failure be tried again:
     /// `bounced ingest --to "$RECIPIENT" - || exit 75`.
     Ingest(Ingest),
+    /// Answer OpenSMTPD as one of its tables
+    ///
+    /// smtpd 7.6 or newer starts it (smtpd-tables(7)); it asks the lookup port of the configuration.
+    TableProc(TableProc),
     /// Mint or check return-path addresses
     #[command(subcommand)]
     Verp(Verp),
@@ -269,6 +273,20 @@ pub struct Ingest {
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,
+}
+
+/// `table-proc`
+#[derive(Debug, Args)]
+pub struct TableProc {
+    /// List, stream or tenant [default: all of them]
+    #[arg(long)]
+    pub scope: Option<String>,
+    /// Find held addresses too: smtpd refuses for good what it finds
+    #[arg(long)]
+    pub held: bool,
+    /// What smtpd adds; not read
+    #[arg(hide = true)]
+    pub rest: Vec<String>,
 }
 
 /// `verp`

@@ -25,6 +25,7 @@ pub mod reach;
 mod records;
 mod remote;
 mod replay;
+mod table_proc;
 pub mod time_args;
 
 use std::ffi::OsString;
@@ -144,6 +145,10 @@ fn answer(
                 console.out,
             )?;
             Ok(if unread == 0 { Answer::Yes } else { Answer::Failed })
+        }
+        Command::TableProc(args) => {
+            let mut stdin = io::stdin().lock();
+            table_proc::run(&args, &loaded.config.lookup, &mut stdin, console)
         }
         Command::Verp(args) => verp(&args, &loaded, program, console),
         Command::Rules(args::Rules::Check { dir }) => {
