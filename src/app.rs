@@ -147,7 +147,8 @@ fn serve(loaded: Loaded) -> Result<()> {
         );
     }
     let (reloaded, file) = (Arc::clone(&service), origin.file().map(ToOwned::to_owned));
-    let reload = Arc::new(move || reload(&reloaded, file.as_deref()));
+    let running = config.clone();
+    let reload = Arc::new(move || reload(&reloaded, file.as_deref(), &running));
     run::serve(Server { config, service, metrics, tls, tokens, reload, refused })
 }
 
@@ -203,7 +204,7 @@ fn put_in_force(service: &Arc<LocalService>, wanted: Policy) -> Result<mpsc::Rec
 }
 
 /// Rules, keys, policy and tokens anew; listeners and limits want a restart.
-fn reload(service: &LocalService, file: Option<&Path>) -> Result<Option<Tokens>> {
+fn reload(service: &LocalService, file: Option<&Path>, running: &Config) -> Result<Option<Tokens>> {
     let loaded = Config::load(file)?;
     preflight::check(&loaded.config, &loaded.origin)?;
     let analyser = analyser(&loaded.config)?;
@@ -213,8 +214,12 @@ fn reload(service: &LocalService, file: Option<&Path>) -> Result<Option<Tokens>>
         return Err(anyhow!("privacy.addresses and its key are chosen once for a data directory"));
     }
     service.put_policy_in_force(&policy).map_err(|error| anyhow!("{error}"))?;
+    let waiting = running.only_at_start(&loaded.config);
     service.replace_hash_key(loaded.config.privacy.hash_key)?;
     service.replace_analyser(analyser);
+    if !waiting.is_empty() {
+        tracing::warn!("changed, and in force after a restart only: {}", waiting.join(", "));
+    }
     Ok(tokens)
 }
 

@@ -1,15 +1,18 @@
 //! `RawConfig` to [`Config`]: reads units, names and secrets, and refuses dangerous combinations.
 //! Everything that is wrong is collected, so that a person repairs a file in one round.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use super::origin::{Origin, Problem};
 use super::raw::{RawConfig, RawJournal, RawKey, RawPrivacy, RawSmtp, RawStore, RawTls, RawVerp};
 use super::value::{Check, domain, listen};
 use super::{
-    Config, Engine, Http, Journal, KeepRaw, Listen, Log, LogFormat, Privacy, Smtp, Store, TlsFiles,
-    Unscoped, Verp,
+    Config, Engine, Http, Journal, KeepRaw, Listen, Log, LogFormat, Privacy, Proxies, Smtp, Store,
+    TlsFiles, Unscoped, Verp,
 };
 
 /// Smallest `smtp.max_message`: any smaller one refuses ordinary reports.
@@ -27,15 +30,22 @@ pub(super) fn check(
 ) -> Result<(Config, Vec<String>), Vec<Problem>> {
     let mut check = Check { origin, problems: Vec::new(), notes: Vec::new() };
     let default = Config::default();
-    let lmtp = raw.lmtp.unwrap_or_default().listen;
+    let lmtp = raw.lmtp.unwrap_or_default();
+    let smtp = raw.smtp.unwrap_or_default();
     let lookup = raw.lookup.unwrap_or_default();
     let http = raw.http.unwrap_or_default();
     let rules = raw.rules.unwrap_or_default();
     let config = Config {
         hostname: check.hostname(raw.hostname, default.hostname),
         data_dir: check.path("data_dir", raw.data_dir).unwrap_or(default.data_dir),
-        smtp: check.smtp(raw.smtp.unwrap_or_default()),
-        lmtp: check.listen("lmtp.listen", lmtp, default.lmtp),
+        proxies: Proxies {
+            smtp: check.networks("smtp.proxy_from", &smtp.proxy_from),
+            lmtp: check.networks("lmtp.proxy_from", &lmtp.proxy_from),
+            http: check.networks("http.proxy_from", &http.proxy_from),
+            lookup: check.networks("lookup.proxy_from", &lookup.proxy_from),
+        },
+        smtp: check.smtp(smtp),
+        lmtp: check.listen("lmtp.listen", lmtp.listen, default.lmtp),
         verp: check.verp(raw.verp.unwrap_or_default(), default.verp),
         http: Http {
             listen: check.listen("http.listen", http.listen, default.http.listen),
@@ -112,6 +122,24 @@ impl Check<'_> {
             }
         }
         listens
+    }
+
+    fn networks(&mut self, key: &str, given: &Option<Vec<String>>) -> Vec<IpNet> {
+        let mut networks = Vec::new();
+        for (i, text) in given.iter().flatten().enumerate() {
+            let read = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+            let why = match read {
+                Ok(net) if net.prefix_len() > 0 => {
+                    networks.push(net);
+                    continue;
+                }
+                Ok(_) => "is everybody, who could then name any address as their own",
+                Err(_) => "is no network",
+            };
+            let text = format!("{key}: \"{text}\" {why}, write one such as \"10.0.0.0/8\"");
+            self.wrong(&format!("{key}[{i}]"), text);
+        }
+        networks
     }
 
     fn smtp(&mut self, raw: RawSmtp) -> Smtp {

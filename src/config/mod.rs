@@ -21,6 +21,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 pub use check::{MAX_MESSAGE, MIN_HASH_KEY_OCTETS, MIN_MESSAGE, MIN_SECRET_OCTETS};
 pub use hint::{DEFAULT_FILE, nearest, uncomment};
 pub use load::{Loaded, SEARCH};
@@ -47,6 +49,8 @@ pub struct Config {
     pub lookup: Vec<Listen>,
     /// `lookup.unscoped`
     pub unscoped: Unscoped,
+    /// Whose PROXY headers are believed.
+    pub proxies: Proxies,
     /// `[policy]` as it was written; `policy::Policy` reads and checks it.
     pub policy_table: toml::Table,
     /// How long journal and raw messages are kept.
@@ -61,6 +65,28 @@ pub struct Config {
     pub privacy: Privacy,
     /// Log lines.
     pub log: Log,
+}
+
+impl Config {
+    /// Keys and tables that differ in `new` and are read at the start alone. Certificates, rules,
+    /// verp, policy, tokens and the hash key are read again on SIGHUP.
+    pub fn only_at_start(&self, new: &Self) -> Vec<&'static str> {
+        let (a, b) = (self, new);
+        let differs = [
+            ("hostname", a.hostname != b.hostname),
+            ("data_dir", a.data_dir != b.data_dir),
+            ("smtp", a.smtp != b.smtp),
+            ("lmtp.listen", a.lmtp != b.lmtp),
+            ("http.listen", a.http.listen != b.http.listen),
+            ("lookup.listen", a.lookup != b.lookup),
+            ("lookup.unscoped", a.unscoped != b.unscoped),
+            ("proxy_from", a.proxies != b.proxies),
+            ("journal", a.journal != b.journal),
+            ("store", a.store != b.store),
+            ("log", a.log != b.log),
+        ];
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    }
 }
 
 /// `[smtp]`
@@ -84,6 +110,20 @@ pub struct Smtp {
     pub tls: Option<TlsFiles>,
     /// `reject`: a bare CR or LF in DATA is answered 550 5.5.2 instead of being normalised.
     pub reject_bare_newline: bool,
+}
+
+/// `proxy_from` of each kind of listener: connections from these networks must begin with a header
+/// of the PROXY protocol, and count as the client that it names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Proxies {
+    /// `smtp.proxy_from`
+    pub smtp: Vec<IpNet>,
+    /// `lmtp.proxy_from`
+    pub lmtp: Vec<IpNet>,
+    /// `http.proxy_from`
+    pub http: Vec<IpNet>,
+    /// `lookup.proxy_from`
+    pub lookup: Vec<IpNet>,
 }
 
 /// `[smtp.tls]`
@@ -281,6 +321,7 @@ impl Default for Config {
             verp: Verp { signed: true, plain: true, keys: Vec::new(), max_age: 30 * DAY },
             http: Http { listen: loopback(8525), tokens_file: None },
             lookup: loopback(8526),
+            proxies: Proxies::default(),
             unscoped: Unscoped::Any,
             policy_table: toml::Table::new(),
             journal: Journal {

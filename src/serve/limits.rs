@@ -56,6 +56,8 @@ pub const ANSWER_OCTETS: u64 = 48 * 1024 * 1024;
 pub const FOLLOW_LOOK: Duration = Duration::from_secs(1);
 /// An empty line keeps the connection alive, and finds out that the client is gone.
 pub const FOLLOW_HEARTBEAT: Duration = Duration::from_secs(15);
+/// For the PROXY header of a connection from a load balancer.
+pub const PROXY_HEADER: Duration = Duration::from_secs(5);
 /// A client that takes nothing for so long is cut off, on both ports.
 pub const WRITE_STALL: Duration = Duration::from_secs(30);
 /// Octets a second that a client must take on the whole while an answer waits for it: as little as

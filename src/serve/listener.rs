@@ -44,7 +44,7 @@ pub struct Acceptor<R> {
 
 impl<R: Receiver> Acceptor<R> {
     /// Accepts until `stop`, then waits for the sessions.
-    pub async fn serve(self, listener: Listener) {
+    pub async fn serve(self, mut listener: Listener) {
         let acceptor = Arc::new(self);
         let mut stop = acceptor.stop.clone();
         // Nothing is ever sent: every session holds a sender until it ends.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use sd_notify::NotifyState;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -23,6 +24,7 @@ use super::places::Places;
 use super::refusals::Refusals;
 use super::shares::Shares;
 use super::socket::Listener;
+use super::systemd::{self, Handed};
 use super::tls::ReloadableTls;
 use super::tokens::Tokens;
 use crate::config::{Config, Listen, preflight};
@@ -93,10 +95,12 @@ fn run(runtime: &Runtime, mut server: Server) -> Result<()> {
         let listeners = open(&server, &http, &service, shares, &stopping).await?;
         let data_dir = server.config.data_dir.display();
         tracing::info!(hostname = server.config.hostname, %data_dir, "ready");
+        systemd::tell(&[NotifyState::Ready]);
         let (local, metrics) = (Arc::clone(&server.service), Arc::clone(&server.metrics));
         let gauges = tokio::spawn(refresh(local, metrics, Arc::clone(&http)));
         let ended = wait(&mut server, &http).await;
         tracing::info!("stopping: running transactions are answered first");
+        systemd::tell(&[NotifyState::Stopping]);
         stop.send_replace(true);
         for listener in listeners {
             let _ = listener.await;
@@ -123,18 +127,24 @@ async fn open(
     let budget = Budget::default();
     let refusals = Arc::new(Refusals::default());
     let (mut mail, mut http_listeners, mut lookup_listeners) = (Vec::new(), Vec::new(), Vec::new());
-    for (dialect, listens) in [(Dialect::Smtp, &config.smtp.listen), (Dialect::Lmtp, &config.lmtp)]
-    {
+    let proxies = &config.proxies;
+    let mut handed = Handed::over();
+    for (dialect, listens, from) in [
+        (Dialect::Smtp, &config.smtp.listen, &proxies.smtp),
+        (Dialect::Lmtp, &config.lmtp, &proxies.lmtp),
+    ] {
         for listen in listens {
-            mail.push((dialect, bind(dialect.as_str(), listen)?));
+            let listener = bind(dialect.as_str(), listen, &mut handed)?;
+            mail.push((dialect, listener.behind(from)));
         }
     }
     for listen in &config.http.listen {
-        http_listeners.push(bind("http", listen)?);
+        http_listeners.push(bind("http", listen, &mut handed)?.behind(&proxies.http));
     }
     for listen in &config.lookup {
-        lookup_listeners.push(bind("lookup", listen)?);
+        lookup_listeners.push(bind("lookup", listen, &mut handed)?.behind(&proxies.lookup));
     }
+    handed.warn_of_the_rest();
     let mut tasks = Vec::new();
     for (dialect, listener) in mail {
         let check: Arc<dyn smtp::RecipientCheck> =
@@ -177,8 +187,13 @@ async fn open(
     Ok(tasks)
 }
 
-fn bind(what: &str, listen: &Listen) -> Result<Listener> {
-    Listener::bind(listen).map_err(|e| anyhow!("{}", preflight::bind_trouble(what, listen, &e)))
+/// The listener that systemd handed over for this address, else a new one.
+fn bind(what: &str, listen: &Listen, handed: &mut Handed) -> Result<Listener> {
+    let listener = match handed.take(listen) {
+        Some(socket) => Listener::inherited(socket),
+        None => Listener::bind(listen),
+    };
+    listener.map_err(|e| anyhow!("{}", preflight::bind_trouble(what, listen, &e)))
 }
 
 /// Waits for the signal to stop, or for a refusal of the policy; reloads on SIGHUP.
@@ -215,7 +230,7 @@ async fn wait(server: &mut Server, http: &Http) -> Result<()> {
 
 /// Keeps gauges and the time written down fresh, and wakes followers of the journal.
 async fn refresh(service: Arc<LocalService>, metrics: Arc<Metrics>, http: Arc<Http>) {
-    let mut every = tokio::time::interval(GAUGES);
+    let mut every = tokio::time::interval(systemd::watchdog().unwrap_or(GAUGES).min(GAUGES));
     loop {
         every.tick().await;
         let beating = Arc::clone(&service);
@@ -227,6 +242,8 @@ async fn refresh(service: Arc<LocalService>, metrics: Arc<Metrics>, http: Arc<Ht
         if let Ok(Ok(overview)) = overview {
             metrics.observe(&overview);
             http.announce(overview.ledger.last_seq);
+            // The list could be read: the service does its work.
+            systemd::tell(&[NotifyState::Watchdog]);
         }
     }
 }

@@ -16,14 +16,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::config::Listen;
 use crate::serve::admission::Peer;
-use crate::serve::limits;
+use crate::serve::systemd::Inherited;
+use crate::serve::{limits, proxy};
 
 /// Waits until `stop` becomes true, or nobody is left to make it so.
 pub async fn stopped(stop: &mut watch::Receiver<bool>) {
@@ -31,12 +33,26 @@ pub async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await.map(|_| ());
 }
 
-/// A bound socket.
-pub enum Listener {
-    /// TCP.
+/// A bound socket, and what comes by way of proxies.
+pub struct Listener {
+    bound: Bound,
+    proxies: Option<Proxies>,
+}
+
+enum Bound {
     Tcp(TcpListener),
-    /// A unix socket; its file goes when the listener goes.
-    Unix(UnixListener, SocketFile),
+    /// The file goes when the listener goes; one that systemd made is not ours to remove.
+    Unix {
+        listener: UnixListener,
+        _file: Option<SocketFile>,
+    },
+}
+
+/// Connections from proxies wait beside the others until their header is there.
+struct Proxies {
+    from: Vec<IpNet>,
+    waiting: mpsc::Sender<Socket>,
+    arrived: mpsc::Receiver<Socket>,
 }
 
 /// The file of a unix socket, removed on drop.
@@ -53,40 +69,91 @@ impl Listener {
     /// Binds an address of the configuration; needs the runtime of tokio around it. The error says
     /// what is wrong, but not for which address.
     pub fn bind(listen: &Listen) -> io::Result<Self> {
-        match listen {
+        let bound = match listen {
             Listen::Tcp(address) => {
                 let socket =
                     if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
                 socket.set_reuseaddr(true)?;
                 socket.bind(*address)?;
-                Ok(Self::Tcp(socket.listen(limits::BACKLOG)?))
+                Bound::Tcp(socket.listen(limits::BACKLOG)?)
             }
             Listen::Unix(path) => {
                 remove_stale(path)?;
-                Ok(Self::Unix(UnixListener::bind(path)?, SocketFile(path.clone())))
+                Bound::Unix {
+                    listener: UnixListener::bind(path)?,
+                    _file: Some(SocketFile(path.clone())),
+                }
             }
-        }
+        };
+        Ok(Self { bound, proxies: None })
+    }
+
+    /// A listener that somebody else has bound.
+    pub fn inherited(socket: Inherited) -> io::Result<Self> {
+        let bound = match socket {
+            Inherited::Tcp(listener) => {
+                listener.set_nonblocking(true)?;
+                Bound::Tcp(TcpListener::from_std(listener)?)
+            }
+            Inherited::Unix(listener) => {
+                listener.set_nonblocking(true)?;
+                Bound::Unix { listener: UnixListener::from_std(listener)?, _file: None }
+            }
+        };
+        Ok(Self { bound, proxies: None })
+    }
+
+    /// The same, believing the PROXY headers of these networks.
+    pub fn behind(self, from: &[IpNet]) -> Self {
+        let (waiting, arrived) = mpsc::channel(1);
+        let proxies = (!from.is_empty()).then(|| Proxies { from: from.to_vec(), waiting, arrived });
+        Self { proxies, ..self }
     }
 
     /// The TCP address that was bound, for port 0; None for a unix socket.
     pub fn tcp_address(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp(listener) => listener.local_addr().ok(),
-            Self::Unix(..) => None,
+        match &self.bound {
+            Bound::Tcp(listener) => listener.local_addr().ok(),
+            Bound::Unix { .. } => None,
         }
     }
 
     /// The next client. Never fails: an error of one client or of the whole machine is waited out.
-    pub async fn accept(&self) -> Socket {
+    pub async fn accept(&mut self) -> Socket {
         let mut back_off = BackOff::default();
         loop {
-            match self.accepted().await {
-                Ok(socket) => return socket,
-                Err(error) => back_off.wait(&error).await,
+            let accepted = match &mut self.proxies {
+                None => self.bound.accepted().await,
+                Some(proxies) => tokio::select! {
+                    Some(socket) = proxies.arrived.recv() => return socket,
+                    accepted = self.bound.accepted() => accepted,
+                },
+            };
+            match (accepted, &self.proxies) {
+                (Ok(socket), Some(proxies)) if proxies.sent(&socket) => {
+                    let waiting = proxies.waiting.clone();
+                    tokio::spawn(async move {
+                        if let Some(socket) = proxy::introduced(socket).await {
+                            // The listener may be gone by now.
+                            let _ = waiting.send(socket).await;
+                        }
+                    });
+                }
+                (Ok(socket), _) => return socket,
+                (Err(error), _) => back_off.wait(&error).await,
             }
         }
     }
+}
 
+impl Proxies {
+    fn sent(&self, socket: &Socket) -> bool {
+        let ip = socket.peer.ip().map(|ip| ip.to_canonical());
+        ip.is_some_and(|ip| self.from.iter().any(|network| network.contains(&ip)))
+    }
+}
+
+impl Bound {
     async fn accepted(&self) -> io::Result<Socket> {
         match self {
             Self::Tcp(listener) => {
@@ -95,7 +162,7 @@ impl Listener {
                 let _ = stream.set_nodelay(true);
                 Ok(Socket::new(Stream::Tcp(stream), Peer::Ip(address)))
             }
-            Self::Unix(listener, _) => {
+            Self::Unix { listener, .. } => {
                 Ok(Socket::new(Stream::Unix(listener.accept().await?.0), Peer::Local))
             }
         }
@@ -158,6 +225,11 @@ enum Stream {
 impl Socket {
     fn new(stream: Stream, peer: Peer) -> Self {
         Self { stream, peer, patience: Patience::default() }
+    }
+
+    /// The same stream of another client: of the one that a proxy speaks for.
+    pub fn of(self, peer: Peer) -> Self {
+        Self { peer, ..self }
     }
 
     /// The other end.
@@ -277,7 +349,9 @@ mod tests {
         let first = Listener::bind(&listen).expect("binds");
         assert!(Listener::bind(&listen).is_err(), "a live socket is not stolen");
         // A killed process leaves its file behind.
-        let Listener::Unix(socket, file) = first else { panic!("a unix listener") };
+        let Listener { bound: Bound::Unix { listener: socket, _file: file }, .. } = first else {
+            panic!("unix")
+        };
         drop(socket);
         std::mem::forget(file);
         let second = Listener::bind(&listen).expect("binds over the stale file");
@@ -297,7 +371,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_reads_nothing_is_cut_off() {
         let listen = Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
-        let listener = Listener::bind(&listen).expect("binds");
+        let mut listener = Listener::bind(&listen).expect("binds");
         let address = listener.tcp_address().expect("TCP");
         let mut client = TcpStream::connect(address).await.expect("connects");
         let mut socket = listener.accept().await;

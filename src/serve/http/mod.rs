@@ -46,7 +46,7 @@ use crate::serve::socket::{Listener, Socket, stopped};
 
 /// Answers clients of a listener until `stop` becomes true; running requests then have
 /// [`limits::SHUTDOWN_GRACE`] to end.
-pub async fn serve(listener: Listener, http: Arc<Http>, mut stop: watch::Receiver<bool>) {
+pub async fn serve(mut listener: Listener, http: Arc<Http>, mut stop: watch::Receiver<bool>) {
     let router = router(http.clone());
     // Nothing is ever sent: every connection holds a sender until it ends.
     let (alive, mut all_gone) = mpsc::channel::<()>(1);

@@ -29,7 +29,7 @@ use wire::{Answer, Map, Parsed, Request, Scope, Wire};
 /// Answers clients of a listener until `stop` becomes true; connections then end after the
 /// requests that they have sent.
 pub async fn serve(
-    listener: Listener,
+    mut listener: Listener,
     service: Arc<dyn Service>,
     metrics: Arc<Metrics>,
     places: Arc<Places>,
