@@ -14,7 +14,6 @@ use tokio::time::timeout;
 
 use super::admission::Peer;
 use super::limits;
-use super::socket::Socket;
 
 /// The first octets of version 2, and of any header as many as the shortest one has.
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -25,22 +24,20 @@ const MAX_REST: usize = 2048;
 /// Longest line of version 1 with its line end.
 const MAX_LINE: usize = 107;
 
-/// The connection as the client's own; None when no header came in time, or none that can be read.
-pub async fn introduced(mut socket: Socket) -> Option<Socket> {
-    let proxy = socket.peer();
-    let peer = match timeout(limits::PROXY_HEADER, header(&mut socket)).await {
-        Ok(Ok(Some(client))) => Peer::Ip(client),
-        Ok(Ok(None)) => proxy,
+/// Whom a connection from `proxy` is of; None when no header came in time, or none that can be read.
+pub async fn client<S: AsyncRead + Unpin>(stream: &mut S, proxy: Peer) -> Option<Peer> {
+    match timeout(limits::PROXY_HEADER, header(stream)).await {
+        Ok(Ok(Some(client))) => Some(Peer::Ip(client)),
+        Ok(Ok(None)) => Some(proxy),
         Ok(Err(why)) => {
             tracing::warn!(%proxy, %why, "closed: no PROXY header; see proxy_from");
-            return None;
+            None
         }
         Err(_) => {
             tracing::warn!(%proxy, "closed: no PROXY header came in time; see proxy_from");
-            return None;
+            None
         }
-    };
-    Some(socket.of(peer))
+    }
 }
 
 /// Reads a header and not an octet more. None: the proxy speaks for itself.

@@ -130,12 +130,13 @@ impl Listener {
                 },
             };
             match (accepted, &self.proxies) {
-                (Ok(socket), Some(proxies)) if proxies.sent(&socket) => {
+                (Ok(mut socket), Some(proxies)) if proxies.sent(&socket) => {
                     let waiting = proxies.waiting.clone();
                     tokio::spawn(async move {
-                        if let Some(socket) = proxy::introduced(socket).await {
+                        let proxy = socket.peer;
+                        if let Some(peer) = proxy::client(&mut socket, proxy).await {
                             // The listener may be gone by now.
-                            let _ = waiting.send(socket).await;
+                            let _ = waiting.send(Socket { peer, ..socket }).await;
                         }
                     });
                 }
@@ -225,11 +226,6 @@ enum Stream {
 impl Socket {
     fn new(stream: Stream, peer: Peer) -> Self {
         Self { stream, peer, patience: Patience::default() }
-    }
-
-    /// The same stream of another client: of the one that a proxy speaks for.
-    pub fn of(self, peer: Peer) -> Self {
-        Self { peer, ..self }
     }
 
     /// The other end.
