@@ -18,6 +18,7 @@ use crate::cli::{Judge, Program};
 use crate::config::{Config, Loaded, preflight};
 use crate::event::Analysis;
 use crate::ledger::Ledger;
+use crate::ledger::backup;
 use crate::ledger::committer::{Committer, CommitterOptions, Observation};
 use crate::ledger::store::{self, SledLedger};
 use crate::mail::{Address, Case, Timestamp};
@@ -100,6 +101,12 @@ fn policy(config: &Config) -> Result<Policy> {
 
 /// The ledger of a configuration.
 fn ledger(config: &Config) -> Result<SledLedger> {
+    if backup::is_cut_off(&config.data_dir) {
+        return Err(anyhow!(
+            "a restore into {} was cut off; run `bounced restore` again",
+            config.data_dir.display()
+        ));
+    }
     let options = store::Options {
         cache_bytes: config.store.cache,
         min_free_bytes: config.store.min_free,

@@ -57,6 +57,8 @@ fn help_and_version_are_answers() {
         "unknown",
         "events",
         "table-proc",
+        "backup",
+        "restore",
         "erase",
         "doctor",
         "readyz",

@@ -304,6 +304,39 @@ fn every_metric_is_documented() {
     same_sets("docs/interface.md, `## Metrics`", &documented, &program);
 }
 
+#[test]
+fn every_alert_has_its_entry_in_the_runbook_and_asks_for_what_is_there() {
+    let alerts = text("config/monitoring/alerts.yml");
+    let named: BTreeSet<String> = alerts
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+        .map(str::to_string)
+        .collect();
+    let entries: BTreeSet<String> = text("docs/runbook.md")
+        .lines()
+        .filter_map(|line| line.strip_prefix("## "))
+        .map(str::to_string)
+        .collect();
+    same_sets("docs/runbook.md", &entries, &named);
+    for name in &named {
+        let link = format!("runbook_url: docs/runbook.md#{}", name.to_lowercase());
+        assert!(alerts.contains(&link), "{name} has no {link}");
+        let test = format!("name: {name} fires");
+        assert!(text("config/monitoring/alerts.test.yml").contains(&test), "{name} is not tested");
+    }
+    let known: BTreeSet<String> = rows(&section("docs/interface.md", "## Metrics"))
+        .iter()
+        .flat_map(|r| quoted(&r[0]))
+        .collect();
+    for file in ["config/monitoring/alerts.yml", "config/monitoring/rules.yml"] {
+        for word in text(file).split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+            let metric = word.trim_end_matches("_bucket");
+            let asked = metric.starts_with("bounced_") && !known.contains(metric);
+            assert!(!asked, "{file}: docs/interface.md knows no metric {metric}");
+        }
+    }
+}
+
 /// Files below a folder, as paths from the root of the repository.
 fn sources(folder: &str) -> Vec<String> {
     fn walk(dir: &Path, root: &Path, into: &mut Vec<String>) {

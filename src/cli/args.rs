@@ -105,6 +105,11 @@ pub enum Command {
     /// After a jump by more than a day nothing expires until a person agrees; the log, readyz and
     /// the metric bounced_clock_in_doubt say so. Look at `date -u` first.
     AcceptClock,
+    /// Copy journal, checkpoints and keys while the service runs
+    #[command(args_conflicts_with_subcommands = true)]
+    Backup(Backup),
+    /// Put a backup into an empty data directory
+    Restore(Restore),
     /// Check this machine and say what to mend
     Doctor(Doctor),
     /// Ask the running service whether it is ready
@@ -438,6 +443,37 @@ pub enum ReleaseHeld {
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
+}
+
+/// `backup`
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// Folder (new, or an earlier backup: then only what changed is copied), or `-` for tar on
+    /// standard output
+    #[arg(value_name = "DIR", required = true)]
+    pub to: Option<PathBuf>,
+    /// What to do with one.
+    #[command(subcommand)]
+    pub command: Option<BackupCommand>,
+}
+
+/// `backup verify`
+#[derive(Debug, Subcommand)]
+pub enum BackupCommand {
+    /// Read every file of a backup again: exit 0 whole, 1 not
+    Verify {
+        /// The backup
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
+}
+
+/// `restore`
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// The backup, or `-` for tar on standard input
+    #[arg(value_name = "DIR")]
+    pub from: PathBuf,
 }
 
 /// `doctor`

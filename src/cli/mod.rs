@@ -8,6 +8,7 @@
 //! from here, and `main.rs` hands it in.
 
 pub mod args;
+mod backup;
 mod bulk;
 pub mod classify;
 mod console;
@@ -173,6 +174,11 @@ fn answer(
                 }
             }
             Ok(Answer::Yes)
+        }
+        Command::Backup(args) => backup::backup(&args, &loaded.config.data_dir, console),
+        Command::Restore(args) => {
+            let mut stdin = io::stdin().lock();
+            backup::restore(&args, &loaded.config.data_dir, &mut stdin, console)
         }
         Command::Doctor(args) => doctor::run(&args, &loaded, program, console),
         Command::Readyz => ingest::readyz(&loaded, console),

@@ -4,6 +4,7 @@
 //! An engine stores two things: the journal (append-only events, the truth) and rows (what a
 //! [`Fold`] made of the journal, a disposable view). It knows neither policy nor JSON fields.
 
+pub mod backup;
 pub mod committer;
 pub mod journal;
 mod memory;

@@ -1,0 +1,69 @@
+//! A backup as a tar stream: `bounced backup - | ssh ...`.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::{BackupError, Copied, Found, MANIFEST, Manifest, open, pass};
+
+/// What the paths of the copies begin with.
+pub(super) const DATA: &str = "data/";
+
+/// Writes a data directory as tar; the manifest comes last. A pass that was disturbed is followed by
+/// another one: of a path that comes twice, the last copy counts, as tar has it.
+pub fn into_stream(data_dir: &Path, to: &mut dyn Write) -> Result<Manifest, BackupError> {
+    let mut tar = tar::Builder::new(to);
+    let manifest = pass(data_dir, |found, original| copied(found, original, &mut tar))?;
+    let octets = manifest.encoded();
+    let mut header = header(octets.len() as u64);
+    tar.append_data(&mut header, MANIFEST, octets.as_slice()).map_err(BackupError::Stream)?;
+    tar.into_inner().and_then(|to| to.flush()).map_err(BackupError::Stream)?;
+    Ok(manifest)
+}
+
+fn header(octets: u64) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(octets);
+    header.set_mode(0o600);
+    header.set_entry_type(tar::EntryType::Regular);
+    header
+}
+
+/// Sums up what is read through it.
+struct Summed<R> {
+    from: R,
+    sum: Sha256,
+    octets: u64,
+}
+
+impl<R: Read> Read for Summed<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(into)?;
+        self.sum.update(into.get(..read).unwrap_or_default());
+        self.octets += read as u64;
+        Ok(read)
+    }
+}
+
+fn copied<W: Write>(
+    found: &Found,
+    original: &Path,
+    tar: &mut tar::Builder<W>,
+) -> Result<Option<Copied>, BackupError> {
+    let Some(file) = open(original)? else { return Ok(None) };
+    let mut summed = Summed { from: file.take(found.octets), sum: Sha256::new(), octets: 0 };
+    // The length stands in front of the octets: a file that got shorter is filled up, and its pass
+    // begins again.
+    let mut whole = (&mut summed).chain(io::repeat(0)).take(found.octets);
+    tar.append_data(&mut header(found.octets), format!("{DATA}{}", found.path), &mut whole)
+        .map_err(BackupError::Stream)?;
+    let sha256 = data_encoding::HEXLOWER.encode(&summed.sum.finalize());
+    let copied = Copied {
+        path: found.path.clone(),
+        octets: summed.octets,
+        sha256,
+        modified: found.modified,
+    };
+    Ok((copied.octets == found.octets).then_some(copied))
+}
