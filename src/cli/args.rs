@@ -286,9 +286,9 @@ pub struct TableProc {
     /// List, stream or tenant [default: all of them]
     #[arg(long)]
     pub scope: Option<String>,
-    /// Find held addresses too: smtpd refuses for good what it finds
+    /// While the service is down find nothing, so that mail goes on [default: put it off]
     #[arg(long)]
-    pub held: bool,
+    pub open: bool,
     /// What smtpd adds; not read
     #[arg(hide = true)]
     pub rest: Vec<String>,

@@ -2,7 +2,7 @@
 //!
 //! smtpd starts it, writes a line for each question and reads a line for each answer; fields are
 //! parted by `|`. It must never end while smtpd runs, so trouble with the service is the answer
-//! `error`, which smtpd turns into a temporary refusal.
+//! `error`, which smtpd turns into "451 Temporary failure".
 //!
 //! | smtpd says | we say |
 //! |---|---|
@@ -12,8 +12,9 @@
 //! | the same with `lookup` | `lookup-result\|ID\|found\|ADDRESS`, … |
 //! | `fetch` | `fetch-result\|ID\|not-found`: a suppression list is no list of choices |
 //!
-//! A held address is `not-found` unless `--held` says otherwise: smtpd's `reject` is for good, and a
-//! pause must not become a refusal.
+//! A held address is an `error` too: smtpd's `reject` is for good, and a pause must become neither a
+//! refusal nor a mail. With `--open` trouble is `not-found`, so mail goes on while the service is
+//! down; a held address waits all the same.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -58,7 +59,7 @@ pub(super) fn run(
             return Ok(Answer::Yes);
         }
         let text = String::from_utf8_lossy(&line);
-        let told = answer(text.trim_end_matches(['\r', '\n']), args.held, &mut |address| {
+        let told = answer(text.trim_end_matches(['\r', '\n']), args.open, &mut |address| {
             port.ask(address)
         });
         console.out.write_all(told.as_bytes())?;
@@ -75,7 +76,7 @@ enum Known {
 }
 
 /// The lines that answer a line of smtpd; empty for those that want none.
-fn answer(line: &str, held: bool, ask: &mut dyn FnMut(&str) -> io::Result<Known>) -> String {
+fn answer(line: &str, open: bool, ask: &mut dyn FnMut(&str) -> io::Result<Known>) -> String {
     let mut fields = line.splitn(8, '|');
     let mut next = || fields.next().unwrap_or_default();
     match next() {
@@ -97,8 +98,9 @@ fn answer(line: &str, held: bool, ask: &mut dyn FnMut(&str) -> io::Result<Known>
     } else {
         match ask(key) {
             Ok(Known::Suppressed) => found(operation, key),
-            Ok(Known::Held) if held => found(operation, key),
-            Ok(_) => "not-found".to_string(),
+            Ok(Known::Held) => "error|the recipient is held".to_string(),
+            Ok(Known::Clear) => "not-found".to_string(),
+            Err(_) if open => "not-found".to_string(),
             Err(why) => {
                 format!("error|{}", why.to_string().replace(['|', '\r', '\n'], " "))
             }
@@ -207,16 +209,26 @@ mod tests {
             _ => Err(io::Error::other("away|now\n")),
         };
         let t = "table|0.1|1713795097.394049|bounced|";
-        for (line, held, told) in [
+        for (line, open, told) in [
             ("config|smtpd-version|7.6.0".to_string(), false, ""),
             ("config|ready".to_string(), false, "register|mailaddr\nregister|ready\n"),
             (format!("{t}update|478ff0d2"), false, "update-result|478ff0d2|ok\n"),
             (format!("{t}check|mailaddr|1|gone@e.test"), false, "check-result|1|found\n"),
             (format!("{t}check|mailaddr|1|a|b@e.test"), false, "check-result|1|found\n"),
             (format!("{t}check|mailaddr|2|fine@e.test"), true, "check-result|2|not-found\n"),
-            (format!("{t}check|mailaddr|3|held@e.test"), false, "check-result|3|not-found\n"),
-            (format!("{t}check|mailaddr|3|held@e.test"), true, "check-result|3|found\n"),
+            (
+                format!("{t}check|mailaddr|3|held@e.test"),
+                false,
+                "check-result|3|error|the recipient is held\n",
+            ),
+            (
+                format!("{t}check|mailaddr|3|held@e.test"),
+                true,
+                "check-result|3|error|the recipient is held\n",
+            ),
+            (format!("{t}check|mailaddr|4|gone@e.test"), true, "check-result|4|found\n"),
             (format!("{t}check|mailaddr|4|x@e.test"), false, "check-result|4|error|away now \n"),
+            (format!("{t}check|mailaddr|4|x@e.test"), true, "check-result|4|not-found\n"),
             (format!("{t}check|mailaddr|5|@e.test"), false, "check-result|5|error|away now \n"),
             (format!("{t}check|domain|6|e.test"), false, "check-result|6|not-found\n"),
             (
@@ -228,7 +240,7 @@ mod tests {
             ("nonsense".to_string(), false, ""),
             (String::new(), false, ""),
         ] {
-            assert_eq!(answer(&line, held, &mut ask), told, "{line}");
+            assert_eq!(answer(&line, open, &mut ask), told, "{line}");
         }
     }
 
