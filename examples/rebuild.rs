@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use bounced::classify::Reason;
-use bounced::event::{Act, Analysis, Event, EventType, RecipientVerdict, SendResult};
+use bounced::classify::{Reason, RecipientVerdict};
+use bounced::event::{Act, Analysis, Event, EventType, SendResult};
 use bounced::ledger::Ledger;
 use bounced::ledger::store::{Options, SledLedger};
-use bounced::mail::Timestamp;
+use bounced::mail::{Address, Timestamp};
 use bounced::policy::{Policy, PolicyFold};
-use bounced::report::{Action, Attribution, Kind, Original};
+use bounced::report::{Action, Attribution, Kind, Original, Recipient};
 
 /// Events of one commit.
 const BATCH: u64 = 256;
@@ -181,30 +181,23 @@ fn message(mut event: Event, kind: Kind, address: String, reason: Option<Reason>
     let action = if kind == Kind::Delay { Action::Delayed } else { Action::Failed };
     event.peer = Some("192.0.2.1".to_string());
     event.attribution = Some(Attribution::Report);
-    let recipient = RecipientVerdict {
-        original_recipient: None,
-        final_recipient: Some(address.clone()),
-        action: failed.then_some(action),
-        status: None,
-        status_source: None,
-        reply_code: None,
-        diagnostic: Some(format!(
-            "550 5.1.1 <{address}>: Recipient address rejected: no such user"
-        )),
-        remote_mta: Some("mx1.example.com".to_string()),
-        provider: None,
+    let verdict = RecipientVerdict {
+        recipient: Recipient {
+            address: Address::parse(&address),
+            action: failed.then_some(action),
+            diagnostic: format!("550 5.1.1 <{address}>: Recipient address rejected: no such user"),
+            remote_mta: Some("mx1.example.com".to_string()),
+            final_recipient: Some(address),
+            ..Recipient::default()
+        },
         reason,
         class: reason.map(Reason::class),
         class_code: reason.map(|r| r.class().code()),
         category: reason.map(Reason::category),
-        certainty: None,
         advice: reason.map(Reason::advice),
         rule: reason.map(|r| format!("test/{r}")),
-        rule_at: None,
-        human: false,
-        remarks: None,
         matched: Some("no such user".to_string()),
-        address: Some(address),
+        ..RecipientVerdict::default()
     };
     let original = Original {
         message_id: Some(format!("<{}@news.example.net>", event.id)),
@@ -218,7 +211,7 @@ fn message(mut event: Event, kind: Kind, address: String, reason: Option<Reason>
         verp: None,
         reporting_mta: Some("mx.example.net".to_string()),
         arrival_date: None,
-        recipients: vec![recipient],
+        recipients: vec![verdict],
         original,
         feedback_type: (kind == Kind::Complaint).then(|| "abuse".to_string()),
         away_until: None,

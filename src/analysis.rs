@@ -9,11 +9,11 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::classify::shadow::Shadow;
-use crate::classify::{self, Advice, Category, Class, Reason, RuleSet, Verdict};
-use crate::event::{Analysis, Envelope, Event, EventType, RecipientVerdict};
+use crate::classify::{self, RecipientVerdict, RuleSet, Verdict};
+use crate::event::{Analysis, Envelope, Event, EventType};
 use crate::mail::{Address, Timestamp};
 use crate::message::Message;
-use crate::report::{self, Action, Attribution, Kind, Recipient, Report, Sent};
+use crate::report::{self, Action, Attribution, Kind, Recipient, Report, Sent, mailed};
 use crate::verp::{Attributed, Moment, Verp};
 
 /// What judging needs besides the message: swapped as a whole on reload.
@@ -78,25 +78,19 @@ impl Analyser {
         let message = Message::parse(data);
         let mut report = report::recognise(&message, sent);
         let attributed = self.attribute(&message, &report, envelope_to, now.into());
-        settle_recipients(&mut report, &message, &attributed);
-        let signed = (attributed.attribution() == Attribution::Signed)
-            .then(|| attributed.recipient())
-            .flatten();
-        report::us::leave_out(&mut report, &message, |d| self.verp.is_ours(d), signed);
+        match attributed.unmatched_short {
+            true => mailed::names_nobody(&mut report),
+            false => mailed::settle(&mut report, &message, attributed.recipient()),
+        }
+        report::us::leave_out(&mut report, &message, |d| self.verp.is_ours(d), attributed.signed());
         let verdicts = classify::judge(&report, &self.rules);
         if let Some(shadow) = &self.shadow {
             shadow.watch(&report, &verdicts);
         }
         let digest = digest(&message, &report, envelope_to);
-        let attribution = match attributed.attribution() {
-            Attribution::None if report.recipients.iter().any(|r| r.address.is_some()) => {
-                Attribution::Report
-            }
-            rung => rung,
-        };
         let best = attributed.best();
         Analysed {
-            attribution,
+            attribution: attributed.level(&report),
             scope: best.and_then(|c| c.scope.clone()),
             campaign: best.and_then(|c| c.campaign.clone()),
             token_id: best.and_then(|c| c.token_id.clone()),
@@ -135,58 +129,8 @@ impl Analyser {
         if envelope_to.is_empty() {
             return Attributed { claims: Vec::new(), unmatched_short: false };
         }
-        let mut near: Vec<Address> = Vec::new();
-        for recipient in &report.recipients {
-            near.extend(recipient.address.clone());
-            let named = [&recipient.original_recipient, &recipient.final_recipient];
-            let others = named.into_iter().flatten().filter_map(|n| Address::parse(n));
-            near.extend(others.filter(|a| recipient.address.as_ref() != Some(a)));
-        }
-        near.extend(report.original.to.iter().filter_map(|to| Address::parse(to)));
-        let failed = message.headers().text("x-failed-recipients").unwrap_or_default();
-        near.extend(report::addresses::all_in(&failed).map(|(a, _)| a).take(20));
-        near.extend(message.headers().addresses("from"));
+        let near = mailed::candidates(report, message);
         self.verp.read(envelope_to, &mut near.iter(), now)
-    }
-}
-
-/// The address that we mailed stands in `address`: a VERP knows it better than the report, which
-/// names where the mail was forwarded to.
-fn settle_recipients(report: &mut Report, message: &Message<'_>, attributed: &Attributed) {
-    if attributed.unmatched_short {
-        report.kind = Kind::Other;
-        report
-            .evidence
-            .push("signed return path whose recipient nothing in the message names".into());
-        return;
-    }
-    let reports_delivery = matches!(report.kind, Kind::Failure | Kind::Delay | Kind::Success);
-    if reports_delivery && report.recipients.is_empty() {
-        let action = match report.kind {
-            Kind::Delay => Action::Delayed,
-            Kind::Success => Action::Delivered,
-            _ => Action::Failed,
-        };
-        let words = report::bounded_words(&message.human_text());
-        report.recipients.push(Recipient {
-            action: Some(action),
-            remarks: words,
-            ..Recipient::default()
-        });
-    }
-    let Some(mailed) = attributed.recipient() else { return };
-    let key = mailed.key();
-    let named =
-        report.recipients.iter().any(|r| r.address.as_ref().is_some_and(|a| a.key() == key));
-    if !named && (reports_delivery || report.kind == Kind::Complaint) {
-        match report.recipients.as_mut_slice() {
-            [only] => only.address = Some(mailed.clone()),
-            [] => report
-                .recipients
-                .push(Recipient { address: Some(mailed.clone()), ..Recipient::default() }),
-            // An alias that was expanded: none of these is the address we mailed.
-            _ => {}
-        }
     }
 }
 
@@ -199,7 +143,7 @@ fn analysis(
 ) -> Analysis {
     let kind = report.kind;
     let recipients = report.recipients.into_iter().zip(verdicts);
-    let recipients = recipients.map(|(r, v)| verdict(kind, r, v)).collect();
+    let recipients = recipients.map(|(r, v)| RecipientVerdict::new(kind, r, v)).collect();
     Analysis {
         kind,
         format: report.format,
@@ -215,66 +159,6 @@ fn analysis(
         forwarded: report.forwarded,
         evidence: report.evidence,
         defects: message.defects.iter().map(ToString::to_string).collect(),
-    }
-}
-
-/// One recipient's line. Only failures carry a category; answers carry their own class.
-fn verdict(kind: Kind, recipient: Recipient, verdict: Verdict) -> RecipientVerdict {
-    let failed = kind == Kind::Failure && recipient.action.is_none_or(|a| a == Action::Failed);
-    let delayed =
-        matches!(kind, Kind::Failure | Kind::Delay) && recipient.action == Some(Action::Delayed);
-    let mut reason = verdict.reason.filter(|_| failed || delayed);
-    if failed
-        && recipient.address.is_none()
-        && matches!(reason, Some(Reason::Generic | Reason::Undetermined) | None)
-    {
-        reason = Some(Reason::NoRecipient);
-    }
-    let class = match kind {
-        Kind::AutoReply => Some(Class::AutoReply),
-        Kind::ChallengeResponse => Some(Class::ChallengeResponse),
-        Kind::Unsubscribe => Some(Class::Unsubscribe),
-        Kind::Subscribe => Some(Class::Subscribe),
-        _ if delayed => Some(Class::TransientFailure),
-        _ => reason.map(Reason::class),
-    };
-    let advice = match kind {
-        Kind::Unsubscribe => Some(Advice::Remove),
-        _ if delayed => Some(Advice::None),
-        _ => reason.map(Reason::advice),
-    };
-    let judged = failed || delayed;
-    let human = recipient.diagnostic.is_empty() && !recipient.remarks.is_empty();
-    let (words, beside) = match human {
-        true => (recipient.remarks, String::new()),
-        false => (recipient.diagnostic, recipient.remarks),
-    };
-    RecipientVerdict {
-        address: recipient.address.map(|a| a.to_string()),
-        original_recipient: recipient.original_recipient,
-        final_recipient: recipient.final_recipient,
-        action: recipient.action,
-        status: verdict.status,
-        status_source: verdict.status_source,
-        reply_code: verdict.reply_code,
-        diagnostic: Some(words).filter(|w| !w.is_empty()),
-        human,
-        remarks: Some(beside).filter(|w| verdict.remarks_read && !w.is_empty()),
-        remote_mta: recipient.remote_mta,
-        provider: verdict.provider.map(str::to_string),
-        reason,
-        class,
-        class_code: class.map(Class::code),
-        category: match reason {
-            // Still tried, beside others that failed: class 70, which is soft.
-            Some(_) if delayed && kind == Kind::Failure => Some(Category::Soft),
-            reason => reason.filter(|_| failed).map(Reason::category),
-        },
-        certainty: reason.map(|_| verdict.certainty),
-        advice,
-        rule: judged.then_some(verdict.rule),
-        rule_at: judged.then_some(verdict.rule_at),
-        matched: judged.then_some(verdict.matched),
     }
 }
 
@@ -336,7 +220,7 @@ pub fn judge_reply(
     if let Some(shadow) = &pipeline.shadow {
         shadow.watch(&report, &judged);
     }
-    Some(verdict(kind, recipient, judged.into_iter().next()?))
+    Some(RecipientVerdict::new(kind, recipient, judged.into_iter().next()?))
 }
 
 /// Judges the recipients of a journalled message, or an in-band result, again with other rules.
@@ -345,7 +229,7 @@ pub fn judge_again(event: &Event, rules: &RuleSet) -> Option<Vec<RecipientVerdic
     if let Some(result) = &event.result {
         let kind = if result.outcome == "failed" { Kind::Failure } else { Kind::Delay };
         let report = Report::new(kind, "in-band");
-        return Some(vec![verdict_again(report, result.verdict.as_ref()?, rules)?]);
+        return Some(vec![result.verdict.as_ref()?.again(report, rules)?]);
     }
     let analysis = event.analysis.as_ref()?;
     if !matches!(analysis.kind, Kind::Failure | Kind::Delay) {
@@ -354,37 +238,7 @@ pub fn judge_again(event: &Event, rules: &RuleSet) -> Option<Vec<RecipientVerdic
     let again = |old: &RecipientVerdict| {
         let mut report = Report::new(analysis.kind, analysis.format.as_str());
         report.reporting_mta = analysis.reporting_mta.clone();
-        verdict_again(report, old, rules)
+        old.again(report, rules)
     };
     analysis.recipients.iter().map(again).collect()
-}
-
-/// One recipient of a journalled event, judged again as part of an empty report of its kind.
-fn verdict_again(
-    mut report: Report,
-    old: &RecipientVerdict,
-    rules: &RuleSet,
-) -> Option<RecipientVerdict> {
-    let words = old.diagnostic.clone().unwrap_or_default();
-    let (diagnostic, remarks) = match old.human {
-        true => (String::new(), words),
-        false => (words, old.remarks.clone().unwrap_or_default()),
-    };
-    let recipient = Recipient {
-        address: old.address.as_deref().and_then(Address::parse),
-        original_recipient: old.original_recipient.clone(),
-        final_recipient: old.final_recipient.clone(),
-        action: old.action,
-        // A status that we took from the words is found there again.
-        status: old.status.filter(|_| old.status_source == Some(report::StatusSource::Field)),
-        status_source: old.status_source,
-        reply_code: old.reply_code,
-        diagnostic,
-        remarks,
-        remote_mta: old.remote_mta.clone(),
-    };
-    report.recipients.push(recipient.clone());
-    let kind = report.kind;
-    let new = classify::judge(&report, rules).pop()?;
-    Some(verdict(kind, recipient, new))
 }

@@ -7,9 +7,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::classify::{Advice, Category, Certainty, Class, Reason};
-use crate::mail::{EnhancedStatus, ReplyCode, Timestamp};
-use crate::report::{Action, Attribution, Kind, Original, StatusSource};
+use crate::classify::RecipientVerdict;
+use crate::mail::Timestamp;
+use crate::report::{Attribution, Kind, Original};
 
 /// The classify object, without `source`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,57 +59,6 @@ pub struct VerpInfo {
     pub authentic: Option<bool>,
     /// Scope or campaign that a signed token carries.
     pub tag: Option<String>,
-}
-
-/// One recipient with its verdict.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecipientVerdict {
-    /// The address that we mailed, as well as it is known.
-    pub address: Option<String>,
-    /// `Original-Recipient`.
-    pub original_recipient: Option<String>,
-    /// `Final-Recipient`.
-    pub final_recipient: Option<String>,
-    /// What happened.
-    pub action: Option<Action>,
-    /// Enhanced status code in force.
-    pub status: Option<EnhancedStatus>,
-    /// Where it came from.
-    pub status_source: Option<StatusSource>,
-    /// SMTP reply code.
-    pub reply_code: Option<ReplyCode>,
-    /// The words, bounded, control characters gone.
-    pub diagnostic: Option<String>,
-    /// They are those of the human part: the report had no diagnostic.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub human: bool,
-    /// Words of the human part that were read, too, because the diagnostic said too little.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub remarks: Option<String>,
-    /// Who refused.
-    pub remote_mta: Option<String>,
-    /// Provider of the closed table.
-    pub provider: Option<String>,
-    /// Why; only failures and delays have one.
-    pub reason: Option<Reason>,
-    /// Class.
-    pub class: Option<Class>,
-    /// Its number.
-    pub class_code: Option<u16>,
-    /// Category; only failures have one.
-    pub category: Option<Category>,
-    /// Whether the reason was said, or is inferred from a code or a part of the words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub certainty: Option<Certainty>,
-    /// Advice.
-    pub advice: Option<Advice>,
-    /// The rule that decided.
-    pub rule: Option<String>,
-    /// `file:line` of that rule.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rule_at: Option<String>,
-    /// What the rule matched.
-    pub matched: Option<String>,
 }
 
 /// SMTP envelope.
@@ -330,4 +279,28 @@ pub struct Decision {
     pub clause: String,
     /// End of the new state; None is without end.
     pub until: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lines of a journal that the program of 2026-11 wrote, about samples of `tests/corpus`.
+    const RECORDS: &str = include_str!("../tests/records/2026-11.ndjson");
+
+    #[test]
+    fn old_records_are_read_and_written_as_they_were() {
+        let mut verdicts = Vec::new();
+        for line in RECORDS.lines() {
+            let event: Event = serde_json::from_str(line).expect("an old record");
+            assert_eq!(serde_json::to_string(&event).expect("plain data"), line);
+            verdicts.extend(event.analysis.into_iter().flat_map(|analysis| analysis.recipients));
+        }
+        let human = &verdicts[0].recipient;
+        assert!(human.human && human.diagnostic.contains("not accepting mail"), "{human:?}");
+        let remarks = &verdicts[1].recipient;
+        assert_eq!(remarks.diagnostic, "Elija otra fecha.");
+        assert_eq!(remarks.remarks, "No se pudo entregar su paquete a Hola:");
+        assert_eq!((RECORDS.lines().count(), verdicts.len()), (6, 5));
+    }
 }

@@ -111,7 +111,7 @@ fn charsets_smuggle_nothing() {
     let hidden = "Content-Type: text/plain; charset=us-ascii\r\n\r\n\
         +AHUAQABlAHgAYQBtAHAAbABlAC4AYwBvAG0: 550 5.1.1 user unknown\r\n";
     let analysis = read(&pipeline, &format!("{TOP}{hidden}"));
-    let addresses: Vec<_> = analysis.recipients.iter().map(|r| r.address.as_deref()).collect();
+    let addresses: Vec<_> = analysis.recipients.iter().map(|r| r.address()).collect();
     assert!(!addresses.contains(&Some("u@example.com")), "{addresses:?}");
     let escaped = "Final-Recipient: rfc822; u@example.com\r\nAction: failed\r\nStatus: 5.1.1\r\n\
         Diagnostic-Code: smtp; 550 no \x1b[31m such\x07 user\x00 here\r\n";
@@ -121,7 +121,7 @@ fn charsets_smuggle_nothing() {
          \r\n--b--\r\n"
     );
     let analysis = read(&pipeline, &report);
-    let said = analysis.recipients.first().and_then(|r| r.diagnostic.clone()).expect("words");
+    let said = analysis.recipients.first().map(|r| r.recipient.diagnostic.clone()).expect("words");
     assert!(said.contains("such"), "{said}");
     assert!(!said.chars().any(char::is_control), "{said:?}");
 }

@@ -57,8 +57,8 @@ fn lines(analysis: &Analysis) -> Vec<String> {
         out.push(format!("new_address: {address}"));
     }
     for recipient in &analysis.recipients {
-        out.push(format!("recipient: {}", recipient.address.as_deref().unwrap_or("-")));
-        if let Some(status) = recipient.status.filter(|_| recipient.reason.is_some()) {
+        out.push(format!("recipient: {}", recipient.address().unwrap_or("-")));
+        if let Some(status) = recipient.recipient.status.filter(|_| recipient.reason.is_some()) {
             out.push(format!("  status: {status}"));
         }
         if let Some(reason) = recipient.reason {

@@ -6,6 +6,7 @@ mod judge;
 mod lint;
 mod matcher;
 pub mod measure;
+mod outcome;
 pub mod own_refusal;
 mod provider;
 mod rule;
@@ -17,6 +18,7 @@ mod verdict;
 
 pub use judge::{NO_WORDS, Refusal, RuleSet, UNKNOWN_WORDS, folded, judge};
 pub use lint::{Finding, FindingKind};
+pub use outcome::RecipientVerdict;
 pub use provider::{provider_of, provider_of_domain};
 pub use rule::{Rule, RuleError, Seen, StatusPattern, When};
 pub use says::Says;

@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::mailbox::{self, Found};
 use super::print::{self, Paint};
-use crate::classify::Certainty;
-use crate::event::{Analysis, RecipientVerdict};
+use crate::classify::{Certainty, RecipientVerdict};
+use crate::event::Analysis;
 
 /// A message and its envelope recipient in, what it means out.
 pub type Analyse<'a> = dyn Fn(&[u8], Option<&str>) -> Analysis + 'a;
@@ -133,73 +133,73 @@ fn human(
 
 fn human_recipient(
     out: &mut dyn Write,
-    recipient: &RecipientVerdict,
+    verdict: &RecipientVerdict,
     paint: Paint,
 ) -> std::io::Result<()> {
-    let address = recipient.address.as_deref().unwrap_or("(no address)");
+    let address = verdict.address().unwrap_or("(no address)");
     writeln!(out, "  {}", paint.bold(&print::visible(address)))?;
     let mut row = |name: &str, value: &str| -> std::io::Result<()> {
         if value.is_empty() { Ok(()) } else { print::row(out, 4, name, value) }
     };
     let codes = [
-        recipient.action.map(|action| word(&action)).unwrap_or_default(),
-        recipient.reply_code.map(|code| code.to_string()).unwrap_or_default(),
-        recipient.status.map(|status| word(&status)).unwrap_or_default(),
-        recipient.status_source.map(|from| format!("(from {})", word(&from))).unwrap_or_default(),
+        verdict.recipient.action.map(|action| word(&action)).unwrap_or_default(),
+        verdict.recipient.reply_code.map(|code| code.to_string()).unwrap_or_default(),
+        verdict.recipient.status.map(|status| word(&status)).unwrap_or_default(),
+        verdict
+            .recipient
+            .status_source
+            .map(|from| format!("(from {})", word(&from)))
+            .unwrap_or_default(),
     ];
     row("status", &codes.iter().filter(|c| !c.is_empty()).cloned().collect::<Vec<_>>().join(" "))?;
-    let mut reason = recipient.reason.map(|reason| word(&reason)).unwrap_or_default();
-    if let Some(category) = recipient.category {
+    let mut reason = verdict.reason.map(|reason| word(&reason)).unwrap_or_default();
+    if let Some(category) = verdict.category {
         reason = format!("{reason} ({})", word(&category)).trim_start().to_string();
     }
     row("reason", &reason)?;
-    if let Some(class) = recipient.class {
-        let code = recipient.class_code.map(|code| format!(" {code}")).unwrap_or_default();
+    if let Some(class) = verdict.class {
+        let code = verdict.class_code.map(|code| format!(" {code}")).unwrap_or_default();
         row("class", &format!("{}{code}", word(&class)))?;
     }
-    row("advice", &recipient.advice.map(|advice| word(&advice)).unwrap_or_default())?;
-    if let Some(rule) = &recipient.rule {
-        let at = recipient.rule_at.as_ref().map(|at| format!(" @ {at}")).unwrap_or_default();
+    row("advice", &verdict.advice.map(|advice| word(&advice)).unwrap_or_default())?;
+    if let Some(rule) = &verdict.rule {
+        let at = verdict.rule_at.as_ref().map(|at| format!(" @ {at}")).unwrap_or_default();
         row("rule", &format!("{rule}{at}"))?;
     }
-    if recipient.certainty == Some(Certainty::Inferred) {
+    if verdict.certainty == Some(Certainty::Inferred) {
         row("certainty", "inferred: a hard reason waits for another on a later day")?;
     }
-    row("matched", recipient.matched.as_deref().unwrap_or_default())?;
-    row("said", recipient.diagnostic.as_deref().unwrap_or_default())?;
-    row("by", recipient.remote_mta.as_deref().unwrap_or_default())
+    row("matched", verdict.matched.as_deref().unwrap_or_default())?;
+    row("said", &verdict.recipient.diagnostic)?;
+    row("by", verdict.recipient.remote_mta.as_deref().unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::classify::{Category, Reason};
-    use crate::mail::{EnhancedStatus, ReplyCode};
-    use crate::report::{Action, Kind, Original, StatusSource};
+    use crate::mail::{Address, EnhancedStatus, ReplyCode};
+    use crate::report::{Action, Kind, Original, Recipient, StatusSource};
 
     fn analysis(data: &[u8], to: Option<&str>) -> Analysis {
-        let recipient = RecipientVerdict {
-            address: to.map(str::to_string),
-            original_recipient: None,
-            final_recipient: None,
+        let recipient = Recipient {
+            address: to.and_then(Address::parse),
             action: Some(Action::Failed),
             status: EnhancedStatus::parse("5.1.1"),
             status_source: Some(StatusSource::Field),
             reply_code: ReplyCode::new(550),
-            diagnostic: Some("550 5.1.1 \u{1b}[31mno such user".into()),
-            remote_mta: None,
-            provider: None,
+            diagnostic: "550 5.1.1 \u{1b}[31mno such user".into(),
+            ..Recipient::default()
+        };
+        let verdict = RecipientVerdict {
+            recipient,
             reason: Some(Reason::UserUnknown),
-            class: None,
             class_code: Some(10),
             category: Some(Category::Hard),
-            certainty: None,
-            advice: None,
             rule: Some("iana/5.1.1".into()),
             rule_at: Some("90-iana.toml:7".into()),
-            human: false,
-            remarks: None,
             matched: Some("5.1.1".into()),
+            ..RecipientVerdict::default()
         };
         Analysis {
             kind: Kind::Failure,
@@ -208,7 +208,7 @@ mod tests {
             verp: None,
             reporting_mta: None,
             arrival_date: None,
-            recipients: vec![recipient],
+            recipients: vec![verdict],
             original: Original::default(),
             feedback_type: None,
             away_until: None,

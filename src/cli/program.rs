@@ -5,8 +5,9 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::Value;
 
+use crate::classify::RecipientVerdict;
 use crate::config::Loaded;
-use crate::event::{Analysis, Event, RecipientVerdict};
+use crate::event::{Analysis, Event};
 use crate::mail::{Address, Timestamp};
 use crate::policy::Policy;
 use crate::service::Operations;

@@ -111,11 +111,11 @@ pub(super) fn unknown(
     let mut beyond = 0u64;
     let unread = events(service, since, &mut |event| {
         let Some(analysis) = &event.analysis else { return };
-        for recipient in &analysis.recipients {
-            if recipient.reason != Some(Reason::Undetermined) {
+        for verdict in &analysis.recipients {
+            if verdict.reason != Some(Reason::Undetermined) {
                 continue;
             }
-            let said = recipient.diagnostic.as_deref().unwrap_or_default();
+            let said = verdict.recipient.diagnostic.as_str();
             let key = normalised(said);
             if wordings.len() >= MAX_WORDINGS && !wordings.contains_key(&key) {
                 beyond += 1;
@@ -128,7 +128,8 @@ pub(super) fn unknown(
                 first_seen: at,
                 last_seen: at,
                 samples: Vec::new(),
-                by: recipient
+                by: verdict
+                    .recipient
                     .remote_mta
                     .clone()
                     .or(analysis.reporting_mta.clone())

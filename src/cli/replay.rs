@@ -17,7 +17,8 @@ use super::print;
 use super::program::Judge;
 use super::records::{events, remark};
 use super::time_args::Direction;
-use crate::event::{Act, Event, RecipientVerdict};
+use crate::classify::RecipientVerdict;
+use crate::event::{Act, Event};
 use crate::ledger::{LedgerError, Lookback};
 use crate::mail::{Case, Timestamp};
 use crate::policy::{Difference, Policy, Shift, Trial, compare};
@@ -209,8 +210,8 @@ fn tally(
         differs |= key.0 != key.1;
         let change = matrix.entry(key).or_default();
         change.count += 1;
-        if let (true, Some(address)) = (change.samples.len() < SAMPLES, &new.address) {
-            change.samples.push(address.clone());
+        if let (true, Some(address)) = (change.samples.len() < SAMPLES, new.address()) {
+            change.samples.push(address.to_string());
         }
     }
     differs

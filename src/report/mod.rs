@@ -11,6 +11,7 @@ mod carrier;
 pub mod dsn;
 mod fields;
 pub mod formats;
+pub mod mailed;
 mod mdn;
 pub mod original;
 mod recognise;

@@ -136,10 +136,11 @@ impl Report {
     }
 }
 
-/// One recipient as the report tells it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// One recipient as the report tells it, and, in the journal, as it was judged.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Recipient {
-    /// The failed address; None when the report names none that can be read.
+    /// The address that we mailed, as well as it is known; None when the report names none that
+    /// can be read.
     pub address: Option<Address>,
     /// `Original-Recipient`, without its type.
     pub original_recipient: Option<String>,
@@ -153,12 +154,51 @@ pub struct Recipient {
     pub status_source: Option<StatusSource>,
     /// A reply code that stands apart from the diagnostic.
     pub reply_code: Option<ReplyCode>,
-    /// `Diagnostic-Code` without its type, unfolded; or the words that a format found.
+    /// `Diagnostic-Code` without its type, unfolded; or the words that a format found. Bounded,
+    /// control characters gone.
+    #[serde(default, with = "empty_as_null")]
     pub diagnostic: String,
+    /// In a record only: `diagnostic` holds the human part, for the report had no diagnostic.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub human: bool,
     /// Human-part text that explains when the diagnostic does not.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub remarks: String,
     /// `Remote-MTA`, or the host that a format says refused.
     pub remote_mta: Option<String>,
+}
+
+impl Recipient {
+    /// For the record: one place for the words that people are shown, and remarks only when they
+    /// were read beside a diagnostic.
+    pub fn keep_words(&mut self, remarks_read: bool) {
+        self.human = self.diagnostic.is_empty() && !self.remarks.is_empty();
+        if self.human {
+            self.diagnostic = std::mem::take(&mut self.remarks);
+        } else if !remarks_read {
+            self.remarks.clear();
+        }
+    }
+
+    /// Takes [`Self::keep_words`] back.
+    pub fn words_as_reported(&mut self) {
+        if std::mem::take(&mut self.human) {
+            self.remarks = std::mem::take(&mut self.diagnostic);
+        }
+    }
+}
+
+/// A text that is `null` in JSON when it is empty.
+mod empty_as_null {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(text: &str, to: S) -> Result<S::Ok, S::Error> {
+        Some(text).filter(|text| !text.is_empty()).serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+        Option::deserialize(from).map(Option::unwrap_or_default)
+    }
 }
 
 /// What is known of the mail that the report is about, from what was returned of it.

@@ -58,12 +58,11 @@ impl<'a> Redaction<'a> {
 
     /// Does the record say something of the person, rather than mention them?
     fn is_about(&self, event: &Event) -> bool {
-        let is = |address: &Option<String>| {
-            address.as_deref().is_some_and(|address| self.forgotten.is(address))
-        };
+        let is = |address: Option<&str>| address.is_some_and(|a| self.forgotten.is(a));
         let analysis = event.analysis.as_ref();
-        let verp = analysis.and_then(|a| a.verp.as_ref()).is_some_and(|v| is(&v.recipient));
-        let recipient = analysis.is_some_and(|a| a.recipients.iter().any(|r| is(&r.address)));
+        let verp =
+            analysis.and_then(|a| a.verp.as_ref()).is_some_and(|v| is(v.recipient.as_deref()));
+        let recipient = analysis.is_some_and(|a| a.recipients.iter().any(|r| is(r.address())));
         let act = match &event.act {
             Some(
                 Act::Suppress { address, .. }
@@ -165,10 +164,13 @@ mod tests {
         let after = redacted(&event).expect("it names the person");
         let (old, new) = (event.analysis.expect("read"), after.analysis.expect("still read"));
         let meaning = |a: &crate::event::Analysis| {
-            a.recipients.iter().map(|r| (r.reason, r.rule.clone(), r.status)).collect::<Vec<_>>()
+            a.recipients
+                .iter()
+                .map(|r| (r.reason, r.rule.clone(), r.recipient.status))
+                .collect::<Vec<_>>()
         };
         assert_eq!(meaning(&old), meaning(&new));
-        let mark = new.recipients[0].address.clone().expect("a mark");
+        let mark = new.recipients[0].address().expect("a mark").to_string();
         assert!(mark.starts_with("erased-") && mark.ends_with("@example.com"), "{mark}");
         assert_eq!(new.verp.expect("still VERP").recipient.as_ref(), Some(&mark));
         assert_eq!(

@@ -22,7 +22,7 @@ pub use signed::{KeyRing, Token, VerpError, secret_of_file};
 use crate::config;
 use crate::event::VerpInfo;
 use crate::mail::{Address, Timestamp};
-use crate::report::Attribution;
+use crate::report::{Attribution, Report};
 
 /// Envelope recipients of one message that are read; a bounce has one.
 const MAX_RECIPIENTS: usize = 100;
@@ -118,6 +118,21 @@ impl Attributed {
     /// The address of the best claim.
     pub fn recipient(&self) -> Option<&Address> {
         self.best()?.recipient.as_ref()
+    }
+
+    /// Whom a valid signature names.
+    pub fn signed(&self) -> Option<&Address> {
+        self.recipient().filter(|_| self.attribution() == Attribution::Signed)
+    }
+
+    /// The attribution level of a report: without a return path that names somebody, its own words.
+    pub fn level(&self, report: &Report) -> Attribution {
+        match self.attribution() {
+            Attribution::None if report.recipients.iter().any(|r| r.address.is_some()) => {
+                Attribution::Report
+            }
+            level => level,
+        }
     }
 
     /// The `verp` object of the best claim.

@@ -3,7 +3,7 @@
 use bounced::classify::Reason;
 use bounced::event::{Act, Event, EventType};
 use bounced::ledger::Fold;
-use bounced::mail::Timestamp;
+use bounced::mail::{Address, Timestamp};
 use bounced::policy::{MAX_ITEMS, Policy, PolicyFold};
 use bounced::report::Kind;
 use proptest::prelude::*;
@@ -225,7 +225,7 @@ proptest! {
             at += gap * HOUR;
             // All about one address.
             for recipient in event.analysis.iter_mut().flat_map(|a| &mut a.recipients) {
-                recipient.address = Some(USERS[0].to_string());
+                recipient.recipient.address = Address::parse(USERS[0]);
             }
             if let Some(verp) = event.analysis.as_mut().and_then(|a| a.verp.as_mut()) {
                 verp.recipient = Some(USERS[0].to_string());

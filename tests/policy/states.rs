@@ -58,7 +58,7 @@ fn only_failed_recipients_of_a_failure_fail() {
         let book = Book::default();
         let mut event = failure(USER, Reason::UserUnknown);
         for recipient in event.analysis.iter_mut().flat_map(|a| &mut a.recipients) {
-            recipient.action = action;
+            recipient.recipient.action = action;
         }
         book.put(0, event);
         assert_eq!(book.state(USER, 1), state, "{action:?}");

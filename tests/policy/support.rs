@@ -2,14 +2,12 @@
 
 use std::sync::Mutex;
 
-use bounced::classify::Reason;
-use bounced::event::{
-    Act, Analysis, Decision, Envelope, Event, EventType, RecipientVerdict, SendResult, VerpInfo,
-};
+use bounced::classify::{Reason, RecipientVerdict};
+use bounced::event::{Act, Analysis, Decision, Envelope, Event, EventType, SendResult, VerpInfo};
 use bounced::ledger::{Committed, Fold, Ledger, LedgerError, LedgerStatus, MemoryRows, Page, Rows};
 use bounced::mail::{Address, Timestamp};
 use bounced::policy::{Policy, PolicyFold, Reader, Standing};
-use bounced::report::{Action, Attribution, Kind, Original};
+use bounced::report::{Action, Attribution, Kind, Original, Recipient};
 
 pub const DAY: i64 = 86_400_000;
 pub const HOUR: i64 = 3_600_000;
@@ -152,27 +150,19 @@ pub fn blank(event_type: EventType) -> Event {
 
 pub fn verdict(address: &str, reason: Reason) -> RecipientVerdict {
     RecipientVerdict {
-        address: Some(address.to_string()),
-        original_recipient: None,
-        final_recipient: Some(address.to_string()),
-        action: Some(Action::Failed),
-        status: None,
-        status_source: None,
-        reply_code: None,
-        diagnostic: None,
-        remote_mta: None,
-        provider: None,
+        recipient: Recipient {
+            address: Address::parse(address),
+            final_recipient: Some(address.to_string()),
+            action: Some(Action::Failed),
+            ..Recipient::default()
+        },
         reason: Some(reason),
         class: Some(reason.class()),
         class_code: Some(reason.class().code()),
         category: Some(reason.category()),
-        certainty: None,
         advice: Some(reason.advice()),
         rule: Some(format!("test/{reason}")),
-        rule_at: None,
-        human: false,
-        remarks: None,
-        matched: None,
+        ..RecipientVerdict::default()
     }
 }
 
@@ -184,7 +174,7 @@ pub fn message(kind: Kind, address: &str) -> Event {
     event.envelope =
         Some(Envelope { to: vec!["bounces@example.net".into()], ..Envelope::default() });
     let mut recipient = verdict(address, Reason::Generic);
-    recipient.action = None;
+    recipient.recipient.action = None;
     recipient.reason = None;
     recipient.rule = None;
     event.analysis = Some(Analysis {

@@ -36,7 +36,7 @@ fn journal() -> Fake {
 fn judge(event: &Event) -> Option<Vec<RecipientVerdict>> {
     let mut recipients = event.analysis.as_ref()?.recipients.clone();
     for recipient in &mut recipients {
-        let said = recipient.diagnostic.clone().unwrap_or_default();
+        let said = recipient.recipient.diagnostic.as_str();
         let reason = if said.contains("no for") { Reason::UserUnknown } else { Reason::Blocked };
         recipient.reason = Some(reason);
         recipient.category = Some(reason.category());

@@ -6,8 +6,8 @@
 //! speaks against one of us; a message without a signed token decides for a bounded number.
 
 use super::reserved::is_reserved;
-use crate::classify::{Category, Certainty, Reason};
-use crate::event::{Analysis, Event, EventType, RecipientVerdict, SendResult, VerpInfo, is_scope};
+use crate::classify::{Category, Certainty, Reason, RecipientVerdict};
+use crate::event::{Analysis, Event, EventType, SendResult, VerpInfo, is_scope};
 use crate::mail::{Address, Case};
 use crate::policy::judge::row::{Item, ItemKind, hash};
 use crate::policy::judge::standing::DEFAULT_SCOPE;
@@ -113,7 +113,7 @@ pub(crate) fn why_silent(event: &Event, policy: &Policy, address: &str) -> Optio
     let analysis = event.analysis.as_ref()?;
     let mailed = analysis.verp.as_ref().and_then(|verp| verp.recipient.as_deref());
     let about = |verdict: &&RecipientVerdict| {
-        let named = [verdict.address.as_deref(), mailed].into_iter().flatten();
+        let named = [verdict.address(), mailed].into_iter().flatten();
         named.filter_map(|a| key(a, case)).any(|a| a == address)
     };
     if analysis.recipients.iter().filter(about).any(ours) {
@@ -207,7 +207,7 @@ fn message(event: &Event, analysis: &Analysis, case: Case) -> Vec<Claim> {
     };
     let mut addresses = match mailed {
         Some(address) => vec![address],
-        None => analysis.recipients.iter().filter_map(|r| key(r.address.as_deref()?)).collect(),
+        None => analysis.recipients.iter().filter_map(|r| key(r.address()?)).collect(),
     };
     // Each address once, in the order of the report.
     let mut seen = std::collections::BTreeSet::new();
@@ -233,7 +233,7 @@ fn failures(analysis: &Analysis, item: &Item, mailed: Option<String>, case: Case
         // The recipient that is the mailed address speaks first; else the first that failed: a
         // forwarded mail fails somewhere else, and that is evidence on the address we mailed.
         let ours = |r: &&RecipientVerdict| {
-            [r.address.as_deref(), r.original_recipient.as_deref()]
+            [r.address(), r.recipient.original_recipient.as_deref()]
                 .into_iter()
                 .flatten()
                 .any(|a| key(a).as_deref() == Some(&address))
@@ -250,42 +250,40 @@ fn failures(analysis: &Analysis, item: &Item, mailed: Option<String>, case: Case
     analysis
         .recipients
         .iter()
-        .filter_map(|r| Some((r, key(r.address.as_deref()?)?)))
+        .filter_map(|r| Some((r, key(r.address()?)?)))
         .filter(|(_, address)| seen.insert(address.clone()))
         .filter_map(|(r, address)| outcome(r, item, address, case))
         .collect()
 }
 
-fn failed(recipient: &RecipientVerdict) -> bool {
-    matches!(recipient.action, None | Some(Action::Failed)) && recipient.reason.is_some()
+fn failed(verdict: &RecipientVerdict) -> bool {
+    matches!(verdict.recipient.action, None | Some(Action::Failed)) && verdict.reason.is_some()
 }
 
 /// What a recipient of a failure report amounts to: a failure, or proof of life of one that was
 /// delivered beside the failed ones.
-fn outcome(
-    recipient: &RecipientVerdict,
-    item: &Item,
-    address: String,
-    case: Case,
-) -> Option<Claim> {
-    let guard = Some(guard_of(recipient.provider.as_deref(), &address));
-    let provider = named(recipient.provider.as_deref(), &address);
-    if matches!(recipient.action, Some(Action::Delivered | Action::Relayed | Action::Expanded)) {
+fn outcome(verdict: &RecipientVerdict, item: &Item, address: String, case: Case) -> Option<Claim> {
+    let guard = Some(guard_of(verdict.provider.as_deref(), &address));
+    let provider = named(verdict.provider.as_deref(), &address);
+    if matches!(
+        verdict.recipient.action,
+        Some(Action::Delivered | Action::Relayed | Action::Expanded)
+    ) {
         let item = Item { kind: ItemKind::Life, guard, ..item.clone() };
         return Some(Claim { address, item, figure: None, provider });
     }
-    if !failed(recipient) {
+    if !failed(verdict) {
         return None;
     }
-    let reason = recipient.reason?;
-    let code = recipient.status.map(|s| s.to_string());
-    let other = recipient.address.as_deref().filter(|a| key(a, case).as_deref() != Some(&address));
+    let reason = verdict.reason?;
+    let code = verdict.recipient.status.map(|s| s.to_string());
+    let other = verdict.address().filter(|a| key(a, case).as_deref() != Some(&address));
     let item = Item {
         reason: Some(reason),
-        rule: recipient.rule.clone(),
-        code: code.or_else(|| recipient.reply_code.map(|c| c.to_string())),
+        rule: verdict.rule.clone(),
+        code: code.or_else(|| verdict.recipient.reply_code.map(|c| c.to_string())),
         guard,
-        inferred: recipient.certainty == Some(Certainty::Inferred),
+        inferred: verdict.certainty == Some(Certainty::Inferred),
         words: other.map(|a| format!("the report names {a}")),
         ..item.clone()
     };

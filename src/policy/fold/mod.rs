@@ -122,6 +122,6 @@ const MAX_TOUCHED: usize = 1_000;
 
 fn named(analysis: &crate::event::Analysis, case: Case) -> Vec<String> {
     let verp = analysis.verp.as_ref().and_then(|v| v.recipient.as_deref());
-    let recipients = analysis.recipients.iter().filter_map(|r| r.address.as_deref());
+    let recipients = analysis.recipients.iter().filter_map(|r| r.address());
     verp.into_iter().chain(recipients).filter_map(|a| evidence::key(a, case)).collect()
 }

@@ -55,8 +55,8 @@ pub(crate) fn lift(rows: &dyn Rows, event: &mut Event, case: Case) -> Result<(),
     let Some(analysis) = &event.analysis else { return Ok(()) };
     let Some(id) = analysis.original.message_id.as_deref() else { return Ok(()) };
     let (message, era) = (message_hash(id), era_of(event));
-    for recipient in &analysis.recipients {
-        let Some(address) = recipient.address.as_deref().and_then(|a| key(a, case)) else {
+    for verdict in &analysis.recipients {
+        let Some(address) = verdict.address().and_then(|a| key(a, case)) else {
             return Ok(());
         };
         let known = |era: i64| rows.get(&row_key(era, message, &address));

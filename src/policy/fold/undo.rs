@@ -7,7 +7,8 @@
 
 use super::evidence;
 use super::step::Step;
-use crate::event::{Act, Event, RecipientVerdict};
+use crate::classify::RecipientVerdict;
+use crate::event::{Act, Event};
 use crate::ledger::{Ledger, LedgerError};
 use crate::mail::Timestamp;
 use crate::policy::judge::row::{
