@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""far.py FILE: the rest of the world in .ci/hookups, at 192.0.2.2. Port 25 takes mail for everybody but those whose
+"""far.py FILE: the rest of the world in .ci/hookups, at 1.2.3.2 (sendmail of Debian refuses the
+documentation ranges). Port 25 takes mail for everybody but those whose
 name begins with "gone", and writes a line into FILE for each: SENDER RECIPIENT. UDP port 53 knows every name of the
-top-level domain test: mx.NAME is its MX, and the address of all of them is 192.0.2.2.
+top-level domain test: mx.NAME is its MX, and the address of all of them is 1.2.3.2.
 Prints nothing; runs until it is killed. Needs Python 3.9."""
 import asyncio
 import re
@@ -10,7 +11,7 @@ import sys
 
 if len(sys.argv) != 2:
     sys.exit(print(__doc__, file=sys.stderr) or 2)
-HERE = '192.0.2.2'
+HERE = '1.2.3.2'
 TAKEN = open(sys.argv[1], 'a', buffering=1, encoding='latin1')
 
 

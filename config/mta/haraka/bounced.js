@@ -69,7 +69,7 @@ function connect({ host, port }) {
       const waiting = queue.shift()
       if (!waiting) return drop(new Error('an answer without a question'))
       clearTimeout(waiting.timer)
-      if (line.startsWith('200 ')) waiting.resolve(decodeURIComponent(line.slice(4)))
+      if (line.startsWith('200 ')) waiting.resolve(line.slice(4).replace(/%([0-9A-F]{2})/gi, (_, hex) => String.fromCharCode(parseInt(hex, 16))))
       else if (line.startsWith('500')) waiting.resolve('')
       else waiting.reject(new Error(line))
     }
