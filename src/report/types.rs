@@ -76,6 +76,9 @@ words! {
     }
 }
 
+/// Most recipients of one report that are kept. Readers stop one later, so that it can be told.
+pub const MAX_RECIPIENTS: usize = 1_000;
+
 /// What one message says, before anyone judges it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
