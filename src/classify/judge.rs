@@ -43,6 +43,8 @@ pub struct Refusal<'a> {
     pub reporting_mta: Option<&'a str>,
     /// Domain of the recipient.
     pub recipient_domain: Option<&'a str>,
+    /// Addresses that the mail was sent from, in lower case.
+    pub senders: &'a [String],
 }
 
 /// Rules, ready to judge.
@@ -67,6 +69,7 @@ pub fn judge(report: &Report, rules: &RuleSet) -> Vec<Verdict> {
             remote_mta: recipient.remote_mta.as_deref(),
             reporting_mta: report.reporting_mta.as_deref(),
             recipient_domain: recipient.address.as_ref().map(crate::mail::Address::domain),
+            senders: senders(report, recipient),
         })
     };
     report.recipients.iter().map(one).collect()
@@ -77,6 +80,17 @@ fn own_remarks(report: &Report, recipient: &Recipient) -> bool {
     let named =
         || recipient.address.as_ref().is_some_and(|a| recipient.remarks.contains(a.as_str()));
     report.recipients.len() == 1 || named()
+}
+
+/// The addresses that the mail was sent from. Who mailed himself is the recipient.
+fn senders<'a>(report: &'a Report, recipient: &Recipient) -> &'a [String] {
+    let own = |sender: &String| {
+        let is = |named: &str| named.eq_ignore_ascii_case(sender);
+        recipient.address.as_ref().is_some_and(|address| is(address.as_str()))
+            || recipient.final_recipient.as_deref().is_some_and(is)
+            || recipient.original_recipient.as_deref().is_some_and(is)
+    };
+    if report.senders.iter().any(own) { &[] } else { &report.senders }
 }
 
 impl RuleSet {
@@ -209,6 +223,7 @@ impl RuleSet {
             remote_mta: refusal.remote_mta.map_or("", provider::host_of),
             reporting_mta: refusal.reporting_mta.map_or("", provider::host_of),
             domain: refusal.recipient_domain.unwrap_or_default(),
+            senders: refusal.senders,
             action: refusal.action,
             code: reply,
             status: status.map(|s| soften(s, reply)),
@@ -248,7 +263,12 @@ impl RuleSet {
         if rule.is_some_and(Rule::is_final) {
             return rule.map_or(Found::Nothing, Found::Rule);
         }
-        let beside = Beside { domain: facts.domain, status: facts.status, code: facts.code };
+        let beside = Beside {
+            domain: facts.domain,
+            senders: facts.senders,
+            status: facts.status,
+            code: facts.code,
+        };
         let words = self.says.and_then(|says| says.of(raw, facts.text, &beside));
         match (rule, words) {
             (None, None) => Found::Nothing,

@@ -94,6 +94,8 @@ pub struct Report {
     pub arrival_date: Option<Timestamp>,
     /// The mail that this report is about.
     pub original: Original,
+    /// Addresses that the returned mail was sent from, by its fields, in lower case.
+    pub senders: Vec<String>,
     /// ARF feedback type: `abuse`, `fraud`, `virus`, `opt-out`, `not-spam`, ...
     pub feedback_type: Option<String>,
     /// Vacation: the day of return, when the text names it unambiguously.
@@ -116,6 +118,7 @@ impl Report {
             reporting_mta: None,
             arrival_date: None,
             original: Original::default(),
+            senders: Vec::new(),
             feedback_type: None,
             away_until: None,
             new_address: None,
