@@ -77,6 +77,7 @@ impl Analyser {
     ) -> Analysed {
         let message = Message::parse(data);
         let mut report = report::recognise(&message, sent);
+        let cut = cut_short(&mut report);
         let attributed = self.attribute(&message, &report, envelope_to, now.into());
         match attributed.unmatched_short {
             true => mailed::names_nobody(&mut report),
@@ -95,7 +96,7 @@ impl Analyser {
             campaign: best.and_then(|c| c.campaign.clone()),
             token_id: best.and_then(|c| c.token_id.clone()),
             digest,
-            analysis: analysis(&message, report, verdicts, &attributed),
+            analysis: analysis(&message, (report, cut), verdicts, &attributed),
         }
     }
 
@@ -134,10 +135,17 @@ impl Analyser {
     }
 }
 
+/// Keeps so many recipients as one event may have; says so.
+fn cut_short(report: &mut Report) -> Option<&'static str> {
+    let too_many = report.recipients.len() > report::MAX_RECIPIENTS;
+    report.recipients.truncate(report::MAX_RECIPIENTS);
+    too_many.then_some("only the first 1,000 recipients were read")
+}
+
 /// What is written down of message, report and verdicts.
 fn analysis(
     message: &Message<'_>,
-    report: Report,
+    (report, cut): (Report, Option<&str>),
     verdicts: Vec<Verdict>,
     attributed: &Attributed,
 ) -> Analysis {
@@ -158,7 +166,16 @@ fn analysis(
         new_address: report.new_address.map(|a| a.to_string()),
         forwarded: report.forwarded,
         evidence: report.evidence,
-        defects: message.defects.iter().map(ToString::to_string).collect(),
+        defects: message
+            .defects
+            .iter()
+            .copied()
+            .chain(cut)
+            .chain(
+                message.has_cut_text().then_some("a text over budget: only its beginning was read"),
+            )
+            .map(ToString::to_string)
+            .collect(),
     }
 }
 

@@ -52,7 +52,6 @@ fn base64(text: &str) -> String {
 fn bombs() -> Vec<(&'static str, String, &'static str)> {
     let part = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n";
     let rfc822 = "Content-Type: message/rfc822\r\n\r\n";
-    let many = |n: usize, f: &dyn Fn(usize) -> String| (0..n).map(f).collect::<String>();
     let own = many(5_000, &|i| {
         format!("Content-Type: multipart/mixed; boundary=\"b{i}\"\r\n\r\n--b{i}\r\n")
     });
@@ -84,6 +83,10 @@ fn bombs() -> Vec<(&'static str, String, &'static str)> {
     ]
 }
 
+fn many(n: usize, one: &dyn Fn(usize) -> String) -> String {
+    (0..n).map(one).collect()
+}
+
 #[test]
 fn a_bomb_is_read_within_its_budget() {
     let pipeline = pipeline();
@@ -101,6 +104,46 @@ fn a_bomb_is_read_within_its_budget() {
     }
     let grown = peak() - before;
     assert!(grown < 64 << 20, "{} bombs took {grown} octets", bombs.len());
+}
+
+/// What is left out is told, and no address is cut in two: half of one is somebody else's.
+#[test]
+fn a_long_report_says_what_was_not_read() {
+    let pipeline = pipeline();
+    let short =
+        |i: usize| format!("Final-Recipient: rfc822;u{i:04}@example.com\r\nStatus: 5.1.1\r\n\r\n");
+    let long = |i: usize| {
+        let host = "h".repeat(i % 60 + 100);
+        format!(
+            "Final-Recipient: rfc822; u{i:04}@example.com\r\nAction: failed\r\nStatus: 5.1.1\r\n\
+             Remote-MTA: dns; {host}.example.com\r\n\r\n"
+        )
+    };
+    let report = |groups: String| {
+        format!(
+            "{TOP}Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n\
+             --b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; a\r\n\r\n\
+             {groups}--b--\r\n"
+        )
+    };
+    for (groups, least, defect) in [
+        (many(1_000, &short), 1_000, None),
+        (many(1_001, &short), 1_000, Some("only the first 1,000 recipients were read")),
+        (many(900, &long), 400, Some("a text over budget: only its beginning was read")),
+        (many(2_500, &long), 400, Some("a text over budget: only its beginning was read")),
+    ] {
+        let analysis = read(&pipeline, &report(groups));
+        let told = analysis
+            .defects
+            .iter()
+            .map(String::as_str)
+            .find(|d| d.starts_with("only the first 1,0") || d.contains("budget"));
+        assert_eq!(told, defect, "{:?}", analysis.defects);
+        assert!(analysis.recipients.len() >= least, "{}", analysis.recipients.len());
+        for (i, recipient) in analysis.recipients.iter().enumerate() {
+            assert_eq!(recipient.address, Some(format!("u{i:04}@example.com")));
+        }
+    }
 }
 
 /// What a charset can hide (docs/reliability.md, "Header and charset tricks") is neither undone
@@ -145,16 +188,7 @@ fn words_that_nearly_match_are_judged() {
         let cut: String = piece.chars().take(piece.chars().count().saturating_sub(1)).collect();
         let other = pieces.get((n * 7_919) % pieces.len()).copied().unwrap_or_default();
         let words = format!("550 {} {other} {}", cut.repeat(20), cut.repeat(20));
-        let refusal = Refusal {
-            action: None,
-            status_field: None,
-            reply_code: None,
-            diagnostic: &words,
-            remarks: &cut,
-            remote_mta: None,
-            reporting_mta: None,
-            recipient_domain: None,
-        };
+        let refusal = Refusal { diagnostic: &words, remarks: &cut, ..Refusal::default() };
         let verdict = rules.judge(&refusal);
         assert!(!verdict.rule.is_empty() && verdict.matched.len() <= words.len() + 16, "{words}");
         judged += 1;

@@ -20,7 +20,7 @@ use super::shipped::SHIPPED;
 use super::text::{Codes, codes, fold, repaired};
 use super::verdict::{Category, Certainty, Reason, Verdict};
 use crate::mail::{EnhancedStatus, ReplyCode};
-use crate::report::{Action, Report};
+use crate::report::{Action, Recipient, Report};
 
 /// What is known of the refusal of one recipient.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,12 +35,16 @@ pub struct Refusal<'a> {
     pub diagnostic: &'a str,
     /// The human part of the report.
     pub remarks: &'a str,
+    /// The human part speaks of this recipient alone.
+    pub remarks_own: bool,
     /// Who refused.
     pub remote_mta: Option<&'a str>,
     /// Who reports.
     pub reporting_mta: Option<&'a str>,
     /// Domain of the recipient.
     pub recipient_domain: Option<&'a str>,
+    /// Addresses that the mail was sent from, in lower case.
+    pub senders: &'a [String],
 }
 
 /// Rules, ready to judge.
@@ -54,19 +58,39 @@ pub struct RuleSet {
 
 /// Verdicts on the recipients of a report, in their order.
 pub fn judge(report: &Report, rules: &RuleSet) -> Vec<Verdict> {
-    let one = |recipient: &crate::report::Recipient| {
+    let one = |recipient: &Recipient| {
         rules.judge(&Refusal {
             action: recipient.action,
             status_field: recipient.status,
             reply_code: recipient.reply_code,
             diagnostic: &recipient.diagnostic,
             remarks: &recipient.remarks,
+            remarks_own: own_remarks(report, recipient),
             remote_mta: recipient.remote_mta.as_deref(),
             reporting_mta: report.reporting_mta.as_deref(),
             recipient_domain: recipient.address.as_ref().map(crate::mail::Address::domain),
+            senders: senders(report, recipient),
         })
     };
     report.recipients.iter().map(one).collect()
+}
+
+/// Whether the words beside a recipient speak of it alone: it is the only one, or they name it.
+fn own_remarks(report: &Report, recipient: &Recipient) -> bool {
+    let named =
+        || recipient.address.as_ref().is_some_and(|a| recipient.remarks.contains(a.as_str()));
+    report.recipients.len() == 1 || named()
+}
+
+/// The addresses that the mail was sent from. Who mailed himself is the recipient.
+fn senders<'a>(report: &'a Report, recipient: &Recipient) -> &'a [String] {
+    let own = |sender: &String| {
+        let is = |named: &str| named.eq_ignore_ascii_case(sender);
+        recipient.address.as_ref().is_some_and(|address| is(address.as_str()))
+            || recipient.final_recipient.as_deref().is_some_and(is)
+            || recipient.original_recipient.as_deref().is_some_and(is)
+    };
+    if report.senders.iter().any(own) { &[] } else { &report.senders }
 }
 
 impl RuleSet {
@@ -199,6 +223,7 @@ impl RuleSet {
             remote_mta: refusal.remote_mta.map_or("", provider::host_of),
             reporting_mta: refusal.reporting_mta.map_or("", provider::host_of),
             domain: refusal.recipient_domain.unwrap_or_default(),
+            senders: refusal.senders,
             action: refusal.action,
             code: reply,
             status: status.map(|s| soften(s, reply)),
@@ -238,7 +263,12 @@ impl RuleSet {
         if rule.is_some_and(Rule::is_final) {
             return rule.map_or(Found::Nothing, Found::Rule);
         }
-        let beside = Beside { domain: facts.domain, status: facts.status, code: facts.code };
+        let beside = Beside {
+            domain: facts.domain,
+            senders: facts.senders,
+            status: facts.status,
+            code: facts.code,
+        };
         let words = self.says.and_then(|says| says.of(raw, facts.text, &beside));
         match (rule, words) {
             (None, None) => Found::Nothing,
@@ -363,12 +393,15 @@ fn provider_of(refusal: &Refusal<'_>, folded: &str) -> Option<&'static str> {
         .or_else(|| provider::by_reporter(refusal.remote_mta, refusal.reporting_mta))
 }
 
-/// The mark of our own refusal: in what the server said, or else in the human part when nothing
-/// was said that could be about something else.
+/// The mark of our own refusal: in what the server said, or else in the human part when that speaks
+/// of this recipient alone (the diagnostic may be cut, or of a relay's own words), or nothing was
+/// said that could be about something else. Who writes the mark himself makes his report decide
+/// nothing.
 fn own_mark(refusal: &Refusal<'_>, words: &str) -> Option<&'static str> {
     own_refusal::mark_in(refusal.diagnostic).or_else(|| {
         // The human part is long: it is read only when it can count.
-        if has_words(words) { None } else { own_refusal::mark_in(refusal.remarks) }
+        let counts = refusal.remarks_own || !has_words(words);
+        if counts { own_refusal::mark_in(refusal.remarks) } else { None }
     })
 }
 

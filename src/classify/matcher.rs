@@ -28,6 +28,8 @@ pub(super) struct Facts<'a> {
     pub(super) reporting_mta: &'a str,
     /// Domain of the recipient.
     pub(super) domain: &'a str,
+    /// Addresses that the mail was sent from.
+    pub(super) senders: &'a [String],
     /// Action of the report.
     pub(super) action: Option<Action>,
     /// Reply code.

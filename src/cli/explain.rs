@@ -66,6 +66,7 @@ fn one(out: &mut dyn Write, event: &Value, address: &str, paint: Paint) -> io::R
         line("recipient", text(recipient, "address"))?;
         line("reason", judged(recipient))?;
         line("rule", rule(recipient))?;
+        line("certainty", text(recipient, "certainty"))?;
         line("said", text(recipient, "diagnostic"))?;
         line("by", text(recipient, "remote_mta"))?;
     }
@@ -166,6 +167,7 @@ mod tests {
                  "recipients": [{"address": "u@example.com", "reason": "user-unknown",
                     "category": "hard", "reply_code": 550, "status": "5.1.1",
                     "rule": "iana/5.1.1", "rule_at": "90-iana.toml:7", "matched": "5.1.1",
+                    "certainty": "said",
                     "diagnostic": "550 5.1.1 \u{1b}[2Jno such user"}],
                  "decisions": [
                     {"address": "u@example.com", "scope": "*", "from": "clear",
@@ -190,6 +192,7 @@ u@example.com must not be mailed
   recipient    u@example.com
   reason       user-unknown (hard), 550, 5.1.1
   rule         iana/5.1.1 @ 90-iana.toml:7 matched \"5.1.1\"
+  certainty    said
   said         550 5.1.1 \\u{1b}[2Jno such user
   decided      clear -> suppressed by now until 2026-12-06T10:00:00Z
   id           e2

@@ -46,6 +46,11 @@ impl Address {
         self.0.rsplit_once('@').map_or("", |(local, _)| local)
     }
 
+    /// The local part as it is meant, lower case: without quotes, what escapes, comments and a tag.
+    pub fn plain_local(&self) -> String {
+        plain_local(self.local())
+    }
+
     /// What stands after the last `@`, lower case.
     pub fn domain(&self) -> &str {
         self.0.rsplit_once('@').map_or("", |(_, domain)| domain)
@@ -70,6 +75,25 @@ impl Address {
             Case::Keep => format!("{}@{ascii}", self.local()),
         }
     }
+}
+
+/// A local part as it is meant, lower case: `"mailer\-daemon"`, `Mailer-Daemon+x` and
+/// `mailer-daemon(we)` all read `mailer-daemon` (RFC 5322 section 3.2.4, RFC 5233).
+pub fn plain_local(local: &str) -> String {
+    let (mut plain, mut depth) = (String::with_capacity(local.len()), 0_usize);
+    let mut chars = local.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => plain.extend(chars.next().filter(|_| depth == 0)),
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            '"' => {}
+            _ if depth > 0 => {}
+            c => plain.push(c),
+        }
+    }
+    let untagged = plain.split('+').next().unwrap_or_default();
+    untagged.trim_matches(|c: char| c == '.' || c.is_whitespace()).to_lowercase()
 }
 
 /// Whether `User@` and `user@` are one mailbox (docs/policy.md, "All keys"). RFC 5321 section 2.4
@@ -162,6 +186,22 @@ mod tests {
             ("us\u{7}er@example.com", None),
         ] {
             assert_eq!(Address::parse(text).as_ref().map(Address::as_str), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_local_part_is_read_as_it_is_meant() {
+        for (local, plain) in [
+            ("User", "user"),
+            ("\"mailer\\-daemon\"", "mailer-daemon"),
+            ("\"Mailer-\"Daemon", "mailer-daemon"),
+            ("mailer-daemon(the \\) program)", "mailer-daemon"),
+            ("\" postmaster \"", "postmaster"),
+            ("postmaster+bounces", "postmaster"),
+            ("postmaster.", "postmaster"),
+            ("\"\\", ""),
+        ] {
+            assert_eq!(plain_local(local), plain, "{local}");
         }
     }
 

@@ -10,7 +10,7 @@ mod status;
 mod time;
 mod words;
 
-pub use address::{Address, Case, redacted};
+pub use address::{Address, Case, plain_local, redacted};
 pub use latin::unaccented;
 pub use multi_search::MultiSearch;
 pub use reply_code::ReplyCode;

@@ -178,6 +178,15 @@ pub(super) fn cut(bytes: &[u8], max: usize) -> &[u8] {
     bytes.get(..max).unwrap_or(bytes)
 }
 
+/// The first `max` octets, but whole lines: half an address is another address.
+pub(super) fn cut_lines(bytes: &[u8], max: usize) -> &[u8] {
+    let kept = cut(bytes, max);
+    if kept.len() == bytes.len() {
+        return bytes;
+    }
+    memchr::memrchr(b'\n', kept).and_then(|at| kept.get(..=at)).unwrap_or(kept)
+}
+
 /// Folds white space (and so line folds) to single blanks and drops control characters, among
 /// them the bidirectional ones that make logs lie.
 fn clean(text: &str) -> String {

@@ -18,7 +18,6 @@ pub use headers::{Field, HeaderEnd, Headers, decode_words, is_unprintable};
 pub use part::{Part, TransferEncoding};
 
 use std::borrow::Cow;
-use std::cell::Cell;
 
 /// A message and its parts, borrowed from the octets that were received.
 #[derive(Debug)]
@@ -30,19 +29,25 @@ pub struct Message<'x> {
     parts: Vec<Part<'x>>,
     /// What was wrong with the message, in words for people.
     pub defects: Vec<&'static str>,
-    text_left: Cell<usize>,
+    budget: part::TextBudget,
 }
 
 impl<'x> Message<'x> {
     /// Reads a message. Line ends may be CRLF or LF.
     pub fn parse(data: &'x [u8]) -> Self {
         let mut defects = Vec::new();
-        let kept = headers::cut(data, limits::KEPT_OCTETS);
+        let kept = headers::cut_lines(data, limits::KEPT_OCTETS);
         if kept.len() < data.len() {
             defects.push("only the first 512 KiB were read");
         }
         let parts = walk::walk(kept, &mut defects);
-        Self { size: data.len(), kept, parts, defects, text_left: Cell::new(limits::TEXT_TOTAL) }
+        Self {
+            size: data.len(),
+            kept,
+            parts,
+            defects,
+            budget: part::TextBudget::new(limits::TEXT_TOTAL),
+        }
     }
 
     /// All parts in the order of the message; the first is the message itself.
@@ -58,7 +63,12 @@ impl<'x> Message<'x> {
 
     /// Decoded text of a part, within the budget of the whole message.
     pub fn text<'m>(&self, part: &'m Part<'x>) -> &'m str {
-        part.text(&self.text_left)
+        part.text(&self.budget)
+    }
+
+    /// Whether a text that was asked for is longer than the budget: only its beginning was read.
+    pub fn has_cut_text(&self) -> bool {
+        self.budget.is_short.get()
     }
 
     /// Parts that belong to the message itself, not to a message inside it.

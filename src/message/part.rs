@@ -46,6 +46,20 @@ pub struct Part<'x> {
     text: OnceCell<Cow<'x, str>>,
 }
 
+/// Octets of text that may still be decoded.
+#[derive(Debug)]
+pub(super) struct TextBudget {
+    left: Cell<usize>,
+    /// A text was cut.
+    pub(super) is_short: Cell<bool>,
+}
+
+impl TextBudget {
+    pub(super) const fn new(octets: usize) -> Self {
+        Self { left: Cell::new(octets), is_short: Cell::new(false) }
+    }
+}
+
 impl<'x> Part<'x> {
     pub(super) fn new(headers: Headers<'x>, body: &'x [u8], depth: usize, inside: bool) -> Self {
         let ContentTypeValue { media_type, charset, boundary, report_type } =
@@ -97,11 +111,15 @@ impl<'x> Part<'x> {
     }
 
     /// Decoded text; lines end in LF or CRLF as they did. Empty for binary parts.
-    pub(super) fn text(&self, budget: &Cell<usize>) -> &str {
+    pub(super) fn text(&self, budget: &TextBudget) -> &str {
         self.text.get_or_init(|| {
-            let left = budget.get().min(limits::TEXT_OCTETS);
-            let text = self.decode(headers::cut(self.body, left));
-            budget.set(budget.get().saturating_sub(text.len()));
+            let left = budget.left.get().min(limits::TEXT_OCTETS);
+            let body = headers::cut_lines(self.body, left);
+            let text = self.decode(body);
+            if body.len() < self.body.len() && !text.is_empty() {
+                budget.is_short.set(true);
+            }
+            budget.left.set(budget.left.get().saturating_sub(text.len()));
             text
         })
     }

@@ -7,7 +7,7 @@
 //! | carrier | known by | a report inside is |
 //! |---|---|---|
 //! | notice | a daemon's sender; else a null reverse-path, or the shape of a report from nobody known | the message's own |
-//! | person | none of these; `Fwd:`, `Re:`, Resent-From | a forwarded one when attached or after `Fwd:`, else talk |
+//! | person | none of these; `Fwd:`, `Re:`, Resent-From; a person's `From` that answers | a forwarded one when attached or after `Fwd:`, else talk |
 //! | program | list, ticket and notification fields, ticket numbers in the subject, cron | talk |
 //!
 //! A reverse-path that nobody knows (a file without Return-Path) is judged by the rest: the shape
@@ -111,7 +111,12 @@ pub(super) fn of(message: &Message<'_>, from: &str, subject: &str, sent: Sent<'_
     let daemon = sender::is_daemon(from) || from.contains("no-reply@sns.amazonaws.com");
     // A provider's notice may carry a field to leave its list; a list manager's is no notice.
     let system = sender::is_system(from);
-    let own_shape = (system && (report || path == Path::Null)) || (report && path == Path::Null);
+    let handed_on = is_reply(subject) || is_forward(subject);
+    // Anybody can send from `<>`: a person who answers or forwards is one, whatever the envelope.
+    let answers = handed_on || headers.has("in-reply-to");
+    let personal = answers && !system && !daemon && sender::is_person(message, from);
+    let null_report = report && path == Path::Null && !personal;
+    let own_shape = (system && (report || path == Path::Null)) || null_report;
     if let Some(why) = talks(message, subject).filter(|_| !own_shape) {
         return Carrier::Program(why);
     }
@@ -121,7 +126,9 @@ pub(super) fn of(message: &Message<'_>, from: &str, subject: &str, sent: Sent<'_
     if daemon {
         return Carrier::Notice { sure: true };
     }
-    let handed_on = is_reply(subject) || is_forward(subject);
+    if personal && path == Path::Null {
+        return Carrier::Person("forwarded or answered by a person");
+    }
     match path {
         Path::Null if report => Carrier::Notice { sure: true },
         _ if handed_on && !(system && path != Path::Somebody) => {
@@ -231,18 +238,36 @@ fn has_ticket_number(subject: &str) -> bool {
 mod tests {
     use super::*;
 
+    const REPORT_OF_ANN: &str = "From: Ann <a@x.example>\n\
+        Content-Type: multipart/report; report-type=delivery-status; boundary=b\n";
+
     #[test]
     fn carriers_by_their_marks() {
         let notice = Carrier::Notice { sure: true };
         let maybe = Carrier::Notice { sure: false };
         let person = Carrier::Person("its sender is no mail program");
         let handed = Carrier::Person("forwarded or answered by a person");
+        let answer = |field: &str| format!("{field}\n{REPORT_OF_ANN}");
         let (list, ticket) = ("sent to a list", "from a ticket system");
         for (path, header, expected) in [
             (Some(""), "From: MAILER-DAEMON@x.example\n", notice),
             // A forwarder rewrote the reverse-path.
             (Some("a@x.example"), "From: MAILER-DAEMON@x.example\n", notice),
             (Some(""), "From: Mail <info@x.example>\n", maybe),
+            // The null reverse-path does not make a program of who answers or forwards.
+            (Some(""), REPORT_OF_ANN, notice),
+            (Some(""), &answer("Subject: Fwd: Undelivered"), handed),
+            (Some(""), &answer("Subject: Re: Undelivered"), handed),
+            (Some(""), &answer("In-Reply-To: <m@x.example>"), handed),
+            (Some("a@x.example"), &answer("In-Reply-To: <m@x.example>"), person),
+            // Real notices answer too: a program says so of itself.
+            (Some(""), &answer("In-Reply-To: <m@x.example>\nAuto-Submitted: auto-replied"), notice),
+            (
+                Some(""),
+                "From: Mail <info@x.example>\nIn-Reply-To: <m@x.example>\n\
+                 Content-Type: multipart/report; report-type=delivery-status; boundary=b\n",
+                notice,
+            ),
             (Some("a@x.example"), "From: Ann <a@x.example>\n", person),
             (Some("a@x.example"), "From: Ann <a@x.example>\nSubject: Fwd: Undelivered\n", handed),
             // A postmaster may be a person.
@@ -271,7 +296,7 @@ mod tests {
                 Carrier::Person("resent by a person"),
             ),
         ] {
-            let data = format!("{header}\nbody\n");
+            let data = format!("{header}\nbody\n--b\n\nx\n--b--\n");
             let message = Message::parse(data.as_bytes());
             let (from, subject) =
                 (message.headers().lower("from"), message.headers().lower("subject"));

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use super::addresses;
-use super::types::{Action, Recipient, StatusSource};
+use super::types::{Action, MAX_RECIPIENTS, Recipient, StatusSource};
 use super::words::{bounded_words, lines};
 use crate::mail::{EnhancedStatus, Timestamp};
 use crate::message::decode_words;
@@ -22,9 +22,6 @@ pub struct Fields {
     /// One entry a recipient group.
     pub recipients: Vec<Recipient>,
 }
-
-/// Most recipients of one report that are kept.
-const MAX_RECIPIENTS: usize = 1_000;
 
 /// Whether a text holds delivery-status fields: a recipient field and an action or status, each
 /// at the start of a line. Cheap: looks at few lines.
@@ -174,7 +171,7 @@ impl RecipientFields {
 
     fn close(&mut self, fields: &mut Fields) {
         let group = std::mem::take(self);
-        if group.seen == 0 || fields.recipients.len() >= MAX_RECIPIENTS {
+        if group.seen == 0 || fields.recipients.len() > MAX_RECIPIENTS {
             return;
         }
         let mut recipient = group.recipient;

@@ -23,5 +23,7 @@ mod words;
 
 pub use carrier::Sent;
 pub use recognise::{recognise, recognise_without};
-pub use types::{Action, Attribution, Kind, Original, Recipient, Report, StatusSource};
+pub use types::{
+    Action, Attribution, Kind, MAX_RECIPIENTS, Original, Recipient, Report, StatusSource,
+};
 pub use words::bounded_words;

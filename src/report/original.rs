@@ -33,6 +33,7 @@ pub fn find(message: &Message<'_>, own_text: &str) -> Original {
 pub(super) fn attach(report: &mut Report, message: &Message<'_>, own_text: &str) {
     let Some(returned) = headers(message, own_text) else { return };
     report.original = from_headers(&returned);
+    report.senders = senders(&returned);
     let value = |name| returned.field(name).map_or(&[][..], |f| f.value);
     let daemon = value("from").to_ascii_lowercase();
     if memchr::memmem::find(&daemon, b"mailer-daemon").is_some()
@@ -101,6 +102,16 @@ pub fn from_headers(headers: &Headers<'_>) -> Original {
             .or_else(|| text("x-campaign"))
             .or_else(|| text("x-campaign-id")),
     }
+}
+
+/// The addresses that a returned mail says it was sent from.
+fn senders(returned: &Headers<'_>) -> Vec<String> {
+    let fields = ["from", "sender", "return-path"].into_iter();
+    let addresses = fields.flat_map(|name| returned.addresses(name)).take(6);
+    let mut senders: Vec<String> = addresses.map(|a| a.to_string().to_ascii_lowercase()).collect();
+    senders.sort_unstable();
+    senders.dedup();
+    senders
 }
 
 /// Where a pasted mail header begins in a text: the first line of a run that has three telling

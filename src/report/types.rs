@@ -76,6 +76,9 @@ words! {
     }
 }
 
+/// Most recipients of one report that are kept. Readers stop one later, so that it can be told.
+pub const MAX_RECIPIENTS: usize = 1_000;
+
 /// What one message says, before anyone judges it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
@@ -91,6 +94,8 @@ pub struct Report {
     pub arrival_date: Option<Timestamp>,
     /// The mail that this report is about.
     pub original: Original,
+    /// Addresses that the returned mail was sent from, by its fields, in lower case.
+    pub senders: Vec<String>,
     /// ARF feedback type: `abuse`, `fraud`, `virus`, `opt-out`, `not-spam`, ...
     pub feedback_type: Option<String>,
     /// Vacation: the day of return, when the text names it unambiguously.
@@ -113,6 +118,7 @@ impl Report {
             reporting_mta: None,
             arrival_date: None,
             original: Original::default(),
+            senders: Vec::new(),
             feedback_type: None,
             away_until: None,
             new_address: None,

@@ -39,7 +39,7 @@ pub fn leave_out(
         from.contains(address.as_str()) && sender::is_system(&from.to_lowercase())
     };
     let one_of_us = |address: &Address| {
-        let local = address.local().to_ascii_lowercase();
+        let local = address.plain_local();
         let system = SYSTEMS.contains(&local.as_str());
         mailed.as_ref() != Some(&address.key())
             && (system || wrote(address) || ours(address.domain()))

@@ -85,14 +85,14 @@ pub fn rules(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
     let refusal = Refusal {
-        action: None,
         status_field: EnhancedStatus::parse(first),
-        reply_code: None,
         diagnostic: &text,
         remarks: rest,
         remote_mta: Some(first),
         reporting_mta: Some(rest),
         recipient_domain: Some(first),
+        remarks_own: true,
+        ..Refusal::default()
     };
     let verdict = PIPELINE.rules.judge(&refusal);
     assert_eq!(format!("{verdict:?}"), format!("{:?}", PIPELINE.rules.judge(&refusal)));

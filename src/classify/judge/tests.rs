@@ -323,6 +323,20 @@ fn our_own_refusal_is_told_before_any_rule() {
     assert_eq!(judge(ours, "", "5.1.1").reason, Some(Reason::ProviderSuppressed));
     let other = judge("550 5.1.1 <b@example.com>: user unknown", &marked, "5.1.1");
     assert_eq!(other.reason, Some(Reason::UserUnknown));
+    // In the human part of this recipient alone the mark counts, though the diagnostic was cut.
+    for diagnostic in [
+        "550 5.1.1 <b@example.com>: user unknown",
+        "550 5.1.1 recipient suppressed since 2026-11-22: us",
+        "550 Rejected",
+    ] {
+        let cut = RuleSet::shipped().judge(&Refusal {
+            diagnostic,
+            remarks: &marked,
+            remarks_own: true,
+            ..Refusal::default()
+        });
+        assert_eq!(cut.reason, Some(Reason::SuppressedHere), "{diagnostic}");
+    }
     // A recipient that was reached did not fail.
     let delivered =
         Refusal { action: Some(Action::Delivered), diagnostic: &marked, ..Refusal::default() };

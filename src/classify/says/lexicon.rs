@@ -8,6 +8,14 @@
 //! by   = ["by"]                 # what follows did it
 //! skip = ["please visit"]       # the rest of the sentence is advice
 //! mute = ["requested action"]   # means nothing, whatever its words mean elsewhere
+//! of   = ["of the"]             # between two roles: one belongs to the other
+//! your = ["your"]               # the role behind it is the sending side's
+//! his  = ["su"]                 # the same, unless the recipient was named before
+//! yours = ["on your side"]      # the role before it is the sending side's
+//! you  = ["you are"]            # what is unknown is the sender
+//! asked = ["we called back"]    # what follows was answered about the sender
+//! tells = ["replied"]           # behind `your server`: the same
+//! holds = ["leads to"]          # what follows is quoted from the message, the link, the rule
 //!
 //! [role]
 //! recipient = ["recipient", "mailbox*"]
@@ -21,7 +29,7 @@
 //!
 //! A phrase is whole words; `*` at its end or beginning stands for any letters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
@@ -42,6 +50,8 @@ pub(super) struct Lexicon {
     wide: Inside,
     texts: Vec<String>,
     phrases: Vec<Phrase>,
+    /// What may stand between two roles of which one belongs to the other.
+    pub(super) bonds: BTreeSet<String>,
 }
 
 /// Phrases that may begin anywhere.
@@ -71,6 +81,14 @@ struct File {
     by: Vec<String>,
     skip: Vec<String>,
     mute: Vec<String>,
+    of: Vec<String>,
+    your: Vec<String>,
+    his: Vec<String>,
+    yours: Vec<String>,
+    you: Vec<String>,
+    asked: Vec<String>,
+    tells: Vec<String>,
+    holds: Vec<String>,
     role: BTreeMap<String, Vec<String>>,
     state: BTreeMap<String, Vec<String>>,
     negated: BTreeMap<String, Vec<String>>,
@@ -81,6 +99,7 @@ impl Lexicon {
     /// Reads the files; an error names file and word.
     pub(super) fn read(files: &[(&str, &str)], table: &Table) -> Result<Self, String> {
         let mut found: BTreeMap<String, (u16, Part)> = BTreeMap::new();
+        let mut bonds = BTreeSet::new();
         for (language, (name, source)) in (0..).zip(files) {
             let file: File = toml::from_str(source).map_err(|e| format!("{name}: {e}"))?;
             let mut add = |part: Part, phrases: &[String]| {
@@ -115,6 +134,14 @@ impl Lexicon {
             add(Part::By, &file.by);
             add(Part::Skip, &file.skip);
             add(Part::Mute, &file.mute);
+            add(Part::Your, &file.your);
+            add(Part::His, &file.his);
+            add(Part::Yours, &file.yours);
+            add(Part::You, &file.you);
+            add(Part::Asked, &file.asked);
+            add(Part::Tells, &file.tells);
+            add(Part::Holds, &file.holds);
+            bonds.extend(file.of.iter().map(|word| fold_piece(word)));
         }
         let (mut pieces, mut phrases) = (Vec::new(), Vec::new());
         for (text, (language, part)) in found {
@@ -133,7 +160,7 @@ impl Lexicon {
             Inside { needles: MultiSearch::new(texts), phrases }
         };
         let (ascii, wide) = (inside(true), inside(false));
-        Ok(Self { starts, ascii, wide, texts: pieces, phrases })
+        Ok(Self { starts, ascii, wide, texts: pieces, phrases, bonds })
     }
 
     /// The n-th other phrase of the same meaning and language, whole words only.
@@ -154,6 +181,21 @@ impl Lexicon {
         same.get(n % same.len().max(1)).map(|text| text.as_str())
     }
 
+    /// What a phrase is.
+    pub(super) fn part(&self, phrase: &str) -> Option<Part> {
+        let at = self.texts.iter().position(|text| text == phrase)?;
+        self.phrases.get(at).map(|phrase| phrase.part)
+    }
+
+    /// A word for something in the language of another.
+    pub(super) fn same_language(&self, old: &str, part: Part) -> Option<&str> {
+        let at = self.texts.iter().position(|text| text == old)?;
+        let language = self.phrases.get(at)?.language;
+        let mut all = self.phrases.iter().zip(&self.texts);
+        let found = all.find(|(phrase, _)| phrase.part == part && phrase.language == language);
+        found.map(|(_, text)| text.as_str())
+    }
+
     /// How many phrases there are.
     pub(super) fn len(&self) -> usize {
         self.phrases.len()
@@ -170,10 +212,16 @@ impl Lexicon {
                 hits.push(Hit { start, end: start + 1, part: Part::Break(*mark) });
                 continue;
             }
-            let stand = self.starts.at(rest).filter_map(|n| self.stands(n, start, bytes));
-            // The first of the longest.
-            let longest = stand.reduce(|one, next| if next.end > one.end { next } else { one });
-            hits.extend(longest);
+            let stand = self.starts.at(rest).filter_map(|n| {
+                let own = self.phrases.get(n as usize)?.octets;
+                Some((own, self.stands(n, start, bytes)?))
+            });
+            // The longest; of those the one with the most letters of its own, then the first.
+            let longest =
+                stand.reduce(
+                    |one, next| if (next.1.end, next.0) > (one.1.end, one.0) { next } else { one },
+                );
+            hits.extend(longest.map(|(_, hit)| hit));
         }
         let by_word = hits.len();
         let wide = (!text.is_ascii()).then_some(&self.wide);

@@ -9,15 +9,16 @@ mod sentence;
 mod shipped;
 mod starts;
 mod table;
+mod whose;
 mod words;
 
 use std::cell::RefCell;
 use std::sync::LazyLock;
 
 use lexicon::Lexicon;
-use parts::{Hit, Part, Said, UNNAMED};
-use sentence::Roles;
+use parts::{Hit, Part, Roles, Said, UNNAMED};
 use table::Table;
+use words::Known;
 
 use super::verdict::{Category, Reason};
 use crate::mail::{EnhancedStatus, ReplyCode};
@@ -35,6 +36,8 @@ pub struct Says {
 pub(super) struct Beside<'a> {
     /// Domain of the recipient.
     pub(super) domain: &'a str,
+    /// Addresses that the mail was sent from.
+    pub(super) senders: &'a [String],
     /// Enhanced code in force.
     pub(super) status: Option<EnhancedStatus>,
     /// Reply code.
@@ -93,7 +96,10 @@ impl Says {
             address: role("address")?,
             sender: role("sender")?,
             agent: role("agent")?,
+            domain: role("domain")?,
+            link: role("link")?,
             absent: table.state("absent").ok_or("no state `absent`")?,
+            disabled: table.state("disabled").ok_or("no state `disabled`")?,
         };
         Ok(Self { lexicon, table, roles })
     }
@@ -120,11 +126,13 @@ impl Says {
             } else {
                 folded
             };
-            words::words(folded, beside.domain, &mut scratch.text, &mut scratch.links);
+            let senders = senders_in(raw, beside.senders);
+            let known = Known { domain: beside.domain, senders: &senders };
+            words::words(folded, known, &mut scratch.text, &mut scratch.links);
             self.lexicon.hits(&scratch.text, &mut scratch.hits);
             let Scratch { text, hits, said, .. } = scratch;
             let rest = unread(text, hits);
-            sentence::read(text, hits, &self.table, self.roles, said);
+            sentence::read(text, hits, (&self.table, self.roles, &self.lexicon.bonds), said);
             self.meaning(text, said, rest, beside)
         })
     }
@@ -175,6 +183,26 @@ impl Says {
             inferred: row.inferred || one.aside || (one.pair.0 == UNNAMED && !row.by_status),
         })
     }
+}
+
+/// The senders that a text names, as folding writes them, with a blank local part.
+fn senders_in(raw: &str, senders: &[String]) -> Vec<String> {
+    let stands = |sender: &&String| {
+        let Some((local, domain)) = sender.rsplit_once('@') else { return false };
+        memchr::memchr_iter(b'@', raw.as_bytes()).any(|at| {
+            let from = at.checked_sub(local.len());
+            let found = from.and_then(|from| raw.get(from..at + 1 + domain.len()));
+            let before = from.and_then(|from| raw.as_bytes().get(from.checked_sub(1)?));
+            found.is_some_and(|found| found.eq_ignore_ascii_case(sender))
+                && !before.is_some_and(|b| b.is_ascii_alphanumeric() || b"._+-=".contains(b))
+        })
+    };
+    let blank = |sender: &String| {
+        let mut out = String::new();
+        super::text::fold(sender, &mut out);
+        out.trim().to_string()
+    };
+    senders.iter().filter(stands).map(blank).collect()
 }
 
 /// Words of the text, links apart, that no phrase holds.

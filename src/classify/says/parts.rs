@@ -22,8 +22,35 @@ pub(super) enum Part {
     By,
     Skip,
     Mute,
+    /// `your`: the role behind it is the sending side's.
+    Your,
+    /// `su`, `seu`: yours, or of whoever was named before.
+    His,
+    /// `on your side`: the role before it is the sending side's.
+    Yours,
+    /// `you are`.
+    You,
+    /// `we called back`: what follows was answered about the sender.
+    Asked,
+    /// `replied`: what your server said is said of the sender.
+    Tells,
+    /// `leads to`: what follows stands in a message, a link or a rule.
+    Holds,
+    /// What follows is said of this role, so far; never in a lexicon.
+    Owner(u8, Until),
     /// A break of the sentence; never in a lexicon.
     Break(u8),
+}
+
+/// How far a sentence is about one role, whatever else it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Until {
+    /// The next break.
+    Comma,
+    Colon,
+    Stop,
+    /// The end of the text.
+    End,
 }
 
 /// A phrase where it stands.
@@ -42,4 +69,32 @@ pub(super) struct Said {
     pub(super) end: usize,
     /// Stands in a link or in advice: a hint at most.
     pub(super) aside: bool,
+}
+
+/// The roles that a sentence treats in their own way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Roles {
+    pub(super) recipient: u8,
+    pub(super) message: u8,
+    pub(super) address: u8,
+    pub(super) sender: u8,
+    pub(super) agent: u8,
+    pub(super) domain: u8,
+    pub(super) link: u8,
+    pub(super) absent: u8,
+    pub(super) disabled: u8,
+}
+
+/// Words between two phrases, roughly: a phrase further away has nothing to do with it.
+pub(super) const NEAR: usize = 3;
+
+/// Words between two places.
+pub(super) fn gap(text: &str, from: usize, to: usize) -> usize {
+    let between = text.as_bytes().get(from..to).unwrap_or_default();
+    memchr::memchr_iter(b' ', between).count().saturating_sub(1)
+}
+
+/// The words between two places.
+pub(super) fn between(text: &str, from: usize, to: usize) -> &str {
+    text.get(from..to).unwrap_or_default().trim_matches(' ')
 }

@@ -30,28 +30,44 @@ impl Says {
         Some(format!("{}{new}{}", text.get(..at)?, text.get(at + old.len()..)?))
     }
 
-    /// The text with every word for the recipient replaced.
-    pub fn with_recipient_as(&self, text: &str, word: &str) -> Option<String> {
+    /// The text with every word for the recipient replaced: by the one given, or by a word for the
+    /// sender of the same language. None when a phrase is left that speaks of the recipient all the
+    /// same (`nobody here`).
+    pub fn with_recipient_as(&self, text: &str, english: &str) -> Option<String> {
         let (words, hits) = self.read_hits(text);
         let mut out = text.to_ascii_lowercase();
         let mut changed = false;
+        let sender = Part::Role(self.roles.sender);
         for hit in hits {
-            let old = words.get(hit.start..hit.end).unwrap_or_default().trim();
-            let of_mailbox =
-                matches!(hit.part, Part::Role(role) if self.table.is_about_recipient(role));
-            if of_mailbox && !old.starts_with('@') && out.contains(old) {
-                out = out.replacen(old, word, 1);
-                changed = true;
+            let phrase = words.get(hit.start..hit.end).unwrap_or_default().trim();
+            let old = match hit.part {
+                Part::Role(role) if self.table.is_about_recipient(role) => phrase,
+                Part::Said((role, _)) if self.table.is_about_recipient(role) => {
+                    phrase.split(' ').find(|word| self.is_recipient(word))?
+                }
+                _ => continue,
+            };
+            if old.starts_with('@') || !out.contains(old) {
+                continue;
             }
+            let word =
+                if old.is_ascii() { english } else { self.lexicon.same_language(old, sender)? };
+            out = out.replacen(old, word, 1);
+            changed = true;
         }
         changed.then_some(out)
+    }
+
+    fn is_recipient(&self, word: &str) -> bool {
+        let is = |part| matches!(part, Part::Role(role) if self.table.is_about_recipient(role));
+        self.lexicon.part(word).is_some_and(is)
     }
 
     fn read_hits(&self, text: &str) -> (String, Vec<Hit>) {
         let (mut folded, mut split, mut links) = (String::new(), String::new(), String::new());
         fold(text, &mut folded);
         let mut hits = Vec::new();
-        words::words(&folded, "", &mut split, &mut links);
+        words::words(&folded, words::Known::default(), &mut split, &mut links);
         self.lexicon.hits(&split, &mut hits);
         (split, hits)
     }

@@ -4,48 +4,59 @@
 //! else to the nearest one before it in its part of the sentence (`user is unknown`), else to the
 //! nearest behind it, else to the subject that the sentence began with (`Recipient address rejected:
 //! unknown`), else to nobody.
-//! Only roles count for which the table knows the state.
+//! Only roles count for which the table knows the state. Where somebody owns what is said
+//! (`whose.rs`), nothing is said of the recipient.
 
-use super::parts::{Hit, NAMED, Pair, Part, Said, UNNAMED};
+use std::collections::BTreeSet;
+
+use super::parts::{Hit, NAMED, NEAR, Pair, Part, Roles, Said, UNNAMED, Until, between, gap};
 use super::table::Table;
+use super::whose;
 use super::words::{COLON, COMMA, LINKS, STOP};
-
-/// The roles that a sentence treats in their own way.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Roles {
-    pub(super) recipient: u8,
-    pub(super) message: u8,
-    pub(super) address: u8,
-    pub(super) sender: u8,
-    pub(super) agent: u8,
-    pub(super) absent: u8,
-}
-
-/// Words between two phrases, roughly: a phrase further away has nothing to do with it.
-const NEAR: usize = 3;
 
 /// Finds the pairs of a text.
 pub(super) fn read(
     text: &str,
     hits: &mut Vec<Hit>,
-    table: &Table,
-    roles: Roles,
+    (table, roles, bonds): (&Table, Roles, &BTreeSet<String>),
     said: &mut Vec<Said>,
 ) {
     said.clear();
-    join(text, hits, table, roles);
+    if join(text, hits, table, roles, bonds) {
+        said.push(Said { pair: (roles.sender, NAMED), start: 0, end: 0, aside: false });
+    }
     let mut aside = false;
     let mut skipping = false;
+    // Whom all is said of for a while.
+    let mut owner: Option<(u8, Until)> = None;
     // Who was refused, when a colon says why: `Sender address rejected: user unknown`.
     let mut refused = None;
     for at in 0..hits.len() {
         let Some(hit) = hits.get(at).copied() else { break };
+        if let Part::Break(mark) = hit.part {
+            owner = owner.filter(|(_, until)| *until > whose::strength(mark));
+        }
         match hit.part {
+            Part::Owner(role, until) => {
+                owner = Some(owner.filter(|one| one.1 >= until).unwrap_or((role, until)));
+                if table.has_name(role) && table.fits((role, NAMED)) {
+                    let (start, end) = (hit.start, hit.end);
+                    said.push(Said { pair: (role, NAMED), start, end, aside: aside || skipping });
+                }
+            }
             Part::Break(LINKS) => (aside, skipping, refused) = (true, false, None),
             Part::Break(STOP) => (skipping, refused) = (false, None),
             Part::Break(COLON) => {
                 let last = said.last().filter(|one| table.is_own(one.pair)).map(|one| one.pair.0);
                 refused = refused.or(last);
+                // `Check of the sender: user unknown`.
+                let before = at.checked_sub(1).and_then(|n| hits.get(n));
+                if let Some(Hit { part: Part::Role(role), end, .. }) = before
+                    && table.is_topic(*role)
+                    && gap(text, *end, hit.start) == 0
+                {
+                    owner = owner.or(Some((*role, Until::Colon)));
+                }
             }
             Part::Role(role) if table.fits((role, NAMED)) => {
                 let (start, end) = (hit.start, hit.end);
@@ -54,12 +65,15 @@ pub(super) fn read(
             Part::Skip => skipping = true,
             Part::Said(pair) => {
                 let subject = subject_of(text, hits, at, table);
-                let pair = owned(pair, subject.or(refused), table);
-                said.push(Said { pair, start: hit.start, end: hit.end, aside: aside || skipping });
+                if let Some(pair) = owned(pair, owner, subject.or(refused), table) {
+                    let (start, end) = (hit.start, hit.end);
+                    said.push(Said { pair, start, end, aside: aside || skipping });
+                }
             }
             Part::State(state) => {
-                if let Some(one) = state_at(text, hits, at, state, table) {
-                    let pair = owned(one.pair, refused, table);
+                if let Some(one) = state_at(text, hits, at, state, table)
+                    && let Some(pair) = owned(one.pair, owner, refused, table)
+                {
                     said.push(Said { pair, aside: aside || skipping, ..one });
                 }
             }
@@ -71,7 +85,8 @@ pub(super) fn read(
 /// The sending side, when it stands right before what is said: `sender is not a user here`.
 fn subject_of(text: &str, hits: &[Hit], at: usize, table: &Table) -> Option<u8> {
     let here = hits.get(at)?;
-    let before = hits.get(..at)?.last()?;
+    // `an` is a word of direction in German.
+    let before = hits.get(..at)?.iter().rfind(|hit| !matches!(hit.part, Part::To | Part::From))?;
     match before.part {
         Part::Role(role) if table.is_us(role) && gap(text, before.end, here.start) <= NEAR => {
             Some(role)
@@ -80,26 +95,43 @@ fn subject_of(text: &str, hits: &[Hit], at: usize, table: &Table) -> Option<u8> 
     }
 }
 
-/// What is said behind the colon is said of who was refused before it, not of the recipient.
-fn owned(pair: Pair, refused: Option<u8>, table: &Table) -> Pair {
+/// What is said behind the colon is said of who was refused before it, not of the recipient. What
+/// has an owner is said of it, or of nobody.
+fn owned(
+    pair: Pair,
+    owner: Option<(u8, Until)>,
+    refused: Option<u8>,
+    table: &Table,
+) -> Option<Pair> {
+    let of_mailbox = table.is_about_recipient(pair.0);
+    if let Some((role, _)) = owner.filter(|_| table.may_cost(pair)) {
+        return if table.fits((role, pair.1)) { Some((role, pair.1)) } else { None };
+    }
     match refused {
-        Some(role) if table.is_about_recipient(pair.0) && table.fits((role, pair.1)) => {
-            (role, pair.1)
-        }
-        _ => pair,
+        Some(role) if of_mailbox && table.fits((role, pair.1)) => Some((role, pair.1)),
+        _ => Some(pair),
     }
 }
 
 /// Makes one phrase of what belongs together: negations with what they negate, roles side by side,
-/// directions with the role behind them.
-fn join(text: &str, hits: &mut Vec<Hit>, table: &Table, roles: Roles) {
+/// directions with the role behind them. Tells whether something of yours is named that has no
+/// role.
+fn join(
+    text: &str,
+    hits: &mut Vec<Hit>,
+    table: &Table,
+    roles: Roles,
+    bonds: &BTreeSet<String>,
+) -> bool {
     hits.retain(|hit| hit.part != Part::Mute);
+    let ours = whose::settle(text, hits, (table, roles, bonds));
+    whose::join_names(text, hits, table, roles);
     negate(text, hits, roles);
     let mut at = 0;
     while at + 1 < hits.len() {
         let (Some(a), Some(b)) = (hits.get(at).copied(), hits.get(at + 1).copied()) else { break };
         let joined = match (a.part, b.part) {
-            (Part::Role(left), Part::Role(right)) if side_by_side(text, a.end, b.start) => {
+            (Part::Role(left), Part::Role(right)) if side_by_side(text, a.end, b.start, bonds) => {
                 table.compound(left, right).map(Part::Role)
             }
             // `SPF sender invalid`, `from address user unknown`.
@@ -113,6 +145,27 @@ fn join(text: &str, hits: &mut Vec<Hit>, table: &Table, roles: Roles) {
             (Part::From, Part::Said((role, state))) if gap(text, a.end, b.start) == 0 => {
                 let is = table.compound(roles.sender, role);
                 is.filter(|is| table.fits((*is, state))).map(|is| Part::Said((is, state)))
+            }
+            // `no mailbox for your return path`
+            (Part::Said((left, state)), Part::To)
+                if gap(text, a.end, b.start) == 0
+                    && hits.get(at + 2).is_some_and(|hit| gap(text, b.end, hit.start) == 0) =>
+            {
+                let right = match hits.get(at + 2).map(|hit| hit.part) {
+                    Some(Part::Role(right)) => table.compound(left, right),
+                    _ => None,
+                };
+                let is = right.filter(|is| table.is_sender(*is) && table.fits((*is, state)));
+                is.map(|is| Part::Said((is, state)))
+            }
+            // `unknown user in MAIL FROM`
+            (Part::Said((left, state)), Part::Role(right))
+                if side_by_side(text, a.end, b.start, bonds) =>
+            {
+                let is = table
+                    .compound(left, right)
+                    .filter(|is| table.is_us(*is) && table.fits((*is, state)));
+                is.map(|is| Part::Said((is, state)))
             }
             (Part::From, Part::State(_)) if gap(text, a.end, b.start) == 0 => {
                 if let Some(hit) = hits.get_mut(at + 2)
@@ -167,6 +220,7 @@ fn join(text: &str, hits: &mut Vec<Hit>, table: &Table, roles: Roles) {
             None => at += 1,
         }
     }
+    ours
 }
 
 /// Resolves negations: a predicate that is negated becomes its state, a state that is negated goes,
@@ -231,22 +285,24 @@ fn negated(
         Part::Negated(state) if gap(text, before.1.end, hit.start) <= 1 && !no => {
             Some((before.0, Some(Part::State(state))))
         }
+        // `kennt diesen Benutzer nicht`
+        Part::Role(_) if gap(text, before.1.end, hit.start) <= 1 && !no => {
+            let verb = before.0.checked_sub(1).and_then(|n| Some((n, hits.get(n)?)))?;
+            match verb.1.part {
+                Part::Negated(state) if gap(text, verb.1.end, before.1.start) <= 1 => {
+                    Some((verb.0, Some(Part::State(state))))
+                }
+                _ => None,
+            }
+        }
         _ => None,
     }
 }
 
 /// Nothing but a word of possession between two roles: `domain of the sender`, `user's mailbox`.
-fn side_by_side(text: &str, from: usize, to: usize) -> bool {
-    const BONDS: &[&str] =
-        &["", "of", "of the", "s", "in", "in the", "the", "de", "del", "des", "du", "da", "do"];
-    let between = text.get(from..to).unwrap_or_default().trim_matches(' ');
-    BONDS.contains(&between)
-}
-
-/// Words between two places.
-fn gap(text: &str, from: usize, to: usize) -> usize {
-    let between = text.as_bytes().get(from..to).unwrap_or_default();
-    memchr::memchr_iter(b' ', between).count().saturating_sub(1)
+fn side_by_side(text: &str, from: usize, to: usize, bonds: &BTreeSet<String>) -> bool {
+    let between = between(text, from, to);
+    between.is_empty() || bonds.contains(between)
 }
 
 fn state_at(text: &str, hits: &[Hit], at: usize, state: u8, table: &Table) -> Option<Said> {
@@ -254,6 +310,9 @@ fn state_at(text: &str, hits: &[Hit], at: usize, state: u8, table: &Table) -> Op
     let (start, end) = (hit.start, hit.end);
     let fits = |n: usize| match hits.get(n).map(|h| h.part) {
         Some(Part::Role(role)) => table.fits((role, state)).then_some(role),
+        Some(Part::Owner(role, _)) => {
+            (table.is_grave(state) && table.fits((role, state))).then_some(role)
+        }
         _ => None,
     };
     let made = |role: u8, n: usize| {
@@ -269,8 +328,10 @@ fn state_at(text: &str, hits: &[Hit], at: usize, state: u8, table: &Table) -> Op
     {
         return made(role, before);
     }
-    // Right behind it.
-    if let Some(role) = fits(at + 1)
+    // Right behind it; but behind `not listed in` stands where, not who.
+    let whole = text.get(start..end).is_some_and(|phrase| !phrase.ends_with(" in"));
+    if whole
+        && let Some(role) = fits(at + 1)
         && hits.get(at + 1).is_some_and(|next| gap(text, end, next.start) == 0)
     {
         return made(role, at + 1);

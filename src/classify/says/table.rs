@@ -5,7 +5,7 @@ use toml::Spanned;
 
 use super::parts::{Pair, Said, UNNAMED};
 use crate::classify::rule::StatusPattern;
-use crate::classify::verdict::Reason;
+use crate::classify::verdict::{Category, Reason};
 use crate::mail::{EnhancedStatus, MultiSearch, ReplyCode};
 
 /// The composition.
@@ -23,9 +23,17 @@ pub(super) struct Table {
     us: Vec<u8>,
     message: Vec<u8>,
     refusals: Vec<u8>,
+    topics: Vec<u8>,
+    /// What a role is when it is quoted; index is the role.
+    holders: Vec<Option<u8>>,
+    names_given: Vec<u8>,
+    /// What a role is when it is yours; index is the role.
+    yours: Vec<Option<u8>>,
     rows: Vec<Row>,
     /// Rows of each pair in order; index is role * states + state.
     by_pair: Vec<Vec<u16>>,
+    /// Whether a row of the pair is hard, or counts, by the same index.
+    costs: Vec<bool>,
     /// Rule id of each pair, by the same index.
     names: Vec<String>,
 }
@@ -91,6 +99,20 @@ struct File {
     us: Vec<String>,
     /// Roles of the message and what may stop it.
     message: Vec<String>,
+    /// Roles that stay meant behind a colon, though nothing was said of them yet.
+    topic: Vec<String>,
+    /// Roles that have names, and a name may be anything.
+    named: Vec<String>,
+    yours: Vec<Turn>,
+    holds: Vec<Turn>,
+}
+
+/// What becomes of a role.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Turn {
+    of: Vec<String>,
+    is: String,
 }
 
 #[derive(Deserialize)]
@@ -137,6 +159,7 @@ impl Table {
         let file: File = toml::from_str(source).map_err(|e| format!("table.toml: {e}"))?;
         let mut table = Self {
             by_pair: vec![Vec::new(); file.roles.len() * file.states.len()],
+            costs: vec![false; file.roles.len() * file.states.len()],
             compounds: vec![None; file.roles.len() * file.roles.len()],
             roles: file.roles,
             states: file.states,
@@ -148,6 +171,10 @@ impl Table {
             us: Vec::new(),
             message: Vec::new(),
             refusals: Vec::new(),
+            topics: Vec::new(),
+            holders: Vec::new(),
+            names_given: Vec::new(),
+            yours: Vec::new(),
             rows: Vec::new(),
         };
         let ids = |role: &String| {
@@ -159,6 +186,10 @@ impl Table {
         table.mailbox = file.mailbox.iter().filter_map(|role| table.role(role)).collect();
         table.us = file.us.iter().filter_map(|role| table.role(role)).collect();
         table.message = file.message.iter().filter_map(|role| table.role(role)).collect();
+        table.topics = file.topic.iter().filter_map(|role| table.role(role)).collect();
+        table.names_given = file.named.iter().filter_map(|role| table.role(role)).collect();
+        table.yours = table.turned(&file.yours)?;
+        table.holders = table.turned(&file.holds)?;
         table.refusals = ["refused", "denied", "failed", "barred"]
             .iter()
             .filter_map(|s| table.state(s))
@@ -197,8 +228,28 @@ impl Table {
         Ok(table)
     }
 
+    /// What becomes of each role.
+    fn turned(&self, rows: &[Turn]) -> Result<Vec<Option<u8>>, String> {
+        let role = |name: &String| {
+            self.role(name).ok_or_else(|| format!("table.toml: role `{name}` is not listed"))
+        };
+        let mut becomes = vec![None; self.roles.len()];
+        for row in rows {
+            let is = role(&row.is)?;
+            for of in &row.of {
+                if let Some(slot) = becomes.get_mut(usize::from(role(of)?)) {
+                    *slot = Some(is);
+                }
+            }
+        }
+        Ok(becomes)
+    }
+
     fn add(&mut self, raw: RawRow, line: usize) -> Result<(), String> {
         let at = u16::try_from(self.rows.len()).map_err(|e| e.to_string())?;
+        let bad = |what: &str| format!("table.toml: `{what}` is not known");
+        let reason = Reason::parse(&raw.reason).ok_or_else(|| bad(&raw.reason))?;
+        let costs = reason.category() == Category::Hard || reason == Reason::MailboxFull;
         for role in &raw.role {
             for state in &raw.state {
                 let (Some(role), Some(state)) = (self.role(role), self.state(state)) else {
@@ -208,13 +259,15 @@ impl Table {
                 if let Some(rows) = self.by_pair.get_mut(index) {
                     rows.push(at);
                 }
+                if let Some(slot) = self.costs.get_mut(index) {
+                    *slot |= costs;
+                }
             }
         }
-        let bad = |what: &str| format!("table.toml: `{what}` is not known");
         let status: Option<Vec<_>> = raw.status.iter().map(|s| StatusPattern::parse(s)).collect();
         let code: Option<Vec<_>> = raw.code.iter().map(|s| CodeStart::parse(s)).collect();
         let row = Row {
-            reason: Reason::parse(&raw.reason).ok_or_else(|| bad(&raw.reason))?,
+            reason,
             vague: raw.vague,
             inferred: raw.inferred,
             by_status: !raw.status.is_empty(),
@@ -266,6 +319,41 @@ impl Table {
     /// Somebody else than the recipient was refused.
     pub(super) fn is_own(&self, (role, state): Pair) -> bool {
         self.own.contains(&role) && self.refusals.contains(&state)
+    }
+
+    /// What a role is when it is yours.
+    pub(super) fn yours(&self, role: u8) -> Option<u8> {
+        self.yours.get(usize::from(role)).copied().flatten()
+    }
+
+    /// The sender or his domain.
+    pub(super) fn is_sender(&self, role: u8) -> bool {
+        self.is_topic(role) && self.is_us(role)
+    }
+
+    /// Whether a pair may cost the recipient his address.
+    pub(super) fn may_cost(&self, pair: Pair) -> bool {
+        self.costs.get(self.index(pair)).copied().unwrap_or_default()
+    }
+
+    /// Whether the state may cost anybody his address.
+    pub(super) fn is_grave(&self, state: u8) -> bool {
+        self.costs.chunks(self.states.len()).any(|of| of.get(usize::from(state)) == Some(&true))
+    }
+
+    /// The role stays meant behind a colon.
+    pub(super) fn is_topic(&self, role: u8) -> bool {
+        self.topics.contains(&role)
+    }
+
+    /// Of which role that is said which this one quotes.
+    pub(super) fn holder(&self, role: u8) -> Option<u8> {
+        self.holders.get(usize::from(role)).copied().flatten()
+    }
+
+    /// What stands right behind the role may be its name.
+    pub(super) fn has_name(&self, role: u8) -> bool {
+        self.names_given.contains(&role)
     }
 
     /// The role is the message, or what may stop it.

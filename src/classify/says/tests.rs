@@ -2,7 +2,7 @@
 
 use super::Says;
 use crate::classify::measure::{self, verdict};
-use crate::classify::{Category, Certainty, Reason as R, RuleSet};
+use crate::classify::{Category, Certainty, Reason as R, Refusal, RuleSet};
 
 #[test]
 fn who_is_meant() {
@@ -138,6 +138,57 @@ fn the_words_tell_what_rules_told_by_heart() {
             line.reason
         );
     }
+}
+
+/// What is said of the sender, of a callback or of a quotation costs no recipient the address.
+#[test]
+fn misleading_refusals_are_not_of_the_recipient() {
+    let rows = table(include_str!("misleading.tsv"));
+    assert!(rows.len() > 200, "{} rows", rows.len());
+    assert!(rows.iter().all(|(reasons, _)| reasons.iter().all(|r| r.category() != Category::Hard)));
+    assert_reasons(&rows);
+}
+
+#[test]
+fn plain_refusals_are_told() {
+    let rows = table(include_str!("plain.tsv"));
+    assert!(rows.len() > 200, "{} rows", rows.len());
+    assert_reasons(&rows);
+}
+
+fn table(rows: &'static str) -> Vec<(Vec<R>, &'static str)> {
+    let row = |row: &'static str| {
+        let (reasons, text) = row.split_once('\t').expect("two columns");
+        let reason = |name| R::parse(name).unwrap_or_else(|| panic!("{name}: {text}"));
+        (reasons.split('|').map(reason).collect(), text)
+    };
+    rows.lines().filter(|line| !line.starts_with('#')).map(row).collect()
+}
+
+fn assert_reasons(rows: &[(Vec<R>, &str)]) {
+    let wrong = rows.iter().filter_map(|(reasons, text)| {
+        let verdict = verdict(text);
+        let right = verdict.reason.is_some_and(|reason| reasons.contains(&reason));
+        (!right).then(|| format!("{text}: {:?} by {}", verdict.reason, verdict.rule))
+    });
+    let wrong: Vec<String> = wrong.collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_senders_own_address_is_the_sender() {
+    let senders = ["news@example.org".to_string()];
+    let judged = |diagnostic, senders| {
+        let domain = Some("example.com");
+        let refusal =
+            Refusal { diagnostic, senders, recipient_domain: domain, ..Refusal::default() };
+        RuleSet::shipped().judge(&refusal).reason
+    };
+    let refused = "550 5.1.1 <news@example.org>: user unknown";
+    assert_eq!(judged(refused, &[]), Some(R::UserUnknown));
+    assert_eq!(judged(refused, &senders), Some(R::SenderRejected));
+    let both = "550 <news@example.org> may write, but <user@example.com> is unknown";
+    assert_eq!(judged(both, &senders), Some(R::UserUnknown));
 }
 
 #[test]

@@ -39,8 +39,17 @@ static KINDS: [Kinds; 256] = {
     kinds
 };
 
-/// Writes the words of a folded text. `domain` is the recipient's: it tells whose an address is.
-pub(super) fn words(folded: &str, domain: &str, out: &mut String, links: &mut String) {
+/// By what it is told whose an address is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Known<'a> {
+    /// Domain of the recipient.
+    pub(super) domain: &'a str,
+    /// Addresses that the mail was sent from.
+    pub(super) senders: &'a [String],
+}
+
+/// Writes the words of a folded text.
+pub(super) fn words(folded: &str, known: Known<'_>, out: &mut String, links: &mut String) {
     out.clear();
     links.clear();
     out.push(' ');
@@ -50,7 +59,7 @@ pub(super) fn words(folded: &str, domain: &str, out: &mut String, links: &mut St
         if kinds == LETTER {
             push_word(chunk, out);
         } else if kinds != 0 {
-            chunk_words(chunk, kinds, domain, out, links);
+            chunk_words(chunk, kinds, known, out, links);
         }
     };
     for (at, octet) in folded.bytes().enumerate() {
@@ -70,10 +79,14 @@ pub(super) fn words(folded: &str, domain: &str, out: &mut String, links: &mut St
 }
 
 /// Writes the words of what stands between two blanks; `kinds` says what is worth looking for.
-fn chunk_words(chunk: &str, kinds: Kinds, domain: &str, out: &mut String, links: &mut String) {
+fn chunk_words(chunk: &str, kinds: Kinds, known: Known<'_>, out: &mut String, links: &mut String) {
     // What stands before a reply code is the relay's, and no part of the reply's sentence.
     if is_reply_code(chunk) {
         push_break(STOP, out);
+        // `550-Verification failed`
+        if let Some(rest) = chunk.get(4..).filter(|rest| !rest.is_empty()) {
+            chunk_words(rest, kinds, known, out, links);
+        }
         return;
     }
     if kinds & EQUALS != 0 && is_parameter(chunk) {
@@ -84,14 +97,14 @@ fn chunk_words(chunk: &str, kinds: Kinds, domain: &str, out: &mut String, links:
         && let Some((head, tail)) = chunk.rsplit_once(':')
         && is_reply_code(tail)
     {
-        chunk_words(head, kinds, domain, out, links);
+        chunk_words(head, kinds, known, out, links);
         push_break(STOP, out);
         return;
     }
     let core = chunk.trim_start_matches(|c: char| opening(c, out));
     let trimmed = core.trim_end_matches(is_edge);
     let tail = core.get(trimmed.len()..).unwrap_or_default();
-    let atom = (kinds & (COLONS | DOT | AT) != 0).then(|| atom(trimmed, domain)).flatten();
+    let atom = (kinds & (COLONS | DOT | AT) != 0).then(|| atom(trimmed, known)).flatten();
     if let Some(kind) = atom {
         push_word(kind, out);
         if kind == "@url" {
@@ -170,14 +183,19 @@ fn push_word(word: &str, out: &mut String) {
 }
 
 /// What is no plain word.
-fn atom(core: &str, domain: &str) -> Option<&'static str> {
+fn atom(core: &str, known: Known<'_>) -> Option<&'static str> {
     if has(core, b"://") || core.starts_with("www.") {
         return Some("@url");
     }
-    if let Some((_, host)) = core.rsplit_once('@') {
-        let host = host.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
-        let ours = !domain.is_empty() && host.eq_ignore_ascii_case(domain);
-        return (host.contains('.') || !host.is_empty()).then_some(if ours {
+    if let Some((_, behind)) = core.rsplit_once('@') {
+        let host = behind.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+        if host.is_empty() {
+            return None;
+        }
+        let address = core.get(..core.len() - (behind.len() - host.len())).unwrap_or(core);
+        return Some(if known.senders.iter().any(|s| s.eq_ignore_ascii_case(address)) {
+            "@from"
+        } else if !known.domain.is_empty() && host.eq_ignore_ascii_case(known.domain) {
             "@rcpt"
         } else {
             "@addr"

@@ -4,6 +4,7 @@
 //! such a claim is a mistake of a reader or a stranger's wish; either way it is evidence only.
 
 use crate::event::Event;
+use crate::mail::plain_local;
 use crate::policy::settings::Policy;
 use crate::report::Attribution;
 
@@ -39,6 +40,7 @@ pub(crate) fn is_reserved(
     // A journal of a release that had no such rule is folded as it was then.
     let Some(own_domains) = &policy.own_domains else { return false };
     let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
+    let domain = domain.trim_end_matches('.');
     if own_domains.iter().any(|own| own.eq_ignore_ascii_case(domain)) {
         return true;
     }
@@ -50,14 +52,64 @@ pub(crate) fn is_reserved(
 
 /// Is this the local part of a program, or of whoever minds it, and so of no person?
 pub fn is_program(local: &str) -> bool {
-    let local = local.trim_matches('"');
-    PROGRAMS.iter().any(|name| local.eq_ignore_ascii_case(name))
-        || local.eq_ignore_ascii_case(EXCHANGE)
+    let local = plain_local(local);
+    PROGRAMS.contains(&local.as_str()) || local == EXCHANGE
 }
 
 /// Is it who sent this report, or where the report went to?
 fn is_end_of(event: &Event, address: &str) -> bool {
     let Some(envelope) = &event.envelope else { return false };
     let ends = std::iter::once(&envelope.from).chain(&envelope.to);
-    ends.map(|path| path.trim_matches(['<', '>'])).any(|path| path.eq_ignore_ascii_case(address))
+    ends.map(|path| path.trim_matches(['<', '>'])).any(|path| is_same(path, address))
+}
+
+/// Whether two addresses are one mailbox, however they are quoted. A tag tells two apart here: a
+/// signed return path is one.
+fn is_same(one: &str, other: &str) -> bool {
+    let read = |text: &str| {
+        let (local, domain) = text.rsplit_once('@').unwrap_or((text, ""));
+        let tag = local.split_once('+').map(|(_, tag)| tag.to_lowercase());
+        (plain_local(local), tag, domain.trim_end_matches('.').to_ascii_lowercase())
+    };
+    one.eq_ignore_ascii_case(other) || read(one) == read(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_however_they_are_written() {
+        for local in [
+            "mailer-daemon",
+            "MAILER-DAEMON",
+            "\"mailer-daemon\"",
+            "\"mailer\\-daemon\"",
+            "\"m\\a\\i\\l\\e\\r-daemon\"",
+            "postmaster+bounces",
+            "postmaster.",
+            "\"postmaster \"",
+            "postmaster(our own)",
+            "MicrosoftExchange329e71ec88ae4615bbc36ab6ce41109e",
+        ] {
+            assert!(is_program(local), "{local}");
+        }
+        for local in ["ann", "postmasters", "ann+postmaster", "\"mailer daemon\"", "nobody.else"] {
+            assert!(!is_program(local), "{local}");
+        }
+    }
+
+    #[test]
+    fn the_ends_of_a_report_however_they_are_written() {
+        for (one, other, same) in [
+            ("b+tok@Example.COM", "b+tok@example.com", true),
+            ("\"b\"@example.com", "b@example.com", true),
+            ("b@example.com.", "b@example.com", true),
+            ("b+1@example.com", "b+2@example.com", false),
+            ("b+1@example.com", "b@example.com", false),
+            ("b@example.com", "b@example.org", false),
+        ] {
+            assert_eq!(is_same(one, other), same, "{one} {other}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 
 use crate::mail::Address;
 use crate::report::addresses;
-use crate::report::types::{Action, Recipient};
+use crate::report::types::{Action, MAX_RECIPIENTS, Recipient};
 use crate::report::words::{bounded_words, lines};
 
 /// How a line names a recipient.
@@ -16,9 +16,6 @@ pub enum RecipientLine<'a> {
     /// No line names an address.
     Nobody,
 }
-
-/// Most recipients of one notice.
-const MAX_RECIPIENTS: usize = 1_000;
 
 /// Reads the lines of a block. Words before the first recipient serve those that have none of
 /// their own.
@@ -46,7 +43,7 @@ pub fn read(
             Some(Named { address, head, rest }) => {
                 match found.iter().position(|f| f.address == address) {
                     Some(n) => append(&mut found[n].words, rest),
-                    None if found.len() < MAX_RECIPIENTS => found.push(BlockRecipient {
+                    None if found.len() <= MAX_RECIPIENTS => found.push(BlockRecipient {
                         address,
                         head: head.to_string(),
                         words: rest.to_string(),
