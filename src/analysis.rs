@@ -100,7 +100,7 @@ impl Analyser {
     }
 
     /// The journal record of a received message, without its place and decisions.
-    pub fn evidence(&self, received: Received<'_>) -> Event {
+    pub fn record(&self, received: Received<'_>) -> Event {
         let Envelope { from, to, trusted } = &received.envelope;
         let sent = Sent { reverse_path: Some(from), trusted: *trusted };
         let analysed = self.analyse_sent(received.data, sent, to, received.moment);

@@ -216,7 +216,7 @@ impl Metrics {
     }
 
     /// One recipient failed at a provider of the closed table, or at none of it.
-    pub fn provider_failure(&self, provider: Option<&'static str>, category: Category) {
+    pub fn provider_failure(&self, provider: Option<&str>, category: Category) {
         let provider = provider.unwrap_or("other");
         self.mail.provider_failures.with_label_values(&[provider, category.as_str()]).inc();
     }
@@ -308,7 +308,7 @@ impl Metrics {
         self.smtp.tls_handshakes.with_label_values(&[result.as_str()]).inc();
     }
 
-    /// End of the certificate of a configured name.
+    /// End of the certificate in use; `name` is the configured host name.
     pub fn certificate_expiry(&self, name: &str, ends: Timestamp) {
         self.operations
             .certificate_expiry

@@ -249,7 +249,7 @@ fn take(
     trusted: bool,
 ) -> (Kind, Vec<&'static str>) {
     let now = Timestamp::from_millis(NOW);
-    let event = pipeline.evidence(Received {
+    let event = pipeline.record(Received {
         data: data.as_bytes(),
         envelope: Envelope { from: path.to_string(), to: vec![to.to_string()], trusted },
         peer: None,
@@ -333,7 +333,7 @@ fn nobody_of_us_is_the_failed_recipient() {
         (postmaster, list, false),
         (postmaster, signed.as_str(), true),
     ] {
-        let event = pipeline.evidence(Received {
+        let event = pipeline.record(Received {
             data: notice(about).as_bytes(),
             envelope: Envelope { to: vec![to.to_string()], ..Envelope::default() },
             peer: None,
