@@ -68,7 +68,6 @@ pub use lock::DirLock;
 pub use reader::JournalReader;
 pub use record::{MAX_RECORD, Unfit};
 pub use rewrite::{Edit, Rewritten};
-pub(crate) use segment::lock;
 pub(crate) use trouble::refused;
 pub use writer::{Journal, SyncObserver};
 

@@ -49,11 +49,12 @@ use std::sync::{Arc, Condvar, Mutex, RwLock};
 use std::time::Duration;
 
 use crate::event::Event;
-use crate::ledger::journal::{self, DirLock, Disk, Journal, SyncObserver, lock};
+use crate::ledger::journal::{self, DirLock, Disk, Journal, SyncObserver};
 use crate::ledger::private;
 use crate::ledger::{
     Committed, Fold, Ledger, LedgerError, LedgerStatus, Page, Redact, Trouble, TroubleKind,
 };
+use crate::lock::lock;
 use crate::mail::Timestamp;
 use engine::{Engine, ViewState, Writer};
 use inbox::Inbox;
