@@ -78,8 +78,8 @@ fn differences(expect: &str, analysis: &Analysis) -> Vec<String> {
     let mut at = 0;
     for line in expect.lines().filter(|l| !l.starts_with('#') && !l.trim().is_empty()) {
         if let Some(part) = line.strip_prefix("evidence: ") {
-            if !analysis.evidence.iter().any(|e| e.contains(part)) {
-                wrong.push(format!("no evidence says `{part}`: {:?}", analysis.evidence));
+            if !analysis.clues.iter().any(|e| e.contains(part)) {
+                wrong.push(format!("no evidence says `{part}`: {:?}", analysis.clues));
             }
             continue;
         }

@@ -259,7 +259,7 @@ fn take(
     });
     let analysis = event.analysis.as_ref().expect("a message is analysed");
     let kind = analysis.kind;
-    let forwarded = analysis.evidence.iter().any(|e| e.starts_with("forwarded: "));
+    let forwarded = analysis.clues.iter().any(|e| e.starts_with("forwarded: "));
     assert_eq!(analysis.forwarded, forwarded, "the mark and its reason go together");
     let book = Book::default();
     book.put(NOW, event);

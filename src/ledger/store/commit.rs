@@ -55,7 +55,7 @@ impl Engine {
             return Err(LedgerError::Retryable("the view is being rebuilt".to_string()));
         };
         journal.make_sound().map_err(|e| journal::refused("the journal cannot be opened", &e))?;
-        let rungs: Vec<_> = batch.iter().map(|event| event.attribution).collect();
+        let levels: Vec<_> = batch.iter().map(|event| event.attribution).collect();
         let folding = AssertUnwindSafe(|| {
             fold_batch(&view, &self.reader, &mut *fold, journal.next_seq(), &mut *batch)
         });
@@ -76,8 +76,8 @@ impl Engine {
             Err(error) => {
                 fold.reset();
                 // What lifted one to `message-id` may be the event that spoiled the batch.
-                for (event, rung) in batch.iter_mut().zip(rungs) {
-                    event.attribution = rung;
+                for (event, level) in batch.iter_mut().zip(levels) {
+                    event.attribution = level;
                 }
                 Err(self.doubt(&view, error))
             }
