@@ -217,7 +217,7 @@ fn message(mut event: Event, kind: Kind, address: String, reason: Option<Reason>
         away_until: None,
         new_address: None,
         forwarded: false,
-        evidence: vec!["multipart/report; report-type=delivery-status".to_string()],
+        clues: vec!["multipart/report; report-type=delivery-status".to_string()],
         defects: Vec::new(),
     });
     event

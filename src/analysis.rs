@@ -13,7 +13,7 @@ use crate::classify::{self, RecipientVerdict, RuleSet, Verdict};
 use crate::event::{Analysis, Envelope, Event, EventType};
 use crate::mail::{Address, Timestamp};
 use crate::message::Message;
-use crate::report::{self, Action, Attribution, Kind, Recipient, Report, Sent, mailed};
+use crate::report::{self, Action, Arrival, Attribution, Kind, Recipient, Report, mailed};
 use crate::verp::{Attributed, Moment, Verp};
 
 /// What judging needs besides the message: swapped as a whole on reload.
@@ -64,19 +64,19 @@ pub struct Analysed {
 impl Analyser {
     /// message -> report -> attribution -> verdicts, of a file: nobody knows its reverse-path.
     pub fn analyse(&self, data: &[u8], envelope_to: &[String], now: impl Into<Moment>) -> Analysed {
-        self.analyse_sent(data, Sent::default(), envelope_to, now)
+        self.analyse_sent(data, Arrival::default(), envelope_to, now)
     }
 
     /// The same of a message whose way to us is known.
     pub fn analyse_sent(
         &self,
         data: &[u8],
-        sent: Sent<'_>,
+        arrival: Arrival<'_>,
         envelope_to: &[String],
         now: impl Into<Moment>,
     ) -> Analysed {
         let message = Message::parse(data);
-        let mut report = report::recognise(&message, sent);
+        let mut report = report::recognise(&message, arrival);
         let cut = cut_short(&mut report);
         let attributed = self.attribute(&message, &report, envelope_to, now.into());
         match attributed.unmatched_short {
@@ -101,10 +101,10 @@ impl Analyser {
     }
 
     /// The journal record of a received message, without its place and decisions.
-    pub fn evidence(&self, received: Received<'_>) -> Event {
+    pub fn record(&self, received: Received<'_>) -> Event {
         let Envelope { from, to, trusted } = &received.envelope;
-        let sent = Sent { reverse_path: Some(from), trusted: *trusted };
-        let analysed = self.analyse_sent(received.data, sent, to, received.moment);
+        let arrival = Arrival { reverse_path: Some(from), trusted: *trusted };
+        let analysed = self.analyse_sent(received.data, arrival, to, received.moment);
         Event {
             peer: received.peer,
             envelope: Some(received.envelope),
@@ -165,7 +165,7 @@ fn analysis(
         away_until: report.away_until,
         new_address: report.new_address.map(|a| a.to_string()),
         forwarded: report.forwarded,
-        evidence: report.evidence,
+        clues: report.clues,
         defects: message
             .defects
             .iter()

@@ -39,7 +39,10 @@ const REBUILD_LOOK: Duration = Duration::from_millis(50);
 /// The service of a configuration, without listeners.
 fn service(config: &Config, metrics: Arc<Metrics>) -> Result<LocalService> {
     let analyser = analyser(config)?;
-    let ledger: Arc<dyn Ledger> = Arc::new(ledger(config)?);
+    let ledger = ledger(config)?;
+    let counted = Arc::clone(&metrics);
+    ledger.on_sync(Box::new(move |took| counted.fsync(took)));
+    let ledger: Arc<dyn Ledger> = Arc::new(ledger);
     let counted = Arc::clone(&metrics);
     let observe = move |seen: &Observation| match &seen.error {
         None => counted.commit(seen.took, seen.events, Timestamp::now()),

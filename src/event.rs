@@ -43,7 +43,8 @@ pub struct Analysis {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub forwarded: bool,
     /// The clues that decided the kind.
-    pub evidence: Vec<String>,
+    #[serde(rename = "evidence")]
+    pub clues: Vec<String>,
     /// What was wrong with the message itself.
     pub defects: Vec<String>,
 }

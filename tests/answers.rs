@@ -75,7 +75,7 @@ fn each_sample_is_what_its_expectation_says() {
             let expected: Vec<&str> = expect.lines().filter(|l| !l.starts_with('#')).collect();
             let (evidence, expected): (Vec<&str>, Vec<&str>) =
                 expected.into_iter().partition(|l| l.starts_with("evidence: "));
-            let clues = report.map(|r| r.evidence.join(" | ")).unwrap_or_default();
+            let clues = report.map(|r| r.clues.join(" | ")).unwrap_or_default();
             let clue_missing = evidence
                 .iter()
                 .filter_map(|l| l.strip_prefix("evidence: "))
@@ -110,7 +110,7 @@ fn an_answer_names_its_sender_once_and_says_why() {
         let data = std::fs::read(&path).expect("readable");
         if let Some(report) = recognise(&data) {
             assert_eq!(report.recipients.len(), 1, "{}", path.display());
-            assert!(!report.evidence.is_empty(), "{}", path.display());
+            assert!(!report.clues.is_empty(), "{}", path.display());
         }
     }
 }

@@ -107,6 +107,49 @@ fn accepted_means_durable_and_the_answer_is_the_same_everywhere() {
 }
 
 #[test]
+fn metrics_move_where_things_happen() {
+    let mut params =
+        rcgen::CertificateParams::new(["bounce.example.test".to_string()]).expect("a name");
+    params.not_after = rcgen::date_time_ymd(2031, 5, 6);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let cert = params.self_signed(&key).expect("a certificate");
+    let mut service = Service::new("");
+    let (cert_file, key_file) = (service.dir.path().join("cert"), service.dir.path().join("key"));
+    std::fs::write(&cert_file, cert.pem()).expect("scratch is writable");
+    std::fs::write(&key_file, key.serialize_pem()).expect("scratch is writable");
+    let config = std::fs::read_to_string(service.config()).expect("written before");
+    let (cert, key) = (cert_file.display(), key_file.display());
+    let tls = format!("{config}\n[smtp.tls]\ncert = \"{cert}\"\nkey = \"{key}\"\n");
+    std::fs::write(service.config(), tls).expect("scratch is writable");
+    service.start();
+    let value = |service: &Service, name: &str| {
+        let (_, text) = service.get("/metrics").expect("it answers");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.parse::<f64>().ok())
+    };
+    let counted = [
+        "bounced_message_size_bytes_count",
+        "bounced_message_size_bytes_sum",
+        "bounced_parse_duration_seconds_count",
+        "bounced_fsync_duration_seconds_count",
+        "bounced_refusals_total{category=\"hard\",provider=\"other\"}",
+    ];
+    let before = counted.map(|name| value(&service, name).unwrap_or_default());
+    let message = report("user@example.com", "5.1.1", "550 5.1.1 <user@example.com>: User unknown");
+    deliver(service.smtp, "bounces+user=example.com@bounce.example.test", &message);
+    let after = counted.map(|name| value(&service, name).unwrap_or_default());
+    let moved: Vec<f64> = after.iter().zip(before).map(|(after, before)| after - before).collect();
+    let [messages, octets, read, synced, failed] = moved[..] else { panic!("{moved:?}") };
+    assert_eq!((messages, read, synced, failed), (1.0, 1.0, 1.0, 1.0));
+    let events = service.events();
+    let event = events.iter().find(|event| event["type"] == "message").expect("it is kept");
+    assert_eq!(Some(octets), event["bytes"].as_f64());
+    // 2031-05-06T00:00:00Z
+    let ends = "bounced_certificate_expiry_timestamp_seconds{name=\"bounce.example.test\"}";
+    assert_eq!(value(&service, ends), Some(1_935_792_000.0));
+}
+
+#[test]
 fn an_unreadable_report_is_kept_and_suppresses_nobody() {
     let mut service = Service::new("");
     service.start();

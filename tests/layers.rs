@@ -12,17 +12,18 @@ use imports::{Module, Sources};
 /// Each module of the top level, and what it may use. From the lowest layer to the highest.
 const LAYERS: &[(&str, &[&str], &str)] = &[
     ("mail", &[], "words of mail know nothing else"),
+    ("lock", &[], "a lock knows nothing of what it guards"),
     ("config", &[], "a configuration is text and values"),
     ("message", &["mail"], "a message is parsed without knowing what it means"),
     ("report", &["mail", "message"], "recognition does not judge, decide or store"),
-    ("classify", &["mail", "report"], "judging knows neither policy nor storage"),
+    ("classify", &["lock", "mail", "report"], "judging knows neither policy nor storage"),
     ("event", &["mail", "report", "classify"], "a record is words and verdicts"),
     ("smtp", &["event"], "a session knows octets and time as an argument"),
     ("verp", &["config", "event", "mail", "report"], "return paths know addresses and keys"),
-    ("ledger", &["event", "mail"], "the ledger is handed its fold and knows no policy"),
+    ("ledger", &["event", "lock", "mail"], "the ledger is handed its fold and knows no policy"),
     (
         "policy",
-        &["classify", "event", "ledger", "mail", "report"],
+        &["classify", "event", "ledger", "lock", "mail", "report"],
         "policy sees rows and events through the ledger's seam only",
     ),
     (
@@ -32,12 +33,18 @@ const LAYERS: &[(&str, &[&str], &str)] = &[
     ),
     (
         "service",
-        &["analysis", "classify", "config", "event", "ledger", "mail", "policy", "report", "verp"],
+        &[
+            "analysis", "classify", "config", "event", "ledger", "lock", "mail", "policy",
+            "report", "verp",
+        ],
         "the operations know no socket",
     ),
     (
         "serve",
-        &["classify", "config", "event", "ledger", "mail", "report", "service", "smtp", "verp"],
+        &[
+            "classify", "config", "event", "ledger", "lock", "mail", "report", "service", "smtp",
+            "verp",
+        ],
         "transports ask the service",
     ),
     (

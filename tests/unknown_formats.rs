@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use bounced::classify::{self, RuleSet};
 use bounced::message::Message;
-use bounced::report::{Kind, Report, Sent, formats, recognise, recognise_without};
+use bounced::report::{Arrival, Kind, Report, formats, recognise, recognise_without};
 
 fn samples() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
@@ -49,11 +49,11 @@ fn notices_of_unknown_formats_are_understood() {
     for path in samples() {
         let data = fs::read(&path).expect("readable");
         let message = Message::parse(&data);
-        let truth = recognise(&message, Sent::default());
+        let truth = recognise(&message, Arrival::default());
         if !names.contains(truth.format.as_str()) {
             continue;
         }
-        let got = recognise_without(&message, Sent::default(), &truth.format);
+        let got = recognise_without(&message, Arrival::default(), &truth.format);
         assert_ne!(got.format, truth.format, "{}", path.display());
         let row = table.entry(truth.format.clone()).or_default();
         row.samples += 1;

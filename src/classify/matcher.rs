@@ -43,7 +43,7 @@ pub(super) struct Facts<'a> {
 /// The prepared form of a list of rules.
 #[derive(Debug)]
 pub(super) struct Matcher {
-    needles: MultiSearch,
+    search: MultiSearch,
     /// The rule of each piece.
     owners: Vec<u32>,
     by_status: HashMap<EnhancedStatus, Vec<u32>>,
@@ -70,7 +70,7 @@ impl Matcher {
                 owners.push(index);
             }
         }
-        Self { needles: MultiSearch::new(pieces), owners, by_status, by_code, rest }
+        Self { search: MultiSearch::new(pieces), owners, by_status, by_code, rest }
     }
 
     /// Index of the first rule that holds, below `bound`; `with_codes` also asks rules that have
@@ -109,7 +109,7 @@ impl Matcher {
             }
             try_list(&self.rest, false);
         }
-        self.needles.find(facts.text.as_bytes(), |piece, _| {
+        self.search.find(facts.text.as_bytes(), |piece, _| {
             try_list(self.owners.get(piece..=piece).unwrap_or_default(), true);
         });
         found.then_some(best)

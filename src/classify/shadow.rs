@@ -8,12 +8,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
 use crate::classify::{self, Reason, RuleError, RuleSet, Verdict};
+use crate::lock::lock;
 use crate::mail::redacted;
 use crate::report::{Action, Kind, Report};
 
@@ -84,7 +85,7 @@ impl Shadow {
         let same = live.reason == shadow.reason;
         let [agreed, disagreed] = &self.fresh;
         if same { agreed } else { disagreed }.fetch_add(1, Ordering::Relaxed);
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = lock(&self.table);
         if same {
             table.same += 1;
             return;
@@ -110,7 +111,7 @@ impl Shadow {
 
     /// The table as JSON, the most frequent disagreement first.
     pub fn table(&self) -> Value {
-        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = lock(&self.table);
         let mut pairs: Vec<_> = table.pairs.iter().collect();
         pairs.sort_by_key(|(_, seen)| std::cmp::Reverse(seen.count));
         let side =

@@ -122,7 +122,7 @@ fn human(
     if let Some(id) = &analysis.original.message_id {
         row("original", id)?;
     }
-    for (i, clue) in analysis.evidence.iter().enumerate() {
+    for (i, clue) in analysis.clues.iter().enumerate() {
         row(if i == 0 { "evidence" } else { "" }, clue)?;
     }
     for (i, defect) in analysis.defects.iter().enumerate() {
@@ -213,7 +213,7 @@ mod tests {
             feedback_type: None,
             away_until: None,
             new_address: None,
-            evidence: vec!["multipart/report".into(), "MAILER-DAEMON".into()],
+            clues: vec!["multipart/report".into(), "MAILER-DAEMON".into()],
             forwarded: false,
             defects: vec![],
         }

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::event::Event;
-use crate::ledger::journal::lock;
 use crate::ledger::{Committed, Ledger, LedgerError};
+use crate::lock::lock;
 use crate::mail::Timestamp;
 
 /// Limits of the committer.

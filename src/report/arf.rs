@@ -16,7 +16,7 @@ pub fn recognise(message: &Message<'_>) -> Option<Report> {
     let feedback_type = fields.lower("feedback-type");
     let feedback_type = feedback_type.split_whitespace().next().unwrap_or("abuse").to_string();
     let mut report = Report::new(Kind::Complaint, "arf");
-    report.evidence.push(format!("message/feedback-report; Feedback-Type: {feedback_type}"));
+    report.clues.push(format!("message/feedback-report; Feedback-Type: {feedback_type}"));
     report.reporting_mta =
         fields.text("reporting-mta").map(|v| addresses::without_type(&v).to_string());
     report.arrival_date = fields.text("arrival-date").and_then(|v| Timestamp::parse_rfc5322(&v));
@@ -58,7 +58,7 @@ fn jmrp(message: &Message<'_>) -> Option<Report> {
         return None;
     }
     let mut report = Report::new(Kind::Complaint, "jmrp");
-    report.evidence.push("Hotmail Junk Mail Reporting Program".into());
+    report.clues.push("Hotmail Junk Mail Reporting Program".into());
     report.feedback_type = Some("abuse".into());
     report.original = original::find(message, "");
     let value = marked.and_then(|p| p.headers.text("x-hmxmroriginalrecipient"));

@@ -22,14 +22,14 @@ use crate::message::Message;
 
 /// What is known of the way of a message to us, besides the message.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Sent<'a> {
+pub struct Arrival<'a> {
     /// Reverse-path of the envelope, empty for `<>`; None where there was no envelope.
     pub reverse_path: Option<&'a str>,
     /// An operator says that what people forwarded counts (`ingest --trust`).
     pub trusted: bool,
 }
 
-impl<'a> Sent<'a> {
+impl<'a> Arrival<'a> {
     /// By an envelope.
     pub fn by(reverse_path: &'a str) -> Self {
         Self { reverse_path: Some(reverse_path), trusted: false }
@@ -96,15 +96,20 @@ static BY_THIRD: LazyLock<Vec<Vec<(&str, &str)>>> = LazyLock::new(|| {
 });
 
 /// Who carries a message. `subject` and `from` are lower case and decoded.
-pub(super) fn of(message: &Message<'_>, from: &str, subject: &str, sent: Sent<'_>) -> Carrier {
-    if sent.trusted {
+pub(super) fn of(
+    message: &Message<'_>,
+    from: &str,
+    subject: &str,
+    arrival: Arrival<'_>,
+) -> Carrier {
+    if arrival.trusted {
         return Carrier::Notice { sure: true };
     }
     let headers = message.headers();
     if headers.has("resent-from") {
         return Carrier::Person("resent by a person");
     }
-    let path = Path::of(message, sent);
+    let path = Path::of(message, arrival);
     let report = message.parts().first().is_some_and(|p| {
         p.is("multipart/report") && p.report_type.as_deref().is_none_or(|t| t.contains("status"))
     });
@@ -143,8 +148,8 @@ pub(super) fn of(message: &Message<'_>, from: &str, subject: &str, sent: Sent<'_
 }
 
 /// Whether a message came from the null reverse-path, as notices and answers do.
-pub(super) fn from_nobody(message: &Message<'_>, sent: Sent<'_>) -> bool {
-    Path::of(message, sent) == Path::Null
+pub(super) fn from_nobody(message: &Message<'_>, arrival: Arrival<'_>) -> bool {
+    Path::of(message, arrival) == Path::Null
 }
 
 /// What is known of the reverse-path.
@@ -160,9 +165,9 @@ enum Path {
 impl Path {
     /// The envelope knows it best. What came as a file has an empty one, or none: there the
     /// Return-Path counts that final delivery wrote.
-    fn of(message: &Message<'_>, sent: Sent<'_>) -> Self {
+    fn of(message: &Message<'_>, arrival: Arrival<'_>) -> Self {
         let written = message.headers().text("return-path");
-        let path = match (sent.reverse_path, written.as_deref()) {
+        let path = match (arrival.reverse_path, written.as_deref()) {
             (Some(path), None) => path,
             (Some(path), Some(_)) if !path.is_empty() => path,
             (_, Some(written)) => written,
@@ -300,9 +305,9 @@ mod tests {
             let message = Message::parse(data.as_bytes());
             let (from, subject) =
                 (message.headers().lower("from"), message.headers().lower("subject"));
-            let sent = Sent { reverse_path: path, trusted: false };
-            assert_eq!(of(&message, &from, &subject, sent), expected, "{path:?} {header}");
-            let trusted = Sent { trusted: true, ..sent };
+            let arrival = Arrival { reverse_path: path, trusted: false };
+            assert_eq!(of(&message, &from, &subject, arrival), expected, "{path:?} {header}");
+            let trusted = Arrival { trusted: true, ..arrival };
             assert_eq!(of(&message, &from, &subject, trusted), notice, "{header}");
         }
     }

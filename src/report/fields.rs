@@ -37,7 +37,7 @@ pub(super) fn delivery_status(message: &Message<'_>, human: &str) -> Option<Repo
     }
     let mut report = Report::new(Kind::Failure, "rfc3464");
     let top = message.parts().first()?;
-    report.evidence.push(match top.report_type.as_deref() {
+    report.clues.push(match top.report_type.as_deref() {
         Some(kind) => format!("{}; report-type={kind}", top.media_type),
         None => "delivery-status fields".into(),
     });
@@ -112,7 +112,7 @@ pub(super) fn quoted(message: &Message<'_>, human: &str) -> Option<Report> {
     }
     let fields = dsn::read(&unquoted);
     let mut report = Report::new(Kind::Failure, "rfc3464");
-    report.evidence.push("delivery-status fields in quotes".into());
+    report.clues.push("delivery-status fields in quotes".into());
     report.reporting_mta = fields.reporting_mta;
     report.recipients = fields.recipients;
     settle_actions(&mut report, message, &unquoted);

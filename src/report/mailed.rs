@@ -62,5 +62,5 @@ pub fn settle(report: &mut Report, message: &Message<'_>, mailed: Option<&Addres
 /// and is about nobody.
 pub fn names_nobody(report: &mut Report) {
     report.kind = Kind::Other;
-    report.evidence.push("signed return path whose recipient nothing in the message names".into());
+    report.clues.push("signed return path whose recipient nothing in the message names".into());
 }

@@ -12,7 +12,7 @@ pub fn recognise(message: &Message<'_>) -> Option<Report> {
     let (fields, _) = Headers::read(text.as_bytes(), true);
     let mut report = Report::new(Kind::Receipt, "rfc8098");
     let disposition = fields.text("disposition").unwrap_or_default();
-    report.evidence.push(format!("message/disposition-notification; Disposition: {disposition}"));
+    report.clues.push(format!("message/disposition-notification; Disposition: {disposition}"));
     report.original = original::find(message, "");
     if let Some(id) = fields.text("original-message-id") {
         report.original.message_id.get_or_insert_with(|| id.to_string());

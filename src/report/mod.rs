@@ -21,7 +21,7 @@ mod types;
 pub mod us;
 mod words;
 
-pub use carrier::Sent;
+pub use carrier::Arrival;
 pub use recognise::{recognise, recognise_without};
 pub use types::{
     Action, Attribution, Kind, MAX_RECIPIENTS, Original, Recipient, Report, StatusSource,

@@ -1,6 +1,6 @@
 //! The order in which a message is tried, from reports with a structure to notices in words.
 
-use super::carrier::{self, Carrier, Sent};
+use super::carrier::{self, Arrival, Carrier};
 use super::fields::{delivery_status, quoted};
 use super::formats::Notice;
 use super::subject::{is_forward, is_reply};
@@ -9,14 +9,14 @@ use super::words::bounded_words;
 use super::{answers, arf, formats, mdn, original, sender};
 use crate::message::Message;
 
-/// What a message says; `sent` is what is known of its way. A message that nobody recognises is a
+/// What a message says; `arrival` is what is known of its way. A message that nobody recognises is a
 /// [`Kind::Other`].
-pub fn recognise(message: &Message<'_>, sent: Sent<'_>) -> Report {
-    recognise_without(message, sent, "")
+pub fn recognise(message: &Message<'_>, arrival: Arrival<'_>) -> Report {
+    recognise_without(message, arrival, "")
 }
 
 /// The same with one textual format taken as unknown: what is left shows how far the rest reaches.
-pub fn recognise_without(message: &Message<'_>, sent: Sent<'_>, without: &str) -> Report {
+pub fn recognise_without(message: &Message<'_>, arrival: Arrival<'_>, without: &str) -> Report {
     if let Some(report) = arf::recognise(message).or_else(|| mdn::recognise(message)) {
         return report;
     }
@@ -27,10 +27,10 @@ pub fn recognise_without(message: &Message<'_>, sent: Sent<'_>, without: &str) -
     let from = message.headers().lower("from");
     let subject = message.headers().lower("subject");
     let (from, subject) = (from.as_str(), subject.as_str());
-    let from_nobody = carrier::from_nobody(message, sent);
+    let from_nobody = carrier::from_nobody(message, arrival);
     let view =
         MessageView { message, human: &human, text, lower, from, subject, from_nobody, without };
-    let carrier = carrier::of(message, from, subject, sent);
+    let carrier = carrier::of(message, from, subject, arrival);
     let report = match carrier {
         Carrier::Notice { sure: true } => {
             let by_fields = view.structured().or_else(|| quoted(message, text));
@@ -54,10 +54,10 @@ pub fn recognise_without(message: &Message<'_>, sent: Sent<'_>, without: &str) -
     };
     let mut report = report.unwrap_or_else(|clue| {
         let mut report = Report::new(Kind::Other, "none");
-        report.evidence.push(clue);
+        report.clues.push(clue);
         report
     });
-    if sent.trusted && report.forwarded {
+    if arrival.trusted && report.forwarded {
         report.vouch();
     }
     report
@@ -193,7 +193,7 @@ fn enclosed(message: &Message<'_>, without: &str) -> Option<Report> {
         from: &inner.headers().lower("from"),
         subject: &inner.headers().lower("subject"),
         signs: &answers::bounce_signs(&inner, &human),
-        from_nobody: carrier::from_nobody(&inner, Sent::default()),
+        from_nobody: carrier::from_nobody(&inner, Arrival::default()),
         without,
     };
     let mut report = formats::recognise_forwarded(&notice)?;
@@ -219,7 +219,7 @@ fn complete(report: &mut Report, notice: &Notice<'_, '_>) {
         if report.recipients.is_empty()
             && let Some(found) = formats::candidates::of_returned(notice, action)
         {
-            report.evidence.push(format!("recipient: {}", found.how));
+            report.clues.push(format!("recipient: {}", found.how));
             report.recipients = found.recipients;
         }
     }

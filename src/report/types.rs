@@ -105,7 +105,7 @@ pub struct Report {
     /// It stands in mail that is no notice itself: it is kept, and decides nothing.
     pub forwarded: bool,
     /// The clues that led here, as people would name them.
-    pub evidence: Vec<String>,
+    pub clues: Vec<String>,
 }
 
 impl Report {
@@ -123,20 +123,20 @@ impl Report {
             away_until: None,
             new_address: None,
             forwarded: false,
-            evidence: Vec::new(),
+            clues: Vec::new(),
         }
     }
 
     /// Marks what the message only hands on, and says why.
     pub fn hand_on(&mut self, why: &str) {
         self.forwarded = true;
-        self.evidence.push(format!("forwarded: {why}; decides nothing"));
+        self.clues.push(format!("forwarded: {why}; decides nothing"));
     }
 
     /// Takes the mark away: an operator vouches for who forwarded it.
     pub(super) fn vouch(&mut self) {
         self.forwarded = false;
-        for clue in self.evidence.iter_mut().filter(|clue| clue.starts_with("forwarded: ")) {
+        for clue in self.clues.iter_mut().filter(|clue| clue.starts_with("forwarded: ")) {
             *clue = format!("an operator vouches for it ({clue})");
         }
     }

@@ -56,7 +56,7 @@ pub fn leave_out(
     }
     for recipient in &mut report.recipients {
         if let Some(address) = recipient.address.take_if(|a| one_of_us(a)) {
-            report.evidence.push(format!("{address} is a mail system or ours, and left out"));
+            report.clues.push(format!("{address} is a mail system or ours, and left out"));
         }
     }
 }

@@ -89,12 +89,16 @@ impl MessageObserver for Counter {
 
     fn stored(&self, tally: &Tally, committed: &Committed) {
         self.metrics.message_stored(tally.kind);
+        self.metrics.message_read(tally.octets, tally.took);
         if committed.duplicate {
             self.metrics.duplicate();
             return;
         }
         for (class, category) in &tally.verdicts {
             self.metrics.verdict(*class, *category);
+        }
+        for (provider, category) in &tally.failures {
+            self.metrics.provider_failure(provider.as_deref(), *category);
         }
         for decision in &committed.decisions {
             match (decision.from.as_str(), decision.to.as_str()) {

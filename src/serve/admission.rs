@@ -10,8 +10,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use crate::lock::lock;
 use crate::smtp::Rejection;
 
 /// The other end of a connection.
@@ -92,7 +93,7 @@ impl Admission {
         }
         let network = Network::of(peer);
         if let Some(network) = network {
-            let mut networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut networks = lock(&self.networks);
             let open = networks.entry(network).or_default();
             if *open >= self.max_per_ip {
                 if *open == 0 {
@@ -118,7 +119,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         self.admission.open.fetch_sub(1, Ordering::Relaxed);
         let Some(network) = self.network else { return };
-        let mut networks = self.admission.networks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut networks = lock(&self.admission.networks);
         if let Some(open) = networks.get_mut(&network) {
             *open -= 1;
             if *open == 0 {

@@ -45,12 +45,12 @@ const BATCH_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256
 /// All metrics and their registry, by subject.
 pub struct Metrics {
     registry: Registry,
-    mail: Mail,
-    list: List,
-    lookups: Lookups,
-    journal: Journal,
-    smtp: Smtp,
-    operations: Operations,
+    mail: MailMetrics,
+    list: ListMetrics,
+    lookups: LookupsMetrics,
+    journal: JournalMetrics,
+    smtp: SmtpMetrics,
+    operations: OperationsMetrics,
     process: Process,
 }
 
@@ -64,7 +64,7 @@ impl Drop for Open {
 }
 
 /// Messages and what they said.
-struct Mail {
+struct MailMetrics {
     messages: IntCounterVec,
     duplicates: IntCounter,
     message_size: Histogram,
@@ -75,7 +75,7 @@ struct Mail {
 }
 
 /// The suppression list.
-struct List {
+struct ListMetrics {
     suppressions: IntGaugeVec,
     changes: IntCounterVec,
     guards: IntGauge,
@@ -83,7 +83,7 @@ struct List {
 }
 
 /// Questions of MTAs and programs.
-struct Lookups {
+struct LookupsMetrics {
     /// Indexed by protocol, then result: the hot path only adds.
     results: Vec<Vec<IntCounter>>,
     seconds: Vec<Histogram>,
@@ -91,7 +91,7 @@ struct Lookups {
 }
 
 /// Commits and sizes.
-struct Journal {
+struct JournalMetrics {
     commit: Histogram,
     commit_batch: Histogram,
     commit_failures: IntCounter,
@@ -109,7 +109,7 @@ struct Journal {
 }
 
 /// SMTP and LMTP connections.
-struct Smtp {
+struct SmtpMetrics {
     open: IntGauge,
     closed: IntCounterVec,
     session: Histogram,
@@ -119,7 +119,7 @@ struct Smtp {
 }
 
 /// HTTP, certificates, reloads.
-struct Operations {
+struct OperationsMetrics {
     http_requests: IntCounterVec,
     http_seconds: Histogram,
     http_connections: IntGauge,
@@ -141,12 +141,12 @@ impl Metrics {
         let revision = option_env!("BOUNCED_REVISION").unwrap_or("unknown");
         build.with_label_values(&[env!("CARGO_PKG_VERSION"), revision, store]).set(1);
         let metrics = Self {
-            mail: Mail::declare(&d),
-            list: List::declare(&d),
-            lookups: Lookups::declare(&d),
-            journal: Journal::declare(&d),
-            smtp: Smtp::declare(&d),
-            operations: Operations::declare(&d),
+            mail: MailMetrics::declare(&d),
+            list: ListMetrics::declare(&d),
+            lookups: LookupsMetrics::declare(&d),
+            journal: JournalMetrics::declare(&d),
+            smtp: SmtpMetrics::declare(&d),
+            operations: OperationsMetrics::declare(&d),
             process: Process::declare(&d),
             registry: d.0,
         };
@@ -216,7 +216,7 @@ impl Metrics {
     }
 
     /// One recipient failed at a provider of the closed table, or at none of it.
-    pub fn provider_failure(&self, provider: Option<&'static str>, category: Category) {
+    pub fn provider_failure(&self, provider: Option<&str>, category: Category) {
         let provider = provider.unwrap_or("other");
         self.mail.provider_failures.with_label_values(&[provider, category.as_str()]).inc();
     }
@@ -308,7 +308,7 @@ impl Metrics {
         self.smtp.tls_handshakes.with_label_values(&[result.as_str()]).inc();
     }
 
-    /// End of the certificate of a configured name.
+    /// End of the certificate in use; `name` is the configured host name.
     pub fn certificate_expiry(&self, name: &str, ends: Timestamp) {
         self.operations
             .certificate_expiry
@@ -379,7 +379,7 @@ impl Metrics {
     }
 }
 
-impl Mail {
+impl MailMetrics {
     fn declare(d: &Declare) -> Self {
         Self {
             messages: d.counters(
@@ -407,7 +407,7 @@ impl Mail {
                 &["class", "category"],
             ),
             provider_failures: d.counters(
-                "bounced_provider_failures_total",
+                "bounced_refusals_total",
                 "Failed recipients, by provider of the closed table and category.",
                 &["provider", "category"],
             ),
@@ -420,7 +420,7 @@ impl Mail {
     }
 }
 
-impl List {
+impl ListMetrics {
     fn declare(d: &Declare) -> Self {
         Self {
             suppressions: d.gauges(
@@ -445,7 +445,7 @@ impl List {
     }
 }
 
-impl Lookups {
+impl LookupsMetrics {
     fn declare(d: &Declare) -> Self {
         let lookups = d.counters(
             "bounced_lookups_total",
@@ -469,7 +469,7 @@ impl Lookups {
     }
 }
 
-impl Journal {
+impl JournalMetrics {
     fn declare(d: &Declare) -> Self {
         Self {
             commit: d.histogram(
@@ -515,7 +515,7 @@ impl Journal {
     }
 }
 
-impl Smtp {
+impl SmtpMetrics {
     fn declare(d: &Declare) -> Self {
         Self {
             open: d.gauge("bounced_smtp_connections", "Open SMTP and LMTP connections."),
@@ -548,7 +548,7 @@ impl Smtp {
     }
 }
 
-impl Operations {
+impl OperationsMetrics {
     fn declare(d: &Declare) -> Self {
         Self {
             http_requests: d.counters(
@@ -568,7 +568,7 @@ impl Operations {
                 &["port", "reason"],
             ),
             certificate_expiry: d.reals(
-                "bounced_tls_certificate_expiry_timestamp_seconds",
+                "bounced_certificate_expiry_timestamp_seconds",
                 "When the certificate in use ends.",
                 &["name"],
             ),

@@ -14,13 +14,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use tokio::sync::Notify;
 
 use super::admission::{Network, Peer};
 use super::metrics::Refused;
+use crate::lock::lock;
 
 /// Connections that are looked at, at most, to find one that waits.
 const LOOKED_AT: usize = 64;
@@ -98,14 +99,14 @@ impl Places {
 
     /// Connections that have a place now.
     pub fn open(&self) -> usize {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner).open
+        lock(&self.table).open
     }
 
     /// A place for a new connection, which waits for its client.
     pub fn take(self: &Arc<Self>, peer: &Peer) -> Result<Place, NoPlace> {
         let network = Network::of(peer).filter(|_| !peer.is_this_machine());
         let now = self.now();
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = lock(&self.table);
         let of_network =
             network.and_then(|_| table.networks.get(&network)).map_or(0, BTreeMap::len);
         if network.is_some() && of_network >= self.room.most_per_network {
@@ -164,7 +165,7 @@ impl Table {
             // It has been answered since, or is just now: it goes behind those that were not.
             let known = if since == known || since == ANSWERED { now } else { since };
             self.numbers += 1;
-            *state.key.lock().unwrap_or_else(PoisonError::into_inner) = (known, self.numbers);
+            *lock(&state.key) = (known, self.numbers);
             connections.insert((known, self.numbers), state);
         }
         false
@@ -230,8 +231,8 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut table = self.places.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = *self.state.key.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = lock(&self.places.table);
+        let key = *lock(&self.state.key);
         let Some(connections) = table.networks.get_mut(&self.network) else { return };
         if connections.remove(&key).is_some() {
             if connections.is_empty() {

@@ -2,10 +2,11 @@
 //! line when it begins or changes its kind, then a count a minute, and a line when it is over.
 
 use std::mem::{Discriminant, discriminant};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::ledger::LedgerError;
+use crate::lock::lock;
 
 /// How often the count is said.
 const EVERY: Duration = Duration::from_secs(60);
@@ -42,7 +43,7 @@ struct State {
 impl Refusals {
     /// A message was refused.
     pub fn refused(&self, error: &LedgerError, now: Instant) -> Say {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         let kind = discriminant(error);
         let since = |state: &State| now.saturating_duration_since(state.said);
         // Two errors that take turns are no news each time.
@@ -64,7 +65,7 @@ impl Refusals {
 
     /// A message was stored.
     pub fn stored(&self) -> Say {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         state.take().map_or(Say::Nothing, |state| Say::Over(state.more))
     }
 }

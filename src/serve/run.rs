@@ -81,6 +81,7 @@ fn run(runtime: &Runtime, mut server: Server) -> Result<()> {
             "the limit of open files allows fewer connections than wanted; raise it (ulimit -n, LimitNOFILE=)"
         );
     }
+    tell_expiry(&server);
     let (stop, stopping) = watch::channel(false);
     let service: Arc<dyn Service> = server.service.clone();
     let http = Http::new(
@@ -196,6 +197,13 @@ fn bind(what: &str, listen: &Listen, handed: &mut Handed) -> Result<Listener> {
     listener.map_err(|e| anyhow!("{}", preflight::bind_trouble(what, listen, &e)))
 }
 
+/// Shows when the certificate in use ends.
+fn tell_expiry(server: &Server) {
+    if let Some(ends) = server.tls.as_ref().and_then(|tls| tls.expires()) {
+        server.metrics.certificate_expiry(&server.config.hostname, ends);
+    }
+}
+
 /// Waits for the signal to stop, or for a refusal of the policy; reloads on SIGHUP.
 async fn wait(server: &mut Server, http: &Http) -> Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
@@ -214,6 +222,7 @@ async fn wait(server: &mut Server, http: &Http) -> Result<()> {
                     outcome = outcome.and_then(|o| tls.reload().map(|()| o).map_err(Into::into));
                 }
                 server.metrics.reloaded(outcome.is_ok(), Timestamp::now());
+                tell_expiry(server);
                 match outcome {
                     Ok(tokens) => {
                         if let Some(tokens) = tokens {

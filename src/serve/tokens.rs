@@ -21,6 +21,7 @@ use anyhow::{Context, anyhow};
 use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
+use crate::lock::lock;
 use crate::serve::limits;
 
 /// What a token may do; each role may do what the ones before it may.
@@ -128,7 +129,7 @@ impl Failures {
     /// Counts a wrong token; true when there were too many.
     pub fn count(&self, client: Option<IpAddr>, now: Instant) -> bool {
         // Only a panic between lock and unlock poisons; the table would still be whole.
-        let mut table = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut table = lock(&self.0);
         let fresh = |since: &Instant| now.saturating_duration_since(*since) < MINUTE;
         let client = client.map(network);
         if table.len() >= limits::TOKEN_CLIENTS && !table.contains_key(&client) {

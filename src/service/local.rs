@@ -22,6 +22,7 @@ mod wall_clock;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
@@ -58,15 +59,22 @@ pub trait MessageObserver: Send + Sync {
 pub struct Tally {
     /// What the message is.
     pub kind: Kind,
+    /// Its octets.
+    pub octets: u64,
+    /// How long it took to read and judge it.
+    pub took: Duration,
     /// Class and category of each recipient that has them.
     pub verdicts: Vec<(Class, Option<Category>)>,
+    /// Provider, of the closed table, and category of each recipient that failed.
+    pub failures: Vec<(Option<String>, Category)>,
 }
 
 impl Tally {
-    fn of(analysis: &Analysis) -> Self {
+    fn of(analysis: &Analysis, took: Duration) -> Self {
         let recipients = analysis.recipients.iter();
-        let verdicts = recipients.filter_map(|r| Some((r.class?, r.category))).collect();
-        Self { kind: analysis.kind, verdicts }
+        let verdicts = recipients.clone().filter_map(|r| Some((r.class?, r.category))).collect();
+        let failures = recipients.filter_map(|r| Some((r.provider.clone(), r.category?))).collect();
+        Self { kind: analysis.kind, octets: analysis.bytes, took, verdicts, failures }
     }
 }
 
@@ -239,8 +247,9 @@ impl LocalService {
         peer: Option<String>,
         reply: impl FnOnce(Result<Committed, LedgerError>) + Send + 'static,
     ) -> Result<(), LedgerError> {
-        let event = self.evidence(data, envelope, peer);
-        let tally = event.analysis.as_ref().map(Tally::of);
+        let began = Instant::now();
+        let event = self.record(data, envelope, peer);
+        let tally = event.analysis.as_ref().map(|analysis| Tally::of(analysis, began.elapsed()));
         let observer = Arc::clone(&self.observer);
         let raw = self.keep_raw(&event, data);
         self.submit(
@@ -267,7 +276,7 @@ impl LocalService {
 
     /// The record of a message. A defect of ours in reading it must not make the sender come back
     /// with it for ever (docs/reliability.md, "Poison message"): it is stored as unreadable.
-    fn evidence(&self, data: &[u8], envelope: Envelope, peer: Option<String>) -> Event {
+    fn record(&self, data: &[u8], envelope: Envelope, peer: Option<String>) -> Event {
         let analyser = self.analyser.load();
         self.count_shadow(&analyser);
         let (id, received_at) = (new_id(), self.now());
@@ -279,7 +288,7 @@ impl LocalService {
             moment: self.time.moment(),
             id: id.clone(),
         };
-        catch_unwind(AssertUnwindSafe(|| analyser.evidence(received))).unwrap_or_else(|_| {
+        catch_unwind(AssertUnwindSafe(|| analyser.record(received))).unwrap_or_else(|_| {
             tracing::error!(id, "reading a message panicked; it is stored as unreadable");
             Event {
                 id,

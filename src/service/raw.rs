@@ -10,9 +10,10 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use crate::config::{self, KeepRaw};
+use crate::lock::lock;
 use crate::mail::Timestamp;
 use crate::policy::Forgotten;
 use crate::report::Kind;
@@ -76,7 +77,7 @@ impl RawStore {
         let mut options = fs::OpenOptions::new();
         let mut file = options.write(true).create_new(true).mode(0o600).open(self.path(id))?;
         file.write_all(data)?;
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = lock(&self.held);
         held.octets += size;
         held.files.push_back((id.to_string(), size, now));
         while let Some((_, _, at)) = held.files.front() {
@@ -94,7 +95,7 @@ impl RawStore {
 
     /// Takes a message back that was not stored after all.
     pub fn drop_again(&self, id: &str) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = lock(&self.held);
         if let Some(n) = held.files.iter().rposition(|(kept, _, _)| kept == id)
             && let Some((_, size, _)) = held.files.remove(n)
         {
@@ -106,7 +107,7 @@ impl RawStore {
     /// Removes the messages of some events, and every other one that names a forgotten person;
     /// gives how many. Looks at what is there, also when nothing is kept any more.
     pub fn forget(&self, ids: &HashSet<String>, who: &Forgotten) -> io::Result<u64> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = lock(&self.held);
         let entries = match fs::read_dir(&self.dir) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),

@@ -148,7 +148,7 @@ mod tests {
              Diagnostic-Code: smtp; 550 5.1.1 <JANE.ROE@example.com>: unknown\r\n\r\n--b\r\n\
              Content-Type: text/rfc822-headers\r\n\r\nTo: Jane.Roe@example.com\r\n\
              Subject: Dear Jane\r\n\r\n--b--\r\n";
-        pipeline.evidence(crate::analysis::Received {
+        pipeline.record(crate::analysis::Received {
             data: data.as_bytes(),
             envelope: Envelope { to: vec![to.to_string()], ..Envelope::default() },
             peer: Some("192.0.2.1".to_string()),

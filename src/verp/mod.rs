@@ -79,7 +79,7 @@ impl ReturnPathError {
 
 /// What one envelope recipient says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claim {
+pub struct PathClaim {
     /// `Signed`, `Plain`, or `None` when it names nobody that we can believe.
     pub attribution: Attribution,
     /// The address we mailed.
@@ -97,21 +97,21 @@ pub struct Claim {
 /// What the whole envelope says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attributed {
-    /// Every distinct VERP recipient, best rung first, in envelope order within a rung.
-    pub claims: Vec<Claim>,
+    /// Every distinct VERP recipient, best level first, in envelope order within a level.
+    pub claims: Vec<PathClaim>,
     /// A genuine short token for which no candidate verified: the message is stored as `other`
     /// and counted (docs/policy.md, "Attribution").
     pub unmatched_short: bool,
 }
 
 impl Attributed {
-    /// The best rung.
+    /// The best level.
     pub fn attribution(&self) -> Attribution {
         self.claims.first().map_or(Attribution::None, |claim| claim.attribution)
     }
 
     /// The best claim.
-    pub fn best(&self) -> Option<&Claim> {
+    pub fn best(&self) -> Option<&PathClaim> {
         self.claims.first()
     }
 
@@ -235,7 +235,7 @@ impl Verp {
     ) -> Attributed {
         let now = now.into();
         let candidates: Vec<&Address> = candidates.take(MAX_CANDIDATES).collect();
-        let mut claims: Vec<Claim> = Vec::new();
+        let mut claims: Vec<PathClaim> = Vec::new();
         for forward_path in envelope_to.iter().take(MAX_RECIPIENTS) {
             if let Some(claim) = self.claim(forward_path, &candidates, now)
                 && !claims.contains(&claim)
@@ -252,7 +252,7 @@ impl Verp {
         Attributed { claims, unmatched_short }
     }
 
-    fn claim(&self, forward_path: &str, near: &[&Address], now: Moment) -> Option<Claim> {
+    fn claim(&self, forward_path: &str, near: &[&Address], now: Moment) -> Option<PathClaim> {
         let (local, domain) = halves(forward_path);
         if is_postmaster(local) {
             return None;
@@ -269,14 +269,14 @@ impl Verp {
         if self.plain { plain_claim(local, near) } else { None }
     }
 
-    fn signed_claim(&self, token: Token, near: &[&Address]) -> Claim {
+    fn signed_claim(&self, token: Token, near: &[&Address]) -> PathClaim {
         let mut info = token.info();
         let recipient = match &token.recipient {
             Some(recipient) => Some(recipient.clone()),
             None => near.iter().find(|c| token.matches(&self.ring, c)).map(|c| (*c).clone()),
         };
         info.recipient = recipient.as_ref().map(|r| r.as_str().to_string());
-        Claim {
+        PathClaim {
             attribution: if recipient.is_some() { Attribution::Signed } else { Attribution::None },
             recipient,
             info,
@@ -288,8 +288,8 @@ impl Verp {
 }
 
 /// A token that claims to be signed and is not, or no longer.
-fn unproven(mode: Mode) -> Claim {
-    Claim {
+fn unproven(mode: Mode) -> PathClaim {
+    PathClaim {
         attribution: Attribution::None,
         recipient: None,
         info: VerpInfo {
@@ -304,14 +304,14 @@ fn unproven(mode: Mode) -> Claim {
     }
 }
 
-fn plain_claim(local: &str, near: &[&Address]) -> Option<Claim> {
+fn plain_claim(local: &str, near: &[&Address]) -> Option<PathClaim> {
     let readings = plain::readings(local);
     let confirmed = readings.iter().find(|reading| {
         let key = reading.recipient.key();
         near.iter().any(|candidate| candidate.key() == key)
     });
     let recipient = confirmed.or(readings.first())?.recipient.clone();
-    Some(Claim {
+    Some(PathClaim {
         attribution: Attribution::Plain,
         info: VerpInfo {
             recipient: Some(recipient.as_str().to_string()),

@@ -95,7 +95,7 @@ fn read(verp: &Verp, to: &[&str], near: &[&str]) -> Read {
 }
 
 #[test]
-fn read_climbs_to_the_best_rung() {
+fn read_climbs_to_the_best_level() {
     let verp = front(true, true, &["a"]);
     let full = minted(&verp, "user@example.com", Some("news"));
     let short = minted(&verp, LONG, Some("news"));

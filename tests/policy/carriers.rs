@@ -249,7 +249,7 @@ fn take(
     trusted: bool,
 ) -> (Kind, Vec<&'static str>) {
     let now = Timestamp::from_millis(NOW);
-    let event = pipeline.evidence(Received {
+    let event = pipeline.record(Received {
         data: data.as_bytes(),
         envelope: Envelope { from: path.to_string(), to: vec![to.to_string()], trusted },
         peer: None,
@@ -259,7 +259,7 @@ fn take(
     });
     let analysis = event.analysis.as_ref().expect("a message is analysed");
     let kind = analysis.kind;
-    let forwarded = analysis.evidence.iter().any(|e| e.starts_with("forwarded: "));
+    let forwarded = analysis.clues.iter().any(|e| e.starts_with("forwarded: "));
     assert_eq!(analysis.forwarded, forwarded, "the mark and its reason go together");
     let book = Book::default();
     book.put(NOW, event);
@@ -333,7 +333,7 @@ fn nobody_of_us_is_the_failed_recipient() {
         (postmaster, list, false),
         (postmaster, signed.as_str(), true),
     ] {
-        let event = pipeline.evidence(Received {
+        let event = pipeline.record(Received {
             data: notice(about).as_bytes(),
             envelope: Envelope { to: vec![to.to_string()], ..Envelope::default() },
             peer: None,

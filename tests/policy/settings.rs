@@ -155,7 +155,7 @@ fn one_mailbox_or_two_by_case() {
     }
 }
 
-/// The rung `message-id` wants the address that the mail went to, in the case that counts.
+/// The level `message-id` wants the address that the mail went to, in the case that counts.
 #[test]
 fn a_mail_to_another_case_lifts_nothing_when_case_is_kept() {
     for (word, lifted) in [("fold", true), ("keep", false)] {
@@ -168,7 +168,7 @@ fn a_mail_to_another_case_lifts_nothing_when_case_is_kept() {
         book.put(DAY, sent);
         let report = failure("user@example.com", Reason::UserUnknown);
         book.put(DAY, about(report, "<1@example.net>"));
-        let rung = book.memory().journal.last().and_then(|event| event.attribution);
-        assert_eq!(rung == Some(bounced::report::Attribution::MessageId), lifted, "{word}");
+        let level = book.memory().journal.last().and_then(|event| event.attribution);
+        assert_eq!(level == Some(bounced::report::Attribution::MessageId), lifted, "{word}");
     }
 }

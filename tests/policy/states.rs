@@ -227,18 +227,18 @@ fn a_delivery_that_bounced_later_proves_nothing() {
 fn with_keys_only_signed_may_suppress() {
     let mut policy = Policy::default();
     policy.require_signed = true;
-    for rung in Attribution::ALL {
+    for level in Attribution::ALL {
         let book = Book::with(&policy);
         for n in 0..10 {
             let mut event = failure(USER, Reason::UserUnknown);
-            event.attribution = Some(*rung);
-            if *rung == Attribution::Signed {
+            event.attribution = Some(*level);
+            if *level == Attribution::Signed {
                 event = signed(event, USER, "b-1", None);
             }
             book.put(n * DAY, event);
         }
-        let state = if *rung == Attribution::Signed { "suppressed" } else { "clear" };
-        assert_eq!(book.state(USER, 10), state, "{rung}");
+        let state = if *level == Attribution::Signed { "suppressed" } else { "clear" };
+        assert_eq!(book.state(USER, 10), state, "{level}");
     }
     // The pipeline says signed and the token does not: the worse is believed.
     let book = Book::with(&policy);
@@ -359,7 +359,7 @@ fn a_returned_message_id_that_we_sent_lifts_the_attribution() {
         }
         event
     };
-    for (mailed, days, rung) in [
+    for (mailed, days, level) in [
         (USER, 0, Attribution::MessageId),
         (USER, 7, Attribution::MessageId),
         // Another recipient's mail proves nothing about this one.
@@ -369,7 +369,7 @@ fn a_returned_message_id_that_we_sent_lifts_the_attribution() {
         book.put(20 * DAY, sent(mailed));
         book.put((20 + days) * DAY, about(failure(USER, Reason::UserUnknown), "m1@example.net"));
         let standing = book.standing(USER, None, 30 * DAY).expect("a standing");
-        assert_eq!(standing.attribution, Some(rung), "{mailed} {days}");
+        assert_eq!(standing.attribution, Some(level), "{mailed} {days}");
     }
     // Old mails are forgotten while new ones come.
     let book = Book::default();

@@ -190,7 +190,7 @@ pub fn message(kind: Kind, address: &str) -> Event {
         away_until: None,
         new_address: None,
         forwarded: false,
-        evidence: Vec::new(),
+        clues: Vec::new(),
         defects: Vec::new(),
     });
     event

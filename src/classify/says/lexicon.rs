@@ -57,7 +57,7 @@ pub(super) struct Lexicon {
 /// Phrases that may begin anywhere.
 #[derive(Debug)]
 struct Inside {
-    needles: MultiSearch,
+    search: MultiSearch,
     phrases: Vec<u32>,
 }
 
@@ -157,7 +157,7 @@ impl Lexicon {
         let inside = |ascii: bool| {
             let rest = all().filter(|((_, text), p)| !by_word(text, p) && text.is_ascii() == ascii);
             let (phrases, texts): (Vec<u32>, Vec<&str>) = rest.map(|(one, _)| one).unzip();
-            Inside { needles: MultiSearch::new(texts), phrases }
+            Inside { search: MultiSearch::new(texts), phrases }
         };
         let (ascii, wide) = (inside(true), inside(false));
         Ok(Self { starts, ascii, wide, texts: pieces, phrases, bonds })
@@ -226,7 +226,7 @@ impl Lexicon {
         let by_word = hits.len();
         let wide = (!text.is_ascii()).then_some(&self.wide);
         for inside in [Some(&self.ascii), wide].into_iter().flatten() {
-            inside.needles.find(bytes, |piece, start| {
+            inside.search.find(bytes, |piece, start| {
                 let phrase = inside.phrases.get(piece);
                 hits.extend(phrase.and_then(|n| self.stands(*n, start, bytes)));
             });

@@ -68,9 +68,8 @@ pub use lock::DirLock;
 pub use reader::JournalReader;
 pub use record::{MAX_RECORD, Unfit};
 pub use rewrite::{Edit, Rewritten};
-pub(crate) use segment::lock;
 pub(crate) use trouble::refused;
-pub use writer::Journal;
+pub use writer::{Journal, SyncObserver};
 
 /// Octets after which a new segment is begun.
 pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use super::header::Header;
 use super::segment::{DIR, Segment};
 use super::{Journal, JournalReader, record};
+use crate::lock;
 
 /// What becomes of a record: None leaves it as it is.
 pub type Edit<'a> = &'a mut dyn FnMut(u64, &str) -> Option<String>;
@@ -93,8 +94,7 @@ impl Journal {
     pub fn put_in_place(&mut self, new: &Rewritten) -> io::Result<()> {
         let disk = &self.shared.disk;
         let from = name(new.first_seq);
-        let mut segments =
-            self.shared.segments.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut segments = lock::write(&self.shared.segments);
         let Some(place) = segments.iter_mut().find(|old| old.first_seq == new.first_seq) else {
             // `keep` removed it meanwhile.
             return disk.remove(&from);

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::disk::DiskFile;
 use super::header::{Header, unnamed};
 use super::record::{self, MAX_LINE, ParsedRecord};
+use crate::lock::lock;
 
 /// Records between two points of the index.
 const INDEX_EVERY: u64 = 64;
@@ -391,9 +392,4 @@ impl<'a> Scanner<'a> {
         }
         Ok(())
     }
-}
-
-/// Locks; a panic of another holder leaves nothing half done in what these locks guard.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, RwLock};
 use super::disk::{Disk, DiskFile};
 use super::segment::Segment;
 use crate::ledger::Trouble;
+use crate::lock;
 
 /// A segment, its file, and the position that the next segment begins with.
 pub(super) type Opened = (Arc<Segment>, Box<dyn DiskFile>, u64);
@@ -22,13 +23,13 @@ pub(super) struct SegmentList {
 
 impl SegmentList {
     pub(super) fn segments(&self) -> Vec<Arc<Segment>> {
-        self.segments.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        lock::read(&self.segments).clone()
     }
 
     /// The first segment that may hold a position, opened, and where the next one begins. File and
     /// index belong together: nothing is put in the place of a segment while the list is held.
     pub(super) fn open_at(&self, from: u64) -> io::Result<Option<Opened>> {
-        let segments = self.segments.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let segments = lock::read(&self.segments);
         let at = segments.partition_point(|segment| segment.first_seq <= from).max(1) - 1;
         for (at, segment) in segments.iter().enumerate().skip(at) {
             let until = segments.get(at + 1).map_or(u64::MAX, |next| next.first_seq);
@@ -43,14 +44,14 @@ impl SegmentList {
     }
 
     pub(super) fn change(&self, change: impl FnOnce(&mut Vec<Arc<Segment>>)) {
-        change(&mut self.segments.write().unwrap_or_else(std::sync::PoisonError::into_inner));
+        change(&mut lock::write(&self.segments));
     }
 
     pub(super) fn found(&self) -> Vec<Trouble> {
-        self.found.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        lock::read(&self.found).clone()
     }
 
     pub(super) fn note(&self, trouble: Trouble) {
-        self.found.write().unwrap_or_else(std::sync::PoisonError::into_inner).push(trouble);
+        lock::write(&self.found).push(trouble);
     }
 }

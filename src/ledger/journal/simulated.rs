@@ -12,7 +12,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use super::disk::{Disk, DiskFile};
-use super::lock;
+use crate::lock::lock;
 use state::{DiskState, Inode, PendingChange, apply};
 
 /// What happens at the chosen operation.

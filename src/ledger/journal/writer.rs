@@ -4,6 +4,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
 
 use super::batch::Batch;
 use super::chain;
@@ -18,6 +19,9 @@ use crate::ledger::{LedgerError, Trouble, TroubleKind};
 /// No batch is longer. Only the last write of a run can be one that was not synced.
 const LAST_WRITE: u64 = 4 << 20;
 
+/// Is told how long an fdatasync took.
+pub type SyncObserver = Box<dyn Fn(Duration) + Send>;
+
 /// The appending half; there is one.
 pub struct Journal {
     pub(super) shared: Arc<SegmentList>,
@@ -28,6 +32,7 @@ pub struct Journal {
     next_seq: u64,
     /// The end of the newest segment was written by a run before, and not again by this one.
     stale: bool,
+    on_sync: SyncObserver,
 }
 
 impl Journal {
@@ -64,6 +69,7 @@ impl Journal {
             file: None,
             next_seq: last_seq + 1,
             stale: true,
+            on_sync: Box::new(|_| {}),
         };
         journal.go_on_after(after, "the newest checkpoint");
         // What was written before a kill may not be synced yet, or could not be, and will now be
@@ -99,6 +105,11 @@ impl Journal {
     /// A reading half.
     pub fn reader(&self) -> JournalReader {
         JournalReader { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Calls `observe` with the time of each fdatasync that made a batch durable.
+    pub fn on_sync(&mut self, observe: SyncObserver) {
+        self.on_sync = observe;
     }
 
     /// The position that the next record must have.
@@ -182,7 +193,9 @@ impl Journal {
             None => return Err(io::Error::other("the journal has no open segment")),
         };
         file.append(&batch.octets)?;
+        let began = Instant::now();
         file.sync()?;
+        (self.on_sync)(began.elapsed());
         let offset = newest.length();
         let places: Vec<_> =
             batch.places.iter().map(|(seq, place)| (*seq, offset + place)).collect();

@@ -12,8 +12,9 @@ use super::pending::PendingRows;
 use super::rows::StoredDigest;
 use super::view::View;
 use crate::event::Event;
-use crate::ledger::journal::{self, JournalReader, lock};
+use crate::ledger::journal::{self, JournalReader};
 use crate::ledger::{Committed, Fold, LedgerError};
+use crate::lock::{self, lock};
 
 impl Engine {
     /// Waits until not too many rows wait for sled.
@@ -22,10 +23,8 @@ impl Engine {
         let crowded = |inbox: &mut Inbox| {
             inbox.waiting.octets() > self.options.max_waiting_bytes && self.view().is_ok()
         };
-        let (inbox, _) = self
-            .moved
-            .wait_timeout_while(inbox, self.options.commit_patience, crowded)
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let waited = self.moved.wait_timeout_while(inbox, self.options.commit_patience, crowded);
+        let (inbox, _) = lock::unpoisoned(waited);
         if inbox.waiting.octets() > self.options.max_waiting_bytes {
             return Err(LedgerError::Retryable(
                 "the view is too far behind the journal: the disk is slow or full".to_string(),
@@ -56,7 +55,7 @@ impl Engine {
             return Err(LedgerError::Retryable("the view is being rebuilt".to_string()));
         };
         journal.make_sound().map_err(|e| journal::refused("the journal cannot be opened", &e))?;
-        let rungs: Vec<_> = batch.iter().map(|event| event.attribution).collect();
+        let levels: Vec<_> = batch.iter().map(|event| event.attribution).collect();
         let folding = AssertUnwindSafe(|| {
             fold_batch(&view, &self.reader, &mut *fold, journal.next_seq(), &mut *batch)
         });
@@ -77,8 +76,8 @@ impl Engine {
             Err(error) => {
                 fold.reset();
                 // What lifted one to `message-id` may be the event that spoiled the batch.
-                for (event, rung) in batch.iter_mut().zip(rungs) {
-                    event.attribution = rung;
+                for (event, level) in batch.iter_mut().zip(levels) {
+                    event.attribution = level;
                 }
                 Err(self.doubt(&view, error))
             }

@@ -6,8 +6,9 @@ use std::sync::{Arc, Condvar, Mutex, RwLock};
 use super::inbox::Inbox;
 use super::options::Options;
 use super::view::View;
-use crate::ledger::journal::{DirLock, Disk, Journal, JournalReader, lock};
+use crate::ledger::journal::{DirLock, Disk, Journal, JournalReader};
 use crate::ledger::{Fold, LedgerError, Trouble};
+use crate::lock::{self, lock};
 use crate::mail::Timestamp;
 
 /// Troubles that are remembered one by one.
@@ -49,14 +50,14 @@ pub(super) struct Writer {
 impl Engine {
     /// The view, when it can be asked.
     pub(super) fn view(&self) -> Result<Arc<View>, LedgerError> {
-        match &*self.view_state.read().unwrap_or_else(std::sync::PoisonError::into_inner) {
+        match &*lock::read(&self.view_state) {
             ViewState::Ready(view) => Ok(Arc::clone(view)),
             ViewState::Absent(why) => Err(LedgerError::Retryable(why.clone())),
         }
     }
 
     pub(super) fn set_view_state(&self, view_state: ViewState) {
-        *self.view_state.write().unwrap_or_else(std::sync::PoisonError::into_inner) = view_state;
+        *lock::write(&self.view_state) = view_state;
         // Whoever waits looks at the stage while holding this lock.
         drop(lock(&self.inbox));
         self.moved.notify_all();

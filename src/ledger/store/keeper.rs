@@ -24,7 +24,8 @@ use super::renewal::{self, Renewal};
 use super::rows::Meta;
 use super::view::View;
 use crate::ledger::LedgerError;
-use crate::ledger::journal::{self, lock};
+use crate::ledger::journal;
+use crate::lock::{self, lock};
 use crate::mail::Timestamp;
 
 /// How long rows may wait for others to share their batch.
@@ -259,7 +260,7 @@ impl Keeper<'_> {
         };
         let wait = |inbox, patience, idle: &dyn Fn(&Inbox) -> bool| {
             let waited = engine.bell.wait_timeout_while(inbox, patience, |inbox| idle(inbox));
-            waited.unwrap_or_else(std::sync::PoisonError::into_inner).0
+            lock::unpoisoned(waited).0
         };
         let busy = self.renewal.is_some();
         let rest = match (busy, tight) {

@@ -49,11 +49,12 @@ use std::sync::{Arc, Condvar, Mutex, RwLock};
 use std::time::Duration;
 
 use crate::event::Event;
-use crate::ledger::journal::{self, DirLock, Disk, Journal, lock};
+use crate::ledger::journal::{self, DirLock, Disk, Journal, SyncObserver};
 use crate::ledger::private;
 use crate::ledger::{
     Committed, Fold, Ledger, LedgerError, LedgerStatus, Page, Redact, Trouble, TroubleKind,
 };
+use crate::lock::lock;
 use crate::mail::Timestamp;
 use engine::{Engine, ViewState, Writer};
 use inbox::Inbox;
@@ -153,6 +154,11 @@ impl SledLedger {
             self.engine.moved.wait_timeout_while(inbox, patience, |_| self.engine.view().is_err());
         drop(waited);
         self.engine.view().is_ok()
+    }
+
+    /// Calls `observe` with the time of each fdatasync that made a batch durable.
+    pub fn on_sync(&self, observe: SyncObserver) {
+        lock(&self.engine.writer).journal.on_sync(observe);
     }
 
     /// SHA-256 over all rows that can still matter, in key order, of fold and engine: the same

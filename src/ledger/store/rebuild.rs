@@ -15,9 +15,10 @@ use super::pending::PendingRows;
 use super::rows::Meta;
 use super::view::View;
 use crate::event::Event;
-use crate::ledger::journal::{self, Checkpoint, lock};
+use crate::ledger::journal::{self, Checkpoint};
 use crate::ledger::private;
 use crate::ledger::{Fold, LedgerError, Trouble, TroubleKind};
+use crate::lock::lock;
 
 /// Events folded between two batches.
 const EVENTS_AT_ONCE: usize = 500;

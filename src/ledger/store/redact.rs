@@ -15,8 +15,9 @@ use super::pace::Pace;
 use super::pending::{PendingRows, change};
 use super::rows::key_in;
 use super::space;
-use crate::ledger::journal::{self, lock};
+use crate::ledger::journal;
 use crate::ledger::{EditRow, LedgerError, Redact};
+use crate::lock::lock;
 
 /// Rows looked at before others may go on.
 const ROWS_AT_ONCE: usize = 256;

@@ -22,7 +22,8 @@ use super::rebuild;
 use super::rows::Meta;
 use super::view::View;
 use crate::ledger::LedgerError;
-use crate::ledger::journal::{self, Checkpoint, lock};
+use crate::ledger::journal::{self, Checkpoint};
+use crate::lock::lock;
 
 /// How long readers of the old view may take to end.
 const READERS: Duration = Duration::from_secs(30);

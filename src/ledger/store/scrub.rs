@@ -7,7 +7,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use super::engine::Engine;
-use crate::ledger::journal::lock;
+use crate::lock::lock;
 use crate::mail::Timestamp;
 
 /// Between two segments: mail comes first.

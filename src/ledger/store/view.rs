@@ -27,6 +27,7 @@ use super::pending::PendingRows;
 use super::rows::{Meta, seal, unseal};
 use super::space;
 use crate::ledger::LedgerError;
+use crate::lock;
 
 /// Takes key and value of one row.
 pub(super) type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), LedgerError>;
@@ -197,7 +198,7 @@ impl View {
     /// Lets readers see changes that sled does not have yet. Only who holds the writer may.
     pub(super) fn publish(&self, pending: &mut PendingRows) {
         pending.place = self.published.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut above = self.above.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut above = lock::write(&self.above);
         for (key, value) in &pending.changes {
             above.insert(key.clone(), (pending.place, value.clone()));
         }
@@ -211,8 +212,8 @@ impl View {
     /// Takes over what another view has above its sled; its sled must hold the same rows. Only who
     /// holds the writer may.
     pub(super) fn take_above(&self, old: &View) {
-        let theirs = old.above.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        *self.above.write().unwrap_or_else(std::sync::PoisonError::into_inner) = theirs;
+        let theirs = lock::read(&old.above).clone();
+        *lock::write(&self.above) = theirs;
         self.published.store(old.published(), Ordering::Relaxed);
     }
 
@@ -233,7 +234,7 @@ impl View {
 
     /// Forgets published changes of commits up to a place: sled has them.
     pub(super) fn settle<'a>(&self, through: u64, keys: impl Iterator<Item = &'a IVec>) {
-        let mut above = self.above.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut above = lock::write(&self.above);
         for key in keys {
             if above.get(key).is_some_and(|(place, _)| *place <= through) {
                 above.remove(key);
@@ -261,7 +262,7 @@ impl View {
     /// The value of one row.
     pub(super) fn value(&self, key: &[u8]) -> Result<Option<Vec<u8>>, LedgerError> {
         {
-            let above = self.above.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let above = lock::read(&self.above);
             if let Some((_, value)) = above.get(key) {
                 return Ok(value.as_ref().map(|value| value.to_vec()));
             }

@@ -56,8 +56,8 @@ fn is_signed(verp: &VerpInfo) -> bool {
     verp.authentic == Some(true)
 }
 
-/// The rung of a record: what the pipeline found, never better than its VERP allows.
-pub(crate) fn rung_of(event: &Event, analysis: &Analysis) -> Attribution {
+/// The level of a record: what the pipeline found, never better than its VERP allows.
+pub(crate) fn level_of(event: &Event, analysis: &Analysis) -> Attribution {
     let verp = analysis.verp.as_ref();
     match (event.attribution, verp.map(|v| (v.authentic, v.recipient.is_some()))) {
         // A forged token: nothing it says is about anyone.
@@ -66,7 +66,7 @@ pub(crate) fn rung_of(event: &Event, analysis: &Analysis) -> Attribution {
             Attribution::None
         }
         (Some(Attribution::Plain), verp) if !matches!(verp, Some((_, true))) => Attribution::Report,
-        (Some(rung), _) => rung,
+        (Some(level), _) => level,
         (None, Some((Some(true), true))) => Attribution::Signed,
         (None, Some((None, true))) => Attribution::Plain,
         (None, _) => Attribution::Report,
@@ -81,7 +81,7 @@ pub(crate) fn read(event: &Event, policy: &Policy) -> Vec<Claim> {
         EventType::Message => {
             let mut claims = analysis.map_or_else(Vec::new, |a| message(event, a, case));
             claims.retain(|claim| !speaks_against_us(event, policy, claim));
-            if claims.first().is_some_and(|claim| claim.item.rung != Attribution::Signed) {
+            if claims.first().is_some_and(|claim| claim.item.level != Attribution::Signed) {
                 claims.truncate(most_of_one_report(policy));
             }
             claims
@@ -95,7 +95,7 @@ pub(crate) fn read(event: &Event, policy: &Policy) -> Vec<Claim> {
 /// ask out is everybody's right.
 fn speaks_against_us(event: &Event, policy: &Policy, claim: &Claim) -> bool {
     matches!(claim.item.kind, ItemKind::Failure | ItemKind::Complaint)
-        && is_reserved(policy, event, claim.item.rung, &claim.address)
+        && is_reserved(policy, event, claim.item.level, &claim.address)
 }
 
 fn most_of_one_report(policy: &Policy) -> usize {
@@ -133,13 +133,13 @@ pub(crate) fn why_silent(event: &Event, policy: &Policy, address: &str) -> Optio
 
 const OWN_REFUSAL: &str = "this is our own refusal: it counts in nothing";
 
-fn blank(event: &Event, kind: ItemKind, rung: Attribution) -> Item {
+fn blank(event: &Event, kind: ItemKind, level: Attribution) -> Item {
     Item {
         seq: event.seq,
         at_ms: event.received_at.millis(),
         kind,
         policy: 0,
-        rung,
+        level,
         scope: scope_of(event),
         reason: None,
         rule: None,
@@ -161,11 +161,11 @@ fn message(event: &Event, analysis: &Analysis, case: Case) -> Vec<Claim> {
         return Vec::new();
     }
     let key = |address: &str| key(address, case);
-    let rung = rung_of(event, analysis);
-    let mut item = blank(event, ItemKind::Failure, rung);
+    let level = level_of(event, analysis);
+    let mut item = blank(event, ItemKind::Failure, level);
     item.message = analysis.original.message_id.as_deref().map_or(0, message_hash);
     item.token = token_hash(event, analysis);
-    let mailed = match rung {
+    let mailed = match level {
         Attribution::Signed | Attribution::Plain => {
             match analysis.verp.as_ref().and_then(|v| v.recipient.as_deref()).and_then(key) {
                 Some(address) => Some(address),

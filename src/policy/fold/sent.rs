@@ -1,8 +1,8 @@
-//! The `message-id` rung of the ladder: which mails of ours in-band `sent` and `delivered` results
+//! The `message-id` level of the ladder: which mails of ours in-band `sent` and `delivered` results
 //! named, so that a report that returns one of their Message-IDs is known to be about our mail.
 //!
 //! One row for each mail and recipient, by hash, kept for one to two eras of eight days: longer
-//! than any queue. With signing keys the rung counts in nothing, and nothing is written.
+//! than any queue. With signing keys the level counts in nothing, and nothing is written.
 
 use super::evidence::{key, message_hash};
 use crate::event::{Event, EventType};

@@ -23,7 +23,7 @@ impl Step<'_> {
     pub(crate) fn take(&mut self, said: Claim, campaign: Option<&str>) -> Result<(), LedgerError> {
         let Claim { address, item, figure, provider } = said;
         let (scope, message) = (item.scope.clone(), item.message);
-        let counted = counts(&self.policy, item.rung);
+        let counted = counts(&self.policy, item.level);
         let guard = item.guard.clone().unwrap_or_default();
         if figure == Some(Figure::OwnRefusal) {
             return self.count_own_refusal(&address, message, counted, &scope, campaign, &provider);
@@ -178,7 +178,7 @@ impl Step<'_> {
         let mut row = self.rows.get(&key)?.and_then(|v| AddressRow::decode(&v)).unwrap_or_default();
         // Mass deliveries would write every address each time; one a day says as much.
         let known = |old: &Item| {
-            old.rung == item.rung
+            old.level == item.level
                 && old.peer == item.peer
                 && old.undone == 0
                 && item.at_ms.saturating_sub(old.at_ms) < DAY_MS

@@ -70,7 +70,7 @@ fn piece(item: &Item, note: Note, facts: &Facts) -> Value {
         "seq": item.seq,
         "at": item.at(),
         "kind": item.kind,
-        "attribution": item.rung,
+        "attribution": item.level,
         "scope": item.scope,
         "reason": item.reason,
         "code": item.code,

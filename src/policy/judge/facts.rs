@@ -2,13 +2,14 @@
 //! came, and the times that guards cover. Read once before the walk, so that the walk is pure.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
 use super::intervals::{CAP, Intervals, OUTAGE, blast_key, outage_key};
 use super::row::{AddressRow, Item, ItemKind};
 use crate::ledger::{Ledger, LedgerError, Rows};
+use crate::lock::lock;
 use crate::mail::Timestamp;
 use crate::policy::settings::Policy;
 
@@ -196,7 +197,7 @@ impl PolicyCache {
     }
 
     pub(crate) fn parse(&self, version: u32, bytes: &[u8]) -> Arc<Policy> {
-        let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut parsed = lock(&self.parsed);
         if let Some((known, policy)) = parsed.get(&version)
             && known == bytes
         {

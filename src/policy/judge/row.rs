@@ -73,7 +73,7 @@ pub struct Item {
     pub policy: u32,
     /// How sure it is that this is about this address.
     #[serde(rename = "a")]
-    pub rung: Attribution,
+    pub level: Attribution,
     /// Scope it came in; of acts the scope they are for.
     #[serde(rename = "s")]
     pub scope: String,
@@ -292,7 +292,7 @@ mod tests {
             at_ms: i64::MIN,
             kind: ItemKind::Unsubscribe,
             policy: u32::MAX,
-            rung: Attribution::MessageId,
+            level: Attribution::MessageId,
             scope: "s".repeat(crate::event::MAX_SCOPE_OCTETS),
             reason: Some(Reason::ProviderSuppressed),
             rule: Some(long.clone()),

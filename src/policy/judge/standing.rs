@@ -117,7 +117,7 @@ fn standing(
         until: judged.until,
         events: row.items.len() as u64 + row.dropped,
         rule: item.and_then(|i| i.rule.clone()),
-        attribution: item.map(|i| i.rung),
+        attribution: item.map(|i| i.level),
         seq: item.map(|i| i.seq),
         outlook: outlook(track, &judged, scope, facts, item),
         clause: judged.clause,

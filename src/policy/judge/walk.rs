@@ -56,7 +56,7 @@ pub struct Strike {
     pub message: u64,
     /// Which token.
     pub token: u64,
-    rung: Attribution,
+    level: Attribution,
     /// Place of its item.
     pub item: usize,
 }
@@ -70,7 +70,7 @@ pub struct Pending {
     first: Timestamp,
     /// How long it waits.
     pub until: Option<Timestamp>,
-    rung: Attribution,
+    level: Attribution,
     /// Put here by a guard: a `now` on the same day does not suppress either.
     pub guarded: bool,
     /// Place of its item.
@@ -162,9 +162,9 @@ struct Walker<'a> {
     track: Track,
 }
 
-/// Better rungs have smaller numbers.
-const fn rank(rung: Attribution) -> u8 {
-    match rung {
+/// Better levels have smaller numbers.
+const fn rank(level: Attribution) -> u8 {
+    match level {
         Attribution::Signed => 0,
         Attribution::Plain => 1,
         Attribution::MessageId => 2,
@@ -173,9 +173,9 @@ const fn rank(rung: Attribution) -> u8 {
     }
 }
 
-/// May evidence of this rung count under this policy?
-pub(crate) fn counts(policy: &Policy, rung: Attribution) -> bool {
-    match rung {
+/// May evidence of this level count under this policy?
+pub(crate) fn counts(policy: &Policy, level: Attribution) -> bool {
+    match level {
         Attribution::Signed => true,
         Attribution::None => false,
         _ => !policy.require_signed,
@@ -188,7 +188,7 @@ impl Walker<'_> {
             return Note::Undone;
         }
         let policy = self.facts.policy(item.policy);
-        if !counts(policy, item.rung) {
+        if !counts(policy, item.level) {
             return Note::NotSigned;
         }
         let ours = item.scope == "*" || item.scope == self.scope;
@@ -238,7 +238,7 @@ impl Walker<'_> {
         self.items
             .iter()
             .take(place)
-            .filter(|i| i.undone == 0 && counts(self.facts.policy(i.policy), i.rung))
+            .filter(|i| i.undone == 0 && counts(self.facts.policy(i.policy), i.level))
     }
 
     /// Lets time pass up to `now`.
@@ -350,8 +350,8 @@ impl Walker<'_> {
 
     fn shielded(&self, item: &Item, numbers: &Numbers) -> bool {
         !numbers.life_shield.is_never()
-            && self.track.alive.is_some_and(|(at, rung)| {
-                rank(rung) <= rank(item.rung) && numbers.life_shield.covers(at, item.at())
+            && self.track.alive.is_some_and(|(at, level)| {
+                rank(level) <= rank(item.level) && numbers.life_shield.covers(at, item.at())
             })
     }
 
@@ -362,7 +362,7 @@ impl Walker<'_> {
                 at: item.at(),
                 first: item.at(),
                 until: numbers.confirm_within.after(item.at()),
-                rung: item.rung,
+                level: item.level,
                 guarded,
                 item: place,
             });
@@ -430,7 +430,7 @@ impl Walker<'_> {
             at,
             message: item.message,
             token: item.token,
-            rung: item.rung,
+            level: item.level,
             item: place,
         });
         let mut days: Vec<i64> = strikes.iter().map(|s| s.at.day()).collect();
@@ -473,10 +473,10 @@ impl Walker<'_> {
             return Note::SameMail;
         }
         let track = &mut self.track;
-        let as_good = |rung| rank(item.rung) <= rank(rung);
+        let as_good = |level| rank(item.level) <= rank(level);
         if policy.scope_numbers(self.scope).life_clears {
-            track.strikes.retain(|s| !as_good(s.rung));
-            track.pending.take_if(|p| as_good(p.rung));
+            track.strikes.retain(|s| !as_good(s.level));
+            track.pending.take_if(|p| as_good(p.level));
             if track.pending.is_none() && track.strikes.is_empty() {
                 track.held = None;
             }
@@ -487,7 +487,7 @@ impl Walker<'_> {
                 track.stopped = None;
             }
         }
-        track.alive = Some((item.at(), item.rung));
+        track.alive = Some((item.at(), item.level));
         Note::Counted
     }
 

@@ -6,7 +6,7 @@
 
 use super::clues::{Clue, Means};
 use super::finding::Finding;
-use super::marks::{Hit, Place, Topic};
+use super::marks::{MarkHit, Place, Topic};
 use super::normalize::normalize;
 use super::reading::Reading;
 use super::request;
@@ -36,12 +36,12 @@ pub(super) fn judge(reading: &Reading, signs: &Signs) -> Option<Finding> {
         return None;
     }
     let format = format_of(reading, &vacation, &ticket);
-    let mut evidence: Vec<String> = answer.map(Clue::label).into_iter().collect();
-    evidence.extend(words.evidence.iter().cloned());
+    let mut clues: Vec<String> = answer.map(Clue::label).into_iter().collect();
+    clues.extend(words.clues.iter().cloned());
     let others = reading.clues.iter().filter(|c| c.row.means == Means::Machine);
-    evidence.extend(others.map(Clue::label));
-    evidence.truncate(8);
-    let mut found = Finding::new(Kind::AutoReply, format, evidence);
+    clues.extend(others.map(Clue::label));
+    clues.truncate(8);
+    let mut found = Finding::new(Kind::AutoReply, format, clues);
     found.dated = true;
     if let Some(moved) = request::new_address(reading) {
         found.format = "address-change".to_string();
@@ -57,13 +57,13 @@ struct Weight {
     /// A prefix of responders, a self-description or a phrase of absence, not only single words.
     certain: bool,
     in_subject: bool,
-    evidence: Vec<String>,
+    clues: Vec<String>,
 }
 
 impl Weight {
-    fn add(&mut self, points: u32, hit: &Hit) {
+    fn add(&mut self, points: u32, hit: &MarkHit) {
         self.total += points;
-        self.evidence.push(hit.mark.label.clone());
+        self.clues.push(hit.mark.label.clone());
     }
 }
 
@@ -103,7 +103,7 @@ fn weigh(reading: &Reading, topic: Topic) -> Weight {
             weight.in_subject = true;
         }
     }
-    let near = |h: &&Hit, most: usize| reading.text_offset(h).is_some_and(|at| at <= most);
+    let near = |h: &&MarkHit, most: usize| reading.text_offset(h).is_some_and(|at| at <= most);
     if let Some(hit) = reading.placed(topic, Place::Says).find(|h| near(h, SELF_DESCRIPTION)) {
         weight.add(6, hit);
         weight.certain = true;
@@ -159,7 +159,7 @@ fn origin(reading: &Reading, machine: bool) -> u32 {
     points
 }
 
-fn longest<'a>(hits: impl Iterator<Item = &'a Hit>) -> Option<&'a Hit> {
+fn longest<'a>(hits: impl Iterator<Item = &'a MarkHit>) -> Option<&'a MarkHit> {
     hits.max_by_key(|h| h.end - h.start)
 }
 

@@ -10,7 +10,7 @@
 
 use super::clues::{Clue, Means};
 use super::finding::Finding;
-use super::marks::{Hit, Place, Topic};
+use super::marks::{MarkHit, Place, Topic};
 use super::reading::Reading;
 use super::signs::Signs;
 use crate::report::types::Kind;
@@ -53,13 +53,13 @@ pub(super) fn judge(reading: &Reading, signs: &Signs) -> Option<Finding> {
         let hit = specific.or_else(|| hits.next())?;
         Some(format!("challenge/{}", hit.mark.format))
     });
-    let mut evidence: Vec<String> = header.map(Clue::label).into_iter().collect();
-    evidence.extend([product, text].into_iter().flatten().map(|h| h.mark.label.clone()));
-    evidence.extend(roles.into_iter().flatten().map(|h| h.mark.label.clone()));
+    let mut clues: Vec<String> = header.map(Clue::label).into_iter().collect();
+    clues.extend([product, text].into_iter().flatten().map(|h| h.mark.label.clone()));
+    clues.extend(roles.into_iter().flatten().map(|h| h.mark.label.clone()));
     Some(Finding::new(
         Kind::ChallengeResponse,
         named.unwrap_or_else(|| "challenge/generic".to_string()),
-        evidence,
+        clues,
     ))
 }
 
@@ -69,9 +69,9 @@ const BEGINNING: usize = 1_500;
 /// What to do, and beside it that the message is held, or two reasons why; one is enough in what
 /// says that it is an automatic answer and neither of absence nor of a ticket. All three where the
 /// words are also those of a failure.
-fn roles<'r>(reading: &'r Reading, signs: &Signs) -> Option<Vec<&'r Hit>> {
+fn roles<'r>(reading: &'r Reading, signs: &Signs) -> Option<Vec<&'r MarkHit>> {
     let all = |place| {
-        let near = |h: &&Hit| reading.text_offset(h).is_some_and(|at| at <= BEGINNING);
+        let near = |h: &&MarkHit| reading.text_offset(h).is_some_and(|at| at <= BEGINNING);
         reading.placed(Topic::Challenge, place).filter(near)
     };
     let first = |place| all(place).next();

@@ -7,14 +7,14 @@ use crate::report::types::Kind;
 pub(super) struct Finding {
     pub kind: Kind,
     pub format: String,
-    pub evidence: Vec<String>,
+    pub clues: Vec<String>,
     pub new_address: Option<Address>,
     /// The text may name the day of return.
     pub dated: bool,
 }
 
 impl Finding {
-    pub fn new(kind: Kind, format: impl Into<String>, evidence: Vec<String>) -> Self {
-        Self { kind, format: format.into(), evidence, new_address: None, dated: false }
+    pub fn new(kind: Kind, format: impl Into<String>, clues: Vec<String>) -> Self {
+        Self { kind, format: format.into(), clues, new_address: None, dated: false }
     }
 }

@@ -80,7 +80,7 @@ pub(super) struct Mark {
 
 /// A phrase that was found, with its octets in the normalized text.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Hit {
+pub(super) struct MarkHit {
     pub mark: &'static Mark,
     pub start: usize,
     pub end: usize,
@@ -191,7 +191,7 @@ fn marks_of(row: &PhraseRow) -> impl Iterator<Item = Mark> + '_ {
 }
 
 /// All phrases in a normalized text, as whole words, in the order of the text.
-pub(super) fn find(normalized: &str) -> Vec<Hit> {
+pub(super) fn find(normalized: &str) -> Vec<MarkHit> {
     let tables = &*TABLES;
     let mut found: Vec<(usize, usize)> = Vec::new();
     tables.search.find(normalized.as_bytes(), |n, start| {
@@ -209,7 +209,7 @@ pub(super) fn find(normalized: &str) -> Vec<Hit> {
     }
     let hit = |(start, n): (usize, usize)| {
         let mark = tables.marks.get(n)?;
-        Some(Hit { mark, start, end: start + mark.phrase.len() })
+        Some(MarkHit { mark, start, end: start + mark.phrase.len() })
     };
     found.into_iter().filter_map(hit).collect()
 }

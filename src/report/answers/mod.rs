@@ -66,7 +66,7 @@ pub fn bounce_signs(message: &Message<'_>, human_text: &str) -> Signs {
 
 fn report(message: &Message<'_>, reading: &Reading, answer: Finding) -> Report {
     let mut report = Report::new(answer.kind, answer.format);
-    report.evidence = answer.evidence;
+    report.clues = answer.clues;
     report.new_address = answer.new_address;
     let headers = message.headers();
     let sender = ["From", "Reply-To", "Sender"]

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::clues::{self, Clue, Means};
-use super::marks::{self, Hit, Place, Topic};
+use super::marks::{self, MarkHit, Place, Topic};
 use super::normalize::{normalize, normalize_into};
 use super::signs::Signs;
 use crate::message::Message;
@@ -35,7 +35,7 @@ pub(super) struct Reading {
     /// Header fields that mean something.
     pub clues: Vec<Clue>,
     /// The phrases found.
-    pub hits: Vec<Hit>,
+    pub hits: Vec<MarkHit>,
     /// The subject begins with `Re:`, `AW:`, `Fwd:` or the like.
     pub is_reply: bool,
     /// In-Reply-To or References: mail programs of people set them.
@@ -120,39 +120,39 @@ impl Reading {
     }
 
     /// Octets of a hit from the start of the text; None when it stands elsewhere or in a quote.
-    pub fn text_offset(&self, hit: &Hit) -> Option<usize> {
+    pub fn text_offset(&self, hit: &MarkHit) -> Option<usize> {
         (hit.start >= self.text.start && hit.end <= self.quote_at)
             .then(|| hit.start - self.text.start)
     }
 
     /// Whether a hit stands anywhere in the text, quoted or not.
-    fn in_text(&self, hit: &Hit) -> bool {
+    fn in_text(&self, hit: &MarkHit) -> bool {
         hit.start >= self.text.start
     }
 
     /// Whether a hit stands in the subject.
-    pub fn in_subject(&self, hit: &Hit) -> bool {
+    pub fn in_subject(&self, hit: &MarkHit) -> bool {
         hit.start >= self.subject.start && hit.end <= self.subject.end
     }
 
     /// Whether the subject begins with a hit.
-    pub fn leads(&self, hit: &Hit) -> bool {
+    pub fn leads(&self, hit: &MarkHit) -> bool {
         hit.start == self.subject.start && hit.end <= self.subject.end
     }
 
     /// Whether the subject without `Re:` begins with a hit.
-    pub fn leads_core(&self, hit: &Hit) -> bool {
+    pub fn leads_core(&self, hit: &MarkHit) -> bool {
         let core = self.subject.start + reply_prefix(self.subject());
         hit.start == core && hit.end <= self.subject.end
     }
 
     /// Whether a hit is the whole subject, `Re:` and punctuation aside.
-    pub fn is_subject(&self, hit: &Hit) -> bool {
+    pub fn is_subject(&self, hit: &MarkHit) -> bool {
         self.leads_core(hit) && self.only_marks(hit.end..self.subject.end)
     }
 
     /// Whether a hit is a whole line among the first ones that the sender wrote.
-    pub fn is_line(&self, hit: &Hit) -> bool {
+    pub fn is_line(&self, hit: &MarkHit) -> bool {
         hit.end <= self.quote_at
             && self
                 .lines
@@ -162,14 +162,14 @@ impl Reading {
     }
 
     /// Whether one of the first lines begins with a hit and has few words, `most` octets at most.
-    pub fn begins_short_line(&self, hit: &Hit, most: usize) -> bool {
+    pub fn begins_short_line(&self, hit: &MarkHit, most: usize) -> bool {
         let begins = |l: &&Range<usize>| hit.start == l.start && hit.end <= l.end;
         let line = self.lines.iter().take(3).find(begins);
         line.is_some_and(|l| l.len() <= most && hit.end <= self.quote_at)
     }
 
     /// Whether a hit stands in one of the first lines, and that has `most` octets at most.
-    pub fn stands_in_line(&self, hit: &Hit, most: usize) -> bool {
+    pub fn stands_in_line(&self, hit: &MarkHit, most: usize) -> bool {
         let holds = |l: &&Range<usize>| hit.start >= l.start && hit.end <= l.end && l.len() <= most;
         hit.end <= self.quote_at && self.lines.iter().take(3).any(|l| holds(&l))
     }
@@ -179,7 +179,7 @@ impl Reading {
     }
 
     /// Hits of a topic that stand where their table says.
-    pub fn placed(&self, topic: Topic, place: Place) -> impl Iterator<Item = &Hit> {
+    pub fn placed(&self, topic: Topic, place: Place) -> impl Iterator<Item = &MarkHit> {
         self.hits.iter().filter(move |h| {
             h.mark.topic == topic
                 && h.mark.place == place

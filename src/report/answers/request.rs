@@ -6,7 +6,7 @@
 
 use super::clues::Means;
 use super::finding::Finding;
-use super::marks::{Hit, Place, Topic};
+use super::marks::{MarkHit, Place, Topic};
 use super::reading::Reading;
 use super::signs::Signs;
 use crate::mail::Address;
@@ -62,7 +62,7 @@ pub(super) fn subscribe(reading: &Reading, signs: &Signs) -> Option<Finding> {
 }
 
 /// The phrase by which a message asks for something.
-fn asked(reading: &Reading, topic: Topic) -> Option<&Hit> {
+fn asked(reading: &Reading, topic: Topic) -> Option<&MarkHit> {
     let text = reading.own_text();
     let short = text.len() <= SHORT && text.matches("http").take(3).count() < 3;
     let cancelled = reading.placed(topic, Place::Cancel).next().is_some();
@@ -102,11 +102,11 @@ const LITTLE: usize = 30;
 /// A first line that begins with the word and is a command rather than a sentence, as list
 /// programs read it: `SIGNOFF NEWS-L`, `unsubscribe news user@example.com`; or hardly more than the
 /// word: `pls unsubscribe`.
-fn command<'r>(reading: &'r Reading, topic: Topic, text: &str) -> Option<&'r Hit> {
+fn command<'r>(reading: &'r Reading, topic: Topic, text: &str) -> Option<&'r MarkHit> {
     if text.len() > COMMANDS || text.contains("http") || text.contains('!') {
         return None;
     }
-    let verb = |h: &&Hit| {
+    let verb = |h: &&MarkHit| {
         h.mark.topic == topic
             && matches!(h.mark.place, Place::Lead | Place::Exact)
             && h.end - h.start >= 6
@@ -160,7 +160,7 @@ pub(super) fn receipt(reading: &Reading, signs: &Signs) -> Option<Finding> {
         return None;
     }
     let lead = reading.placed(Topic::Receipt, Place::Lead).next()?;
-    let near = |h: &&Hit| reading.text_offset(h).is_some_and(|at| at <= BEGINNING);
+    let near = |h: &&MarkHit| reading.text_offset(h).is_some_and(|at| at <= BEGINNING);
     // A single word is enough in a text that has room for nothing else.
     let own = reading.own_text();
     let short =
@@ -189,7 +189,7 @@ pub(super) fn address_change(reading: &Reading, signs: &Signs) -> Option<Finding
     (lead.is_some() || answer.new_address.is_some()).then_some(answer)
 }
 
-fn moved_in_text(reading: &Reading) -> Option<&Hit> {
+fn moved_in_text(reading: &Reading) -> Option<&MarkHit> {
     reading
         .placed(Topic::Move, Place::Text)
         .find(|h| reading.text_offset(h).is_some_and(|at| at <= 600))

@@ -94,8 +94,8 @@ pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
         }
     }
     let mut report = Report::new(kind, "mined-text");
-    report.evidence.push("no known format; address and words mined from the text".into());
-    report.evidence.extend(notice.signs.labels.iter().map(|s| (*s).to_string()));
+    report.clues.push("no known format; address and words mined from the text".into());
+    report.clues.extend(notice.signs.labels.iter().map(|s| (*s).to_string()));
     if recipients.is_empty() {
         // Nobody named: still a failure when words or codes say that something failed.
         // Lures say so, too ("your mailbox is full"), with a link and without a code.
@@ -106,7 +106,7 @@ pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
         }
         return Some(report);
     }
-    report.evidence.push(format!("recipient: {how}"));
+    report.clues.push(format!("recipient: {how}"));
     report.recipients = recipients;
     Some(report)
 }

@@ -279,7 +279,7 @@ impl FormatRow {
             return None;
         }
         let mut report = Report::new(kind, self.name.as_str());
-        report.evidence.push(format!("words of {}", self.name));
+        report.clues.push(format!("words of {}", self.name));
         report.recipients = recipients;
         Some(report)
     }

@@ -40,7 +40,7 @@ pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
                 recipient.remarks = format!("{} {}", words[0], words[1]);
             }
             if transient && report.recipients.iter().all(|r| r.diagnostic.is_empty()) {
-                report.evidence.push("bounceType: Transient".into());
+                report.clues.push("bounceType: Transient".into());
             }
             report
         }
@@ -78,7 +78,7 @@ pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
         }
         _ => return None,
     };
-    report.evidence.push(format!("SES notification: {what}"));
+    report.clues.push(format!("SES notification: {what}"));
     let mail = value.get("mail");
     let common = mail.and_then(|m| m.get("commonHeaders"));
     let text =

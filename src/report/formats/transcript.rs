@@ -79,7 +79,7 @@ pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
         return None;
     }
     let mut report = Report::new(kind, "sendmail-transcript");
-    report.evidence.push("transcript of an SMTP session".into());
+    report.clues.push("transcript of an SMTP session".into());
     let common = seek.common.join(" ");
     report.recipients = seek
         .found

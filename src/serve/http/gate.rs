@@ -6,6 +6,7 @@
 //! must not come from another site (`Sec-Fetch-Site`, `Origin`), and a `Host` that looks like a
 //! name on the internet is refused (DNS rebinding).
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,7 +17,6 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::budget;
-use super::route_names::route_name;
 use super::shared::{Http, Peer};
 use crate::serve::places::Place;
 use crate::serve::problem::{Problem, TOO_MANY_GUESSES};
@@ -31,11 +31,18 @@ const ASKING: &str = "/v1/suppressions:check";
 /// What changes many decisions at once.
 const ACTS: [&str; 2] = ["/v1/acts", "/v1/clock:accept"];
 
+/// How the world writes a route (`/openapi.json`, metrics and logs), by how axum writes it.
+pub type RouteNames = HashMap<&'static str, &'static str>;
+
 /// The middleware.
-pub async fn gate(State(http): State<Arc<Http>>, request: Request, next: Next) -> Response {
+pub async fn gate(
+    State((http, names)): State<(Arc<Http>, Arc<RouteNames>)>,
+    request: Request,
+    next: Next,
+) -> Response {
     let start = Instant::now();
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    let route = route_name(path.unwrap_or_default());
+    let route = path.and_then(|path| names.get(path)).copied().unwrap_or("other");
     let asks = asks(&request, route);
     let place = request.extensions().get::<Arc<Place>>().cloned();
     let reserved = place.as_ref().is_some_and(|place| place.is_reserved());

@@ -19,7 +19,6 @@ mod messages;
 mod operations;
 mod page;
 mod params;
-mod route_names;
 mod sending;
 mod shared;
 mod suppressions;
@@ -35,6 +34,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::{mpsc, watch};
 
+use gate::RouteNames;
 pub use shared::Http;
 use shared::Peer;
 
@@ -181,17 +181,19 @@ fn routes() -> Vec<(&'static str, &'static str, Handlers)> {
 }
 
 fn router(http: Arc<Http>) -> Router {
-    let mut router = Router::new();
-    for (path, _, handlers) in routes() {
+    let (mut router, mut names) = (Router::new(), RouteNames::new());
+    for (path, name, handlers) in routes() {
         router = router.route(path, handlers);
+        names.insert(path, name);
     }
+    let gate = (http.clone(), Arc::new(names));
     router
         .fallback(async |headers: HeaderMap, uri: Uri| page::nowhere(&headers, nowhere(&uri)))
         .method_not_allowed_fallback(async || {
             let detail = "this path does not take that method; /openapi.json lists those it takes";
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "no-such-method", detail)
         })
-        .layer(axum::middleware::from_fn_with_state(http.clone(), gate::gate))
+        .layer(axum::middleware::from_fn_with_state(gate, gate::gate))
         .with_state(http)
 }
 

@@ -15,7 +15,7 @@ use super::sending::days;
 use super::shared::{Http, blocking, in_turn};
 use super::suppressions::list_query;
 use crate::serve::problem::Problem;
-use crate::serve::web::{self, Html, Notice};
+use crate::serve::web::{self, Flash, Html};
 use crate::serve::{limits, percent};
 use crate::service::ListPage;
 
@@ -76,7 +76,7 @@ pub async fn overview(State(http): State<Arc<Http>>) -> Result<Response, Failed>
 pub async fn address(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response, Failed> {
     let params = Params::of(&uri, &["address", "released"])?;
     let address = params.text("address")?.unwrap_or_default().trim().to_string();
-    let notice = params.flag("released")?.then_some(Notice::Released);
+    let notice = params.flag("released")?.then_some(Flash::Released);
     let asked = address.clone();
     let explained = in_turn(&http, move |service| service.explain(&asked, None)).await?;
     Ok(html(web::address(&address, &explained, notice)))

@@ -1,16 +1,7 @@
 //! Routes, their names and the document of the API say the same.
 
-use super::route_names::route_name;
 use super::*;
 use std::collections::BTreeSet;
-
-#[test]
-fn every_route_has_its_name() {
-    for (matched, name, _) in routes() {
-        assert_eq!(route_name(matched), name);
-    }
-    assert_eq!(route_name("/v1/nothing"), "other");
-}
 
 #[test]
 fn the_document_describes_the_routes() {

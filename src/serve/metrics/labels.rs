@@ -93,8 +93,6 @@ words! {
         Add = "add",
         /// A suppression got a later end.
         Extend = "extend",
-        /// A suppression ended by itself.
-        Lapse = "lapse",
         /// A guard made it wait.
         Hold = "hold",
         /// Released by hand or by evidence.

@@ -10,7 +10,7 @@ mod pages;
 mod words;
 
 pub use html::Html;
-pub use pages::{Health, Notice, Overview, address, error, health, overview, suppressions};
+pub use pages::{Flash, Health, Overview, address, error, health, overview, suppressions};
 
 /// Sent with every page: nothing is loaded but our own style and icon, nothing may frame us, forms
 /// go to us.

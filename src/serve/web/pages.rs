@@ -30,7 +30,7 @@ pub struct Overview {
 
 /// What happened before this page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notice {
+pub enum Flash {
     /// The address was released.
     Released,
 }

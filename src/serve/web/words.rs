@@ -1,4 +1,4 @@
-//! Our words for people who do not know them: reasons, clauses of the policy, rungs of
+//! Our words for people who do not know them: reasons, clauses of the policy, levels of
 //! attribution, states, and times.
 //!
 //! The words themselves belong to `classify` and `policy`; here stands what a support person reads
@@ -85,8 +85,8 @@ pub fn clause(clause: &str) -> &'static str {
 }
 
 /// How a report was tied to the address.
-pub fn attribution(rung: &str) -> &'static str {
-    match rung {
+pub fn attribution(level: &str) -> &'static str {
+    match level {
         "signed" => "our signature, or our own server, vouches for the recipient",
         "plain" => "the return path names the recipient, unsigned",
         "message-id" => "the returned mail is one that we know we sent",

@@ -9,13 +9,14 @@
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arc_swap::ArcSwap;
 
 use super::small_file::write_whole;
 use crate::event::{Act, Event};
 use crate::ledger::{Ledger, LedgerError};
+use crate::lock::{self, lock};
 use crate::mail::{Address, Case};
 use crate::policy::{HashKeys, block_key, touched};
 
@@ -54,7 +55,7 @@ impl Blocks {
     /// Takes a new `privacy.hash_key_file` over; gives the old one.
     pub(super) fn replace_secret(&self, secret: Option<Vec<u8>>) -> io::Result<Option<Vec<u8>>> {
         let before = {
-            let mut stored = self.secret.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut stored = lock(&self.secret);
             std::mem::replace(&mut *stored, secret)
         };
         self.read_keys().map(|()| before)
@@ -62,7 +63,7 @@ impl Blocks {
 
     /// The configured key first; one that was made before stays good for what it hashed.
     fn read_keys(&self) -> io::Result<()> {
-        let configured = self.secret.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let configured = lock(&self.secret).clone();
         let made = match fs::read(&self.key_file) {
             Ok(octets) => Some(octets.trim_ascii_end().to_vec()).filter(|key| !key.is_empty()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -89,17 +90,17 @@ impl Blocks {
 
     /// To be held by whoever commits an event, from before [`Blocks::note`] until it is queued.
     pub(super) fn pass(&self) -> RwLockReadGuard<'_, ()> {
-        self.gate.read().unwrap_or_else(PoisonError::into_inner)
+        lock::read(&self.gate)
     }
 
     /// To be held while an erasure is journalled: nothing else is queued meanwhile.
     pub(super) fn shut(&self) -> RwLockWriteGuard<'_, ()> {
-        self.gate.write().unwrap_or_else(PoisonError::into_inner)
+        lock::write(&self.gate)
     }
 
     /// An erasure was journalled: from now on every event is looked at.
     pub(super) fn there_is_one(&self) {
-        *self.any.write().unwrap_or_else(PoisonError::into_inner) = Some(true);
+        *lock::write(&self.any) = Some(true);
     }
 
     /// Notes under which hash an address of the event is blocked, when it was erased.
@@ -109,12 +110,12 @@ impl Blocks {
         event: &mut Event,
         case: Case,
     ) -> Result<(), LedgerError> {
-        let known = *self.any.read().unwrap_or_else(PoisonError::into_inner);
+        let known = *lock::read(&self.any);
         let any = match known {
             Some(any) => any,
             None => {
                 let any = !ledger.list(&block_key(""), None, 1)?.rows.is_empty();
-                *self.any.write().unwrap_or_else(PoisonError::into_inner) = Some(any);
+                *lock::write(&self.any) = Some(any);
                 any
             }
         };

@@ -3,9 +3,10 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use super::small_file::write_whole;
+use crate::lock::lock;
 
 /// The file `data_dir/erasing`, and that only one erasure runs at a time.
 pub(super) struct ErasureIntent {
@@ -21,7 +22,7 @@ impl ErasureIntent {
 
     /// Waits for an erasure that runs; the next one waits until this is dropped.
     pub(super) fn one_at_a_time(&self) -> MutexGuard<'_, ()> {
-        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.busy)
     }
 
     fn file(&self) -> PathBuf {

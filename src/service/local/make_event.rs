@@ -79,7 +79,7 @@ pub(super) fn unreadable(bytes: u64) -> Analysis {
         away_until: None,
         new_address: None,
         forwarded: false,
-        evidence: Vec::new(),
+        clues: Vec::new(),
         defects: vec!["reading it failed; this is a defect of bounced".to_string()],
     }
 }

@@ -7,10 +7,11 @@
 //! that is known; see [`Clock::start`].
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::small_file::write_whole;
+use crate::lock::lock;
 use crate::mail::Timestamp;
 use crate::policy::{Clock, Expected};
 use crate::verp::Moment;
@@ -39,7 +40,7 @@ impl Time {
     }
 
     fn clock(&self) -> MutexGuard<'_, Clock> {
-        self.clock.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.clock)
     }
 
     /// The time that expiry counts by and records bear.
@@ -67,7 +68,7 @@ impl Time {
 
     /// Writes the moment down when a minute has passed.
     pub(super) fn beat(&self) {
-        let mut last = self.beat.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.beat);
         if last.is_none_or(|last| last.elapsed() >= BEAT) {
             *last = Some(Instant::now());
             self.write_down();

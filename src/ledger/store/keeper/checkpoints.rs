@@ -10,8 +10,9 @@ use super::super::overlay::read_event;
 use super::super::pace::Pace;
 use super::super::rows::is_dead;
 use super::Keeper;
-use crate::ledger::journal::{self, Checkpoint, CheckpointWriter, lock};
+use crate::ledger::journal::{self, Checkpoint, CheckpointWriter};
 use crate::ledger::{LedgerError, private};
+use crate::lock::lock;
 use crate::mail::Timestamp;
 
 /// Superfluous rows removed at one checkpoint, at most.

@@ -10,6 +10,7 @@ use super::super::rows::{self, key_in, layered, unseal};
 use super::super::space;
 use super::{View, damaged_row, guarded};
 use crate::ledger::{LedgerError, Page, Row};
+use crate::lock;
 
 /// Rows that are copied from the upper layer while its lock is held.
 const COPIED_AT_ONCE: usize = 256;
@@ -41,7 +42,7 @@ impl View {
 
     /// Changes above with a prefix after a key; and the last of them, when there may be more.
     fn above_after(&self, prefix: &[u8], after: &[u8], limit: usize) -> (Changes, Option<IVec>) {
-        let above = self.above.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let above = lock::read(&self.above);
         let range = above.range::<[u8], _>((from(prefix, after), Bound::Unbounded));
         let found: Changes = range
             .take_while(|(key, _)| key.starts_with(prefix))
@@ -87,7 +88,7 @@ impl View {
         let mut removed: HashSet<u64> = HashSet::new();
         let mut seqs: Vec<u64> = Vec::new();
         {
-            let above = self.above.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let above = lock::read(&self.above);
             let mut end = prefix.clone();
             end.extend_from_slice(&[0xff; 9]);
             let range =

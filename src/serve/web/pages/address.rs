@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{Notice, Only, events, marked, moment, origin, rows, shell, state, text, until, words};
+use super::{Flash, Only, events, marked, moment, origin, rows, shell, state, text, until, words};
 use crate::serve::percent::encode_component;
 use crate::serve::web::Html;
 
@@ -12,11 +12,11 @@ use crate::serve::web::Html;
 const KNOWN: [&str; 6] = ["address", "state", "summary", "outlook", "entries", "events"];
 
 /// `/address?address=`: what is known of one address, and why.
-pub fn address(asked: &str, explained: &Value, notice: Option<Notice>) -> Html {
+pub fn address(asked: &str, explained: &Value, notice: Option<Flash>) -> Html {
     // The form under which the service knows it: `User@EXAMPLE.com` is asked, and this answers.
     let address = Some(text(explained, "address")).filter(|a| !a.is_empty()).unwrap_or(asked);
     let mut body = Html::new();
-    if let Some(Notice::Released) = notice {
+    if let Some(Flash::Released) = notice {
         body.raw("<p class=\"note good\">Released. The reason is in the journal.</p>");
     }
     body.raw("<h1>").text(address).raw(" ").html(&state(text(explained, "state"))).raw("</h1>");
@@ -95,8 +95,8 @@ fn standing(address: &str, entry: &Value, known: &[Value]) -> Html {
     }
     // A person needs no attribution and no rule.
     if reason != "by-hand" {
-        let rung = text(entry, "attribution");
-        fact(&mut html, "tied to it by", rung, words::attribution(rung));
+        let level = text(entry, "attribution");
+        fact(&mut html, "tied to it by", level, words::attribution(level));
         let rule_at = by.and_then(|event| verdict(address, event)).map(|v| text(v, "rule_at"));
         fact(&mut html, "read by rule", text(entry, "rule"), rule_at.unwrap_or_default());
     }

@@ -62,7 +62,7 @@ fn pages(payload: &str) -> Vec<String> {
             events,
             failing,
         }),
-        address(payload, &explained, Some(Notice::Released)),
+        address(payload, &explained, Some(Flash::Released)),
         suppressions(&query, &list),
         health(&machine),
         error(404, payload, payload),
