@@ -12,7 +12,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use bounced::classify::{Reason, RecipientVerdict};
-use bounced::event::{Act, Analysis, Event, EventType, SendResult};
+use bounced::event::{Act, Analysis, Event, EventType, SendResult, Told};
 use bounced::ledger::Ledger;
 use bounced::ledger::store::{Options, SledLedger};
 use bounced::mail::{Address, Timestamp};
@@ -139,7 +139,7 @@ fn event(n: u64, records: u64, random: &mut Random) -> Event {
             let mut event = blank(EventType::Act);
             let (scope, reason) = ("*".to_string(), "asked by hand".to_string());
             event.act = Some(match random.below(2) {
-                0 => Act::Suppress { address, scope, reason, until: None },
+                0 => Act::Suppress { address, scope, reason, until: None, told: Told::default() },
                 _ => Act::Release { address, scope, reason },
             });
             event

@@ -5,11 +5,15 @@
 //! act by hand, or an in-band result) with its place in the journal and the decisions that it led
 //! to: complete enough to be judged again without the message.
 
+mod told;
+
 use serde::{Deserialize, Serialize};
 
 use crate::classify::RecipientVerdict;
 use crate::mail::Timestamp;
 use crate::report::{Attribution, Kind, Original};
+
+pub use told::{Cause, Told};
 
 /// The classify object, without `source`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -186,6 +190,9 @@ pub enum Act {
         reason: String,
         /// End; None is without end.
         until: Option<Timestamp>,
+        /// What the list said that it was imported from.
+        #[serde(default, skip_serializing_if = "Told::is_empty")]
+        told: Told,
     },
     /// Release an address by hand.
     Release {

@@ -333,3 +333,42 @@ fn doctor_names_what_is_wrong() {
     let left = std::fs::read_dir(dir.path()).expect("scratch is readable").count();
     assert_eq!(left, 1, "only the configuration is there");
 }
+
+#[test]
+fn a_list_of_another_system_moves_in_and_on() {
+    let (dir, other) = (scratch(), scratch());
+    let list = r#"{"contacts":[
+        {"email":"a@example.com","reason":{"code":"hardBounce","message":"550 5.1.1 User unknown"},"blockedAt":"2026-11-01T00:00:00Z"},
+        {"email":"b@example.com","reason":{"code":"contactFlaggedAsSpam","message":""},"blockedAt":"2026-11-02T00:00:00Z"},
+        {"email":"c@example.com","reason":{"code":"unsubscribedViaEmail","message":""},"blockedAt":"2026-11-03T00:00:00Z"},
+        {"email":"d@example.com","reason":{"code":"softBounce","message":"later"},"blockedAt":"2026-11-03T00:00:00Z"}]}"#;
+    let dry = bounced(dir.path(), &["import", "--dry-run", "-"], list.as_bytes());
+    assert_eq!(dry.status.code(), Some(0), "{}", text(&dry.stderr));
+    let told = text(&dry.stdout);
+    assert!(told.starts_with("- is Brevo blocked contacts (JSON)\n"), "{told}");
+    // What the server said is read by the rules.
+    assert!(told.contains("\"reason\":\"user-unknown\""), "{told}");
+    assert!(told.contains("nothing is written; 3 would be suppressed"), "{told}");
+    let lookup = bounced(dir.path(), &["lookup", "a@example.com"], b"");
+    assert_eq!(lookup.status.code(), Some(1), "{}", text(&lookup.stdout));
+
+    let done = bounced(dir.path(), &["import", "--json", "-"], list.as_bytes());
+    let told: serde_json::Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    assert_eq!((&told["suppressed"], &told["left_out"]), (&3.into(), &1.into()), "{told}");
+    let by_hand = ["suppress", "e@example.com", "--scope", "news", "--reason", "asked", "--until"];
+    bounced(dir.path(), &[&by_hand[..], &["2099-01-01"]].concat(), b"");
+    let export = |dir: &tempfile::TempDir| bounced(dir.path(), &["export", "--json"], b"").stdout;
+    let exported = export(&dir);
+    assert_eq!(text(&exported).lines().count(), 4, "{}", text(&exported));
+    for part in ["\"reason\":\"complaint\"", "\"since\":\"2026-11-02T00:00:00Z\""] {
+        assert!(text(&exported).contains(part), "{}", text(&exported));
+    }
+    let again = bounced(other.path(), &["import", "-"], &exported);
+    assert_eq!(
+        (text(&again.stdout), again.status.code()),
+        ("4 suppressed, 0 were already, 0 left out, 0 refused\n".to_string(), Some(0))
+    );
+    assert_eq!(text(&export(&other)), text(&exported));
+    let again = bounced(other.path(), &["import", "-"], &exported);
+    assert!(text(&again.stdout).starts_with("0 suppressed, 4 were already"), "{again:?}");
+}

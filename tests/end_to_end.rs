@@ -492,3 +492,26 @@ fn what_cannot_run_says_so_in_one_sentence() {
     let said = refused(&nowhere.config());
     assert!(said.contains("/proc/bounced"), "{said}");
 }
+
+#[test]
+fn imports_side_by_side_are_slow_and_not_refused() {
+    let mut service = Service::new("");
+    service.start();
+    const LINES: usize = 6_000;
+    std::thread::scope(|scope| {
+        let imports: Vec<_> = (0..6)
+            .map(|n| {
+                let service = &service;
+                let list: String =
+                    (0..LINES).map(|line| format!("u{line}@d{n}.example\n")).collect();
+                let import = "POST /v1/suppressions:import";
+                scope.spawn(move || service.request(import, list.as_bytes()))
+            })
+            .collect();
+        for import in imports {
+            let (status, body) = import.join().expect("no panic").expect("it answers");
+            assert_eq!(status, 200, "{body}");
+            assert!(body.contains(&format!("\"suppressed\":{LINES},")), "{body}");
+        }
+    });
+}

@@ -13,6 +13,7 @@ use bounced::serve::metrics::Metrics;
 use bounced::serve::places::Room;
 use bounced::serve::socket::Listener;
 use bounced::serve::tokens::Tokens;
+use bounced::service::import::MAX_RECORD;
 use memory::Memory;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -283,8 +284,9 @@ async fn a_list_goes_in_and_comes_out() {
     let form = "Content-Type: application/x-www-form-urlencoded\r\n";
     let import = "/v1/suppressions:import";
     let reply = server.send("POST", import, form, list.as_bytes()).await.json();
-    let expected = json!({"lines": count, "suppressed": count, "unchanged": 0, "refused": 0,
-        "refusals": []});
+    let expected = json!({"format": "columns by their names (without a header)", "lines": count,
+        "suppressed": count, "unchanged": 0, "left_out": 0, "refused": 0, "refusals": [],
+        "why": []});
     assert_eq!(reply, expected);
     let again = server.send("POST", import, form, list.as_bytes()).await.json();
     assert_eq!((&again["suppressed"], &again["unchanged"]), (&json!(0), &json!(count)));
@@ -306,7 +308,7 @@ async fn a_list_goes_in_and_comes_out() {
         let other = start().await;
         other.send("DELETE", "/v1/suppressions/gone@hard.test?reason=x", "", b"").await;
         let done = other.send("POST", import, "", exported.body.as_bytes()).await.json();
-        assert_eq!((&done["suppressed"], &done["refused"]), (&json!(1), &json!(1)), "{done}");
+        assert_eq!((&done["suppressed"], &done["left_out"]), (&json!(1), &json!(1)), "{done}");
         let entry = other.get("/v1/suppressions/gone@hard.test").await.json();
         assert_eq!(entry["reason"], "user-unknown");
     }
@@ -315,7 +317,7 @@ async fn a_list_goes_in_and_comes_out() {
 #[tokio::test]
 async fn an_import_says_which_lines_were_refused() {
     let server = start().await;
-    let long = "x".repeat(limits::IMPORT_LINE + 1);
+    let long = "x".repeat(MAX_RECORD + 1);
     let list = format!("a@x.test\n\nnonsense\n{long}@x.test\n@@\nb@x.test");
     let path = "/v1/suppressions:import?reason=cleaning&scope=news";
     let reply = server.send("POST", path, "", list.as_bytes()).await.json();
@@ -329,6 +331,32 @@ async fn an_import_says_which_lines_were_refused() {
     let reply = server.send("POST", path, "", b"c@x.test\n").await;
     assert_eq!(reply.problem(), (503, "busy".to_string()));
     assert!(reply.body.contains("lines up to 0 are in; send all of it again"), "{}", reply.body);
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_what_an_import_would_do() {
+    let server = start().await;
+    let list = br#"{"SuppressedDestinationSummaries":[
+        {"EmailAddress":"a@x.test","Reason":"COMPLAINT","LastUpdateTime":1700000000},
+        {"EmailAddress":"b@x.test","Reason":"BOUNCE","LastUpdateTime":1700000000},
+        {"EmailAddress":"nobody","Reason":"BOUNCE","LastUpdateTime":1700000000}]}"#;
+    let path = "/v1/suppressions:import?reason=moved&dry_run=true";
+    let told = server.send("POST", path, "", list).await.json();
+    assert_eq!(told["format"], "SES suppression list (JSON)");
+    assert_eq!((&told["dry_run"], &told["suppressed"]), (&json!(true), &json!(2)), "{told}");
+    assert_eq!(told["columns"][0], json!({"name": "EmailAddress", "meaning": "address"}));
+    let sample = json!({"address": "a@x.test", "scope": "*", "state": "suppressed",
+        "reason": "complaint", "since": "2023-11-14T22:13:20Z", "until": null, "events": null,
+        "rule": null, "text": "moved"});
+    assert_eq!(told["sample"][0], sample);
+    assert_eq!(told["why"][0]["line"], 3);
+    assert_eq!(server.get("/v1/suppressions/a@x.test").await.status, 404);
+    let told = server.send("POST", "/v1/suppressions:import", "", list).await.json();
+    assert_eq!((&told["suppressed"], &told["refused"]), (&json!(2), &json!(1)), "{told}");
+    assert_eq!(server.get("/v1/suppressions/a@x.test").await.json()["reason"], "complaint");
+    let reply = server.send("POST", path, "", b"PK\x03\x04...").await;
+    assert_eq!(reply.problem(), (400, "bad-request".to_string()));
+    assert!(reply.body.contains("save it as CSV"), "{}", reply.body);
 }
 
 #[tokio::test]

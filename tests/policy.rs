@@ -18,5 +18,7 @@ mod settings;
 mod states;
 #[path = "policy/support.rs"]
 mod support;
+#[path = "policy/transfer.rs"]
+mod transfer;
 #[path = "policy/trust.rs"]
 mod trust;

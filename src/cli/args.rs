@@ -244,6 +244,9 @@ pub struct Export {
     /// How entries are written
     #[arg(long, value_enum, default_value = "ndjson")]
     pub format: Format,
+    /// One JSON object a line, as with the format ndjson
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
     /// Which entries.
     #[command(flatten)]
     pub filter: Filter,
@@ -261,6 +264,15 @@ pub struct Import {
     /// List, stream or tenant, for entries that do not say so
     #[arg(long, default_value = "*")]
     pub scope: String,
+    /// Take soft bounces and refusals of the sender, too
+    #[arg(long)]
+    pub all: bool,
+    /// Show what it was understood as and what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// What was done as one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `ingest`

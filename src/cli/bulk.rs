@@ -1,23 +1,23 @@
 //! Many addresses: import and export, streamed.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, Read, Write};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use serde_json::Value;
 
 use super::args::{self, Export, Import};
 use super::console::{Answer, Console};
 use super::list::{self, said};
 use super::print;
-use crate::service::lines::{Format, Reader};
+use crate::service::import::{Read as Found, Reader, Tally, Wishes};
+use crate::service::lines::Format;
 use crate::service::{ImportEntry, Operations};
 
 /// Entries that are committed together.
 const BATCH: usize = 2000;
-/// Octets of one line.
-const MAX_LINE: u64 = 16 << 10;
-/// Refused lines that are shown; the others are counted.
-const SHOWN: u64 = 100;
+/// Octets that are read at once.
+const PIECE: usize = 64 << 10;
 
 pub(super) fn export(
     args: &Export,
@@ -25,6 +25,7 @@ pub(super) fn export(
     console: &mut Console<'_>,
 ) -> Result<Answer> {
     let format = match args.format {
+        _ if args.json => Format::Ndjson,
         args::Format::Ndjson => Format::Ndjson,
         args::Format::Csv => Format::Csv,
         args::Format::Lines => Format::Lines,
@@ -48,122 +49,123 @@ pub(super) fn import(
 ) -> Result<Answer> {
     let reason = said(&args.reason)?.to_string();
     let name = args.path.display().to_string();
-    let mut input: Box<dyn BufRead> = if name == "-" {
+    let mut input: Box<dyn Read> = if name == "-" {
         Box::new(io::stdin().lock())
     } else {
-        let file = File::open(&args.path).with_context(|| format!("{name} cannot be read"))?;
-        Box::new(BufReader::with_capacity(64 << 10, file))
+        Box::new(File::open(&args.path).with_context(|| format!("{name} cannot be read"))?)
     };
+    let wishes = Wishes { reason, scope: args.scope.clone(), all: args.all };
     let mut import = Running {
-        name,
         service,
-        console,
+        reader: Reader::new(wishes),
+        dry_run: args.dry_run,
         batch: Vec::new(),
-        lines: Vec::new(),
-        suppressed: 0,
-        unchanged: 0,
-        refused: 0,
+        numbers: Vec::new(),
+        tally: Tally::default(),
     };
-    import.read(&mut *input, &mut Reader::new(reason, args.scope.clone()))?;
-    import.commit()?;
-    let Running { console, suppressed, unchanged, refused, .. } = import;
+    import.read(&mut *input, &name)?;
+    let Running { reader, mut tally, .. } = import;
+    for (number, why) in &tally.refusals {
+        // Nobody may be listening there.
+        let _ = writeln!(console.err, "{name}:{number}: {}", print::visible(why));
+    }
+    let answer = tally.answer(&reader, args.dry_run);
+    if args.json {
+        writeln!(console.out, "{answer}")?;
+    } else if args.dry_run {
+        show(console.out, &name, &answer)?;
+    } else {
+        for (why, count, first) in &tally.why {
+            let why = print::visible(why);
+            let _ = writeln!(console.err, "{count} x {why}, first {name}:{first}");
+        }
+        let Tally { suppressed, unchanged, left_out, refused, .. } = tally;
+        writeln!(
+            console.out,
+            "{suppressed} suppressed, {unchanged} were already, {left_out} left out, {refused} \
+             refused"
+        )?;
+    }
+    Ok(if tally.refused == 0 { Answer::Yes } else { Answer::Failed })
+}
+
+/// A dry run for people: what was recognised, what would be done, and what would not.
+fn show(out: &mut dyn Write, name: &str, answer: &Value) -> io::Result<()> {
+    let plain = |value: &Value| print::visible(&print::plain(value));
+    let each = |field: &str| answer[field].as_array().cloned().unwrap_or_default();
+    let format = &answer["format"];
+    writeln!(out, "{name} is {}", if format.is_null() { "empty".into() } else { plain(format) })?;
+    for column in each("columns") {
+        writeln!(out, "  {} -> {}", plain(&column["name"]), plain(&column["meaning"]))?;
+    }
+    for row in each("sample") {
+        writeln!(out, "{}", print::visible(&row.to_string()))?;
+    }
+    for why in each("why") {
+        let (count, line) = (plain(&why["count"]), plain(&why["line"]));
+        writeln!(out, "{count} x {}, first {name}:{line}", plain(&why["error"]))?;
+    }
+    let count = |field: &str| plain(&answer[field]);
     writeln!(
-        console.out,
-        "{suppressed} suppressed, {unchanged} were already, {refused} lines refused"
-    )?;
-    Ok(if refused == 0 { Answer::Yes } else { Answer::Failed })
+        out,
+        "nothing is written; {} would be suppressed, {} are already, {} left out, {} refused",
+        count("suppressed"),
+        count("unchanged"),
+        count("left_out"),
+        count("refused"),
+    )
 }
 
 /// An import under way. Sending the same file again changes nothing, so one that broke off is
 /// simply repeated.
-struct Running<'a, 'b> {
-    name: String,
+struct Running<'a> {
     service: &'a dyn Operations,
-    console: &'a mut Console<'b>,
+    reader: Reader,
+    dry_run: bool,
     batch: Vec<ImportEntry>,
-    /// Line of each entry of the batch.
-    lines: Vec<u64>,
-    suppressed: u64,
-    unchanged: u64,
-    refused: u64,
+    /// Number of each entry of the batch.
+    numbers: Vec<u64>,
+    tally: Tally,
 }
 
-impl Running<'_, '_> {
-    fn read(&mut self, input: &mut dyn BufRead, reader: &mut Reader) -> Result<()> {
-        let mut line = Vec::new();
-        let mut number = 0;
+impl Running<'_> {
+    fn read(&mut self, input: &mut dyn Read, name: &str) -> Result<()> {
+        let mut piece = vec![0; PIECE];
         loop {
-            line.clear();
-            let taken = Read::take(&mut *input, MAX_LINE + 1)
-                .read_until(b'\n', &mut line)
-                .with_context(|| format!("{} cannot be read", self.name))?;
-            if taken == 0 {
-                return Ok(());
-            }
-            number += 1;
-            if line.last() == Some(&b'\n') {
-                line.pop();
-            } else if line.len() as u64 > MAX_LINE {
-                skip_line(input)?;
-                self.refuse(number, &format!("the line is longer than {MAX_LINE} octets"));
-                continue;
-            }
-            match reader.line(&line) {
-                None => {}
-                Some(Err(wrong)) => self.refuse(number, &wrong),
-                Some(Ok(entry)) => {
-                    self.batch.push(entry);
-                    self.lines.push(number);
-                    if self.batch.len() == BATCH {
-                        self.commit()?;
+            let octets = match input.read(&mut piece) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                octets => octets.with_context(|| format!("{name} cannot be read"))?,
+            };
+            let fed = match octets {
+                0 => self.reader.end(),
+                octets => self.reader.feed(piece.get(..octets).unwrap_or_default()),
+            };
+            fed.map_err(|what| anyhow!("{name}: {what}"))?;
+            while let Some((number, found)) = self.reader.next() {
+                match found {
+                    Found::Entry(entry) => {
+                        self.batch.push(entry);
+                        self.numbers.push(number);
+                        if self.batch.len() == BATCH {
+                            self.commit()?;
+                        }
                     }
+                    Found::LeftOut(why) => self.tally.leave_out(number, &why),
+                    Found::Refused(why) => self.tally.refuse(number, &why),
                 }
             }
-        }
-    }
-
-    fn refuse(&mut self, line: u64, wrong: &str) {
-        self.refused += 1;
-        if self.refused <= SHOWN {
-            let text = format!("{}:{line}: {}\n", self.name, print::visible(wrong));
-            // Nobody may be listening there.
-            let _ = self.console.err.write_all(text.as_bytes());
+            if octets == 0 {
+                return self.commit();
+            }
         }
     }
 
     fn commit(&mut self) -> Result<()> {
-        if self.batch.is_empty() {
-            return Ok(());
-        }
-        let lines = std::mem::take(&mut self.lines);
-        let outcome = self.service.import(std::mem::take(&mut self.batch))?;
-        self.suppressed += outcome.suppressed;
-        self.unchanged += outcome.unchanged;
-        for (place, wrong) in outcome.refused {
-            let line = lines.get(place).or(lines.last()).copied().unwrap_or(0);
-            self.refuse(line, &wrong);
+        if !self.batch.is_empty() {
+            let outcome = self.service.import(std::mem::take(&mut self.batch), self.dry_run)?;
+            self.tally.add(outcome, &std::mem::take(&mut self.numbers));
         }
         Ok(())
-    }
-}
-
-/// Reads on to the end of an overlong line without keeping it.
-fn skip_line(input: &mut dyn BufRead) -> io::Result<()> {
-    loop {
-        let buffer = input.fill_buf()?;
-        if buffer.is_empty() {
-            return Ok(());
-        }
-        match buffer.iter().position(|byte| *byte == b'\n') {
-            Some(end) => {
-                input.consume(end + 1);
-                return Ok(());
-            }
-            None => {
-                let all = buffer.len();
-                input.consume(all);
-            }
-        }
     }
 }
 
@@ -174,19 +176,28 @@ mod tests {
     use super::*;
     use crate::cli::args::Filter;
     use crate::cli::fake::{self, Fake};
+    use crate::event::Cause;
 
     fn import_text(text: &[u8]) -> (Fake, Answer, String, String) {
+        imported(text, false)
+    }
+
+    fn imported(text: &[u8], dry_run: bool) -> (Fake, Answer, String, String) {
         let file = tempfile::NamedTempFile::new().expect("a scratch file");
         std::fs::write(file.path(), text).expect("scratch is writable");
         let args = Import {
             path: file.path().to_path_buf(),
             reason: "old list".into(),
             scope: "news".into(),
+            all: false,
+            dry_run,
+            json: false,
         };
         let service = Fake::default();
         let (answer, out, err) =
             fake::run(&service, |service, console| import(&args, service, console));
-        let err = err.replace(&file.path().display().to_string(), "FILE");
+        let named = |text: String| text.replace(&file.path().display().to_string(), "FILE");
+        let (out, err) = (named(out), named(err));
         (service, answer.expect("the file can be read"), out, err)
     }
 
@@ -197,16 +208,54 @@ mod tests {
         let (service, answer, out, err) = import_text(text.as_bytes());
         assert_eq!(
             (answer, out.as_str()),
-            (Answer::Failed, "2 suppressed, 0 were already, 3 lines refused\n",)
+            (Answer::Failed, "2 suppressed, 0 were already, 0 left out, 3 refused\n",)
         );
         assert_eq!(
             err,
             "FILE:2: no @ in it: write an address such as user@example.com\nFILE:4: the line is longer than 16384 octets\n\
-             FILE:5: there is no domain\n"
+             FILE:5: there is no domain\n\
+             1 x no @ in it: write an address such as user@example.com, first FILE:2\n\
+             1 x the line is longer than 16384 octets, first FILE:4\n\
+             1 x there is no domain, first FILE:5\n"
         );
         let batches = service.batches.into_inner();
         let first = &batches[0][0];
-        assert_eq!((first.scope.as_str(), first.reason.as_str()), ("news", "old list"));
+        assert_eq!((first.scope.as_str(), first.words.as_str()), ("news", "old list"));
+    }
+
+    #[test]
+    fn a_dry_run_says_what_it_understood_and_does_nothing() {
+        let text = b"email;reason.code;blockedAt\na@example.com;hardBounce;2026-11-01\n\
+                     b@example.com;softBounce;2026-11-01\nc@;hardBounce;\n";
+        let (service, answer, out, _) = imported(text, true);
+        assert_eq!((answer, service.batches.borrow().len()), (Answer::Failed, 0));
+        assert_eq!(
+            out,
+            "FILE is Brevo blocked contacts (CSV, separated by `;`)\n  email -> address\n  \
+             reason.code -> reason\n  blockedAt -> since\n\
+             1 x a soft bounce: not imported; --all (all=true) takes it, first FILE:3\n\
+             1 x there is no domain, first FILE:4\nnothing is written; 1 would be suppressed, 0 \
+             are already, 1 left out, 1 refused\n"
+        );
+        let (_, answer, out, _) = imported(b"", true);
+        assert_eq!(answer, Answer::Yes);
+        assert!(out.starts_with("FILE is empty\n"), "{out}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_list_is_named() {
+        let file = tempfile::NamedTempFile::new().expect("a scratch file");
+        std::fs::write(file.path(), b"PK\x03\x04...").expect("scratch is writable");
+        let args = Import {
+            path: file.path().to_path_buf(),
+            reason: "x".into(),
+            scope: "*".into(),
+            all: false,
+            dry_run: false,
+            json: false,
+        };
+        let (answer, _, _) = fake::run(&Fake::default(), |s, c| import(&args, s, c));
+        assert!(answer.is_err_and(|e| format!("{e:#}").contains("save it as CSV")));
     }
 
     #[test]
@@ -230,7 +279,7 @@ mod tests {
         });
         let service = Fake { entries: entries.to_vec(), ..Fake::default() };
         let export_as = |format| {
-            let args = Export { format, filter: Filter::default() };
+            let args = Export { format, json: false, filter: Filter::default() };
             let (answer, out, _) = fake::run(&service, |s, console| export(&args, s, console));
             assert_eq!(answer.ok(), Some(Answer::Yes));
             out
@@ -242,16 +291,23 @@ mod tests {
         );
         for format in [args::Format::Ndjson, args::Format::Csv] {
             let (again, _, out, _) = import_text(export_as(format).as_bytes());
-            assert!(out.starts_with("5 suppressed, 0 were already, 0 lines"), "{out}");
+            assert!(out.starts_with("5 suppressed, 0 were already, 0 left"), "{out}");
             let batch = &again.batches.into_inner()[0];
             assert_eq!((batch.len(), batch[4].address.as_str()), (5, "e@example.com"));
-            assert_eq!(batch[0].reason, "user-unknown");
+            assert_eq!(batch[0].told.cause, Cause::parse("user-unknown"));
         }
     }
 
     #[test]
     fn an_import_that_cannot_be_read_fails() {
-        let args = Import { path: PathBuf::from("missing"), reason: "x".into(), scope: "*".into() };
+        let args = Import {
+            path: PathBuf::from("missing"),
+            reason: "x".into(),
+            scope: "*".into(),
+            all: false,
+            dry_run: false,
+            json: false,
+        };
         let (answer, _, _) = fake::run(&Fake::default(), |s, c| import(&args, s, c));
         assert!(answer.is_err_and(|e| format!("{e:#}").starts_with("missing cannot be read")));
     }

@@ -85,7 +85,11 @@ impl Operations for Fake {
         Ok(ListPage { entries: self.entries[from..to].to_vec(), next })
     }
 
-    fn import(&self, entries: Vec<ImportEntry>) -> Result<ImportOutcome, ServiceError> {
+    fn import(
+        &self,
+        entries: Vec<ImportEntry>,
+        dry_run: bool,
+    ) -> Result<ImportOutcome, ServiceError> {
         let refused: Vec<(usize, String)> = entries
             .iter()
             .enumerate()
@@ -93,8 +97,10 @@ impl Operations for Fake {
             .map(|(place, _)| (place, "there is no domain".to_string()))
             .collect();
         let suppressed = (entries.len() - refused.len()) as u64;
-        self.batches.borrow_mut().push(entries);
-        Ok(ImportOutcome { suppressed, unchanged: 0, refused })
+        if !dry_run {
+            self.batches.borrow_mut().push(entries);
+        }
+        Ok(ImportOutcome { suppressed, refused, ..ImportOutcome::default() })
     }
 
     fn explain(&self, address: &str, _: Option<&str>) -> Result<Value, ServiceError> {

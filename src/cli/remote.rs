@@ -198,15 +198,21 @@ impl Operations for Remote {
         Ok(ListPage { entries, next: page.get("next").and_then(Value::as_str).map(str::to_string) })
     }
 
-    fn import(&self, entries: Vec<ImportEntry>) -> Result<ImportOutcome, ServiceError> {
+    fn import(
+        &self,
+        entries: Vec<ImportEntry>,
+        dry_run: bool,
+    ) -> Result<ImportOutcome, ServiceError> {
         let mut body = Vec::new();
-        for ImportEntry { address, scope, reason, until } in &entries {
-            let line =
-                json!({"address": address, "scope": scope, "reason": reason, "until": until});
-            body.extend_from_slice(line.to_string().as_bytes());
+        for entry in &entries {
+            // In our own words: nothing is left to be recognised.
+            body.extend_from_slice(entry.to_json().to_string().as_bytes());
             body.push(b'\n');
         }
-        let path = "/v1/suppressions:import";
+        let path = match dry_run {
+            true => "/v1/suppressions:import?dry_run=true",
+            false => "/v1/suppressions:import",
+        };
         let told = self.json(self.send(false, path, "application/x-ndjson", &body)?)?;
         let number = |name: &str| told.get(name).and_then(Value::as_u64).unwrap_or(0);
         let refusals = told.get("refusals").and_then(Value::as_array);
@@ -228,6 +234,7 @@ impl Operations for Remote {
             suppressed: number("suppressed"),
             unchanged: number("unchanged"),
             refused,
+            sample: told.get("sample").and_then(Value::as_array).cloned().unwrap_or_default(),
         })
     }
 

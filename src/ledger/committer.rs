@@ -82,6 +82,17 @@ impl Committer {
         })
     }
 
+    /// The same, and waits while the queue is full. On `Err` the service stops.
+    pub fn submit_when_there_is_room(
+        &self,
+        event: Event,
+        reply: CommitReply,
+    ) -> Result<(), LedgerError> {
+        self.jobs
+            .send(Job::Commit(Box::new(event), reply))
+            .map_err(|_| LedgerError::Retryable("the service is stopping".to_string()))
+    }
+
     /// Commits what is queued, ends the thread, then writes a checkpoint so that the next start has
     /// nothing to fold. Later submissions are refused.
     pub fn shutdown(&self, now: Timestamp) -> Result<(), LedgerError> {

@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use super::judge::explain;
 use super::privacy::HashKeys;
 use super::settings::Policy;
+use crate::event::Told;
 use crate::ledger::{Ledger, LedgerError};
 use crate::mail::{Address, Case, Timestamp};
 use crate::policy::fold::health::{self, Health};
@@ -14,10 +15,11 @@ use crate::policy::fold::progress::{PROGRESS_KEY, Progress};
 use crate::policy::judge::facts::{Facts, PolicyCache, Source};
 use crate::policy::judge::intervals::{self, Intervals};
 use crate::policy::judge::row::{
-    ADDRESSES, AddressRow, address_key, address_of, block_key, life_key,
+    ADDRESSES, AddressRow, ItemKind, address_key, address_of, block_key, life_key,
 };
 use crate::policy::judge::standing::{DEFAULT_SCOPE, Standing, standing_of, worst_standing};
 use crate::policy::judge::state::State;
+use crate::policy::judge::walk::{Stop, walk};
 
 /// A guard that is tripped.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -106,6 +108,35 @@ impl Reader {
             });
         }
         Ok(standings)
+    }
+
+    /// Whether mail to an address is stopped in just this scope until just this end, by evidence, or
+    /// by hand with just these words of another list.
+    pub fn is_stopped(
+        &self,
+        ledger: &dyn Ledger,
+        address: &Address,
+        (scope, until, told): (&str, Option<Timestamp>, &Told),
+        now: Timestamp,
+    ) -> Result<bool, LedgerError> {
+        let keyed = address.key_in(self.case);
+        let values = ledger.look_up(&row_keys(&self.keys.load(), &keyed))?;
+        let Some(value) = values.into_iter().flatten().next() else { return Ok(false) };
+        let row = decode(&value)?;
+        let facts = Facts::load(&ledger, &self.cache, &row, now)?;
+        let track = walk(&row.items, scope, &facts, now);
+        let same = |stop: &Stop| {
+            stop.until == until
+                && row.items.get(stop.item).is_some_and(|item| match item.kind {
+                    ItemKind::Failure => scope == "*",
+                    ItemKind::Suppress => {
+                        let known = item.told.as_deref();
+                        item.scope == scope && (told.is_empty() || known == Some(told))
+                    }
+                    _ => item.scope == scope,
+                })
+        };
+        Ok(track.stops(now).any(same))
     }
 
     /// Everything about an address, as JSON. None when nothing is known of it.
@@ -221,8 +252,8 @@ impl Reader {
         let mut entries = Vec::new();
         for scope in row.scopes() {
             let standing = standing_of(&address, &row, scope, &facts, now);
-            if standing.state.stops() && standing.clause != all.clause {
-                entries.push(standing);
+            if standing.state.stops() && differs(&standing, &all) {
+                entries.push(Standing { scope: scope.to_string(), ..standing });
             }
         }
         if all.state.stops() {
@@ -246,10 +277,12 @@ impl Reader {
         let facts = Facts::load(&ledger, &self.cache, &row, now)?;
         let all = standing_of(&keyed, &row, "*", &facts, now);
         let scopes = row.scopes().into_iter();
-        let own = scopes.map(|scope| standing_of(&keyed, &row, scope, &facts, now));
-        let own: Vec<Standing> = own
-            .filter(|s| s.state != State::Clear && (s.state, &s.clause) != (all.state, &all.clause))
-            .collect();
+        let own = scopes.map(|scope| Standing {
+            scope: scope.to_string(),
+            ..standing_of(&keyed, &row, scope, &facts, now)
+        });
+        let own: Vec<Standing> =
+            own.filter(|s| s.state != State::Clear && differs(s, &all)).collect();
         Ok(std::iter::once(all).filter(|s| s.state != State::Clear).chain(own).collect())
     }
 
@@ -265,6 +298,12 @@ impl Reader {
         let value = (&ledger).values(&[PROGRESS_KEY.to_vec()])?.into_iter().next().flatten();
         Ok(value.map(|v| Timestamp::from_millis(Progress::decode(Some(v)).latest_ms)))
     }
+}
+
+/// Whether a scope stands for itself: by another record than all scopes, or until another time.
+fn differs(own: &Standing, all: &Standing) -> bool {
+    let of = |s: &Standing| (s.state, s.clause.clone(), s.until, s.seq);
+    of(own) != of(all)
 }
 
 /// Where an address may stand: its own row, or the block that is left of it.

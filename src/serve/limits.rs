@@ -30,10 +30,12 @@ pub const MESSAGE_RECIPIENTS: usize = 1000;
 pub const LIST_PAGE: (usize, usize) = (100, 10_000);
 /// Lines of an import that are committed together.
 pub const IMPORT_BATCH: usize = 2000;
-/// Octets of one line of an import.
-pub const IMPORT_LINE: usize = 16 * 1024;
-/// Refused lines that an import answers with; the others are counted.
-pub const IMPORT_REFUSALS: usize = 100;
+/// Octets of an import that are looked at together.
+pub const IMPORT_PIECE: usize = 64 * 1024;
+/// How long an import waits for memory that others hold, and how often it looks.
+pub const IMPORT_PATIENCE: Duration = Duration::from_secs(60);
+/// See [`IMPORT_PATIENCE`].
+pub const IMPORT_LOOK: Duration = Duration::from_millis(50);
 /// Entries, or addresses asked about, that an answer reads in one turn.
 pub const PIECE_ROWS: usize = 250;
 /// Journal lines that an answer reads in one turn, when they are short.

@@ -8,6 +8,7 @@
 mod blocks;
 mod commit;
 mod erasure;
+mod import;
 mod intent;
 mod key_facts;
 mod make_event;
@@ -21,7 +22,7 @@ mod wall_clock;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -124,6 +125,8 @@ pub struct LocalService {
     blocks: Blocks,
     erasure: ErasureIntent,
     data_dir: PathBuf,
+    /// Held by whoever commits many events, see `commit_many`.
+    many: Mutex<()>,
 }
 
 impl LocalService {
@@ -154,6 +157,7 @@ impl LocalService {
             blocks,
             erasure: ErasureIntent::new(data_dir.clone()),
             data_dir,
+            many: Mutex::new(()),
         })
     }
 

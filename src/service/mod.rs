@@ -9,15 +9,16 @@
 //!
 //! Deliberately unknown here: status codes, sockets, tokens, tokio.
 
+pub mod import;
 pub mod lines;
 pub mod local;
 pub mod raw;
 pub mod redaction;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::classify::Class;
-use crate::event::{Act, Envelope};
+use crate::event::{Act, Envelope, Told};
 use crate::ledger::LedgerStatus;
 use crate::mail::{EnhancedStatus, Timestamp};
 
@@ -49,9 +50,13 @@ pub trait Operations {
     /// empty and go on all the same.
     fn list(&self, query: &ListQuery) -> Result<ListPage, ServiceError>;
 
-    /// Suppresses many by hand, in one commit. An entry that cannot be read is refused by its
-    /// place in `entries`; the others are done.
-    fn import(&self, entries: Vec<ImportEntry>) -> Result<ImportOutcome, ServiceError>;
+    /// Suppresses many by hand. An entry that cannot be read is refused by its place in `entries`;
+    /// the others are done. With `dry_run` nothing is, and the outcome is what it would be.
+    fn import(
+        &self,
+        entries: Vec<ImportEntry>,
+        dry_run: bool,
+    ) -> Result<ImportOutcome, ServiceError>;
 
     /// Everything known of an address: `address`, `state`, `summary` (one sentence), `entries`
     /// and `events` (newest first, as in [`Operations::events`], with a `note` when one counts in
@@ -182,10 +187,22 @@ pub struct ImportEntry {
     pub address: String,
     /// Scope; `*` for all.
     pub scope: String,
-    /// Why.
-    pub reason: String,
+    /// In words: what the other list said, else why a person imports it.
+    pub words: String,
     /// End; None is without end.
     pub until: Option<Timestamp>,
+    /// What else the other list said.
+    pub told: Told,
+}
+
+impl ImportEntry {
+    /// The entry as our own export writes it, and what was said in words.
+    pub fn to_json(&self) -> Value {
+        let Self { address, scope, words, until, told } = self;
+        json!({"address": address, "scope": scope, "state": "suppressed", "reason": told.cause,
+            "since": told.since, "until": until, "events": told.events, "rule": told.rule,
+            "text": words})
+    }
 }
 
 /// What an import did.
@@ -197,6 +214,8 @@ pub struct ImportOutcome {
     pub unchanged: u64,
     /// Place in the batch and why it was refused.
     pub refused: Vec<(usize, String)>,
+    /// Of a dry run: the first entries as they would be.
+    pub sample: Vec<Value>,
 }
 
 /// One in-band result: what became of one attempt to deliver one of our mails.

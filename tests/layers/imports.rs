@@ -202,7 +202,8 @@ fn use_items(code: &str, public: bool) -> Vec<(usize, usize)> {
     for (at, _) in code.match_indices("use ") {
         let line = code[..at].rfind('\n').map_or(0, |n| n + 1);
         let before = code[line..at].trim();
-        let is_public = before.starts_with("pub");
+        // `pub enum Cause` is none.
+        let is_public = before == "pub" || (before.starts_with("pub(") && before.ends_with(')'));
         if (before.is_empty() || is_public) && is_public == public {
             let end = code[at..].find(';').map_or(code.len(), |n| at + n);
             found.push((at + "use ".len(), end));

@@ -74,7 +74,7 @@ fn key(address: &str) -> Result<String, ServiceError> {
 
 fn entry(address: &str, scope: &str, state: &str, reason: &str, until: Option<Timestamp>) -> Value {
     json!({"address": address, "scope": scope, "state": state, "class": "invalid-recipient",
-        "reason": reason, "category": "hard", "since": NOW, "until": until, "events": [1],
+        "reason": reason, "category": "hard", "since": NOW, "until": until, "events": 1,
         "rule": "iana/5.1.1"})
 }
 
@@ -133,7 +133,11 @@ impl Operations for Memory {
         Ok(ListPage { entries: page.into_iter().map(|(_, entry)| entry.clone()).collect(), next })
     }
 
-    fn import(&self, entries: Vec<ImportEntry>) -> Result<ImportOutcome, ServiceError> {
+    fn import(
+        &self,
+        entries: Vec<ImportEntry>,
+        dry_run: bool,
+    ) -> Result<ImportOutcome, ServiceError> {
         self.up()?;
         self.largest_batch.fetch_max(entries.len(), Ordering::Relaxed);
         let mut outcome = ImportOutcome::default();
@@ -146,7 +150,13 @@ impl Operations for Memory {
                     continue;
                 }
             };
-            let made = entry(&key, &one.scope, "suppressed", &one.reason, one.until);
+            if dry_run {
+                outcome.sample.push(one.to_json());
+                outcome.suppressed += 1;
+                continue;
+            }
+            let reason = one.told.cause.map_or(one.words, |cause| cause.to_string());
+            let made = entry(&key, &one.scope, "suppressed", &reason, one.until);
             match list.insert((key, one.scope), made) {
                 None => outcome.suppressed += 1,
                 Some(_) => outcome.unchanged += 1,

@@ -1,7 +1,7 @@
 //! The sentences of docs/policy.md that hold for every history.
 
 use bounced::classify::Reason;
-use bounced::event::{Act, Event, EventType};
+use bounced::event::{Act, Event, EventType, Told};
 use bounced::ledger::Fold;
 use bounced::mail::{Address, Timestamp};
 use bounced::policy::{MAX_ITEMS, Policy, PolicyFold};
@@ -45,6 +45,7 @@ fn record() -> impl Strategy<Value = (i64, Event)> {
                 scope: SCOPES[scope].unwrap_or("*").to_string(),
                 reason: "test".to_string(),
                 until: (mail % 2 == 0).then(|| Timestamp::from_millis(mail as i64 * 10 * DAY)),
+                told: Told::default(),
             }),
             _ => act(Act::Release {
                 address: address.to_string(),
@@ -69,11 +70,11 @@ fn act(act: Act) -> Event {
     event
 }
 
-fn history() -> impl Strategy<Value = Vec<(i64, Event)>> {
+pub fn history() -> impl Strategy<Value = Vec<(i64, Event)>> {
     proptest::collection::vec(record(), 1..60)
 }
 
-fn play(book: &Book, history: &[(i64, Event)]) -> i64 {
+pub fn play(book: &Book, history: &[(i64, Event)]) -> i64 {
     let mut at = 0;
     for (gap, event) in history {
         at += gap * HOUR;

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::thread::JoinHandle;
 
 use super::*;
+use crate::event::Told;
 
 /// Answers one request with `status` and `body`; gives what was asked.
 fn answer(status: &str, body: &str) -> (Remote, JoinHandle<(String, String)>) {
@@ -117,10 +118,11 @@ fn pages_and_imports() {
     let entry = |address: &str| ImportEntry {
         address: address.into(),
         scope: "*".into(),
-        reason: "old list".into(),
+        words: "old list".into(),
         until: None,
+        told: Told::default(),
     };
-    let outcome = remote.import(vec![entry("a@example.com"), entry("b")]).expect("200");
+    let outcome = remote.import(vec![entry("a@example.com"), entry("b")], false).expect("200");
     assert_eq!((outcome.suppressed, outcome.refused.len()), (1, 2));
     assert_eq!(outcome.refused[0], (1, "no".to_string()));
     let (path, body) = asked(handle);

@@ -28,11 +28,17 @@ pub(crate) fn addresses(event: &Event, case: Case) -> Vec<String> {
 /// Folds an act.
 pub(crate) fn take(step: &mut Step<'_>, event: &Event) -> Result<(), LedgerError> {
     match &event.act {
-        Some(Act::Suppress { address, scope, reason, until }) => {
-            by_hand(step, event, ItemKind::Suppress, (address, scope, reason), *until)
+        Some(Act::Suppress { address, scope, reason, until, told }) => {
+            let told = (!told.is_empty()).then(|| Box::new(told.clone()));
+            let item = Item {
+                until_ms: until.map(Timestamp::millis),
+                told,
+                ..act(step, event, ItemKind::Suppress, (scope, reason))
+            };
+            by_hand(step, address, item)
         }
         Some(Act::Release { address, scope, reason }) => {
-            by_hand(step, event, ItemKind::Release, (address, scope, reason), None)
+            by_hand(step, address, act(step, event, ItemKind::Release, (scope, reason)))
         }
         Some(Act::Policy { policy }) => new_policy(step, policy),
         Some(Act::Fact { name, value }) => {
@@ -52,25 +58,9 @@ pub(crate) fn take(step: &mut Step<'_>, event: &Event) -> Result<(), LedgerError
     }
 }
 
-fn by_hand(
-    step: &mut Step<'_>,
-    event: &Event,
-    kind: ItemKind,
-    (address, scope, words): (&str, &str, &str),
-    until: Option<Timestamp>,
-) -> Result<(), LedgerError> {
-    let Some(address) = key(address, step.policy.local_part_case).filter(|_| is_scope(scope))
-    else {
-        return Ok(());
-    };
-    let stored = step.rows.get(&address_key(&address))?.and_then(|v| AddressRow::decode(&v));
-    let row = match (stored, kind) {
-        (Some(row), _) => row,
-        // Nothing to release: no row comes of it, unless a block outlived an erasure.
-        (None, ItemKind::Release) if step.block_of(&address).is_none() => return Ok(()),
-        (None, _) => step.first_row(&address)?,
-    };
-    let item = Item {
+/// The item of an act by hand.
+fn act(step: &Step<'_>, event: &Event, kind: ItemKind, (scope, words): (&str, &str)) -> Item {
+    Item {
         seq: event.seq,
         at_ms: event.received_at.millis(),
         kind,
@@ -86,8 +76,21 @@ fn by_hand(
         peer: event.peer.clone(),
         inferred: false,
         words: Some(words.to_string()),
-        until_ms: until.map(Timestamp::millis),
+        until_ms: None,
+        told: None,
         undone: 0,
+    }
+}
+
+fn by_hand(step: &mut Step<'_>, address: &str, item: Item) -> Result<(), LedgerError> {
+    let address = key(address, step.policy.local_part_case).filter(|_| is_scope(&item.scope));
+    let Some(address) = address else { return Ok(()) };
+    let stored = step.rows.get(&address_key(&address))?.and_then(|v| AddressRow::decode(&v));
+    let row = match (stored, item.kind) {
+        (Some(row), _) => row,
+        // Nothing to release: no row comes of it, unless a block outlived an erasure.
+        (None, ItemKind::Release) if step.block_of(&address).is_none() => return Ok(()),
+        (None, _) => step.first_row(&address)?,
     };
     step.change(&address, row, |row| row.insert(item))
 }
@@ -169,6 +172,7 @@ fn block(step: &Step<'_>, row: &AddressRow) -> Result<AddressRow, LedgerError> {
             inferred: false,
             words: Some("erased; only the block is kept".to_string()),
             until_ms: judged.until.map(Timestamp::millis),
+            told: None,
             undone: 0,
         });
     }
@@ -198,6 +202,7 @@ fn bare(items: &[Item]) -> Vec<Item> {
         token: number(&|i| i.token, item.token),
         peer: None,
         words: None,
+        told: None,
         ..item.clone()
     });
     bare.collect()

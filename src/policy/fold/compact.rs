@@ -59,7 +59,8 @@ fn expendable(items: &[Item], scopes: &[&str], facts: &Facts, now: Timestamp) ->
             }
         });
         let places = [&track.by_hand, &track.complaint, &track.unsubscribed, &track.held];
-        let stops = places.into_iter().filter_map(|s| s.as_ref().map(|s| s.item));
+        let stops = places.into_iter().chain(&track.imported);
+        let stops = stops.filter_map(|s| s.as_ref().map(|s| s.item));
         let mailbox = track.stopped.iter().map(|s| s.stop.item);
         let waiting = track.pending.iter().map(|p| p.item);
         for place in stops.chain(mailbox).chain(waiting) {

@@ -151,6 +151,7 @@ fn blank(event: &Event, kind: ItemKind, level: Attribution) -> Item {
         inferred: false,
         words: None,
         until_ms: None,
+        told: None,
         undone: 0,
     }
 }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::classify::Reason;
+use crate::event::Told;
 use crate::mail::{Timestamp, words};
 use crate::report::Attribution;
 
@@ -55,6 +56,9 @@ pub const MAX_ITEMS: usize = 48;
 pub(crate) const KEPT_ITEMS: usize = 32;
 /// Longest text in an item, in octets.
 pub(crate) const MAX_TEXT: usize = 200;
+
+/// Longest name of a rule, in octets.
+pub(crate) const MAX_RULE: usize = 64;
 
 /// One item of evidence, or one act by hand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +111,9 @@ pub struct Item {
     /// End that a person gave, in milliseconds since 1970.
     #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
     pub until_ms: Option<i64>,
+    /// What the list said that a person imported it from.
+    #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Box<Told>>,
     /// Position of the act that took it back.
     #[serde(rename = "x", default, skip_serializing_if = "is_zero64")]
     pub undone: u64,
@@ -127,6 +134,9 @@ impl Item {
 
     /// Cuts texts that a peer or a person chose to their bound.
     pub(crate) fn bound(mut self) -> Self {
+        if let Some(rule) = self.told.as_mut().and_then(|told| told.rule.as_mut()) {
+            cut(rule, MAX_RULE);
+        }
         for text in
             [&mut self.rule, &mut self.code, &mut self.guard, &mut self.peer, &mut self.words]
                 .into_iter()
@@ -304,6 +314,12 @@ mod tests {
             inferred: true,
             words: Some("w".repeat(5_000)),
             until_ms: Some(i64::MIN),
+            told: Some(Box::new(Told {
+                cause: Some(crate::event::Cause::Failure(Reason::ProviderSuppressed)),
+                since: Some(Timestamp::from_millis(1)),
+                rule: Some("r".repeat(5_000)),
+                events: Some(u64::MAX),
+            })),
             undone: u64::MAX,
         };
         let mut row = AddressRow::default();

@@ -11,6 +11,7 @@ use super::row::{AddressRow, Item, ItemKind};
 use super::state::{Judged, State, judge};
 use super::walk::{Track, walk};
 use crate::classify::{Category, Class};
+use crate::event::Cause;
 use crate::mail::Timestamp;
 use crate::report::Attribution;
 use serde::Serialize;
@@ -98,7 +99,7 @@ fn standing(
     judged: Judged,
 ) -> Standing {
     let item = judged.item.and_then(|place| row.items.get(place));
-    let failure = item.filter(|i| i.kind == ItemKind::Failure).and_then(|i| i.reason);
+    let cause = item.and_then(cause_of);
     let everywhere = item.is_none_or(|i| {
         i.scope == "*"
             || (i.kind == ItemKind::Failure && !facts.policy(i.policy).distinguishes(scope))
@@ -107,16 +108,13 @@ fn standing(
         address: address.to_string(),
         scope: if everywhere { "*" } else { scope }.to_string(),
         state: judged.state,
-        class: failure.map(|r| r.class()).or(match item.map(|i| i.kind) {
-            Some(ItemKind::Unsubscribe) => Some(Class::Unsubscribe),
-            _ => None,
-        }),
-        reason: item.and_then(reason_of),
-        category: failure.map(|r| r.category()),
+        class: cause.and_then(Cause::class),
+        reason: cause.map(|cause| cause.to_string()),
+        category: cause.and_then(Cause::category),
         since: judged.since,
         until: judged.until,
-        events: row.items.len() as u64 + row.dropped,
-        rule: item.and_then(|i| i.rule.clone()),
+        events: events_of(row),
+        rule: item.and_then(|i| i.told.as_ref().map_or(&i.rule, |told| &told.rule).clone()),
         attribution: item.map(|i| i.level),
         seq: item.map(|i| i.seq),
         outlook: outlook(track, &judged, scope, facts, item),
@@ -124,12 +122,27 @@ fn standing(
     }
 }
 
-fn reason_of(item: &Item) -> Option<String> {
+fn cause_of(item: &Item) -> Option<Cause> {
     match item.kind {
-        ItemKind::Failure => item.reason.map(|r| r.to_string()),
-        ItemKind::Complaint => Some("complaint".to_string()),
-        ItemKind::Unsubscribe => Some("unsubscribe".to_string()),
-        ItemKind::Suppress => Some("by-hand".to_string()),
+        ItemKind::Failure => item.reason.map(Cause::Failure),
+        ItemKind::Complaint => Some(Cause::Complaint),
+        ItemKind::Unsubscribe => Some(Cause::Unsubscribe),
+        ItemKind::Suppress => {
+            Some(item.told.as_ref().and_then(|told| told.cause).unwrap_or(Cause::ByHand))
+        }
         _ => None,
     }
+}
+
+/// What a row knows of: its own items, dropped ones included, and what an import told of instead.
+/// Each scope of an imported address tells of the same events, so they count once.
+fn events_of(row: &AddressRow) -> u64 {
+    let (mut own, mut told) = (row.dropped, 0);
+    for item in &row.items {
+        match item.told.as_ref().and_then(|told| told.events) {
+            Some(events) => told = events.max(told),
+            None => own += 1,
+        }
+    }
+    told.saturating_add(own)
 }

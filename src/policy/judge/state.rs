@@ -52,8 +52,13 @@ pub(crate) fn judge(track: &Track, now: Timestamp) -> Judged {
     let mailbox = track.stopped.as_ref();
     let stopped = mailbox.filter(|s| s.stop.until.is_none_or(|until| now < until));
     let mut longest: Option<&Stop> = None;
-    let stops = [&track.by_hand, &track.complaint, &track.unsubscribed];
-    let all = stops.into_iter().filter_map(Option::as_ref).chain(stopped.map(|s| &s.stop));
+    let stops = [
+        track.by_hand.as_ref(),
+        track.imported(),
+        track.complaint.as_ref(),
+        track.unsubscribed.as_ref(),
+    ];
+    let all = stops.into_iter().flatten().chain(stopped.map(|s| &s.stop));
     for stop in all {
         let end = |s: &Stop| s.until.unwrap_or(Timestamp::from_millis(i64::MAX));
         if longest.is_none_or(|l| end(stop) > end(l)) {

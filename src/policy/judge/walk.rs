@@ -94,10 +94,28 @@ pub struct Track {
     pub alive: Option<(Timestamp, Attribution)>,
     /// A person suppressed.
     pub by_hand: Option<Stop>,
+    /// Another list that a person imported says so: of this scope, and of all of them. They stay
+    /// apart, so that an import means the same in whatever order its lines are.
+    pub imported: [Option<Stop>; 2],
     /// The recipient complained.
     pub complaint: Option<Stop>,
     /// The recipient asked out.
     pub unsubscribed: Option<Stop>,
+}
+
+impl Track {
+    /// What was imported: what was said of the scope itself speaks first.
+    pub(crate) fn imported(&self) -> Option<&Stop> {
+        self.imported.iter().flatten().next()
+    }
+
+    /// Everything that stops mail at `now`.
+    pub(crate) fn stops(&self, now: Timestamp) -> impl Iterator<Item = &Stop> {
+        let mailbox = self.stopped.as_ref().map(|s| &s.stop);
+        let mailbox = mailbox.filter(move |s| s.until.is_none_or(|until| now < until));
+        let told = [&self.by_hand, &self.complaint, &self.unsubscribed];
+        told.into_iter().chain(&self.imported).flatten().chain(mailbox)
+    }
 }
 
 /// Why an item changed nothing, or what it did: for `explain`.
@@ -221,8 +239,7 @@ impl Walker<'_> {
                 Note::Counted
             }
             ItemKind::Suppress => {
-                let until = item.until_ms.map(Timestamp::from_millis);
-                self.track.by_hand = Some(stop(item, "by-hand", until, place));
+                self.suppress(place, item);
                 Note::Counted
             }
             ItemKind::Release => {
@@ -244,8 +261,9 @@ impl Walker<'_> {
     /// Lets time pass up to `now`.
     fn settle(&mut self, now: Timestamp) {
         let track = &mut self.track;
-        if track.by_hand.as_ref().is_some_and(|s| s.until.is_some_and(|u| now >= u)) {
-            track.by_hand = None;
+        let [here, everywhere] = &mut track.imported;
+        for stop in [&mut track.by_hand, here, everywhere] {
+            stop.take_if(|s| s.until.is_some_and(|u| now >= u));
         }
         if track.pending.as_ref().is_some_and(|p| p.until.is_some_and(|u| now > u)) {
             track.pending = None;
@@ -271,6 +289,21 @@ impl Walker<'_> {
                 }
             }
         }
+    }
+
+    fn suppress(&mut self, place: usize, item: &Item) {
+        let until = item.until_ms.map(Timestamp::from_millis);
+        let [here, everywhere] = &mut self.track.imported;
+        let imported = if item.scope == "*" { everywhere } else { here };
+        let Some(told) = &item.told else {
+            // Who acts on one address knows better than a list.
+            *imported = None;
+            self.track.by_hand = Some(stop(item, "by-hand", until, place));
+            return;
+        };
+        let stop = stop(item, "import", until, place);
+        let since = told.since.map_or(stop.since, |since| since.min(stop.since));
+        *imported = Some(Stop { since, ..stop });
     }
 
     fn failure(&mut self, place: usize, item: &Item, policy: &Policy) -> Note {

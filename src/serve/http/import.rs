@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
-use serde_json::json;
+use tokio::time::Instant;
 
 use super::body::{Incoming, Source, answer, too_much};
 use super::budget::Share;
@@ -18,159 +18,120 @@ use super::suppressions::list_query;
 use crate::serve::limits;
 use crate::serve::problem::Problem;
 use crate::service::ImportEntry;
-use crate::service::lines::{Format, Reader};
+use crate::service::import::{Read as Found, Reader, Tally, Wishes};
+use crate::service::lines::Format;
 
-/// `POST /v1/suppressions:import`. Lines that cannot be read are counted and shown, the others
+/// `POST /v1/suppressions:import`. Records that cannot be read are counted and shown, the others
 /// are done. Sending the same again changes nothing, so a broken import is sent once more.
 pub async fn import(
     State(http): State<Arc<Http>>,
     uri: Uri,
     body: Body,
 ) -> Result<Response, Problem> {
-    let params = Params::of(&uri, &["reason", "scope"])?;
-    let reason = params.text("reason")?.unwrap_or_else(|| "imported".to_string());
-    let scope = params.text("scope")?.unwrap_or_else(|| "*".to_string());
-    let mut import = Import::new(http, Reader::new(reason, scope));
+    let params = Params::of(&uri, &["reason", "scope", "all", "dry_run"])?;
+    let wishes = Wishes {
+        reason: params.text("reason")?.unwrap_or_else(|| "imported".to_string()),
+        scope: params.text("scope")?.unwrap_or_else(|| "*".to_string()),
+        all: params.flag("all")?,
+    };
+    let mut import = Import::new(http, Reader::new(wishes), params.flag("dry_run")?);
     let mut body = Incoming::new(body);
     while let Some(piece) = body.next().await.map_err(|problem| import.told(problem))? {
-        import.feed(&piece).await?;
+        for piece in piece.chunks(limits::IMPORT_PIECE) {
+            import.reader.feed(piece).map_err(Problem::bad_request)?;
+            import.take().await?;
+        }
     }
-    import.finish().await
+    import.reader.end().map_err(Problem::bad_request)?;
+    import.take().await?;
+    import.commit().await?;
+    Ok(super::shared::json(&import.tally.answer(&import.reader, import.dry_run)))
 }
 
 /// An import under way.
 struct Import {
     http: Arc<Http>,
     reader: Reader,
-    /// What has come of a line that is not complete.
-    rest: Vec<u8>,
-    line: u64,
+    dry_run: bool,
     batch: Vec<ImportEntry>,
-    /// Line of each entry of the batch.
-    lines: Vec<u64>,
+    /// Number of each entry of the batch.
+    numbers: Vec<u64>,
     /// What the batch holds.
     share: Share,
-    committed_line: u64,
-    suppressed: u64,
-    unchanged: u64,
-    refused: u64,
-    refusals: Vec<(u64, String)>,
+    committed: u64,
+    tally: Tally,
 }
 
 impl Import {
-    fn new(http: Arc<Http>, reader: Reader) -> Self {
+    fn new(http: Arc<Http>, reader: Reader, dry_run: bool) -> Self {
         Self {
             share: http.budget.intake.share(),
             http,
             reader,
-            rest: Vec::new(),
-            line: 0,
+            dry_run,
             batch: Vec::new(),
-            lines: Vec::new(),
-            committed_line: 0,
-            suppressed: 0,
-            unchanged: 0,
-            refused: 0,
-            refusals: Vec::new(),
+            numbers: Vec::new(),
+            committed: 0,
+            tally: Tally::default(),
         }
     }
 
-    async fn feed(&mut self, mut piece: &[u8]) -> Result<(), Problem> {
-        while let Some(end) = memchr::memchr(b'\n', piece) {
-            let (head, tail) = piece.split_at(end);
-            piece = tail.get(1..).unwrap_or_default();
-            self.keep(head);
-            let line = std::mem::take(&mut self.rest);
-            self.read(&line)?;
-            // The buffer is used again.
-            self.rest = line;
-            self.rest.clear();
+    /// Takes the records that have come.
+    async fn take(&mut self) -> Result<(), Problem> {
+        while let Some((number, found)) = self.reader.next() {
+            match found {
+                Found::Entry(entry) => {
+                    self.make_room(&entry).await?;
+                    self.batch.push(entry);
+                    self.numbers.push(number);
+                }
+                Found::LeftOut(why) => self.tally.leave_out(number, &why),
+                Found::Refused(why) => self.tally.refuse(number, &why),
+            }
             if self.batch.len() >= limits::IMPORT_BATCH {
                 self.commit().await?;
             }
         }
-        self.keep(piece);
         Ok(())
     }
 
-    /// Keeps one octet more than a line may have: enough to see that it is too long.
-    fn keep(&mut self, octets: &[u8]) {
-        let room = (limits::IMPORT_LINE + 1).saturating_sub(self.rest.len());
-        self.rest.extend_from_slice(octets.get(..room).unwrap_or(octets));
-    }
-
-    fn read(&mut self, line: &[u8]) -> Result<(), Problem> {
-        if !self.share.grow(line.len() + size_of::<ImportEntry>()) {
-            return Err(self.told(too_much()));
-        }
-        self.line += 1;
-        let entry = if line.len() > limits::IMPORT_LINE {
-            Some(Err(format!("the line is longer than {} octets", limits::IMPORT_LINE)))
-        } else {
-            self.reader.line(line)
-        };
-        match entry {
-            None => {}
-            Some(Ok(entry)) => {
-                self.batch.push(entry);
-                self.lines.push(self.line);
+    /// Counts an entry. When too much is in memory, what has gathered is committed first: an import
+    /// beside others is slow, and not broken off with a part of it in.
+    async fn make_room(&mut self, entry: &ImportEntry) -> Result<(), Problem> {
+        let octets = size_of::<ImportEntry>() + entry.address.len() + entry.words.len();
+        let last = Instant::now() + limits::IMPORT_PATIENCE;
+        while !self.share.grow(octets) {
+            if Instant::now() >= last {
+                return Err(self.told(too_much()));
             }
-            Some(Err(wrong)) => self.refuse(self.line, wrong),
+            match self.batch.is_empty() {
+                true => tokio::time::sleep(limits::IMPORT_LOOK).await,
+                false => self.commit().await?,
+            }
         }
         Ok(())
-    }
-
-    fn refuse(&mut self, line: u64, wrong: String) {
-        self.refused += 1;
-        if self.refusals.len() < limits::IMPORT_REFUSALS {
-            self.refusals.push((line, wrong));
-        }
     }
 
     async fn commit(&mut self) -> Result<(), Problem> {
         let batch = std::mem::take(&mut self.batch);
-        let lines = std::mem::take(&mut self.lines);
+        let numbers = std::mem::take(&mut self.numbers);
         if batch.is_empty() {
             return Ok(());
         }
-        let outcome = blocking(&self.http, move |service| service.import(batch)).await;
+        let dry_run = self.dry_run;
+        let outcome = blocking(&self.http, move |service| service.import(batch, dry_run)).await;
         let outcome = outcome.map_err(|problem| self.told(problem))?;
         self.share.clear();
-        self.committed_line = self.line;
-        self.suppressed += outcome.suppressed;
-        self.unchanged += outcome.unchanged;
-        for (place, wrong) in outcome.refused {
-            self.refuse(lines.get(place).copied().unwrap_or(self.line), wrong);
-        }
+        self.committed = numbers.last().copied().unwrap_or(self.committed);
+        self.tally.add(outcome, &numbers);
         Ok(())
     }
 
     /// A problem that says how far the import came.
     fn told(&self, mut problem: Problem) -> Problem {
-        let done = self.committed_line;
+        let done = self.committed;
         problem.detail += &format!("; lines up to {done} are in; send all of it again");
         problem
-    }
-
-    async fn finish(mut self) -> Result<Response, Problem> {
-        if !self.rest.is_empty() {
-            let line = std::mem::take(&mut self.rest);
-            self.read(&line)?;
-        }
-        self.commit().await?;
-        self.refusals.sort_by_key(|&(line, _)| line);
-        let refusals: Vec<_> = self
-            .refusals
-            .iter()
-            .map(|(line, wrong)| json!({"line": line, "error": wrong}))
-            .collect();
-        Ok(super::shared::json(&json!({
-            "lines": self.line,
-            "suppressed": self.suppressed,
-            "unchanged": self.unchanged,
-            "refused": self.refused,
-            "refusals": refusals,
-        })))
     }
 }
 

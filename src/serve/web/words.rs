@@ -77,6 +77,7 @@ pub fn clause(clause: &str) -> &'static str {
             "so many addresses failed within an hour that new suppressions wait for a person",
         ),
         ("by-hand", "a person decided it"),
+        ("import", "a person imported it from another list"),
         ("complaint", "one complaint is enough, in its scope"),
         ("unsubscribe", "one wish is enough, in its scope"),
         ("released", "a person released it"),

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::LocalService;
+use super::commit::QUEUED_AT_ONCE;
 use super::make_event::{act_event, result_event};
 use super::present::{entry, merge, refusal, stop_words, summary};
-use super::receipt::{awaited, drain, reply_to_channel};
+use super::receipt::{awaited, reply_to_channel};
 use super::validate::{
     bounded, checked_domain, checked_peer, checked_return_path, checked_scope, fits, parsed,
     still_to_come,
 };
 use crate::config::Unscoped;
-use crate::event::{Act, Envelope, Event};
+use crate::event::{Act, Envelope, Event, Told};
 use crate::mail::{Address, Timestamp};
 use crate::policy::{self, Selection, Standing, State};
 use crate::service::{
@@ -29,9 +30,6 @@ const LISTED_ROWS: usize = 1_000;
 /// Journal lines that are read at once, and octets at which a page of them is long enough.
 const EVENT_LINES: usize = 32;
 const EVENT_OCTETS: usize = 64 << 10;
-/// Events of one import or batch of results that wait at once: the committer's queue is shared
-/// with SMTP, so they take a part of it.
-const QUEUED_AT_ONCE: usize = 1_000;
 /// Addresses that a dry run names.
 const PREVIEWED_ADDRESSES: usize = 10_000;
 
@@ -67,6 +65,7 @@ impl Operations for LocalService {
                 scope: scope.to_string(),
                 reason: bounded(reason)?,
                 until,
+                told: Told::default(),
             }))?;
         }
         self.entry_now(&address, scope)
@@ -118,41 +117,12 @@ impl Operations for LocalService {
         Ok(page)
     }
 
-    fn import(&self, entries: Vec<ImportEntry>) -> Result<ImportOutcome, ServiceError> {
-        let mut outcome = ImportOutcome::default();
-        let mut waiting = Vec::new();
-        let now = self.now();
-        for (place, imported) in entries.into_iter().enumerate() {
-            let address = parsed(&imported.address)
-                .and_then(|a| checked_scope(&imported.scope).map(|()| a))
-                .and_then(|a| still_to_come(imported.until, now).map(|()| a))
-                .and_then(|a| bounded(&imported.reason).map(|reason| (a, reason)));
-            let (address, reason) = match address {
-                Ok(fit) => fit,
-                Err(error) => {
-                    outcome.refused.push((place, error.to_string()));
-                    continue;
-                }
-            };
-            let present = self.standing(&address, Some(&imported.scope))?;
-            if present.is_some_and(|s| s.state == State::Suppressed && s.until == imported.until) {
-                outcome.unchanged += 1;
-                continue;
-            }
-            let mut event = act_event(Act::Suppress {
-                address: address.key_in(self.case),
-                scope: imported.scope,
-                reason,
-                until: imported.until,
-            });
-            event.received_at = now;
-            waiting.push(self.queue(event)?);
-            if waiting.len() >= QUEUED_AT_ONCE {
-                outcome.suppressed += drain(&mut waiting)?;
-            }
-        }
-        outcome.suppressed += drain(&mut waiting)?;
-        Ok(outcome)
+    fn import(
+        &self,
+        entries: Vec<ImportEntry>,
+        dry_run: bool,
+    ) -> Result<ImportOutcome, ServiceError> {
+        self.import_entries(entries, dry_run)
     }
 
     fn explain(&self, address: &str, scope: Option<&str>) -> Result<Value, ServiceError> {
@@ -302,12 +272,12 @@ impl Service for LocalService {
                     continue;
                 }
             };
-            waiting.push(self.queue(event)?);
+            waiting.push(event);
             if waiting.len() >= QUEUED_AT_ONCE {
-                outcome.stored += drain(&mut waiting)?;
+                outcome.stored += self.commit_many(std::mem::take(&mut waiting))?;
             }
         }
-        outcome.stored += drain(&mut waiting)?;
+        outcome.stored += self.commit_many(waiting)?;
         Ok(outcome)
     }
 

@@ -84,6 +84,17 @@ pub(super) fn still_to_come(until: Option<Timestamp>, now: Timestamp) -> Result<
     }
 }
 
+/// The name of a rule, of ours or of who exported: no text, which could name a person.
+pub(super) fn checked_rule(rule: &str) -> Result<(), ServiceError> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"-_./*:+".contains(&b);
+    match !rule.is_empty() && rule.len() <= 64 && rule.bytes().all(fits) {
+        true => Ok(()),
+        false => Err(ServiceError::BadRequest(format!(
+            "rule: `{rule}` is no name of a rule; write one such as iana/5.1.1, or leave it out"
+        ))),
+    }
+}
+
 pub(super) fn bounded(reason: &str) -> Result<String, ServiceError> {
     let reason = crate::report::bounded_words(reason);
     if reason.is_empty() {

@@ -1,0 +1,399 @@
+//! The lists that an import knows, each by the columns or fields that it always has: one table a
+//! list, from the most particular to the least. Names are compared by letters and digits alone,
+//! fields of nested objects by their path (`reason.code`). docs/imports.md has an example of each.
+
+use super::words::{BOUNCE, SUBSCRIBER, Sense};
+use crate::classify::Reason;
+use crate::event::Cause;
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Column {
+    Address,
+    Scope,
+    /// Names of lists, one or more; `*` is all.
+    Scopes,
+    State,
+    /// One of our reasons, else words.
+    Reason,
+    /// A word of the table of words.
+    Word,
+    /// Words for people: what the server said.
+    Text,
+    Since,
+    Until,
+    Rule,
+    Events,
+    /// Status or reply code: 4.x.x is soft, 5.7.x a refusal of the sender.
+    Code,
+    /// A flag that says this when it is set.
+    When(Sense),
+    /// A flag that says this when it is not set.
+    Unless(Sense),
+    /// `Recipient`: who stands there by hand asked out himself.
+    Origin,
+    /// It follows from others, or says nothing about suppression.
+    Ignored,
+}
+
+impl Column {
+    /// What it means, for people.
+    pub(super) const fn meaning(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Scope | Self::Scopes => "scope",
+            Self::State => "state",
+            Self::Reason | Self::Word | Self::Origin => "reason",
+            Self::Text => "text",
+            Self::Since => "since",
+            Self::Until => "until",
+            Self::Rule => "rule",
+            Self::Events => "events",
+            Self::Code | Self::When(_) | Self::Unless(_) => "whether it is suppressed",
+            Self::Ignored => "-",
+        }
+    }
+}
+
+/// A list that an import knows.
+#[derive(Debug)]
+pub(super) struct Format {
+    /// Its name, for programs and people.
+    pub name: &'static str,
+    /// Columns that it always has.
+    pub needs: &'static [&'static str],
+    /// It has no others.
+    pub exactly: bool,
+    /// What columns hold; others are ignored.
+    pub columns: &'static [(&'static str, Column)],
+    /// What a row says in which no word says it.
+    pub otherwise: Option<Sense>,
+}
+
+const fn format(
+    name: &'static str,
+    needs: &'static [&'static str],
+    columns: &'static [(&'static str, Column)],
+    otherwise: Option<Sense>,
+) -> Format {
+    Format { name, needs, exactly: false, columns, otherwise }
+}
+
+const COMPLAINT: Option<Sense> = Some(Sense::Is(Cause::Complaint));
+const UNSUBSCRIBE: Option<Sense> = Some(Sense::Is(Cause::Unsubscribe));
+const BAD_ADDRESS: Option<Sense> = Some(Sense::Is(Cause::Failure(Reason::AddressSyntax)));
+const ALLOWED: Option<Sense> = Some(Sense::Not("a list of what is allowed, no suppression"));
+const OVER: Sense = Sense::Not("over already there");
+
+use Column as C;
+
+/// The columns of our own export.
+pub(super) const OWN: Format = format(
+    "bounced",
+    &["address", "scope", "state"],
+    &[
+        ("address", C::Address),
+        ("scope", C::Scope),
+        ("state", C::State),
+        ("reason", C::Reason),
+        ("text", C::Text),
+        ("since", C::Since),
+        ("until", C::Until),
+        ("events", C::Events),
+        ("rule", C::Rule),
+    ],
+    None,
+);
+
+/// A file without a header whose second column is no scope but a word such as `BOUNCE`: the files
+/// that SES imports.
+pub(super) const WORDED: Format = format(
+    "addresses with a reason, as SES imports them",
+    &[],
+    &[("address", C::Address), ("reason", C::Word), ("since", C::Since)],
+    None,
+);
+
+/// Anything else that has a column of addresses.
+pub(super) const ANY: Format = format(
+    "columns by their names",
+    &[],
+    &[
+        ("address", C::Address),
+        ("email", C::Address),
+        ("emailaddress", C::Address),
+        ("recipient", C::Address),
+        ("mail", C::Address),
+        ("scope", C::Scope),
+        ("listid", C::Scope),
+        ("state", C::State),
+        ("reason", C::Reason),
+        ("description", C::Text),
+        ("error", C::Text),
+        ("text", C::Text),
+        ("diagnostic", C::Text),
+        ("since", C::Since),
+        ("created", C::Since),
+        ("createdat", C::Since),
+        ("until", C::Until),
+    ],
+    None,
+);
+
+/// The lists of others.
+pub(super) const FORMATS: &[Format] = &[
+    format(
+        "Sisimai",
+        &["recipient", "reason", "diagnosticcode", "timestamp"],
+        &[
+            ("recipient", C::Address),
+            ("reason", C::Word),
+            ("diagnosticcode", C::Text),
+            ("timestamp", C::Since),
+            ("softbounce", C::When(Sense::Soft)),
+            ("hardbounce", C::Unless(Sense::Soft)),
+        ],
+        Some(BOUNCE),
+    ),
+    format(
+        "SES suppression list",
+        &["emailaddress", "reason", "lastupdatetime"],
+        &[("emailaddress", C::Address), ("reason", C::Word), ("lastupdatetime", C::Since)],
+        Some(BOUNCE),
+    ),
+    format(
+        "Postmark suppressions",
+        &["emailaddress", "suppressionreason"],
+        &[
+            ("emailaddress", C::Address),
+            ("suppressionreason", C::Word),
+            ("origin", C::Origin),
+            ("createdat", C::Since),
+        ],
+        Some(BOUNCE),
+    ),
+    format(
+        "Postmark bounces",
+        &["email", "type", "bouncedat"],
+        &[
+            ("email", C::Address),
+            ("type", C::Word),
+            ("details", C::Text),
+            ("description", C::Text),
+            ("bouncedat", C::Since),
+        ],
+        Some(Sense::Soft),
+    ),
+    format(
+        "Brevo blocked contacts",
+        &["email", "reason.code"],
+        &[
+            ("email", C::Address),
+            ("reason.code", C::Word),
+            ("reason.message", C::Text),
+            ("blockedat", C::Since),
+        ],
+        Some(BOUNCE),
+    ),
+    format(
+        "Mandrill rejects",
+        &["email", "reason", "createdat", "expired"],
+        &[
+            ("email", C::Address),
+            ("reason", C::Word),
+            ("detail", C::Text),
+            ("createdat", C::Since),
+            ("expiresat", C::Until),
+            ("expired", C::When(OVER)),
+        ],
+        Some(BOUNCE),
+    ),
+    format(
+        "Mailchimp unsubscribed contacts",
+        &["emailaddress", "unsubtime"],
+        &[
+            ("emailaddress", C::Address),
+            ("unsubreason", C::Text),
+            ("unsubreasonother", C::Text),
+            ("unsubtime", C::Since),
+        ],
+        UNSUBSCRIBE,
+    ),
+    format(
+        "Mailchimp cleaned contacts",
+        &["emailaddress", "cleantime"],
+        &[("emailaddress", C::Address), ("cleantime", C::Since)],
+        Some(BOUNCE),
+    ),
+    format(
+        "Mailchimp subscribed contacts",
+        &["emailaddress", "optintime", "lastchanged"],
+        &[("emailaddress", C::Address)],
+        Some(SUBSCRIBER),
+    ),
+    format(
+        "Mailchimp members",
+        &["emailaddress", "status"],
+        &[
+            ("emailaddress", C::Address),
+            ("status", C::Word),
+            ("unsubscribereason", C::Text),
+            ("lastchanged", C::Since),
+        ],
+        Some(SUBSCRIBER),
+    ),
+    format(
+        "Mailjet contacts",
+        &["email", "isexcludedfromcampaigns"],
+        &[
+            ("email", C::Address),
+            ("isspamcomplaining", C::When(Sense::Is(Cause::Complaint))),
+            ("isexcludedfromcampaigns", C::When(Sense::Is(Cause::Unsubscribe))),
+            ("unsubscribedat", C::Since),
+            ("lastupdateat", C::Since),
+        ],
+        Some(SUBSCRIBER),
+    ),
+    format(
+        "Mailjet events",
+        &["event", "email", "time"],
+        &[
+            ("email", C::Address),
+            ("hardbounce", C::Unless(Sense::Soft)),
+            ("blocked", C::When(Sense::Block)),
+            ("event", C::Word),
+            ("error", C::Text),
+            ("comment", C::Text),
+            ("time", C::Since),
+        ],
+        Some(Sense::Soft),
+    ),
+    format(
+        "listmonk bounces",
+        &["email", "type", "source", "createdat"],
+        &[("email", C::Address), ("type", C::Word), ("createdat", C::Since)],
+        Some(Sense::Soft),
+    ),
+    format(
+        "listmonk subscribers",
+        &["uuid", "email", "status"],
+        &[("email", C::Address), ("status", C::Word), ("updatedat", C::Since)],
+        Some(SUBSCRIBER),
+    ),
+    format(
+        "SparkPost suppression list",
+        &["recipient", "type", "source"],
+        &[
+            ("recipient", C::Address),
+            ("source", C::Word),
+            ("description", C::Text),
+            ("created", C::Since),
+            ("updated", C::Since),
+        ],
+        None,
+    ),
+    format(
+        "SparkPost suppression list",
+        &["nontransactional"],
+        &[
+            ("recipient", C::Address),
+            ("email", C::Address),
+            ("source", C::Word),
+            ("description", C::Text),
+            ("created", C::Since),
+        ],
+        None,
+    ),
+    format(
+        "Postal suppressions",
+        &["address", "type", "reason", "keepuntil"],
+        &[
+            ("address", C::Address),
+            ("reason", C::Word),
+            ("timestamp", C::Since),
+            ("keepuntil", C::Until),
+        ],
+        Some(BOUNCE),
+    ),
+    format(
+        "Mailgun allowlist",
+        &["value", "type", "reason", "createdat"],
+        &[("value", C::Address)],
+        ALLOWED,
+    ),
+    format(
+        "Mailgun bounces",
+        &["address", "code", "error"],
+        &[("address", C::Address), ("code", C::Code), ("error", C::Text), ("createdat", C::Since)],
+        Some(BOUNCE),
+    ),
+    format(
+        "Mailgun unsubscribes",
+        &["address", "tags", "createdat"],
+        &[("address", C::Address), ("tags", C::Scopes), ("createdat", C::Since)],
+        UNSUBSCRIBE,
+    ),
+    format(
+        "Mailgun unsubscribes",
+        &["address", "tag", "createdat"],
+        &[("address", C::Address), ("tag", C::Scopes), ("createdat", C::Since)],
+        UNSUBSCRIBE,
+    ),
+    Format {
+        exactly: true,
+        ..format(
+            "Mailgun complaints",
+            &["address", "createdat"],
+            &[("address", C::Address), ("createdat", C::Since)],
+            COMPLAINT,
+        )
+    },
+    format(
+        "SendGrid bounces or blocks",
+        &["email", "reason", "status", "created"],
+        &[("email", C::Address), ("reason", C::Text), ("status", C::Code), ("created", C::Since)],
+        Some(BOUNCE),
+    ),
+    Format {
+        exactly: true,
+        ..format(
+            "SendGrid invalid addresses",
+            &["email", "reason", "created"],
+            &[("email", C::Address), ("reason", C::Text), ("created", C::Since)],
+            BAD_ADDRESS,
+        )
+    },
+    Format {
+        exactly: true,
+        ..format(
+            "SendGrid spam reports",
+            &["email", "ip", "created"],
+            &[("email", C::Address), ("created", C::Since)],
+            COMPLAINT,
+        )
+    },
+    Format {
+        exactly: true,
+        ..format(
+            "SendGrid unsubscribes",
+            &["email", "created"],
+            &[("email", C::Address), ("created", C::Since)],
+            UNSUBSCRIBE,
+        )
+    },
+];
+
+/// The list that has such columns; None when no address is among them.
+pub(super) fn recognise(names: &[String]) -> Option<&'static Format> {
+    let has = |name: &&str| names.iter().any(|n| n == name);
+    let fits = |format: &&Format| {
+        format.needs.iter().all(has) && (!format.exactly || names.len() == format.needs.len())
+    };
+    let own = Some(&OWN).filter(fits);
+    let any = || {
+        Some(&ANY).filter(|any| {
+            any.columns.iter().any(|(name, column)| *column == C::Address && has(name))
+        })
+    };
+    own.or_else(|| FORMATS.iter().find(fits)).or_else(any)
+}

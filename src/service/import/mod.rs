@@ -1,0 +1,24 @@
+//! What the files of other lists say (docs/imports.md): octets in, entries out, one record in memory
+//! at a time. Pure; HTTP and the command line read the same.
+//!
+//! An import may mix: a value in braces is JSON, a first row that names an address column is a CSV
+//! header, anything else is CSV in the order of that header, of which a lone address is the shortest
+//! form. So what curl sends with the wrong content type is read too.
+
+mod cells;
+mod foreign;
+mod formats;
+mod reader;
+mod row;
+mod split;
+pub mod tally;
+mod text;
+mod words;
+
+pub use reader::{Reader, Understanding};
+pub use row::{Read, Wishes};
+pub use split::MAX_RECORD;
+pub use tally::Tally;
+
+#[cfg(test)]
+mod tests;

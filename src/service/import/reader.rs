@@ -1,0 +1,229 @@
+//! From octets to entries: decoded, split into records, each recognised and read.
+
+use std::collections::VecDeque;
+
+use serde_json::Value;
+
+use super::formats::{ANY, Column, Format, OWN, WORDED};
+use super::row::{Read, Wishes};
+use super::split::{Shape, Splitter, Step};
+use super::{cells, foreign, formats, row, text, words};
+use crate::service::lines::COLUMNS;
+
+/// Which list this was taken for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Understanding {
+    /// Its name, and how it is written.
+    pub format: String,
+    /// Name and meaning of each column.
+    pub columns: Vec<(String, &'static str)>,
+}
+
+/// Reads an import.
+pub struct Reader {
+    wishes: Wishes,
+    decoder: text::Decoder,
+    splitter: Splitter,
+    /// Whether it was looked at as a whole.
+    known_to_be_text: bool,
+    /// Whether the first row is over, which may be a header.
+    started: bool,
+    delimiter: Option<char>,
+    csv: Option<Plan>,
+    /// Of the last JSON object: the next one has mostly the same names.
+    json: Option<Plan>,
+    understanding: Option<Understanding>,
+    ready: VecDeque<(u64, Read)>,
+}
+
+/// What the columns of a record are.
+#[derive(Debug, Clone)]
+struct Plan {
+    names: Vec<String>,
+    format: &'static Format,
+    /// Columns with the place of their cells, in the order of the format.
+    fields: Vec<(Column, usize)>,
+}
+
+impl Plan {
+    /// None when there is no column of addresses.
+    fn of(names: Vec<String>) -> Option<Self> {
+        let plain: Vec<String> = names.iter().map(|name| words::plain(name)).collect();
+        let format = formats::recognise(&plain)?;
+        Some(Self { fields: fields(format, &plain), names, format })
+    }
+
+    /// The columns of a format, in its order.
+    fn positional(format: &'static Format, names: &[&str]) -> Self {
+        let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+        Self { fields: fields(format, &names), names, format }
+    }
+
+    fn understanding(&self, written: &str) -> Understanding {
+        let meaning = |place| self.fields.iter().find(|(_, at)| *at == place);
+        let named = self.names.iter().enumerate().map(|(place, name)| {
+            let meaning = meaning(place).map_or(Column::Ignored, |(column, _)| *column);
+            (name.clone(), meaning.meaning())
+        });
+        Understanding {
+            format: format!("{} ({written})", self.format.name),
+            columns: named.collect(),
+        }
+    }
+}
+
+fn fields(format: &Format, names: &[String]) -> Vec<(Column, usize)> {
+    let at = |known: &str| names.iter().position(|name| name == known);
+    format.columns.iter().filter_map(|(name, column)| Some((*column, at(name)?))).collect()
+}
+
+impl Reader {
+    /// A reader of one file or body.
+    pub fn new(wishes: Wishes) -> Self {
+        Self {
+            wishes,
+            decoder: text::Decoder::default(),
+            splitter: Splitter::default(),
+            known_to_be_text: false,
+            started: false,
+            delimiter: None,
+            csv: None,
+            json: None,
+            understanding: None,
+            ready: VecDeque::new(),
+        }
+    }
+
+    /// Takes more octets, of which [`Reader::next`] gives the records. The error says what the file
+    /// is instead of a list: nothing of it can be read.
+    pub fn feed(&mut self, octets: &[u8]) -> Result<(), String> {
+        self.take(octets, false)
+    }
+
+    /// Nothing more comes.
+    pub fn end(&mut self) -> Result<(), String> {
+        self.take(b"", true)?;
+        self.splitter.end();
+        Ok(())
+    }
+
+    fn take(&mut self, octets: &[u8], last: bool) -> Result<(), String> {
+        self.decoder.push(octets, last, self.splitter.buffer());
+        let enough = last || self.splitter.rest().len() >= foreign::ENOUGH;
+        if !self.known_to_be_text && enough {
+            if let Some(what) = foreign::foreign(self.splitter.rest()) {
+                return Err(format!("this is no list of addresses but {what}"));
+            }
+            self.known_to_be_text = true;
+        }
+        Ok(())
+    }
+
+    /// Lines so far.
+    pub fn lines(&self) -> u64 {
+        self.splitter.lines()
+    }
+
+    /// What the file was taken for; None while nothing in it was recognised.
+    pub fn understanding(&self) -> Option<&Understanding> {
+        self.understanding.as_ref()
+    }
+
+    /// The next record, by the number of its line, in a JSON list by its place there. None: more
+    /// octets are needed.
+    #[expect(clippy::should_implement_trait, reason = "it goes on after None")]
+    pub fn next(&mut self) -> Option<(u64, Read)> {
+        if !self.known_to_be_text {
+            return None;
+        }
+        loop {
+            if let Some(ready) = self.ready.pop_front() {
+                return Some(ready);
+            }
+            match self.splitter.next() {
+                Step::Starved => return None,
+                Step::Broken(number, what) => return Some((number, Read::Refused(what))),
+                Step::Record(number, shape, octets) => {
+                    // Names in Latin-1 beside an address do no harm; in it they are no UTF-8.
+                    let text = String::from_utf8_lossy(&octets);
+                    let found = match shape {
+                        Shape::Json => self.json(&text),
+                        Shape::Row => self.row(&text),
+                    };
+                    self.ready.extend(found.into_iter().map(|read| (number, read)));
+                }
+            }
+        }
+    }
+
+    fn json(&mut self, text: &str) -> Vec<Read> {
+        self.started = true;
+        let (names, values) = match serde_json::from_str(text) {
+            Ok(Value::Object(object)) => cells::of_object(object),
+            Ok(Value::String(address)) => (vec!["address".to_string()], vec![address]),
+            Ok(_) => return vec![Read::Refused("no JSON object".to_string())],
+            Err(wrong) => return vec![Read::Refused(format!("no JSON object: {wrong}"))],
+        };
+        if self.json.as_ref().is_none_or(|plan| plan.names != names) {
+            let Some(plan) = Plan::of(names) else {
+                return vec![Read::Refused("there is no address".to_string())];
+            };
+            self.understood(&plan, "JSON");
+            self.json = Some(plan);
+        }
+        let Some(plan) = &self.json else { return Vec::new() };
+        row::read(plan.format, &plan.fields, &values, &self.wishes)
+    }
+
+    fn row(&mut self, text: &str) -> Vec<Read> {
+        // A comment has a space: `#` may begin an address.
+        if text.trim().is_empty() || text.starts_with("# ") {
+            return Vec::new();
+        }
+        if text.trim().starts_with('{') && text.trim().ends_with('}') {
+            return self.json(text);
+        }
+        let first = !std::mem::replace(&mut self.started, true);
+        // Excel says so itself.
+        if let Some(said) = text.strip_prefix("sep=").filter(|_| first) {
+            self.delimiter = said.chars().next();
+            self.started = false;
+            return Vec::new();
+        }
+        self.delimiter = self.delimiter.or_else(|| cells::delimiter(text));
+        let delimiter = self.delimiter.unwrap_or(',');
+        let Some(cells) = cells::of_row(text, delimiter) else {
+            let what = "a quoted cell does not end on its line";
+            return vec![Read::Refused(what.to_string())];
+        };
+        if first && let Some(plan) = Plan::of(cells.clone()) {
+            let written = match delimiter {
+                '\t' => "CSV, separated by tabs".to_string(),
+                other => format!("CSV, separated by `{other}`"),
+            };
+            self.understood(&plan, &written);
+            self.csv = Some(plan);
+            return Vec::new();
+        }
+        let cells: Vec<String> =
+            cells.iter().map(|cell| cells::unescaped(cell).to_string()).collect();
+        if let Some(plan) = &self.csv {
+            return row::read(plan.format, &plan.fields, &cells, &self.wishes);
+        }
+        let word = cells.get(1).is_some_and(|word| words::sense(word).is_some());
+        let state = cells.get(2).is_some_and(|state| row::is_state(state));
+        let plan = match word && !state {
+            true => Plan::positional(&WORDED, &["address", "reason", "since"]),
+            false => Plan::positional(&OWN, &COLUMNS),
+        };
+        if self.understanding.is_none() {
+            let lone = Plan::positional(&ANY, &["address"]);
+            self.understood(if cells.len() == 1 { &lone } else { &plan }, "without a header");
+        }
+        row::read(plan.format, &plan.fields, &cells, &self.wishes)
+    }
+
+    fn understood(&mut self, plan: &Plan, written: &str) {
+        self.understanding.get_or_insert_with(|| plan.understanding(written));
+    }
+}
