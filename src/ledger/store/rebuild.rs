@@ -165,12 +165,18 @@ fn checkpoint(engine: &Engine, position: u64) -> Result<Option<Checkpoint>, Ledg
         return Err(LedgerError::Corrupt("the checkpoint is damaged".to_string()));
     }
     let opened = Checkpoint::open(&engine.disk, position);
-    opened.map(Some).map_err(|error| match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            journal::refused("the checkpoint cannot be opened", &error)
-        }
-        _ => LedgerError::Corrupt(error.to_string()),
+    opened.map(Some).map_err(|error| match is_passing(&error) {
+        true => journal::refused("the checkpoint cannot be opened", &error),
+        false => LedgerError::Corrupt(error.to_string()),
     })
+}
+
+/// It says nothing about the file.
+fn is_passing(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let passing = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        || passing.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// An empty view over a checkpoint, in the next generation.

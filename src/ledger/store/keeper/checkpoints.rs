@@ -26,6 +26,9 @@ use crate::mail::Timestamp;
 /// not gone at once.
 const SEGMENTS_AT_ONCE: usize = 4;
 
+/// Rows between two looks whether the service stops.
+const LOOK: u64 = 1024;
+
 /// How long readers of the old view may take to end.
 const READERS: Duration = Duration::from_secs(30);
 
@@ -53,7 +56,16 @@ impl Keeper<'_> {
         }
         self.write_checkpoint(now, alone.then(|| Pace::new(engine)))?;
         let position = self.meta.position;
-        let (view, meta) = match rebuild::begin(engine, position) {
+        let begun = rebuild::begin(engine, position).and_then(|(view, meta)| {
+            if alone && let Err(error) = read_back(engine, &view) {
+                let generation = view.generation;
+                drop(view);
+                rebuild::remove(engine, &[generation]);
+                return Err(error);
+            }
+            Ok((view, meta))
+        });
+        let (view, meta) = match begun {
             Ok(begun) => begun,
             Err(error) => {
                 // The view stays on the old one; were this one left, that might be removed next.
@@ -63,13 +75,6 @@ impl Keeper<'_> {
                 return Err(error);
             }
         };
-        if alone {
-            let mut pace = Pace::new(engine);
-            view.check(&mut || {
-                pace.count();
-                true
-            })?;
-        }
         self.exchange(view, meta);
         let failed = |error: io::Error| journal::refused("old checkpoints stay", &error);
         let keep = if alone { 1 } else { 2 };
@@ -90,8 +95,12 @@ impl Keeper<'_> {
         let (position, disk) = (self.meta.position, Arc::clone(&self.engine.disk));
         let about = self.view.checkpoint().map_or(0, Checkpoint::rows) + self.meta.count;
         let mut writer = CheckpointWriter::create(disk, position, about).map_err(failed)?;
-        let mut rows = 0u64;
+        let (mut rows, mut seen) = (0u64, 0u64);
         let found = self.view.walk(&mut |key, value| {
+            seen += 1;
+            if seen.is_multiple_of(LOOK) {
+                go_on(self.engine)?;
+            }
             if let Some(pace) = &mut pace {
                 pace.count();
             }
@@ -149,6 +158,28 @@ impl Keeper<'_> {
         }
         Ok(())
     }
+}
+
+/// A stop does not wait for a checkpoint: it is written after the next start.
+fn go_on(engine: &Engine) -> Result<(), LedgerError> {
+    let inbox = lock(&engine.inbox);
+    if inbox.stop || !inbox.settles.is_empty() {
+        return Err(LedgerError::Retryable("the service is stopping".to_string()));
+    }
+    Ok(())
+}
+
+/// Reads the checkpoint of a new view, in short pieces. What is damaged there is no damage of the view
+/// that serves.
+fn read_back(engine: &Engine, view: &View) -> Result<(), LedgerError> {
+    let mut pace = Pace::new(engine);
+    let mut between = || {
+        pace.rest();
+        go_on(engine).is_ok()
+    };
+    let whole = view.check(&mut between);
+    go_on(engine)?;
+    whole.map_err(|error| LedgerError::Retryable(format!("the new checkpoint: {error}")))
 }
 
 /// Ends a view that nobody is to use any more, and removes its files.
