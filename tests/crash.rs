@@ -232,7 +232,7 @@ fn flipped_octets_in_sled_never_change_the_state() {
     for batch in 0..10 {
         ledger.commit(&mut events(batch * 300 + 1..batch * 300 + 301)).expect("committed");
     }
-    ledger.checkpoint(Timestamp::from_millis(START)).expect("written");
+    ledger.settle().expect("moved");
     let digest = ledger.digest().expect("ready");
     drop(ledger);
     let view = dir.path().join("view");
@@ -265,6 +265,47 @@ fn flipped_octets_in_sled_never_change_the_state() {
     }
     // How many octets were live is up to sled; that none was found would be our fault.
     assert!(rebuilt > 0, "none of 16 changes was found: were they real?");
+}
+
+#[test]
+fn flipped_octets_in_a_checkpoint_never_change_the_state() {
+    let dir = tempfile::tempdir().expect("scratch");
+    let ledger = open(dir.path());
+    for batch in 0..3 {
+        ledger.commit(&mut events(batch * 300 + 1..batch * 300 + 301)).expect("committed");
+        if batch < 2 {
+            ledger.checkpoint(Timestamp::from_millis(START)).expect("written");
+        }
+    }
+    ledger.settle().expect("moved");
+    let digest = ledger.digest().expect("ready");
+    drop(ledger);
+    let newest = files(&dir.path().join("checkpoint")).pop().expect("two");
+    let length = std::fs::metadata(&newest).expect("there").len() as usize;
+    for round in 0..12 {
+        let hit = tempfile::tempdir().expect("scratch");
+        copy(dir.path(), hit.path());
+        let file = hit.path().join(newest.strip_prefix(dir.path()).expect("below"));
+        let mut octets = std::fs::read(&file).expect("read");
+        match round {
+            0 => octets.truncate(length / 2),
+            1 => octets.clear(),
+            _ => octets[length * (round - 2) / 10 + 3] ^= 1 << (round % 8),
+        }
+        std::fs::write(&file, octets).expect("written");
+        let ledger = open(hit.path());
+        // Blocks are looked at beside the traffic, and whenever one is asked.
+        let told = || ledger.status().troubles.iter().any(|t| t.kind.as_str() == "checkpoint");
+        let until = std::time::Instant::now() + Duration::from_secs(20);
+        while !told() && std::time::Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(told(), "round {round}: {:?}", ledger.status());
+        assert!(ledger.wait_ready(Duration::from_secs(20)), "round {round}");
+        assert_eq!(ledger.digest().expect("ready"), digest, "round {round}");
+        ledger.commit(&mut events(5000..5010)).expect("committed");
+        assert_eq!(count(&ledger, "total"), 910, "round {round}");
+    }
 }
 
 #[test]

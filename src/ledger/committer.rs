@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use crate::event::Event;
 use crate::ledger::{Committed, Ledger, LedgerError};
 use crate::lock::lock;
-use crate::mail::Timestamp;
 
 /// Limits of the committer.
 #[derive(Debug, Clone, Copy)]
@@ -93,15 +92,15 @@ impl Committer {
             .map_err(|_| LedgerError::Retryable("the service is stopping".to_string()))
     }
 
-    /// Commits what is queued, ends the thread, then writes a checkpoint so that the next start has
-    /// nothing to fold. Later submissions are refused.
-    pub fn shutdown(&self, now: Timestamp) -> Result<(), LedgerError> {
+    /// Commits what is queued, ends the thread, then settles the view so that the next start has
+    /// little to fold. Later submissions are refused.
+    pub fn shutdown(&self) -> Result<(), LedgerError> {
         let Some(thread) = lock(&self.thread).take() else { return Ok(()) };
         let _ = self.jobs.send(Job::Shutdown);
         if thread.join().is_err() {
             tracing::error!("the committer panicked");
         }
-        self.ledger.checkpoint(now)
+        self.ledger.settle()
     }
 }
 
@@ -221,6 +220,7 @@ mod tests {
     use super::*;
     use crate::event::EventType;
     use crate::ledger::{LedgerStatus, Page};
+    use crate::mail::Timestamp;
 
     /// A ledger that waits at a gate, then says what it is told for each batch.
     struct Scripted {
@@ -228,7 +228,7 @@ mod tests {
         /// Ids that it cannot take, and the error for a batch with one of them.
         poison: Vec<(&'static str, LedgerError)>,
         batches: Mutex<Vec<Vec<String>>>,
-        checkpoints: Mutex<Vec<Timestamp>>,
+        settled: Mutex<u32>,
     }
 
     impl Ledger for Scripted {
@@ -262,8 +262,11 @@ mod tests {
         fn status(&self) -> LedgerStatus {
             LedgerStatus::default()
         }
-        fn checkpoint(&self, now: Timestamp) -> Result<(), LedgerError> {
-            lock(&self.checkpoints).push(now);
+        fn settle(&self) -> Result<(), LedgerError> {
+            *lock(&self.settled) += 1;
+            Ok(())
+        }
+        fn checkpoint(&self, _: Timestamp) -> Result<(), LedgerError> {
             Ok(())
         }
     }
@@ -284,7 +287,7 @@ mod tests {
             gate: Mutex::new(gate),
             poison,
             batches: Mutex::default(),
-            checkpoints: Mutex::default(),
+            settled: Mutex::default(),
         });
         let (observed, observations) = mpsc::channel();
         let observe = move |seen: &Observation| observed.send(seen.clone()).expect("listening");
@@ -299,8 +302,8 @@ mod tests {
         }
         // Opened for good.
         drop(open);
-        committer.shutdown(Timestamp::from_millis(7)).expect("checkpoint");
-        assert_eq!(*lock(&ledger.checkpoints), [Timestamp::from_millis(7)]);
+        committer.shutdown().expect("settled");
+        assert_eq!(*lock(&ledger.settled), 1);
         let refused = committer.submit(event("late"), Box::new(|_| panic!("not accepted")));
         assert!(matches!(refused, Err(LedgerError::Retryable(_))));
         drop(answered);
@@ -370,7 +373,7 @@ mod tests {
             gate: Mutex::new(gate),
             poison: Vec::new(),
             batches: Mutex::default(),
-            checkpoints: Mutex::default(),
+            settled: Mutex::default(),
         });
         let options = CommitterOptions { queue: 3, batch: 1 };
         let committer = Committer::start(ledger, options, |_| {}).expect("thread");

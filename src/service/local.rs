@@ -272,10 +272,10 @@ impl LocalService {
         )
     }
 
-    /// Commits what waits and writes a checkpoint. The last thing before the process ends.
+    /// Commits what waits and settles the view. The last thing before the process ends.
     pub fn shut_down(&self) -> Result<(), LedgerError> {
         self.time.write_down();
-        self.committer.shutdown(self.now())
+        self.committer.shutdown()
     }
 
     /// The record of a message. A defect of ours in reading it must not make the sender come back

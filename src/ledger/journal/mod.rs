@@ -62,7 +62,10 @@ mod trouble;
 mod writer;
 
 pub use batch::Batch;
-pub use checkpoint::{Checkpoint, CheckpointWriter, checkpoints, keep_newest, sweep};
+pub use checkpoint::{
+    Checkpoint, CheckpointWriter, Cursor, checkpoints, drop_checkpoint, keep_newest, refuse_newer,
+    sweep,
+};
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use lock::DirLock;
 pub use reader::JournalReader;

@@ -145,7 +145,7 @@ impl Life {
         if position == 0 {
             return Ok(());
         }
-        let mut writer = CheckpointWriter::create(Arc::new(self.disk.clone()), position)?;
+        let mut writer = CheckpointWriter::create(Arc::new(self.disk.clone()), position, 10)?;
         for row in 0..20 {
             writer.push(format!("{row:04}").as_bytes(), &[7; 90])?;
         }

@@ -32,10 +32,14 @@ pub(super) struct Engine {
     pub(super) bell: Condvar,
     /// Rung when rows were moved or the stage changed.
     pub(super) moved: Condvar,
+    /// The newest generation that was begun: none is begun twice, whatever became of it.
+    pub(super) newest: AtomicU64,
     /// Views made in memory so far.
     pub(super) memories: AtomicU64,
     /// What was found wrong here and stops nothing; the journal has its own.
     pub(super) troubles: Mutex<Vec<Trouble>>,
+    /// Positions of checkpoints in which damage was found.
+    pub(super) bad_checkpoints: Mutex<Vec<u64>>,
     /// Octets free, and the time (ms) of that look.
     pub(super) free: (AtomicU64, AtomicI64),
     pub(super) _lock: Option<DirLock>,
@@ -114,6 +118,14 @@ impl Engine {
         let mut troubles = self.reader.troubles();
         troubles.extend(lock(&self.troubles).iter().cloned());
         troubles
+    }
+
+    /// A generation after all that are on disk, of which `on_disk` is the newest, and after all that
+    /// this process began: sled may hold on to one that is gone.
+    pub(super) fn next_generation(&self, on_disk: u64) -> u64 {
+        let next = on_disk.max(self.newest.load(Ordering::Relaxed)) + 1;
+        self.newest.store(next, Ordering::Relaxed);
+        next
     }
 
     /// A generation for a view that is in memory: apart from those on disk.

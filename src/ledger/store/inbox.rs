@@ -64,10 +64,20 @@ pub(super) struct Inbox {
     /// A generation that somebody found damaged, and how.
     pub(super) doubt: Option<(u64, String)>,
     pub(super) checkpoints: Vec<(Timestamp, OrderReply)>,
-    /// Who wants one fresh checkpoint in the place of all, and then a new view made from it; once
-    /// the commit of that place is in sled.
+    /// Who wants one fresh checkpoint in the place of all, once the commit of that place is in sled.
     pub(super) renewals: Vec<(u64, OrderReply)>,
+    /// Who wants what waits to be in sled, and durable there.
+    pub(super) settles: Vec<OrderReply>,
     pub(super) stop: bool,
     /// Position that sled has.
     pub(super) folded: u64,
+}
+
+impl Inbox {
+    /// Nobody will carry orders out; who waits hears it by the dropped sender.
+    pub(super) fn drop_orders(&mut self) {
+        self.checkpoints.clear();
+        self.renewals.clear();
+        self.settles.clear();
+    }
 }

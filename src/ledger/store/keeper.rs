@@ -4,7 +4,8 @@
 //! A checkpoint stalls no commit: while the keeper walks over sled, nobody writes to it, so it is
 //! exactly the fold up to the position in the meta row; what is committed meanwhile waits above it
 //! (up to `max_waiting_bytes`, then commits wait, too). The walk also proves the checksum, so damage
-//! is found before it gets into a checkpoint.
+//! is found before it gets into a checkpoint. Then the view goes on over the new checkpoint, with
+//! nothing in sled.
 
 mod checkpoints;
 
@@ -12,27 +13,36 @@ use std::collections::HashMap;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::engine::{Engine, ViewState};
 use super::inbox::{Inbox, OrderReply, Waiting};
-use super::pace::Pace;
 use super::pending::PendingRows;
 use super::rebuild;
 use super::rebuild::Prepared;
-use super::renewal::{self, Renewal};
 use super::rows::Meta;
 use super::view::View;
 use crate::ledger::LedgerError;
-use crate::ledger::journal;
+use crate::ledger::journal::{self, Checkpoint};
 use crate::lock::{self, lock};
 use crate::mail::Timestamp;
 
 /// How long rows may wait for others to share their batch.
 const GATHERING: Duration = Duration::from_millis(100);
 
-/// Commits that may wait while a new view is made: it gets its pieces in between.
-const BUSY: usize = 32;
+/// When nothing came for so long, what changed gets into a checkpoint: then it costs little disk,
+/// and the next start has little to check.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// Fewer events than this are not worth one.
+const WORTH: u64 = 100;
+
+/// A checkpoint waits for as many events as this part of its rows: it costs the more the longer the
+/// list is.
+const CHEAP: u64 = 64;
+
+/// Moving what waits ends after this when the service stops: the next start folds the rest.
+const LAST_MOVES: Duration = Duration::from_millis(500);
 
 /// How often the keeper looks again at a full disk or tries a failed rebuild again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -56,15 +66,14 @@ fn run(engine: &Engine) {
                     }
                 }
                 engine.set_view_state(ViewState::Ready(Arc::clone(&view)));
-                let mut keeper = Keeper { engine, view, meta, in_sled: 0, renewal: None };
+                let mut keeper = Keeper { engine, view, meta, in_sled: 0, is_quiet: false };
                 let served = std::panic::catch_unwind(AssertUnwindSafe(|| keeper.serve()));
                 let served = served.unwrap_or_else(|_| {
                     Err(LedgerError::Corrupt("the keeper panicked".to_string()))
                 });
-                let Keeper { view, renewal, .. } = keeper;
-                if let Some(renewal) = renewal {
-                    let why = "the view is being rebuilt or closed".to_string();
-                    renewal.abandon(engine, &LedgerError::Retryable(why));
+                let view = keeper.view;
+                if let Some(position) = view.damaged_checkpoint() {
+                    lock(&engine.bad_checkpoints).push(position);
                 }
                 match served {
                     Ok(()) => {}
@@ -90,10 +99,8 @@ fn run(engine: &Engine) {
             }
         }
     }
-    // Whoever waits for a checkpoint is told by the dropped sender.
-    let mut inbox = lock(&engine.inbox);
-    inbox.checkpoints.clear();
-    inbox.renewals.clear();
+    // Whoever waits for something is told by the dropped sender.
+    lock(&engine.inbox).drop_orders();
 }
 
 /// From here on nobody uses the view. A commit under way may still publish into it; the rebuild
@@ -103,8 +110,7 @@ fn give_up(engine: &Engine, error: &LedgerError) {
         let mut inbox = lock(&engine.inbox);
         inbox.generation = 0;
         inbox.waiting = Waiting::default();
-        inbox.checkpoints.clear();
-        inbox.renewals.clear();
+        inbox.drop_orders();
         inbox.doubt = None;
     }
     engine.set_view_state(ViewState::Absent(format!("the view is being rebuilt: {error}")));
@@ -116,8 +122,9 @@ enum Work {
     Rebuild(String),
     Move(Vec<PendingRows>),
     Checkpoint(Timestamp, Vec<OrderReply>),
-    /// With what sled still lacks.
+    /// One checkpoint in the place of all; with what sled still lacks.
     Renew(Vec<OrderReply>, usize),
+    Settle(Vec<OrderReply>),
     /// Nothing now, or no space to do it.
     Rest,
 }
@@ -128,8 +135,8 @@ struct Keeper<'a> {
     meta: Meta,
     /// Place of the commit that went into sled last.
     in_sled: u64,
-    /// A view that is being made beside this one.
-    renewal: Option<Renewal>,
+    /// Nothing came for a while.
+    is_quiet: bool,
 }
 
 impl Keeper<'_> {
@@ -141,7 +148,7 @@ impl Keeper<'_> {
         if self.engine.reader.damaged() > 0 && last_checkpoint < self.meta.position {
             // The view holds what lost records decided: from now on a checkpoint does, too.
             last_checkpoint = self.meta.position;
-            let done = self.checkpoint(self.last_event_at(), None).map(drop);
+            let done = self.checkpoint(self.last_event_at(), false);
             self.survive(done)?;
         }
         loop {
@@ -150,86 +157,60 @@ impl Keeper<'_> {
                 Work::Rebuild(why) => return Err(LedgerError::Corrupt(why)),
                 Work::Rest => {}
                 Work::Renew(answers, missing) => {
-                    let done = self.begin_renewal(missing, answers);
+                    let done = self.renew(missing);
                     last_checkpoint = self.meta.position;
+                    answer(answers, &done);
                     self.survive(done)?;
+                }
+                Work::Settle(answers) => {
+                    let done = self.settle();
+                    answer(answers, &done);
+                    done?;
                 }
                 Work::Move(commits) => self.move_rows(commits)?,
                 Work::Checkpoint(now, answers) => {
-                    let done = self.checkpoint(now, None).map(drop);
+                    let done = self.checkpoint(now, false);
                     last_checkpoint = self.meta.position;
-                    for answer in answers {
-                        let _ = answer.try_send(done.clone());
-                    }
+                    answer(answers, &done);
                     self.survive(done)?;
                 }
             }
-            self.renew_a_piece();
-            let due = self.engine.options.checkpoint_every.max(self.meta.count / 4);
-            if self.meta.position.saturating_sub(last_checkpoint) >= due {
+            let rows = self.view.checkpoint().map_or(0, Checkpoint::rows);
+            let due = self.engine.options.checkpoint_every.max(rows / CHEAP);
+            let since = self.meta.position.saturating_sub(last_checkpoint);
+            if since >= due || (self.is_quiet && since >= WORTH.max(rows / CHEAP)) {
                 // Also after a failure: the next try comes when it is due again.
                 last_checkpoint = self.meta.position;
-                let now = self.last_event_at();
-                let done = self.checkpoint(now, None).map(drop);
+                let done = self.checkpoint(self.last_event_at(), false);
                 self.survive(done)?;
             }
         }
     }
 
-    /// One fresh checkpoint in the place of all others, then a view made from it.
-    fn begin_renewal(
-        &mut self,
-        missing: usize,
-        answers: Vec<OrderReply>,
-    ) -> Result<(), LedgerError> {
-        let begun = self
-            .renew_checkpoint(missing)
-            .and_then(|exact| Renewal::begin(self.engine, self.meta.position, exact));
-        match begun {
-            Ok(mut renewal) => {
-                renewal.wait(answers);
-                self.renewal = Some(renewal);
-                Ok(())
-            }
-            Err(error) => {
-                for answer in answers {
-                    let _ = answer.try_send(Err(error.clone()));
-                }
-                Err(error)
-            }
+    /// One fresh checkpoint in the place of all others, and the view on it.
+    fn renew(&mut self, missing: usize) -> Result<(), LedgerError> {
+        if missing > 0 {
+            return Err(LedgerError::Full(format!(
+                "{missing} commits wait for the view because the disk is nearly full: free some space"
+            )));
         }
+        self.checkpoint(self.last_event_at(), true)
     }
 
-    /// Goes on with the view that is made beside this one; when it is whole, it takes over.
-    fn renew_a_piece(&mut self) {
-        let Some(mut renewal) = self.renewal.take() else { return };
-        let mut pace = Pace::new(self.engine);
-        let whole = renewal.load().and_then(|whole| {
-            if whole {
-                renewal.complete(&self.view, &self.meta)?;
-            }
-            Ok(whole)
-        });
-        match whole {
-            Ok(false) => {
-                self.renewal = Some(renewal);
-                pace.rest();
-            }
-            Ok(true) => {
-                let (view, meta, answers) = renewal.exchange(self.engine, &self.view);
-                let old = std::mem::replace(&mut self.view, view);
-                self.meta = meta;
-                tracing::info!(rows = self.meta.count, "the view was made anew");
-                renewal::retire(self.engine, old);
-                for answer in answers {
-                    let _ = answer.try_send(Ok(()));
-                }
-            }
-            Err(error) => {
-                tracing::error!(%error, "the new view is given up, the old one stays");
-                renewal.abandon(self.engine, &error);
-            }
+    /// Moves what waits into sled, as far as there is time, and makes it durable.
+    fn settle(&mut self) -> Result<(), LedgerError> {
+        if self.view.is_in_memory() {
+            return Ok(());
         }
+        let until = Instant::now() + LAST_MOVES;
+        while Instant::now() < until {
+            let commits = lock(&self.engine.inbox).waiting.take();
+            if commits.is_empty() {
+                break;
+            }
+            self.move_rows(commits)?;
+        }
+        self.view.flush()
     }
 
     /// A checkpoint that failed is tried again later, unless the view itself is damaged.
@@ -244,7 +225,7 @@ impl Keeper<'_> {
         }
     }
 
-    fn next_work(&self) -> Work {
+    fn next_work(&mut self) -> Work {
         let engine = self.engine;
         // sled writes by itself: leave it some space to end what it began.
         let free = engine.look_at_free();
@@ -256,21 +237,22 @@ impl Keeper<'_> {
             !inbox.stop
                 && inbox.doubt.is_none()
                 && inbox.checkpoints.is_empty()
-                && (inbox.renewals.is_empty() || self.renewal.is_some())
+                && inbox.settles.is_empty()
+                && inbox.renewals.is_empty()
         };
         let wait = |inbox, patience, idle: &dyn Fn(&Inbox) -> bool| {
             let waited = engine.bell.wait_timeout_while(inbox, patience, |inbox| idle(inbox));
             lock::unpoisoned(waited).0
         };
-        let busy = self.renewal.is_some();
-        let rest = match (busy, tight) {
-            (true, _) => Duration::ZERO,
-            (false, true) => RETRY,
-            (false, false) => RETRY * 3600,
+        let rest = match tight {
+            true => RETRY,
+            false if self.meta.count > 0 && !self.is_quiet => QUIET,
+            false => RETRY * 3600,
         };
         let idle = |inbox: &Inbox| no_orders(inbox) && (tight || inbox.waiting.commits.is_empty());
         let mut inbox = wait(lock(&engine.inbox), rest, &idle);
-        if !tight && !busy {
+        self.is_quiet = !tight && idle(&inbox);
+        if !tight && !self.is_quiet {
             let few = |inbox: &Inbox| no_orders(inbox) && !inbox.waiting.fill_a_batch();
             inbox = wait(inbox, GATHERING, &few);
         }
@@ -284,12 +266,15 @@ impl Keeper<'_> {
         }
         // Inbox without end must not keep an order waiting whose rows are in sled.
         let in_sled = inbox.renewals.iter().all(|(place, _)| *place <= self.in_sled);
-        if !inbox.renewals.is_empty() && !busy && (in_sled || tight) {
+        if !inbox.settles.is_empty() {
+            return Work::Settle(std::mem::take(&mut inbox.settles));
+        }
+        if !inbox.renewals.is_empty() && (in_sled || tight) {
             let renewals = std::mem::take(&mut inbox.renewals);
             let missing = if in_sled { 0 } else { inbox.waiting.commits.len() };
             return Work::Renew(renewals.into_iter().map(|(_, answer)| answer).collect(), missing);
         }
-        if inbox.waiting.commits.len() > if busy { BUSY } else { 0 } && !tight {
+        if !inbox.waiting.commits.is_empty() && !tight {
             return Work::Move(inbox.waiting.take());
         }
         if inbox.checkpoints.is_empty() {
@@ -309,10 +294,7 @@ impl Keeper<'_> {
             self.in_sled = pending.place;
             rows.extend(pending.changes);
         }
-        if let Some(renewal) = &mut self.renewal {
-            renewal.will_change(rows.keys());
-        }
-        self.view.apply(&rows, &mut self.meta, true)?;
+        self.view.apply(&rows, &mut self.meta)?;
         self.view.settle(self.in_sled, rows.keys());
         let mut inbox = lock(&self.engine.inbox);
         inbox.waiting.octets = inbox.waiting.octets.saturating_sub(octets);
@@ -320,5 +302,12 @@ impl Keeper<'_> {
         drop(inbox);
         self.engine.moved.notify_all();
         Ok(())
+    }
+}
+
+/// Says what became of orders.
+fn answer(answers: Vec<OrderReply>, done: &Result<(), LedgerError>) {
+    for answer in answers {
+        let _ = answer.try_send(done.clone());
     }
 }

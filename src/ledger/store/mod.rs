@@ -1,5 +1,5 @@
-//! The view: what checkpoint and journal fold to, kept in sled and disposable; with the
-//! journal it is the sled engine, a [`Ledger`].
+//! The view: what the journal folds to, as the newest checkpoint and, in sled, what changed since; with
+//! the journal it is the sled engine, a [`Ledger`].
 //!
 //! A commit: duplicates are answered, the others get their positions and are folded over the view
 //! (the changes stay aside), one journal write and fdatasync, then the changes are published in
@@ -10,14 +10,15 @@
 //! |-------------------|-----------|-------------------------|---------|--------------------------|
 //! | being opened      | Retryable | Retryable               | works   | checked, and caught up   |
 //! | ready             | work      | work                    | works   | an error, doubt or panic of sled |
-//! | being rebuilt     | Retryable | Retryable               | works   | checkpoint and journal folded into a new directory |
+//! | being rebuilt     | Retryable | Retryable               | works   | the journal after the newest checkpoint folded into a new directory |
 //!
-//! Forgetting somebody needs a new view, too; it is made beside the one that serves (`renewal.rs`).
+//! Each checkpoint begins a new view, which takes over in one moment (`keeper/checkpoints.rs`).
 //!
 //! On disk below `view/` each generation has a directory of its own, so a rebuild never meets what
 //! a broken sled still holds open. Any of them, or all, may be deleted while nothing runs. Sound
-//! is a generation whose rows add up to the checksum in its meta row; everything else is built anew:
-//! never a refused start, never a silent loss. A sound view that ends before the journal does
+//! is a generation whose changes add up to the checksum in its meta row; everything else is built anew:
+//! never a refused start, never a silent loss. Blocks of the checkpoint have CRCs of their own, proved
+//! whenever one is read, and all of them once after a start, beside the traffic (`scrub.rs`). A sound view that ends before the journal does
 //! folds what it lacks; one that stands beyond it knows what lost records decided, and stays.
 //!
 //! A commit that meets damage in the view answers `Retryable` (nothing was written); one whose
@@ -36,7 +37,6 @@ mod pace;
 mod pending;
 mod rebuild;
 mod redact;
-mod renewal;
 mod rows;
 mod scrub;
 mod space;
@@ -65,7 +65,7 @@ use view::View;
 
 /// Journal, checkpoints and a sled view as a [`Ledger`].
 ///
-/// Dropping it without [`Ledger::checkpoint`] is like a crash: nothing acknowledged is lost, the
+/// Dropping it without [`Ledger::settle`] is like a crash: nothing acknowledged is lost, the
 /// next start folds a little more.
 pub struct SledLedger {
     engine: Arc<Engine>,
@@ -118,7 +118,11 @@ impl SledLedger {
         if let Err(error) = journal::sweep(disk.as_ref()) {
             tracing::warn!(%error, "an unfinished checkpoint cannot be removed");
         }
-        let newest = journal::checkpoints(disk.as_ref()).map_err(cannot)?.first().copied();
+        let checkpoints = journal::checkpoints(disk.as_ref()).map_err(cannot)?;
+        for position in &checkpoints {
+            journal::refuse_newer(disk.as_ref(), *position)?;
+        }
+        let newest = checkpoints.first().copied();
         let journal = Journal::open(Arc::clone(&disk), options.segment_bytes, newest.unwrap_or(0))
             .map_err(cannot)?;
         let engine = Arc::new(Engine {
@@ -128,8 +132,10 @@ impl SledLedger {
             inbox: Mutex::new(Inbox::default()),
             bell: Condvar::new(),
             moved: Condvar::new(),
+            newest: AtomicU64::new(0),
             memories: AtomicU64::new(0),
             troubles: Mutex::default(),
+            bad_checkpoints: Mutex::default(),
             free: (AtomicU64::new(u64::MAX), AtomicI64::new(i64::MIN)),
             _lock: lock,
             options,
@@ -262,6 +268,13 @@ impl Ledger for SledLedger {
 
     fn redact(&self, redact: Redact<'_>) -> Result<u64, LedgerError> {
         self.engine.redact(redact)
+    }
+
+    fn settle(&self) -> Result<(), LedgerError> {
+        self.engine.view()?;
+        let (answer, answered) = std::sync::mpsc::sync_channel(1);
+        lock(&self.engine.inbox).settles.push(answer);
+        self.engine.answered(&answered)
     }
 
     fn checkpoint(&self, now: Timestamp) -> Result<(), LedgerError> {

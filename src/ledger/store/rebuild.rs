@@ -1,13 +1,13 @@
-//! Gets a view that can be trusted: the one on disk when it is sound, else a new one from the newest
-//! checkpoint that is whole and the journal after it. Then folds what it lacks.
+//! Gets a view that can be trusted: the one on disk when what changed since its checkpoint is sound,
+//! else a new one over the newest checkpoint that is whole. Then folds what it lacks from the journal.
+//! Nothing of it takes longer with a longer list.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-use sled::IVec;
 
 use super::engine::Engine;
 use super::overlay::Overlay;
@@ -112,12 +112,6 @@ pub(super) fn remove(engine: &Engine, generations: &[u64]) {
     }
 }
 
-/// A new generation, empty, after all that are there.
-pub(super) fn open_next(engine: &Engine) -> Result<View, LedgerError> {
-    let newest = generations(engine)?.last().copied().unwrap_or(0);
-    open(engine, newest + 1)
-}
-
 /// A folder for its owner only: sled makes its files for everybody.
 fn private_dir(dir: &std::path::Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
@@ -147,8 +141,9 @@ fn open_sound(
     generation: u64,
     fold: &mut dyn Fold,
 ) -> Result<Prepared, LedgerError> {
-    let view = open(engine, generation)?;
+    let mut view = open(engine, generation)?;
     let mut meta = view.verify()?;
+    view.put_on(checkpoint(engine, meta.base)?);
     // Sound, and beyond the journal: it holds what lost records decided.
     lock(&engine.writer).journal.go_on_after(meta.position, "the view");
     let (first_seq, last_seq) = (engine.first_seq(), engine.reader.last_seq());
@@ -162,21 +157,65 @@ fn open_sound(
     Ok(Prepared { view, meta, waiting })
 }
 
-fn build(engine: &Engine, old: &[u64], fold: &mut dyn Fold) -> Result<Prepared, LedgerError> {
-    // First the old ones: they may be what fills the disk.
-    remove(engine, old);
-    let mut generation = old.last().copied().unwrap_or(0);
+/// Opens the checkpoint of a position; 0 is none.
+fn checkpoint(engine: &Engine, position: u64) -> Result<Option<Checkpoint>, LedgerError> {
+    if position == 0 {
+        return Ok(None);
+    }
+    if lock(&engine.bad_checkpoints).contains(&position) {
+        return Err(LedgerError::Corrupt("the checkpoint is damaged".to_string()));
+    }
+    let opened = Checkpoint::open(&engine.disk, position);
+    opened.map(Some).map_err(|error| match is_passing(&error) {
+        true => journal::refused("the checkpoint cannot be opened", &error),
+        false => LedgerError::Corrupt(error.to_string()),
+    })
+}
+
+/// It says nothing about the file.
+fn is_passing(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let passing = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        || passing.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+/// An empty view over a checkpoint, in the next generation.
+pub(super) fn begin(engine: &Engine, position: u64) -> Result<(View, Meta), LedgerError> {
+    let below = checkpoint(engine, position)?;
+    let generation = engine.next_generation(generations(engine)?.last().copied().unwrap_or(0));
+    let mut view = open(engine, generation)?;
+    view.put_on(below);
+    let mut meta = Meta::of(position);
+    let begun = view.apply(&HashMap::new(), &mut meta).and_then(|()| view.flush());
+    match begun {
+        Ok(()) => Ok((view, meta)),
+        Err(error) => {
+            drop(view);
+            remove(engine, &[generation]);
+            Err(error)
+        }
+    }
+}
+
+/// Positions from which a view can be made, the best first. Last of all from nothing: right when the
+/// journal is whole, else the best there is.
+fn beginnings(engine: &Engine) -> Result<Vec<u64>, LedgerError> {
     let failed = |error: io::Error| journal::refused("checkpoints cannot be listed", &error);
     let mut positions = journal::checkpoints(engine.disk.as_ref()).map_err(failed)?;
-    // Last of all from nothing: right when the journal is whole, else the best there is.
+    positions.retain(|position| *position > 0);
     positions.push(0);
-    for position in positions {
-        generation += 1;
-        let view = open(engine, generation)?;
-        let mut meta = Meta::default();
-        match load(engine, &view, &mut meta, position) {
-            Ok(()) => {}
-            Err(error @ LedgerError::Corrupt(_)) => {
+    Ok(positions)
+}
+
+fn build(engine: &Engine, old: &[u64], fold: &mut dyn Fold) -> Result<Prepared, LedgerError> {
+    // First the old ones: they may be what fills the disk.
+    engine.newest.fetch_max(old.last().copied().unwrap_or(0), Ordering::Relaxed);
+    remove(engine, old);
+    for position in beginnings(engine)? {
+        let (view, mut meta) = match begin(engine, position) {
+            Ok(begun) => begun,
+            Err(error @ LedgerError::Corrupt(_)) if position > 0 => {
                 engine.note(Trouble {
                     kind: TroubleKind::Checkpoint,
                     file: Some(format!("checkpoint/{position:020}.checkpoint")),
@@ -186,12 +225,10 @@ fn build(engine: &Engine, old: &[u64], fold: &mut dyn Fold) -> Result<Prepared, 
                          journal take its place"
                     ),
                 });
-                drop(view);
-                remove(engine, &[generation]);
                 continue;
             }
             Err(error) => return Err(error),
-        }
+        };
         if engine.first_seq() > position + 1 {
             engine.note(state_lost(position + 1, engine.first_seq() - 1));
         }
@@ -202,20 +239,17 @@ fn build(engine: &Engine, old: &[u64], fold: &mut dyn Fold) -> Result<Prepared, 
     Err(LedgerError::Retryable("no view could be built".to_string()))
 }
 
-/// Questions are answered also when nothing can be written: all rows in memory, from the newest
-/// whole checkpoint and the journal. What is on disk is not touched.
+/// Questions are answered also when nothing can be written: what came after the newest whole
+/// checkpoint stands in memory. What is on disk is not touched.
 fn build_in_memory(engine: &Engine, fold: &mut dyn Fold) -> Result<Prepared, LedgerError> {
-    tracing::warn!("the disk is full: the view is made in memory, and inbox waits for space");
-    let failed = |error: io::Error| journal::refused("checkpoints cannot be listed", &error);
-    let mut positions = journal::checkpoints(engine.disk.as_ref()).map_err(failed)?;
-    positions.push(0);
-    for position in positions {
-        let view = View::in_memory(&root(engine), engine.next_memory());
-        let mut meta = Meta::default();
-        match load(engine, &view, &mut meta, position) {
+    tracing::warn!("the disk is full: the view is made in memory, and mail waits for space");
+    for position in beginnings(engine)? {
+        let below = match checkpoint(engine, position) {
             Err(LedgerError::Corrupt(_)) => continue,
             other => other?,
-        }
+        };
+        let view = View::in_memory(&root(engine), engine.next_memory(), below);
+        let mut meta = Meta::of(position);
         fold.reset();
         catch_up(engine, &view, &mut meta, fold)?;
         return Ok(Prepared { view, meta, waiting: Vec::new() });
@@ -236,7 +270,7 @@ fn put(
         let before = *meta;
         meta.position = pending.seq;
         let rows = pending.changes.iter().cloned().collect();
-        match view.apply(&rows, meta, true) {
+        match view.apply(&rows, meta) {
             Err(error) if is_full(engine, &error) => *meta = before,
             other => return other,
         }
@@ -246,28 +280,6 @@ fn put(
         waiting.push(pending);
     }
     Ok(())
-}
-
-/// Fills an empty view from a checkpoint; position 0 is no checkpoint. The meta row comes last.
-fn load(engine: &Engine, view: &View, meta: &mut Meta, position: u64) -> Result<(), LedgerError> {
-    if position > 0 {
-        let broken = |error: io::Error| LedgerError::Corrupt(error.to_string());
-        let mut checkpoint = Checkpoint::open(engine.disk.as_ref(), position).map_err(broken)?;
-        while let Some(rows) = checkpoint.next_rows().map_err(broken)? {
-            go_on(engine)?;
-            let rows =
-                rows.into_iter().map(|(key, value)| (IVec::from(key), Some(IVec::from(value))));
-            match view.is_in_memory() {
-                true => view.publish(&mut PendingRows::new(position, rows.collect())),
-                false => view.apply(&rows.collect(), meta, false)?,
-            }
-        }
-    }
-    meta.position = position;
-    match view.is_in_memory() {
-        true => Ok(()),
-        false => view.apply(&HashMap::new(), meta, true),
-    }
 }
 
 /// Records that cannot be read, and whose meaning nothing else holds.

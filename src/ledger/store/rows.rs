@@ -98,20 +98,27 @@ pub(super) fn is_dead(key: &[u8], value: &[u8], now: Timestamp, first_seq: u64) 
     }
 }
 
-/// Puts the CRC of key and value in front of the value.
-pub(super) fn seal(key: &[u8], value: &[u8]) -> Vec<u8> {
-    let crc = crc32c::crc32c_append(crc32c::crc32c(key), value);
-    let mut sealed = Vec::with_capacity(value.len() + 4);
-    sealed.extend_from_slice(&crc.to_be_bytes());
-    sealed.extend_from_slice(value);
+/// A change as sled has it: the CRC of key and the rest, whether the row is there, its value.
+pub(super) fn seal(key: &[u8], value: Option<&[u8]>) -> Vec<u8> {
+    let mut sealed = Vec::with_capacity(value.map_or(0, <[u8]>::len) + 5);
+    sealed.extend_from_slice(&[0; 4]);
+    sealed.push(u8::from(value.is_some()));
+    sealed.extend_from_slice(value.unwrap_or_default());
+    let (crc, rest) = sealed.split_at_mut(4);
+    let sum = crc32c::crc32c_append(crc32c::crc32c(key), rest);
+    crc.copy_from_slice(&sum.to_be_bytes());
     sealed
 }
 
-/// The value after its CRC; None when the CRC is wrong.
-pub(super) fn unseal<'a>(key: &[u8], sealed: &'a [u8]) -> Option<&'a [u8]> {
-    let (crc, value) = sealed.split_first_chunk::<4>()?;
-    let want = crc32c::crc32c_append(crc32c::crc32c(key), value);
-    (u32::from_be_bytes(*crc) == want).then_some(value)
+/// What sled says of a row: its value, or that it is gone; None when the CRC is wrong.
+pub(super) fn unseal<'a>(key: &[u8], sealed: &'a [u8]) -> Option<Option<&'a [u8]>> {
+    let (crc, rest) = sealed.split_first_chunk::<4>()?;
+    let want = crc32c::crc32c_append(crc32c::crc32c(key), rest);
+    match rest.split_first().filter(|_| u32::from_be_bytes(*crc) == want)? {
+        (1, value) => Some(Some(value)),
+        (0, []) => Some(None),
+        _ => None,
+    }
 }
 
 /// Share of one row in the checksum over all rows, which is the sum of the shares: so it does not
@@ -131,31 +138,39 @@ pub(super) fn share(key: &[u8], sealed: &[u8]) -> u64 {
 pub(super) struct Meta {
     /// The rows are the fold of the journal up to here.
     pub(super) position: u64,
-    /// Number of rows.
+    /// Position of the checkpoint that the changes in sled are about; 0: of nothing.
+    pub(super) base: u64,
+    /// Number of changes in sled.
     pub(super) count: u64,
-    /// Sum of the [`share`]s of all rows.
+    /// Sum of the [`share`]s of all of them.
     pub(super) sum: u64,
 }
 
 /// Layout of the view; another one is built anew.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 impl Meta {
     pub(super) const KEY: [u8; 1] = [space::META];
 
     pub(super) fn encode(self) -> Vec<u8> {
-        [VERSION, self.position, self.count, self.sum].map(u64::to_be_bytes).concat()
+        [VERSION, self.position, self.base, self.count, self.sum].map(u64::to_be_bytes).concat()
     }
 
     pub(super) fn decode(value: &[u8]) -> Option<Self> {
         let (words, rest) = value.as_chunks::<8>();
-        let [version, position, count, sum] = words else { return None };
+        let [version, position, base, count, sum] = words else { return None };
         let number = |octets: &[u8; 8]| u64::from_be_bytes(*octets);
         (rest.is_empty() && number(version) == VERSION).then(|| Self {
             position: number(position),
+            base: number(base),
             count: number(count),
             sum: number(sum),
         })
+    }
+
+    /// A view without changes over a checkpoint.
+    pub(super) fn of(base: u64) -> Self {
+        Self { position: base, base, ..Self::default() }
     }
 
     /// One row comes.
@@ -248,20 +263,21 @@ mod tests {
 
     #[test]
     fn the_checksum_follows_rows_in_any_order() {
-        let rows: Vec<_> = (0..50u8).map(|n| (vec![n], seal(&[n], &[n, n]))).collect();
+        let rows: Vec<_> = (0..50u8).map(|n| (vec![n], seal(&[n], Some(&[n, n])))).collect();
         let mut forth = Meta::default();
         let mut back = Meta::default();
         rows.iter().for_each(|(key, sealed)| forth.add(key, sealed));
         rows.iter().rev().for_each(|(key, sealed)| back.add(key, sealed));
         assert_eq!(forth, back);
-        let other = seal(&[7], b"other");
+        let other = seal(&[7], Some(b"other"));
         back.take(&[7], &rows[7].1);
         assert_ne!(forth, back);
         back.add(&[7], &other);
         assert_ne!(forth.sum, back.sum);
         assert_eq!(Meta::decode(&forth.encode()), Some(forth));
         assert_eq!(Meta::decode(&forth.encode()[1..]), None);
-        assert_eq!(unseal(&[7], &other), Some(&b"other"[..]));
+        assert_eq!(unseal(&[7], &other), Some(Some(&b"other"[..])));
+        assert_eq!(unseal(&[7], &seal(&[7], None)), Some(None));
         // The right octets under another key are wrong.
         assert_eq!(unseal(&[8], &other), None);
     }

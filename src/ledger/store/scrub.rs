@@ -1,5 +1,5 @@
-//! Looks at every record of the journal once, beside the traffic, so that damage in old segments is
-//! known before somebody needs what they say. When view or checkpoints still hold what a damaged
+//! Looks at every record of the journal and every block of the checkpoint once, beside the traffic, so
+//! that damage is known before somebody needs what they say. When view or checkpoints still hold what a damaged
 //! record decided, a fresh checkpoint is ordered: from then on it is the truth for it.
 
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use super::engine::Engine;
+use super::pace::Pace;
 use crate::lock::lock;
 use crate::mail::Timestamp;
 
@@ -26,6 +27,7 @@ fn run(engine: &Engine) {
             return;
         }
     }
+    check_checkpoint(engine);
     let known = engine.reader.damaged();
     for first_seq in engine.reader.segment_starts() {
         if let Err(error) = engine.reader.check(first_seq) {
@@ -39,6 +41,19 @@ fn run(engine: &Engine) {
         let (answer, _) = sync_channel(1);
         lock(&engine.inbox).checkpoints.push((Timestamp::from_millis(i64::MIN), answer));
         engine.bell.notify_all();
+    }
+}
+
+/// Damage makes the keeper build a view on an older checkpoint.
+fn check_checkpoint(engine: &Engine) {
+    let Ok(view) = engine.view() else { return };
+    let mut pace = Pace::new(engine);
+    let mut between = || {
+        pace.rest();
+        !lock(&engine.inbox).stop && !view.is_given_up()
+    };
+    if let Err(error) = engine.ask(&view, |view| view.check(&mut between)) {
+        tracing::warn!(%error, "the checkpoint was looked at");
     }
 }
 

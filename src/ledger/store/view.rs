@@ -1,14 +1,17 @@
-//! The view: rows in sled, and above them the rows that were committed but are not in sled yet.
+//! The view: the newest checkpoint, above it in sled the rows that changed since, and above that, in
+//! memory, the rows that were committed but are not in sled yet.
 //!
 //! A commit publishes its rows here in memory, right after the journal has them; the keeper moves
 //! them into sled in small batches, each with its position. So a commit never waits for sled, a
 //! batch (during which sled lets nobody read) stays short, and sled stands still while the keeper
-//! writes a checkpoint, which makes that a consistent picture without stopping commits.
+//! writes a checkpoint, which makes that a consistent picture without stopping commits. The new
+//! checkpoint then becomes the lowest layer, and sled begins empty: it never holds more than what
+//! came since, so opening and checking it takes no longer with a longer list.
 //!
-//! On a full disk there may be no sled at all: then everything stands in memory, so that questions
+//! On a full disk there may be no sled at all: then what changed stands in memory, so that questions
 //! are answered, until there is space again and the keeper builds a view on disk.
 //!
-//! Readers look above first, then into sled: a row leaves the upper layer only after sled has it.
+//! Readers look from the top down: a row leaves a layer only after the one below has it.
 //! sled may panic (docs/reliability.md, "Faults of packages"): every call runs under `catch_unwind`
 //! and a panic is `Corrupt`.
 
@@ -16,6 +19,7 @@ mod scan;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
+use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
@@ -27,17 +31,23 @@ use super::pending::PendingRows;
 use super::rows::{Meta, seal, unseal};
 use super::space;
 use crate::ledger::LedgerError;
+use crate::ledger::journal::Checkpoint;
 use crate::lock;
 
 /// Takes key and value of one row.
 pub(super) type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), LedgerError>;
+
+/// Takes key and value of one change; None: the row is gone.
+type VisitChange<'a> = &'a mut dyn FnMut(&[u8], Option<&[u8]>) -> Result<(), LedgerError>;
 
 /// Rows above sled.
 type Above = BTreeMap<IVec, (u64, Option<IVec>)>;
 
 /// One generation of the view.
 pub(super) struct View {
-    /// None: all rows are in memory.
+    /// None: before the first one.
+    checkpoint: Option<Checkpoint>,
+    /// None: all changes since are in memory.
     db: Option<sled::Db>,
     path: PathBuf,
     /// Which generation; a doubt about an older one is void.
@@ -48,6 +58,10 @@ pub(super) struct View {
     published: AtomicU64,
     /// A reader met damage. Errors of a fold are not: a rebuild would not mend them.
     damaged: AtomicBool,
+    /// The damage is in the checkpoint.
+    checkpoint_is_damaged: AtomicBool,
+    /// Another one serves: who works on this one for long should end.
+    given_up: AtomicBool,
 }
 
 /// Runs something of sled's; a panic in it is an error like others.
@@ -86,22 +100,45 @@ impl View {
             // The journal is the durable one; sled is flushed at checkpoints.
             .flush_every_ms(None);
         let db = guarded(|| config.open())?;
-        Ok(Self { db: Some(db), ..Self::in_memory(path, generation) })
+        Ok(Self { db: Some(db), ..Self::in_memory(path, generation, None) })
     }
 
-    /// A view without a disk.
-    pub(super) fn in_memory(path: &Path, generation: u64) -> Self {
+    /// A view without sled.
+    pub(super) fn in_memory(path: &Path, generation: u64, checkpoint: Option<Checkpoint>) -> Self {
         Self {
+            checkpoint,
             db: None,
             path: path.to_path_buf(),
             generation,
             above: RwLock::default(),
             published: AtomicU64::new(0),
             damaged: AtomicBool::new(false),
+            checkpoint_is_damaged: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
         }
     }
 
-    /// There is no sled below it.
+    /// Puts a checkpoint below what sled has.
+    pub(super) fn put_on(&mut self, checkpoint: Option<Checkpoint>) {
+        self.checkpoint = checkpoint;
+    }
+
+    /// The checkpoint at the bottom.
+    pub(super) fn checkpoint(&self) -> Option<&Checkpoint> {
+        self.checkpoint.as_ref()
+    }
+
+    /// Another one serves.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Relaxed)
+    }
+
+    /// Another one is about to serve.
+    pub(super) fn give_up(&self) {
+        self.given_up.store(true, Ordering::Relaxed);
+    }
+
+    /// There is no sled in it.
     pub(super) fn is_in_memory(&self) -> bool {
         self.db.is_none()
     }
@@ -122,14 +159,14 @@ impl View {
         match self.raw(&Meta::KEY)? {
             None => Ok(None),
             Some(sealed) => match unseal(&Meta::KEY, &sealed) {
-                Some(value) => Ok(Meta::decode(value)),
+                Some(value) => Ok(value.and_then(Meta::decode)),
                 None => Err(LedgerError::Corrupt("the meta row fails its CRC".to_string())),
             },
         }
     }
 
-    /// Walks over all rows in sled but the meta row, with CRCs checked; gives what they add up to.
-    pub(super) fn walk(&self, visit: Visit<'_>) -> Result<Meta, LedgerError> {
+    /// Walks over all changes in sled, with CRCs checked; gives what they add up to.
+    fn changes(&self, visit: VisitChange<'_>) -> Result<Meta, LedgerError> {
         let mut found = Meta::default();
         let mut rows = self.sled()?.iter();
         while let Some((key, sealed)) = guarded(|| rows.next().transpose())? {
@@ -143,45 +180,67 @@ impl View {
         Ok(found)
     }
 
-    /// Checks every row and the sum over them against the meta row.
+    /// Walks over all rows of checkpoint and sled in key order, with CRCs checked; gives what the
+    /// changes in sled add up to.
+    pub(super) fn walk(&self, visit: Visit<'_>) -> Result<Meta, LedgerError> {
+        let cursor = self.checkpoint.as_ref().map(|below| below.rows_from(b"")).transpose();
+        let Some(mut below) = cursor.map_err(|error| self.unreadable(error))? else {
+            return self.changes(&mut |key, value| value.map_or(Ok(()), |value| visit(key, value)));
+        };
+        let found = self.changes(&mut |key, value| {
+            while let Some((old, kept)) = below.row().map_err(|error| self.unreadable(error))?
+                && old <= key
+            {
+                if old < key {
+                    visit(old, kept)?;
+                }
+                below.advance();
+            }
+            value.map_or(Ok(()), |value| visit(key, value))
+        })?;
+        while let Some((key, value)) = below.row().map_err(|error| self.unreadable(error))? {
+            visit(key, value)?;
+            below.advance();
+        }
+        Ok(found)
+    }
+
+    /// Checks every change in sled and the sum over them against the meta row. What stands in the
+    /// checkpoint is checked whenever it is read.
     pub(super) fn verify(&self) -> Result<Meta, LedgerError> {
         let Some(meta) = self.meta()? else {
             return Err(LedgerError::Corrupt("the view was not finished".to_string()));
         };
-        let found = self.walk(&mut |_, _| Ok(()))?;
+        let found = self.changes(&mut |_, _| Ok(()))?;
         if (found.count, found.sum) != (meta.count, meta.sum) {
             return Err(LedgerError::Corrupt(format!(
-                "the view has {} rows, {} were written, or they differ",
+                "the view has {} changes, {} were written, or they differ",
                 found.count, meta.count
             )));
         }
         Ok(meta)
     }
 
-    /// Puts rows into sled as one batch; with a position, that goes in with them.
+    /// Puts rows into sled as one batch, and their position with them.
     pub(super) fn apply(
         &self,
         changes: &HashMap<IVec, Option<IVec>>,
         meta: &mut Meta,
-        write_meta: bool,
     ) -> Result<(), LedgerError> {
         let mut batch = sled::Batch::default();
         for (key, value) in changes {
             if let Some(old) = self.raw(key)? {
                 meta.take(key, &old);
             }
-            match value {
-                Some(value) => {
-                    let sealed = seal(key, value);
-                    meta.add(key, &sealed);
-                    batch.insert(key, sealed);
-                }
-                None => batch.remove(key),
+            if value.is_none() && self.checkpoint.is_none() {
+                batch.remove(key);
+                continue;
             }
+            let sealed = seal(key, value.as_deref());
+            meta.add(key, &sealed);
+            batch.insert(key, sealed);
         }
-        if write_meta {
-            batch.insert(&Meta::KEY, seal(&Meta::KEY, &meta.encode()));
-        }
+        batch.insert(&Meta::KEY, seal(&Meta::KEY, Some(&meta.encode())));
         let db = self.sled()?;
         guarded(|| db.apply_batch(batch))
     }
@@ -209,27 +268,12 @@ impl View {
         self.published.load(Ordering::Relaxed)
     }
 
-    /// Takes over what another view has above its sled; its sled must hold the same rows. Only who
-    /// holds the writer may.
+    /// Takes over what another view has above its sled; what is below must be the same rows. Only
+    /// who holds the writer may.
     pub(super) fn take_above(&self, old: &View) {
         let theirs = lock::read(&old.above).clone();
         *lock::write(&self.above) = theirs;
         self.published.store(old.published(), Ordering::Relaxed);
-    }
-
-    /// The values of some rows as sled has them, for another view.
-    pub(super) fn stored(
-        &self,
-        keys: impl Iterator<Item = IVec>,
-    ) -> Result<HashMap<IVec, Option<IVec>>, LedgerError> {
-        let one = |key: IVec| match self.raw(&key)? {
-            None => Ok((key, None)),
-            Some(sealed) => {
-                let value = unseal(&key, &sealed).map(IVec::from).ok_or_else(damaged_row)?;
-                Ok((key, Some(value)))
-            }
-        };
-        keys.map(one).collect()
     }
 
     /// Forgets published changes of commits up to a place: sled has them.
@@ -245,6 +289,27 @@ impl View {
     /// A reader met damage.
     pub(super) fn is_damaged(&self) -> bool {
         self.damaged.load(Ordering::Relaxed)
+    }
+
+    /// Position of the checkpoint at the bottom, when it was found damaged.
+    pub(super) fn damaged_checkpoint(&self) -> Option<u64> {
+        let found = self.checkpoint_is_damaged.load(Ordering::Relaxed);
+        self.checkpoint.as_ref().filter(|_| found).map(Checkpoint::position)
+    }
+
+    /// Reads all of the checkpoint at the bottom; `between` says whether to go on.
+    pub(super) fn check(&self, between: &mut dyn FnMut() -> bool) -> Result<(), LedgerError> {
+        let Some(below) = &self.checkpoint else { return Ok(()) };
+        self.note(below.check(between).map_err(|error| self.unreadable(error)))
+    }
+
+    /// The checkpoint cannot be read: damaged, or the disk fails.
+    fn unreadable(&self, error: io::Error) -> LedgerError {
+        if error.kind() != io::ErrorKind::InvalidData {
+            return crate::ledger::journal::refused("the checkpoint cannot be read", &error);
+        }
+        self.checkpoint_is_damaged.store(true, Ordering::Relaxed);
+        LedgerError::Corrupt(error.to_string())
     }
 
     #[cfg(test)]
@@ -267,16 +332,21 @@ impl View {
                 return Ok(value.as_ref().map(|value| value.to_vec()));
             }
         }
-        let stored = || match self.raw(key)? {
-            None => Ok(None),
-            Some(sealed) => unseal(key, &sealed).map(|v| Some(v.to_vec())).ok_or_else(damaged_row),
+        let stored = || match (self.raw(key)?, &self.checkpoint) {
+            (Some(sealed), _) => {
+                let value = unseal(key, &sealed).ok_or_else(damaged_row)?;
+                Ok(value.map(<[u8]>::to_vec))
+            }
+            (None, Some(checkpoint)) => checkpoint.get(key).map_err(|error| self.unreadable(error)),
+            (None, None) => Ok(None),
         };
         self.note(stored())
     }
 
     /// Octets on disk.
     pub(super) fn octets(&self) -> u64 {
-        self.db.as_ref().and_then(|db| guarded(|| db.size_on_disk()).ok()).unwrap_or(0)
+        let sled = self.db.as_ref().and_then(|db| guarded(|| db.size_on_disk()).ok()).unwrap_or(0);
+        sled + self.checkpoint.as_ref().map_or(0, Checkpoint::octets)
     }
 }
 

@@ -1,26 +1,37 @@
-//! Writing a checkpoint, and removing what it makes superfluous.
+//! Writing a checkpoint, putting the view on it, and removing what it makes superfluous.
+//!
+//! | step | an error or a crash leaves |
+//! |---|---|
+//! | the checkpoint is written, synced and named | the view on the old one, which stays until the end |
+//! | the next generation, without changes, is flushed | two generations with the same rows: the newer one is used |
+//! | the two are exchanged, the old one is removed | the same, or one |
+//! | older checkpoints and segments are removed | done |
 
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use sled::IVec;
-
-use super::super::inbox::ROWS_AT_ONCE;
+use super::super::engine::{Engine, ViewState};
 use super::super::overlay::read_event;
 use super::super::pace::Pace;
-use super::super::rows::is_dead;
+use super::super::rebuild;
+use super::super::rows::{Meta, is_dead};
+use super::super::view::View;
 use super::Keeper;
+use crate::ledger::LedgerError;
 use crate::ledger::journal::{self, Checkpoint, CheckpointWriter};
-use crate::ledger::{LedgerError, private};
 use crate::lock::lock;
 use crate::mail::Timestamp;
-
-/// Superfluous rows removed at one checkpoint, at most.
-const SWEPT_AT_ONCE: usize = 200_000;
 
 /// Segments removed at one checkpoint, at most: should the clock jump years ahead, the journal is
 /// not gone at once.
 const SEGMENTS_AT_ONCE: usize = 4;
+
+/// Rows between two looks whether the service stops.
+const LOOK: u64 = 1024;
+
+/// How long readers of the old view may take to end.
+const READERS: Duration = Duration::from_secs(30);
 
 impl Keeper<'_> {
     /// Time of the newest event that is folded; before all time when there is none.
@@ -29,76 +40,102 @@ impl Keeper<'_> {
         event.map_or(Timestamp::from_millis(i64::MIN), |event| event.received_at)
     }
 
-    /// Writes a checkpoint and removes what it makes superfluous; true when no superfluous row is
-    /// left. With a pace it gives way to others.
-    pub(super) fn checkpoint(
-        &mut self,
-        now: Timestamp,
-        mut pace: Option<Pace<'_>>,
-    ) -> Result<bool, LedgerError> {
-        let disk = &self.engine.disk;
-        let failed = |error: io::Error| journal::refused("no checkpoint", &error);
+    /// Writes a checkpoint, puts the view on it, and removes what that makes superfluous: all but the
+    /// newest two checkpoints, and old segments. With `alone` it replaces all others, is read back before
+    /// they go, and gives way to mail and lookups.
+    pub(super) fn checkpoint(&mut self, now: Timestamp, alone: bool) -> Result<(), LedgerError> {
+        let engine = self.engine;
+        if self.view.is_in_memory() {
+            let why = "no checkpoint: the view is in memory until there is space on the disk";
+            return Err(LedgerError::Full(why.to_string()));
+        }
         // Two clocks must agree before something is forgotten.
         let now = now.min(self.last_event_at());
+        let unchanged = self.meta == Meta::of(self.meta.position);
+        if unchanged && (!alone || self.meta.position == 0) {
+            return Ok(());
+        }
+        self.write_checkpoint(now, alone.then(|| Pace::new(engine)))?;
+        let position = self.meta.position;
+        let begun = rebuild::begin(engine, position).and_then(|(view, meta)| {
+            if alone && let Err(error) = read_back(engine, &view) {
+                let generation = view.generation;
+                drop(view);
+                rebuild::remove(engine, &[generation]);
+                return Err(error);
+            }
+            Ok((view, meta))
+        });
+        let (view, meta) = match begun {
+            Ok(begun) => begun,
+            Err(error) => {
+                // The view stays on the old one; were this one left, that might be removed next.
+                if position != self.meta.base {
+                    let _ = journal::drop_checkpoint(engine.disk.as_ref(), position);
+                }
+                return Err(error);
+            }
+        };
+        self.exchange(view, meta);
+        let failed = |error: io::Error| journal::refused("old checkpoints stay", &error);
+        let keep = if alone { 1 } else { 2 };
+        let kept = journal::keep_newest(engine.disk.as_ref(), keep).map_err(failed)?;
+        match kept[..] {
+            [_, older] => self.remove_segments(now, older),
+            _ => Ok(()),
+        }
+    }
+
+    fn write_checkpoint(
+        &self,
+        now: Timestamp,
+        mut pace: Option<Pace<'_>>,
+    ) -> Result<(), LedgerError> {
+        let failed = |error: io::Error| journal::refused("no checkpoint", &error);
         let first_seq = self.engine.first_seq();
-        let (mut superfluous, mut dead): (Vec<IVec>, usize) = (Vec::new(), 0);
-        let mut writer =
-            CheckpointWriter::create(Arc::clone(disk), self.meta.position).map_err(failed)?;
+        let (position, disk) = (self.meta.position, Arc::clone(&self.engine.disk));
+        let about = self.view.checkpoint().map_or(0, Checkpoint::rows) + self.meta.count;
+        let mut writer = CheckpointWriter::create(disk, position, about).map_err(failed)?;
+        let (mut rows, mut seen) = (0u64, 0u64);
         let found = self.view.walk(&mut |key, value| {
+            seen += 1;
+            if seen.is_multiple_of(LOOK) {
+                go_on(self.engine)?;
+            }
             if let Some(pace) = &mut pace {
                 pace.count();
             }
             if is_dead(key, value, now, first_seq) {
-                dead += 1;
-                if superfluous.len() < SWEPT_AT_ONCE {
-                    superfluous.push(IVec::from(key));
-                }
                 return Ok(());
             }
+            rows += 1;
             writer.push(key, value).map_err(failed)
         })?;
         if (found.count, found.sum) != (self.meta.count, self.meta.sum) {
             return Err(LedgerError::Corrupt(format!(
-                "sled has {} rows, {} were written, or they differ",
+                "sled has {} changes, {} were written, or they differ",
                 found.count, self.meta.count
             )));
         }
         writer.finish().map_err(failed)?;
-        tracing::info!(position = self.meta.position, rows = found.count, "checkpoint written");
-        self.view.flush()?;
-        let _ = private::close_to_others(&self.engine.options.data_dir.join("view"));
-        let kept = journal::keep_newest(disk.as_ref(), 2).map_err(failed)?;
-        if let [_, older] = kept[..] {
-            self.remove_segments(now, older)?;
-        }
-        for keys in superfluous.chunks(ROWS_AT_ONCE) {
-            if let Some(renewal) = &mut self.renewal {
-                renewal.will_change(keys.iter());
-            }
-            let rows = keys.iter().map(|key| (key.clone(), None)).collect();
-            self.view.apply(&rows, &mut self.meta, true)?;
-        }
-        Ok(dead <= SWEPT_AT_ONCE)
+        tracing::info!(position, rows, changes = found.count, "checkpoint written");
+        Ok(())
     }
 
-    /// One fresh checkpoint in the place of all others. It is read back before they go.
-    pub(super) fn renew_checkpoint(&mut self, missing: usize) -> Result<bool, LedgerError> {
-        let failed = |error: io::Error| journal::refused("no checkpoint", &error);
-        let disk = &self.engine.disk;
-        if missing > 0 {
-            return Err(LedgerError::Full(format!(
-                "{missing} commits wait for the view because the disk is nearly full: free some space"
-            )));
-        }
-        let exact = self.checkpoint(self.last_event_at(), Some(Pace::new(self.engine)))?;
-        let mut written = Checkpoint::open(disk.as_ref(), self.meta.position).map_err(failed)?;
-        let mut pace = Pace::new(self.engine);
-        while written.next_rows().map_err(failed)?.is_some() {
-            pace.rest();
-        }
-        journal::keep_newest(disk.as_ref(), 1).map_err(failed)?;
-        tracing::info!(position = self.meta.position, "older checkpoints removed");
-        Ok(exact)
+    /// Puts a view with the same rows in the place of this one.
+    fn exchange(&mut self, view: View, meta: Meta) {
+        let view = Arc::new(view);
+        let old = {
+            // No commit may publish into the old view from here on.
+            let _writer = lock(&self.engine.writer);
+            view.take_above(&self.view);
+            lock(&self.engine.inbox).generation = view.generation;
+            self.engine.set_view_state(ViewState::Ready(Arc::clone(&view)));
+            std::mem::replace(&mut self.view, view)
+        };
+        self.meta = meta;
+        old.give_up();
+        retire(self.engine, old);
     }
 
     /// Old segments go, once the older of two checkpoints covers them: should the newer one
@@ -122,4 +159,42 @@ impl Keeper<'_> {
         }
         Ok(())
     }
+}
+
+/// A stop does not wait for a checkpoint: it is written after the next start.
+fn go_on(engine: &Engine) -> Result<(), LedgerError> {
+    let inbox = lock(&engine.inbox);
+    if inbox.stop || !inbox.settles.is_empty() {
+        return Err(LedgerError::Retryable("the service is stopping".to_string()));
+    }
+    Ok(())
+}
+
+/// Reads the checkpoint of a new view, in short pieces. What is damaged there is no damage of the view
+/// that serves.
+fn read_back(engine: &Engine, view: &View) -> Result<(), LedgerError> {
+    let mut pace = Pace::new(engine);
+    let mut between = || {
+        pace.rest();
+        go_on(engine).is_ok()
+    };
+    let whole = view.check(&mut between);
+    go_on(engine)?;
+    whole.map_err(|error| LedgerError::Retryable(format!("the new checkpoint: {error}")))
+}
+
+/// Ends a view that nobody is to use any more, and removes its files.
+fn retire(engine: &Engine, mut old: Arc<View>) {
+    let generation = old.generation;
+    let until = Instant::now() + READERS;
+    let alone = loop {
+        match Arc::try_unwrap(old) {
+            Ok(view) => break Some(view),
+            Err(shared) if Instant::now() < until => old = shared,
+            Err(_) => break None,
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    drop(alone);
+    rebuild::remove(engine, &[generation]);
 }

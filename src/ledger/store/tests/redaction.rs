@@ -45,6 +45,15 @@ fn places(bench: &StoreBench, text: &str) -> Vec<String> {
             }
         }
     }
+    // Checkpoints are compressed.
+    let disk: Arc<dyn Disk> = Arc::new(bench.disk.clone());
+    for position in journal::checkpoints(&bench.disk).expect("memory") {
+        let checkpoint = journal::Checkpoint::open(&disk, position).expect("whole");
+        let rows = checkpoint.scan(b"", b"", None, usize::MAX).expect("whole");
+        if rows.iter().any(|(key, value)| holds(key) || holds(value)) {
+            found.push(format!("rows of the checkpoint at {position}"));
+        }
+    }
     let mut dirs = vec![bench.dir.path().to_path_buf()];
     while let Some(dir) = dirs.pop() {
         for entry in std::fs::read_dir(dir).expect("a folder").flatten() {

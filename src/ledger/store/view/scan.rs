@@ -53,7 +53,7 @@ impl View {
         (found, end)
     }
 
-    /// Rows in sled with a prefix after a key, up to another.
+    /// Rows in sled and checkpoint with a prefix after a key, up to another.
     fn stored_rows(
         &self,
         prefix: &[u8],
@@ -61,21 +61,51 @@ impl View {
         through: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<Row>, LedgerError> {
-        let mut rows = Vec::new();
-        let Some(db) = &self.db else { return Ok(rows) };
-        let mut range = db.range::<&[u8], _>((from(prefix, after), Bound::Unbounded));
-        while rows.len() < limit {
-            match guarded(|| range.next().transpose())? {
-                Some((key, sealed))
-                    if key.starts_with(prefix) && through.is_none_or(|end| &key[..] <= end) =>
-                {
-                    let value = unseal(&key, &sealed).ok_or_else(damaged_row)?.to_vec();
-                    rows.push((key.to_vec(), value));
+        let (mut rows, mut after) = (Vec::new(), after.to_vec());
+        loop {
+            let room = limit - rows.len();
+            let (changes, end) = self.changes_after(prefix, &after, through, room)?;
+            let upper = changes.iter().map(|(key, value)| (&key[..], value.as_deref()));
+            let to = end.as_deref().or(through);
+            let lower = |after: &[u8], limit: usize| match &self.checkpoint {
+                Some(below) => {
+                    below.scan(prefix, after, to, limit).map_err(|error| self.unreadable(error))
                 }
-                _ => break,
+                None => Ok(Vec::new()),
+            };
+            rows.extend(layered(upper, &lower, &after, room)?);
+            match end {
+                Some(end) if rows.len() < limit => after = end.to_vec(),
+                _ => return Ok(rows),
             }
         }
-        Ok(rows)
+    }
+
+    /// Changes in sled with a prefix after a key, up to another; and the last of them, when there may
+    /// be more.
+    fn changes_after(
+        &self,
+        prefix: &[u8],
+        after: &[u8],
+        through: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<(Changes, Option<IVec>), LedgerError> {
+        let mut found = Changes::new();
+        let Some(db) = &self.db else { return Ok((found, None)) };
+        let mut range = db.range::<&[u8], _>((from(prefix, after), Bound::Unbounded));
+        let limit = limit.clamp(1, COPIED_AT_ONCE);
+        while let Some((key, sealed)) = guarded(|| range.next().transpose())?
+            && key.starts_with(prefix)
+            && through.is_none_or(|end| &key[..] <= end)
+        {
+            let value = unseal(&key, &sealed).ok_or_else(damaged_row)?.map(IVec::from);
+            found.push((key, value));
+            if found.len() == limit {
+                let end = found.last().map(|(key, _)| key.clone());
+                return Ok((found, end));
+            }
+        }
+        Ok((found, None))
     }
 
     /// Positions of the newest events of an address, newest first.
@@ -104,12 +134,24 @@ impl View {
         let mut range = self.db.as_ref().map(|db| db.scan_prefix(&prefix));
         let enough = seqs.len() + limit;
         while let Some(range) = range.as_mut().filter(|_| seqs.len() < enough) {
-            match self.note(guarded(|| range.next_back().transpose()))? {
-                Some((key, _)) => {
-                    seqs.extend(rows::history_seq(&key).filter(|seq| !removed.contains(seq)));
-                }
-                None => break,
+            let Some((key, sealed)) = self.note(guarded(|| range.next_back().transpose()))? else {
+                break;
+            };
+            match (rows::history_seq(&key), unseal(&key, &sealed)) {
+                (Some(seq), Some(Some(_))) if !removed.contains(&seq) => seqs.push(seq),
+                (Some(seq), Some(None)) => drop(removed.insert(seq)),
+                (_, Some(_)) => {}
+                (_, None) => return self.note(Err(damaged_row())),
             }
+        }
+        // All of it is older than what changed since.
+        if let Some(below) = self.checkpoint.as_ref().filter(|_| seqs.len() < enough) {
+            let keys = below
+                .last_keys(&prefix, limit + removed.len())
+                .map_err(|error| self.unreadable(error));
+            let keys = self.note(keys)?;
+            let older = keys.iter().filter_map(|key| rows::history_seq(key));
+            seqs.extend(older.filter(|seq| !removed.contains(seq)));
         }
         seqs.sort_unstable_by(|a, b| b.cmp(a));
         seqs.dedup();
@@ -157,7 +199,7 @@ mod tests {
             change(format!("r{n:05}").into_bytes(), Some(value.to_vec())).expect("short")
         };
         let below: HashMap<_, _> = (0..1500).map(|n| row(n, b"below")).collect();
-        view.apply(&below, &mut Meta::default(), false).expect("sled takes it");
+        view.apply(&below, &mut Meta::default()).expect("sled takes it");
         // Every second is changed above; of those in the middle nothing is left.
         let changed = (0..2000).step_by(2).map(|n| match n {
             300..1200 => (row(n, b"").0, None),

@@ -1,0 +1,100 @@
+//! Which keys a checkpoint does not have, for certain, in about ten bits a key: a Bloom filter whose
+//! bits for one key stand together in 64 octets, so that a question costs one look at memory. It may
+//! say "perhaps" of a key that is not there, never "no" of one that is.
+
+/// Bits for each key.
+const BITS: u64 = 10;
+
+/// Bits set for each key.
+const PROBES: u32 = 6;
+
+/// 64-bit words of one group: a cache line.
+const WORDS: usize = 8;
+
+#[derive(Debug, Default)]
+pub(super) struct Filter {
+    words: Vec<u64>,
+}
+
+impl Filter {
+    /// For so many keys at most; more only make it less sharp.
+    pub(super) fn new(keys: u64) -> Self {
+        let groups = keys.saturating_mul(BITS).div_ceil(64 * WORDS as u64).max(1);
+        Self { words: vec![0; usize::try_from(groups).unwrap_or(1) * WORDS] }
+    }
+
+    /// As [`Filter::encode`] wrote it.
+    pub(super) fn decode(octets: &[u8]) -> Option<Self> {
+        let (words, rest) = octets.as_chunks::<8>();
+        let whole = rest.is_empty() && !words.is_empty() && words.len().is_multiple_of(WORDS);
+        whole.then(|| Self { words: words.iter().map(|word| u64::from_le_bytes(*word)).collect() })
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        self.words.iter().flat_map(|word| word.to_le_bytes()).collect()
+    }
+
+    pub(super) fn insert(&mut self, key: &[u8]) {
+        let (group, mut bits) = self.place(key);
+        for _ in 0..PROBES {
+            let bit = (bits & 511) as usize;
+            if let Some(word) = self.words.get_mut(group + bit / 64) {
+                *word |= 1 << (bit % 64);
+            }
+            bits >>= 9;
+        }
+    }
+
+    /// False: the key is not there.
+    pub(super) fn may_have(&self, key: &[u8]) -> bool {
+        let (group, mut bits) = self.place(key);
+        (0..PROBES).all(|_| {
+            let bit = (bits & 511) as usize;
+            bits >>= 9;
+            self.words.get(group + bit / 64).is_none_or(|word| word & (1 << (bit % 64)) != 0)
+        })
+    }
+
+    /// First word of the group of a key, and the bits that say where in it.
+    fn place(&self, key: &[u8]) -> (usize, u64) {
+        let hash = hash(key);
+        let groups = (self.words.len() / WORDS) as u64;
+        let group = (u128::from(hash) * u128::from(groups)) >> 64;
+        (group as usize * WORDS, mix(hash))
+    }
+}
+
+/// Stands in files, so it must stay as it is. Nothing follows from two keys that meet but a look
+/// at the disk, so it need not withstand an attacker.
+fn hash(key: &[u8]) -> u64 {
+    let (words, rest) = key.as_chunks::<8>();
+    let mut last = [0; 8];
+    last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    let words = words.iter().chain([&last]).map(|word| u64::from_le_bytes(*word));
+    words.fold(key.len() as u64, |hash, word| mix(hash ^ word))
+}
+
+/// The finalizer of SplitMix64.
+fn mix(mut z: u64) -> u64 {
+    z = z.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_it_is_never_denied_and_most_else_is() {
+        let key = |n: u32| format!("ra/example.d{}/u{n}", n % 100).into_bytes();
+        let mut filter = Filter::new(10_000);
+        (0..10_000).for_each(|n| filter.insert(&key(n)));
+        let filter = Filter::decode(&filter.encode()).expect("whole");
+        assert!((0..10_000).all(|n| filter.may_have(&key(n))));
+        let wrong = (10_000..110_000).filter(|n| filter.may_have(&key(*n))).count();
+        assert!(wrong < 3_000, "{wrong} of 100,000");
+        assert!(Filter::decode(b"").is_none() && Filter::decode(&[0; 24]).is_none());
+    }
+}

@@ -1,0 +1,347 @@
+//! Checkpoints: all rows as of one position, in one file that is asked where it stands. Checkpoint
+//! plus the journal after it is the truth (docs/policy.md, "The journal").
+//!
+//! Written to `<position>.part`, synced, renamed to `<position>.checkpoint`, directory synced: a
+//! file of that name is complete, and is never changed. Layout: magic and position; blocks of rows in key
+//! order (`block.rs`); the index, which says where each block ends and its first key; the filter
+//! (`filter.rs`); a footer with the number of rows and the places and CRCs of index and filter.
+//!
+//! Opening reads footer, index and filter, about 4 octets a row. Every block has a CRC that is checked
+//! whenever it is read, so damage is an error ([`io::ErrorKind::InvalidData`]), never a missing row.
+
+mod block;
+mod filter;
+mod format;
+mod old;
+mod write;
+
+use std::io;
+use std::sync::Arc;
+
+use super::disk::{Disk, DiskFile};
+use crate::ledger::{LedgerError, Row};
+use filter::Filter;
+use format::{
+    ANY_MAGIC, DIR, Footer, HEAD, MAGIC, OLD_MAGIC, Section, damaged, name, read_exactly,
+};
+pub use write::CheckpointWriter;
+
+/// Positions of the finished checkpoints, newest first.
+pub fn checkpoints(disk: &dyn Disk) -> io::Result<Vec<u64>> {
+    let mut positions: Vec<u64> = Vec::new();
+    for name in disk.list(DIR)? {
+        let digits = name.strip_suffix(".checkpoint").unwrap_or_default();
+        if let (20, Ok(position)) = (digits.len(), digits.parse()) {
+            positions.push(position);
+        }
+    }
+    positions.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(positions)
+}
+
+/// Removes unfinished checkpoints of an earlier run.
+pub fn sweep(disk: &dyn Disk) -> io::Result<()> {
+    for name in disk.list(DIR)? {
+        if name.ends_with(".part") {
+            disk.remove(&format!("{DIR}/{name}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Keeps the newest `count` checkpoints; gives the positions of those kept, newest first.
+pub fn keep_newest(disk: &dyn Disk, count: usize) -> io::Result<Vec<u64>> {
+    let mut positions = checkpoints(disk)?;
+    let old = positions.split_off(count.min(positions.len()));
+    for position in &old {
+        disk.remove(&name(*position, "checkpoint"))?;
+    }
+    if !old.is_empty() {
+        disk.sync_dir(DIR)?;
+    }
+    Ok(positions)
+}
+
+/// Removes one checkpoint.
+pub fn drop_checkpoint(disk: &dyn Disk, position: u64) -> io::Result<()> {
+    disk.remove(&name(position, "checkpoint"))?;
+    disk.sync_dir(DIR)
+}
+
+/// A checkpoint of a release to come must not be called damaged and replaced.
+pub fn refuse_newer(disk: &dyn Disk, position: u64) -> Result<(), LedgerError> {
+    let mut magic = [0; MAGIC.len()];
+    let file = disk.open(&name(position, "checkpoint"), false);
+    let read = file.and_then(|file| read_exactly(file.as_ref(), &mut magic, 0));
+    if read.is_err() || !magic.starts_with(ANY_MAGIC) || magic <= *MAGIC {
+        return Ok(());
+    }
+    Err(LedgerError::Fatal(format!(
+        "{} was written by a newer release of bounced: run that one, or restore data_dir from a \
+         backup of before the upgrade",
+        name(position, "checkpoint")
+    )))
+}
+
+/// Where the blocks are, and their first keys.
+#[derive(Default)]
+struct Index {
+    /// First keys, one after the other.
+    keys: Vec<u8>,
+    /// Where in `keys` a block's begins, and where in the file the block does; one more at the end.
+    places: Vec<(u32, u64)>,
+}
+
+impl Index {
+    fn decode(mut octets: &[u8]) -> Option<Self> {
+        let (mut index, mut at) = (Self::default(), HEAD);
+        while let Some((length, rest)) = octets.split_first_chunk::<4>() {
+            let (key, rest) = rest.split_first_chunk::<2>()?;
+            let (key, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*key)))?;
+            index.places.push((u32::try_from(index.keys.len()).ok()?, at));
+            index.keys.extend_from_slice(key);
+            at += u64::from(u32::from_le_bytes(*length));
+            octets = rest;
+        }
+        index.places.push((u32::try_from(index.keys.len()).ok()?, at));
+        octets.is_empty().then_some(index)
+    }
+
+    fn len(&self) -> usize {
+        self.places.len().saturating_sub(1)
+    }
+
+    fn first_key(&self, block: usize) -> &[u8] {
+        let place = |n: usize| self.places.get(n).map_or(self.keys.len(), |p| p.0 as usize);
+        self.keys.get(place(block)..place(block + 1)).unwrap_or_default()
+    }
+
+    /// Place and length of a block in the file.
+    fn place(&self, block: usize) -> Option<(u64, usize)> {
+        let (from, to) = (self.places.get(block)?.1, self.places.get(block + 1)?.1);
+        Some((from, usize::try_from(to - from).ok()?))
+    }
+
+    /// The block that a key is in, when it is there at all.
+    fn block_of(&self, key: &[u8]) -> Option<usize> {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.first_key(middle) <= key { low = middle + 1 } else { high = middle }
+        }
+        low.checked_sub(1)
+    }
+}
+
+/// A checkpoint that is asked.
+pub struct Checkpoint {
+    file: Box<dyn DiskFile>,
+    length: u64,
+    footer: Footer,
+    index: Index,
+    filter: Filter,
+}
+
+impl Checkpoint {
+    /// Opens the checkpoint of a position; one of a release before is written anew first.
+    pub fn open(disk: &Arc<dyn Disk>, position: u64) -> io::Result<Self> {
+        let mut file = disk.open(&name(position, "checkpoint"), false)?;
+        let mut head = [0; HEAD as usize];
+        read_exactly(file.as_ref(), &mut head, 0)?;
+        let (magic, at) = head.split_at(MAGIC.len());
+        if at != position.to_le_bytes() {
+            return Err(damaged("its head is wrong"));
+        }
+        if magic == OLD_MAGIC {
+            tracing::info!(position, "the checkpoint of an older release is written anew");
+            old::renew(disk, position)?;
+            file = disk.open(&name(position, "checkpoint"), false)?;
+        } else if magic != MAGIC {
+            return Err(damaged("its head is wrong"));
+        }
+        Self::read(file, position)
+    }
+
+    fn read(file: Box<dyn DiskFile>, position: u64) -> io::Result<Self> {
+        let length = file.length()?;
+        let mut footer = [0; Footer::LENGTH];
+        let at = length.checked_sub(Footer::LENGTH as u64).ok_or_else(|| damaged("it is cut"))?;
+        read_exactly(file.as_ref(), &mut footer, at)?;
+        let footer = Footer::decode(&footer).filter(|footer| footer.position == position);
+        let footer = footer.ok_or_else(|| damaged("its end is wrong"))?;
+        let section = |Section { at, length: octets, crc }: Section| {
+            let octets =
+                usize::try_from(octets).ok().filter(|_| at.saturating_add(octets) <= length);
+            let mut octets = vec![0; octets.ok_or_else(|| damaged("it is cut"))?];
+            read_exactly(file.as_ref(), &mut octets, at)?;
+            match crc32c::crc32c(&octets) == crc {
+                true => Ok(octets),
+                false => Err(damaged("its index or filter is wrong")),
+            }
+        };
+        let index = Index::decode(&section(footer.index)?);
+        let filter = Filter::decode(&section(footer.filter)?);
+        let (index, filter) =
+            index.zip(filter).ok_or_else(|| damaged("its index or filter is wrong"))?;
+        Ok(Self { file, length, footer, index, filter })
+    }
+
+    /// The position that it is of.
+    pub fn position(&self) -> u64 {
+        self.footer.position
+    }
+
+    /// Rows in it.
+    pub fn rows(&self) -> u64 {
+        self.footer.rows
+    }
+
+    /// Octets of the file.
+    pub fn octets(&self) -> u64 {
+        self.length
+    }
+
+    /// The value of one row.
+    pub fn get(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        if !self.filter.may_have(key) {
+            return Ok(None);
+        }
+        let Some(block) = self.index.block_of(key) else { return Ok(None) };
+        let mut rows = Vec::new();
+        self.block(block, &mut rows)?;
+        let mut left = &rows[..];
+        while let Some((found, value, rest)) = block::first(left) {
+            if found >= key {
+                return Ok((found == key).then(|| value.to_vec()));
+            }
+            left = rest;
+        }
+        Ok(None)
+    }
+
+    /// Reads one block.
+    fn block(&self, block: usize, rows: &mut Vec<u8>) -> io::Result<()> {
+        rows.clear();
+        let Some((at, length)) = self.index.place(block) else { return Ok(()) };
+        if length < block::HEAD || at + length as u64 > self.length {
+            return Err(damaged("its index is wrong"));
+        }
+        let mut octets = vec![0; length];
+        read_exactly(self.file.as_ref(), &mut octets, at)?;
+        block::unpack(&octets, rows)
+    }
+
+    /// The rows from a key on.
+    pub fn rows_from(&self, key: &[u8]) -> io::Result<Cursor<'_>> {
+        let next = self.index.block_of(key).unwrap_or(0);
+        let mut cursor = Cursor { checkpoint: self, next, rows: Vec::new(), at: 0 };
+        while cursor.row()?.is_some_and(|(found, _)| found < key) {
+            cursor.advance();
+        }
+        Ok(cursor)
+    }
+
+    /// Rows with a prefix after a key and up to another, at most so many.
+    pub fn scan(
+        &self,
+        prefix: &[u8],
+        after: &[u8],
+        through: Option<&[u8]>,
+        limit: usize,
+    ) -> io::Result<Vec<Row>> {
+        let mut cursor = self.rows_from(prefix.max(after))?;
+        let mut found = Vec::new();
+        while found.len() < limit
+            && let Some((key, value)) = cursor.row()?
+            && key.starts_with(prefix)
+            && through.is_none_or(|end| key <= end)
+        {
+            if key > after || after < prefix {
+                found.push((key.to_vec(), value.to_vec()));
+            }
+            cursor.advance();
+        }
+        Ok(found)
+    }
+
+    /// The last keys with a prefix, at most so many, last first.
+    pub fn last_keys(&self, prefix: &[u8], limit: usize) -> io::Result<Vec<Vec<u8>>> {
+        let mut end = prefix.to_vec();
+        end.extend_from_slice(&[0xff; 9]);
+        let (mut found, mut rows) = (Vec::new(), Vec::new());
+        let mut block = self.index.block_of(&end);
+        while let Some(at) = block.filter(|_| found.len() < limit) {
+            self.block(at, &mut rows)?;
+            let (mut left, mut here) = (&rows[..], Vec::new());
+            while let Some((key, _, rest)) = block::first(left) {
+                if key.starts_with(prefix) {
+                    here.push(key.to_vec());
+                }
+                left = rest;
+            }
+            found.extend(here.into_iter().rev());
+            let before = self.index.first_key(at) < prefix;
+            block = at.checked_sub(1).filter(|_| !before);
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// Reads every block; `between` is called after each and says whether to go on.
+    pub fn check(&self, between: &mut dyn FnMut() -> bool) -> io::Result<()> {
+        let (mut rows, mut count) = (Vec::new(), 0);
+        for block in 0..self.index.len() {
+            self.block(block, &mut rows)?;
+            let mut left = &rows[..];
+            while let Some((_, _, rest)) = block::first(left) {
+                count += 1;
+                left = rest;
+            }
+            if !between() {
+                return Ok(());
+            }
+        }
+        match count == self.footer.rows {
+            true => Ok(()),
+            false => Err(damaged("rows are missing")),
+        }
+    }
+}
+
+/// A place among the rows of a checkpoint.
+pub struct Cursor<'a> {
+    checkpoint: &'a Checkpoint,
+    /// The block after the one at hand.
+    next: usize,
+    rows: Vec<u8>,
+    at: usize,
+}
+
+impl Cursor<'_> {
+    /// The row here; None after the last.
+    pub fn row(&mut self) -> io::Result<Option<(&[u8], &[u8])>> {
+        while self.at >= self.rows.len() {
+            if self.next >= self.checkpoint.index.len() {
+                return Ok(None);
+            }
+            self.checkpoint.block(self.next, &mut self.rows)?;
+            (self.next, self.at) = (self.next + 1, 0);
+        }
+        match block::first(self.rows.get(self.at..).unwrap_or_default()) {
+            Some((key, value, _)) => Ok(Some((key, value))),
+            None => Err(damaged("a row is cut")),
+        }
+    }
+
+    /// Goes on to the next row.
+    pub fn advance(&mut self) {
+        let left = self.rows.get(self.at..).unwrap_or_default();
+        self.at = match block::first(left) {
+            Some((_, _, rest)) => self.rows.len() - rest.len(),
+            None => self.rows.len(),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests;
