@@ -5,13 +5,12 @@
 //! is queued for the committer, whose thread appends, syncs and folds it and calls the reply.
 //! `erasure` is the one exception: it holds the gate of [`Blocks`](super::blocks::Blocks) shut.
 
-use std::sync::PoisonError;
-
 use super::LocalService;
 use super::receipt::{awaited, drain, reply_to_channel};
 use crate::event::Event;
 use crate::ledger::committer::{CommitReply, Committer};
 use crate::ledger::{Committed, LedgerError};
+use crate::lock::lock;
 use crate::service::ServiceError;
 
 /// Events of one import or batch of results that wait at once: the committer's queue is shared
@@ -44,7 +43,7 @@ impl LocalService {
     /// time and waits for room in the queue, so that imports side by side are slow and not refused,
     /// and mail finds room besides.
     pub(super) fn commit_many(&self, events: Vec<Event>) -> Result<u64, ServiceError> {
-        let _turn = self.many.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = lock(&self.many);
         let mut receipts = Vec::with_capacity(events.len());
         for event in events {
             let (reply, receipt) = reply_to_channel();
