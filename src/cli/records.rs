@@ -110,8 +110,11 @@ pub(super) fn unknown(
     let mut wordings: BTreeMap<String, Wording> = BTreeMap::new();
     let mut beyond = 0u64;
     let unread = events(service, since, &mut |event| {
-        let Some(analysis) = &event.analysis else { return };
-        for verdict in &analysis.recipients {
+        let analysis = event.analysis.as_ref();
+        let reported = analysis.iter().flat_map(|analysis| &analysis.recipients);
+        // What the sending MTA heard itself is read by the same rules.
+        let heard = event.result.iter().filter_map(|result| result.verdict.as_ref());
+        for verdict in reported.chain(heard) {
             if verdict.reason != Some(Reason::Undetermined) {
                 continue;
             }
@@ -132,7 +135,7 @@ pub(super) fn unknown(
                     .recipient
                     .remote_mta
                     .clone()
-                    .or(analysis.reporting_mta.clone())
+                    .or(analysis.and_then(|analysis| analysis.reporting_mta.clone()))
                     .unwrap_or_default(),
                 id: event.id.clone(),
             });

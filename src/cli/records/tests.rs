@@ -54,6 +54,20 @@ fn unknown_wordings_are_counted_together() {
 }
 
 #[test]
+fn the_words_of_in_band_results_are_unknown_as_well() {
+    let reported: serde_json::Value =
+        serde_json::from_str(&line(1, 1, "undetermined", "550 rare words")).expect("JSON");
+    let result = json!({"seq": 1, "id": "e1", "type": "result", "received_at": "2026-11-01T00:00:00Z",
+        "result": {"outcome": "failed", "address": "u@example.com",
+            "verdict": reported["recipients"][0]}});
+    let journal = Fake { lines: vec![result.to_string()], ..Fake::default() };
+    let args = Unknown { since: None, limit: 50, json: false };
+    let (answer, out, err) = fake::run(&journal, |s, c| unknown(&args, s, c));
+    assert_eq!(answer.ok(), Some(Answer::Yes), "{err}");
+    assert!(out.starts_with("      1  550 rare words\n"), "{out}");
+}
+
+#[test]
 fn an_undo_says_what_it_takes_back() {
     let (_, out, acts) = run(|journal, console| {
         let args = Undo {
