@@ -92,6 +92,11 @@ fn a_backup_under_load_holds_what_was_acknowledged_before_it_began() {
     assert!(code == 2 && err.contains("is not empty"), "{err}");
 }
 
+/// How many backups, and how many restores, are killed; `ROUNDS=50` for a long look.
+fn rounds() -> u64 {
+    std::env::var("ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(8)
+}
+
 #[test]
 fn a_backup_and_a_restore_that_are_killed_leave_the_one_before_or_nothing() {
     let mut service = Service::new("[journal]\nraw = \"all\"\n");
@@ -118,11 +123,11 @@ fn a_backup_and_a_restore_that_are_killed_leave_the_one_before_or_nothing() {
     let (code, ..) = service.run(&["backup", text(&backup)]);
     assert_eq!(code, 0);
     let (mut cut, config) = (0, service.config());
-    for round in 0..25 {
+    for round in 0..rounds() {
         let user = format!("later{round}@example.com");
         let to = format!("bounces+later{round}=example.com@bounce.example.test");
         deliver(service.smtp, &to, &report(&user, "5.1.1", "550 5.1.1 gone"));
-        cut += u32::from(!killed(&config, &["backup", text(&backup)], 200 * round));
+        cut += u32::from(!killed(&config, &["backup", text(&backup)], 200 * round % 20_000));
         let back = restored(&backup);
         let (code, out, _) = back.run(&["lookup", "u39@example.com"]);
         assert_eq!(code, 0, "round {round}: {out}");
@@ -131,9 +136,9 @@ fn a_backup_and_a_restore_that_are_killed_leave_the_one_before_or_nothing() {
     let (code, ..) = service.run(&["backup", text(&backup)]);
     assert_eq!(code, 0);
     let (whole, mut cut) = (state(&service), 0);
-    for round in 0..25 {
+    for round in 0..rounds() {
         let back = Service::new("");
-        if !killed(&back.config(), &["restore", text(&backup)], 400 * round) {
+        if !killed(&back.config(), &["restore", text(&backup)], 400 * round % 40_000) {
             cut += 1;
             let data = back.dir.path().join("data");
             if data.join("restoring").exists() {
