@@ -52,7 +52,7 @@ function question(address, settings) {
     if (!socket) connect(settings)
     const waiting = { resolve, reject, timer: setTimeout(() => drop(new Error('timeout')), settings.timeout) }
     queue.push(waiting)
-    socket.write(`get ${address.replace(/[\r\n]/g, '')}\n`)
+    socket.write(`get ${address.replace(/[%\s]/g, encodeURIComponent)}\n`)
   })
 }
 
