@@ -6,7 +6,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{BackupError, Copied, Found, MANIFEST, Manifest, at, copy_octets, open, pass};
+use super::{
+    BackupError, Copied, Found, MANIFEST, Manifest, at, copy_octets, is_below, open, pass,
+};
 
 /// Where the copies stand, each under its sum.
 const FILES: &str = "files";
@@ -19,6 +21,7 @@ pub(super) fn place(backup: &Path, file: &Copied) -> PathBuf {
 /// Copies a data directory into a folder, which is new, empty or an earlier backup: files that did
 /// not change since are not read again, files that are gone are removed.
 pub fn into_folder(data_dir: &Path, to: &Path) -> Result<Manifest, BackupError> {
+    outside(data_dir, to)?;
     let before = earlier(to)?;
     let known = |found: &Found| {
         let files = before.iter().flat_map(|manifest| &manifest.files);
@@ -26,8 +29,8 @@ pub fn into_folder(data_dir: &Path, to: &Path) -> Result<Manifest, BackupError> 
             (&file.path, file.octets, file.modified) == (&found.path, found.octets, found.modified)
         };
         files.filter(same).find(|file| {
-            let copy = fs::metadata(place(to, file));
-            copy.is_ok_and(|meta| meta.len() == found.octets)
+            // A copy that was damaged since is made again.
+            summed(&place(to, file)).is_ok_and(|sum| sum == (file.octets, file.sha256.clone()))
         })
     };
     make_folder(&to.join(FILES))?;
@@ -39,6 +42,28 @@ pub fn into_folder(data_dir: &Path, to: &Path) -> Result<Manifest, BackupError> 
     write_whole(&to.join(MANIFEST), &manifest.encoded())?;
     remove_others(to, &manifest)?;
     Ok(manifest)
+}
+
+/// A backup inside the data directory would be part of the next one, and out of reach of an erasure.
+fn outside(data_dir: &Path, to: &Path) -> Result<(), BackupError> {
+    let to = std::path::absolute(to).map_err(at(to))?;
+    // The folder may not be there yet.
+    let there = to.ancestors().find_map(|path| path.canonicalize().ok());
+    let inside = data_dir
+        .canonicalize()
+        .is_ok_and(|data_dir| there.is_some_and(|path| path.starts_with(data_dir)));
+    match inside {
+        true => Err(BackupError::Wrong(format!(
+            "{} is inside the data directory: name a folder outside of it",
+            to.display()
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// Length and sum of a file.
+fn summed(path: &Path) -> io::Result<(u64, String)> {
+    File::open(path).and_then(|mut file| copy_octets(&mut file, &mut io::sink(), u64::MAX))
 }
 
 fn earlier(to: &Path) -> Result<Option<Manifest>, BackupError> {
@@ -83,9 +108,11 @@ pub fn verify(backup: &Path) -> Result<(Manifest, Vec<String>), BackupError> {
     let mut wrong = Vec::new();
     for file in &manifest.files {
         let path = &file.path;
-        match File::open(place(backup, file))
-            .and_then(|mut copy| copy_octets(&mut copy, &mut io::sink(), u64::MAX))
-        {
+        if !is_below(path) {
+            wrong.push(format!("{path}: not a path of ours"));
+            continue;
+        }
+        match summed(&place(backup, file)) {
             Err(why) => wrong.push(format!("{path}: {why}")),
             Ok((octets, _)) if octets != file.octets => {
                 wrong.push(format!("{path}: {octets} octets instead of {}", file.octets));

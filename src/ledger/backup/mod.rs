@@ -46,7 +46,7 @@ const PIECE: usize = 256 << 10;
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     /// A file could not be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     File {
         /// Which one.
         path: PathBuf,

@@ -112,6 +112,20 @@ fn what_is_spoilt_is_named_and_never_put_back() {
     let (_, wrong) = verify(&copy).expect("the manifest is readable");
     assert_eq!(wrong.len(), 2, "{wrong:?}");
     assert!(wrong.iter().any(|w| w.starts_with("clock: its sum")), "{wrong:?}");
+    let again = dir.path().join("again");
+    fs::create_dir_all(again.join("files")).expect("a folder");
+    for entry in fs::read_dir(copy.join("files")).expect("there").flatten() {
+        fs::copy(entry.path(), again.join("files").join(entry.file_name())).expect("copied");
+    }
+    fs::copy(copy.join(MANIFEST), again.join(MANIFEST)).expect("copied");
+    into_folder(&data, &again).expect("made again");
+    assert_eq!(
+        verify(&again).expect("readable").1,
+        Vec::<String>::new(),
+        "mended from the original"
+    );
+    let told = into_folder(&data, &data.join("below/backup")).expect_err("inside").to_string();
+    assert!(told.contains("inside the data directory"), "{told}");
     let back = dir.path().join("back");
     assert!(from_folder(&copy, &back).is_err());
     assert!(is_cut_off(&back) && !back.join("journal").exists(), "half a list does not serve");
@@ -133,7 +147,7 @@ fn strange_folders_manifests_and_paths_are_refused() {
     write(&copy, "holiday.jpg", "x");
     let told = into_folder(&data, &copy).expect_err("not a backup").to_string();
     assert!(told.contains("other things than a backup"), "{told}");
-    let told = into_folder(dir.path(), &dir.path().join("new")).expect_err("no data").to_string();
+    let told = into_folder(&copy, &dir.path().join("new")).expect_err("no data").to_string();
     assert!(told.contains("holds no journal"), "{told}");
     let newer = dir.path().join("newer");
     write(
