@@ -3,7 +3,7 @@
 mod service;
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -109,7 +109,7 @@ fn a_backup_and_a_restore_that_are_killed_leave_the_one_before_or_nothing() {
     }
     let backup = service.dir.path().join("backup");
     let killed = |config: &Path, args: &[&str], after: u64| {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_bounced"))
+        let mut child = bounced()
             .args(["--config".as_ref(), config.as_os_str()])
             .args(args)
             .stdout(Stdio::null())

@@ -171,12 +171,17 @@ impl Running<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::path::Path;
 
     use super::*;
     use crate::cli::args::Filter;
     use crate::cli::fake::{self, Fake};
     use crate::event::Cause;
+
+    fn of(path: &Path, dry_run: bool) -> Import {
+        let (reason, scope) = ("old list".into(), "news".into());
+        Import { path: path.to_path_buf(), reason, scope, all: false, dry_run, json: false }
+    }
 
     fn import_text(text: &[u8]) -> (Fake, Answer, String, String) {
         imported(text, false)
@@ -185,14 +190,7 @@ mod tests {
     fn imported(text: &[u8], dry_run: bool) -> (Fake, Answer, String, String) {
         let file = tempfile::NamedTempFile::new().expect("a scratch file");
         std::fs::write(file.path(), text).expect("scratch is writable");
-        let args = Import {
-            path: file.path().to_path_buf(),
-            reason: "old list".into(),
-            scope: "news".into(),
-            all: false,
-            dry_run,
-            json: false,
-        };
+        let args = of(file.path(), dry_run);
         let service = Fake::default();
         let (answer, out, err) =
             fake::run(&service, |service, console| import(&args, service, console));
@@ -246,14 +244,7 @@ mod tests {
     fn a_file_that_is_no_list_is_named() {
         let file = tempfile::NamedTempFile::new().expect("a scratch file");
         std::fs::write(file.path(), b"PK\x03\x04...").expect("scratch is writable");
-        let args = Import {
-            path: file.path().to_path_buf(),
-            reason: "x".into(),
-            scope: "*".into(),
-            all: false,
-            dry_run: false,
-            json: false,
-        };
+        let args = of(file.path(), false);
         let (answer, _, _) = fake::run(&Fake::default(), |s, c| import(&args, s, c));
         assert!(answer.is_err_and(|e| format!("{e:#}").contains("save it as CSV")));
     }
@@ -300,14 +291,7 @@ mod tests {
 
     #[test]
     fn an_import_that_cannot_be_read_fails() {
-        let args = Import {
-            path: PathBuf::from("missing"),
-            reason: "x".into(),
-            scope: "*".into(),
-            all: false,
-            dry_run: false,
-            json: false,
-        };
+        let args = of(Path::new("missing"), false);
         let (answer, _, _) = fake::run(&Fake::default(), |s, c| import(&args, s, c));
         assert!(answer.is_err_and(|e| format!("{e:#}").starts_with("missing cannot be read")));
     }

@@ -39,8 +39,6 @@ pub const MANIFEST: &str = "manifest.json";
 const FORMAT: u32 = 1;
 /// How often a pass begins again because the data directory changed under it.
 const PASSES: usize = 10;
-/// Octets that are copied at once.
-const PIECE: usize = 256 << 10;
 
 /// Why a backup could not be made, read or put back.
 #[derive(Debug, thiserror::Error)]
@@ -230,22 +228,38 @@ fn undisturbed(data_dir: &Path, found: &[Found]) -> bool {
         })
 }
 
+/// Sums up what is read through it.
+struct Summed<R> {
+    from: R,
+    sum: Sha256,
+    octets: u64,
+}
+
+impl<R> Summed<R> {
+    fn new(from: R) -> Self {
+        Self { from, sum: Sha256::new(), octets: 0 }
+    }
+
+    /// How many octets were read, and their sum in hex.
+    fn finish(self) -> (u64, String) {
+        (self.octets, data_encoding::HEXLOWER.encode(&self.sum.finalize()))
+    }
+}
+
+impl<R: Read> Read for Summed<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(into)?;
+        self.sum.update(into.get(..read).unwrap_or_default());
+        self.octets += read as u64;
+        Ok(read)
+    }
+}
+
 /// Copies at most `most` octets, and sums them up.
 fn copy_octets(from: &mut dyn Read, to: &mut dyn Write, most: u64) -> io::Result<(u64, String)> {
-    let (mut sum, mut copied) = (Sha256::new(), 0u64);
-    let mut piece = vec![0; PIECE];
-    while copied < most {
-        let room = usize::try_from(most - copied).unwrap_or(PIECE).min(PIECE);
-        let read = from.read(piece.get_mut(..room).unwrap_or_default())?;
-        if read == 0 {
-            break;
-        }
-        let octets = piece.get(..read).unwrap_or_default();
-        sum.update(octets);
-        to.write_all(octets)?;
-        copied += read as u64;
-    }
-    Ok((copied, data_encoding::HEXLOWER.encode(&sum.finalize())))
+    let mut summed = Summed::new(from.take(most));
+    io::copy(&mut summed, to)?;
+    Ok(summed.finish())
 }
 
 /// Opens a file of the data directory; None when it is gone.

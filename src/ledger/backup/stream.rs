@@ -3,9 +3,7 @@
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
-use super::{BackupError, Copied, Found, MANIFEST, Manifest, open, pass};
+use super::{BackupError, Copied, Found, MANIFEST, Manifest, Summed, open, pass};
 
 /// What the paths of the copies begin with.
 pub(super) const DATA: &str = "data/";
@@ -30,40 +28,19 @@ fn header(octets: u64) -> tar::Header {
     header
 }
 
-/// Sums up what is read through it.
-struct Summed<R> {
-    from: R,
-    sum: Sha256,
-    octets: u64,
-}
-
-impl<R: Read> Read for Summed<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.from.read(into)?;
-        self.sum.update(into.get(..read).unwrap_or_default());
-        self.octets += read as u64;
-        Ok(read)
-    }
-}
-
 fn copied<W: Write>(
     found: &Found,
     original: &Path,
     tar: &mut tar::Builder<W>,
 ) -> Result<Option<Copied>, BackupError> {
     let Some(file) = open(original)? else { return Ok(None) };
-    let mut summed = Summed { from: file.take(found.octets), sum: Sha256::new(), octets: 0 };
+    let mut summed = Summed::new(file.take(found.octets));
     // The length stands in front of the octets: a file that got shorter is filled up, and its pass
     // begins again.
     let mut whole = (&mut summed).chain(io::repeat(0)).take(found.octets);
     tar.append_data(&mut header(found.octets), format!("{DATA}{}", found.path), &mut whole)
         .map_err(BackupError::Stream)?;
-    let sha256 = data_encoding::HEXLOWER.encode(&summed.sum.finalize());
-    let copied = Copied {
-        path: found.path.clone(),
-        octets: summed.octets,
-        sha256,
-        modified: found.modified,
-    };
+    let (octets, sha256) = summed.finish();
+    let copied = Copied { path: found.path.clone(), octets, sha256, modified: found.modified };
     Ok((copied.octets == found.octets).then_some(copied))
 }
