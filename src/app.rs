@@ -20,6 +20,7 @@ use crate::event::Analysis;
 use crate::ledger::Ledger;
 use crate::ledger::backup;
 use crate::ledger::committer::{Committer, CommitterOptions, Observation};
+use crate::ledger::journal::RealDisk;
 use crate::ledger::store::{self, SledLedger};
 use crate::mail::{Address, Case, Timestamp};
 use crate::policy::{Policy, PolicyFold, PolicyTable};
@@ -50,7 +51,8 @@ fn service(config: &Config, metrics: Arc<Metrics>) -> Result<LocalService> {
     };
     let committer = Committer::start(Arc::clone(&ledger), CommitterOptions::default(), observe)
         .context("the committer cannot be started")?;
-    let raw = RawStore::open(&config.data_dir, &config.journal, Timestamp::now())
+    let disk = RealDisk::new(&config.data_dir).context("the data directory cannot be used")?;
+    let raw = RawStore::open(Arc::new(disk), &config.journal, Timestamp::now())
         .context("the folder of raw messages cannot be used; see journal.raw")?;
     let parts = Parts {
         analyser,

@@ -9,6 +9,7 @@ pub mod committer;
 pub mod journal;
 mod memory;
 pub mod private;
+pub mod small_file;
 pub mod store;
 
 use crate::event::Event;

@@ -16,7 +16,6 @@ mod operations;
 mod present;
 mod pseudonyms;
 mod receipt;
-mod small_file;
 mod validate;
 mod wall_clock;
 
@@ -33,6 +32,7 @@ use crate::classify::{Category, Class};
 use crate::config::Unscoped;
 use crate::event::{Analysis, Envelope, Event, EventType};
 use crate::ledger::committer::Committer;
+use crate::ledger::journal::{Disk, RealDisk};
 use crate::ledger::{Committed, Ledger, LedgerError};
 use crate::mail::{Address, Case, Timestamp};
 use crate::policy::{self, Reader, Standing};
@@ -136,12 +136,16 @@ impl LocalService {
         let Parts { case, unscoped, privacy, .. } = parts;
         let mut reader = Reader::new();
         reader.set_case(case);
-        let time = Time::start(reader.latest(&*ledger).ok().flatten(), &data_dir);
+        let disk = RealDisk::new(&data_dir)
+            .map_err(|error| format!("{} cannot be used: {error}", data_dir.display()))?;
+        let disk: Arc<dyn Disk> = Arc::new(disk);
+        let time = Time::start(reader.latest(&*ledger).ok().flatten(), Arc::clone(&disk));
         let empty = ledger.status().last_seq == 0;
-        let pseudonyms = Pseudonyms::open(&data_dir, privacy.name_key.as_deref(), case, empty)?;
-        let key_file = data_dir.join("privacy.key");
-        let blocks = Blocks::open(key_file.clone(), privacy.hash_key)
-            .map_err(|error| format!("{} cannot be read: {error}", key_file.display()))?;
+        let name_key = privacy.name_key.as_deref();
+        let pseudonyms = Pseudonyms::open(disk.as_ref(), &data_dir, name_key, case, empty)?;
+        let blocks = Blocks::open(Arc::clone(&disk), privacy.hash_key).map_err(|error| {
+            format!("{} cannot be read: {error}", data_dir.join(blocks::KEY_FILE).display())
+        })?;
         reader.set_hash_keys(blocks.keys());
         Ok(Self {
             analyser: ArcSwap::from_pointee(analyser),
@@ -155,7 +159,7 @@ impl LocalService {
             unscoped,
             raw: Arc::new(raw),
             blocks,
-            erasure: ErasureIntent::new(data_dir.clone()),
+            erasure: ErasureIntent::new(disk),
             data_dir,
             many: Mutex::new(()),
         })

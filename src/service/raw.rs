@@ -6,22 +6,23 @@
 //! its attachment, and a message is stored and answered also when the attachment cannot be written.
 
 use std::collections::{HashSet, VecDeque};
-use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::io;
+use std::sync::{Arc, Mutex};
 
 use crate::config::{self, KeepRaw};
+use crate::ledger::journal::Disk;
+use crate::ledger::small_file;
 use crate::lock::lock;
 use crate::mail::Timestamp;
 use crate::policy::Forgotten;
 use crate::report::Kind;
 
+/// The folder, in the data directory.
+const DIR: &str = "raw";
+
 /// The folder of raw messages and what is in it.
-#[derive(Debug)]
 pub struct RawStore {
-    dir: PathBuf,
+    disk: Arc<dyn Disk>,
     which: KeepRaw,
     keep_ms: i64,
     quota: u64,
@@ -36,27 +37,30 @@ struct Held {
 }
 
 impl RawStore {
-    /// Opens or makes the folder and counts what is there.
-    pub fn open(data_dir: &Path, journal: &config::Journal, now: Timestamp) -> io::Result<Self> {
-        let dir = data_dir.join("raw");
+    /// Opens or makes the folder of a data directory and counts what is there.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        journal: &config::Journal,
+        now: Timestamp,
+    ) -> io::Result<Self> {
         let mut held = Held::default();
         if journal.raw != KeepRaw::None {
-            fs::create_dir_all(&dir)?;
+            disk.make_dir(DIR)?;
             let mut found = Vec::new();
-            for entry in fs::read_dir(&dir)?.flatten() {
-                let (name, size) = (entry.file_name(), entry.metadata()?.len());
-                if let Some(id) = name.to_str().and_then(|n| n.strip_suffix(".eml")) {
-                    found.push((id.to_string(), size, time_of(id).unwrap_or(now)));
+            for name in disk.list(DIR)? {
+                let octets = disk.open(&format!("{DIR}/{name}"), false)?.length()?;
+                if let Some(id) = name.strip_suffix(".eml") {
+                    found.push((id.to_string(), octets, time_of(id).unwrap_or(now)));
                 }
             }
             // Ids begin with their time, so names sort by age.
             found.sort();
-            held.octets = found.iter().map(|(_, size, _)| size).sum();
+            held.octets = found.iter().map(|(_, octets, _)| octets).sum();
             held.files = found.into();
         }
         let keep_ms = i64::try_from(journal.raw_keep.as_millis()).unwrap_or(i64::MAX);
         let held = Mutex::new(held);
-        Ok(Self { dir, which: journal.raw, keep_ms, quota: journal.raw_quota, held })
+        Ok(Self { disk, which: journal.raw, keep_ms, quota: journal.raw_quota, held })
     }
 
     /// Whether a message of this kind is kept.
@@ -74,9 +78,12 @@ impl RawStore {
         if size > self.quota || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
             return Ok(());
         }
-        let mut options = fs::OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(0o600).open(self.path(id))?;
-        file.write_all(data)?;
+        let written = self.disk.open(&path(id), true).and_then(|mut file| file.append(data));
+        if let Err(error) = written {
+            // A part of a message is no message, and nobody would count its octets.
+            let _ = self.disk.remove(&path(id));
+            return Err(error);
+        }
         let mut held = lock(&self.held);
         held.octets += size;
         held.files.push_back((id.to_string(), size, now));
@@ -87,7 +94,7 @@ impl RawStore {
             }
             if let Some((gone, size, _)) = held.files.pop_front() {
                 held.octets = held.octets.saturating_sub(size);
-                let _ = fs::remove_file(self.path(&gone));
+                let _ = self.disk.remove(&path(&gone));
             }
         }
         Ok(())
@@ -100,7 +107,7 @@ impl RawStore {
             && let Some((_, size, _)) = held.files.remove(n)
         {
             held.octets = held.octets.saturating_sub(size);
-            let _ = fs::remove_file(self.path(id));
+            let _ = self.disk.remove(&path(id));
         }
     }
 
@@ -108,16 +115,12 @@ impl RawStore {
     /// gives how many. Looks at what is there, also when nothing is kept any more.
     pub fn forget(&self, ids: &HashSet<String>, who: &Forgotten) -> io::Result<u64> {
         let mut held = lock(&self.held);
-        let entries = match fs::read_dir(&self.dir) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-            Err(error) => return Err(error),
-        };
         let mut removed = 0;
-        for entry in entries {
-            let path = entry?.path();
-            let id = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-            if !ids.contains(id) && !who.may_be_in(&String::from_utf8_lossy(&fs::read(&path)?)) {
+        for name in self.disk.list(DIR)? {
+            let path = format!("{DIR}/{name}");
+            let id = name.split_once('.').map_or(&*name, |(id, _)| id);
+            let text = || small_file::read(self.disk.as_ref(), &path);
+            if !ids.contains(id) && !text()?.is_some_and(|text| who.may_be_in(&text)) {
                 continue;
             }
             if let Some(n) = held.files.iter().position(|(kept, _, _)| kept == id)
@@ -125,16 +128,19 @@ impl RawStore {
             {
                 held.octets = held.octets.saturating_sub(size);
             }
-            fs::remove_file(&path)?;
+            self.disk.remove(&path)?;
             removed += 1;
         }
-        fs::File::open(&self.dir)?.sync_all()?;
-        Ok(removed)
+        // Also for what a run before removed and was killed over.
+        match self.disk.sync_dir(DIR) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(removed),
+        }
     }
+}
 
-    fn path(&self, id: &str) -> PathBuf {
-        self.dir.join(format!("{id}.eml"))
-    }
+fn path(id: &str) -> String {
+    format!("{DIR}/{id}.eml")
 }
 
 /// The moment that an id begins with.
@@ -145,26 +151,30 @@ fn time_of(id: &str) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::time::Duration;
 
     use super::*;
+    use crate::ledger::journal::RealDisk;
+    use crate::ledger::journal::simulated::{DiskFault, SimulatedDisk};
+    use crate::mail::Case;
 
-    fn store(dir: &Path, raw: KeepRaw) -> RawStore {
-        let journal = config::Journal {
+    fn journal(raw: KeepRaw) -> config::Journal {
+        config::Journal {
             keep: Duration::from_secs(86_400),
             raw,
             raw_keep: Duration::from_secs(60),
             raw_quota: 100,
-        };
-        RawStore::open(dir, &journal, Timestamp::from_millis(0)).expect("a folder")
+        }
+    }
+
+    fn store(dir: &Path, raw: KeepRaw) -> RawStore {
+        let disk = Arc::new(RealDisk::new(dir).expect("a folder"));
+        RawStore::open(disk, &journal(raw), Timestamp::from_millis(0)).expect("a folder")
     }
 
     fn names(dir: &Path) -> Vec<String> {
-        let entries = fs::read_dir(dir.join("raw")).expect("a folder").flatten();
-        let mut names: Vec<_> =
-            entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
-        names.sort();
-        names
+        RealDisk::new(dir).expect("a folder").list(DIR).expect("a folder")
     }
 
     #[test]
@@ -200,5 +210,44 @@ mod tests {
             let raw = store(dir.path(), which);
             assert_eq!((raw.wants(Kind::Other), raw.wants(Kind::Failure)), (other, failure));
         }
+    }
+
+    /// Every step fails once: no part of a message stays, what stays is counted, and nothing of an
+    /// erased person is there when the erasure says that it is done.
+    #[test]
+    fn a_failing_disk_leaves_no_parts_and_nobody_erased() {
+        let who = Forgotten::new("jane@example.com", "00ff", Case::Fold);
+        let at = Timestamp::from_millis(1);
+        let faults = [DiskFault::Broken, DiskFault::Full, DiskFault::Files, DiskFault::Denied];
+        let mut failed = 0;
+        for (fault, step) in faults.into_iter().flat_map(|f| (1..=14).map(move |step| (f, step))) {
+            let disk = SimulatedDisk::new(step);
+            let open = || RawStore::open(Arc::new(disk.clone()), &journal(KeepRaw::All), at);
+            let raw = open().expect("a healthy disk");
+            disk.fail(disk.operations() + step, 1, fault);
+            let kept = ["about jane@example.com", "about <jane@example.com>", "about nobody"];
+            let ids = ["e00000000001a", "e00000000002b", "e00000000003c"];
+            let written: Vec<bool> = (ids.iter().zip(kept))
+                .map(|(id, text)| raw.keep(id, text.as_bytes(), at).is_ok())
+                .collect();
+            let forgotten = raw.forget(&HashSet::new(), &who);
+            failed += u32::from(written.contains(&false) || forgotten.is_err());
+            disk.heal();
+            let what = format!("{fault:?} at {step}: {written:?}, {forgotten:?}");
+            for (name, octets) in disk.look() {
+                let whole =
+                    ids.iter().zip(kept).any(|(id, text)| name == path(id) && octets == text.len());
+                assert!(whole, "{what}: {name} has {octets} octets");
+            }
+            if forgotten.is_err() {
+                raw.forget(&HashSet::new(), &who).unwrap_or_else(|e| panic!("{what}: {e}"));
+            }
+            disk.reboot();
+            let left: Vec<String> = disk.look().into_iter().map(|(name, _)| name).collect();
+            assert!(!left.iter().any(|name| name.contains("1a") || name.contains("2b")), "{what}");
+            let raw = open().expect("a healthy disk");
+            assert_eq!(lock(&raw.held).files.len(), left.len(), "{what}");
+        }
+        assert!(failed > 30, "{failed} of the steps failed");
     }
 }

@@ -8,6 +8,7 @@
 
 mod state;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex};
 
@@ -49,7 +50,8 @@ fn failure(fault: DiskFault) -> io::Error {
 impl SimulatedDisk {
     pub(crate) fn new(seed: u64) -> Self {
         let seed = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-        Self { state: Arc::new(Mutex::new(DiskState { seed, ..DiskState::default() })) }
+        let folders = BTreeSet::from([String::new()]);
+        Self { state: Arc::new(Mutex::new(DiskState { seed, folders, ..DiskState::default() })) }
     }
 
     /// From now on only what changes something is counted and fails.
@@ -216,7 +218,7 @@ impl Disk for SimulatedDisk {
         match state.meet()? {
             Some(fault) => Err(failure(fault)),
             None => {
-                state.sync_names(|_, name| name.rsplit_once('/').is_some_and(|n| n.0 == dir));
+                state.sync_names(|_, name| name.rsplit_once('/').map_or("", |n| n.0) == dir);
                 Ok(())
             }
         }

@@ -6,23 +6,24 @@
 //! key is made at first use in `data_dir/privacy.key`; who loses it loses the blocks, for nobody
 //! can find them any more.
 
-use std::fs;
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arc_swap::ArcSwap;
 
-use super::small_file::write_whole;
 use crate::event::{Act, Event};
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::journal::Disk;
+use crate::ledger::{Ledger, LedgerError, small_file};
 use crate::lock::{self, lock};
 use crate::mail::{Address, Case};
 use crate::policy::{HashKeys, block_key, touched};
 
+/// Where a key that was made stands, in the data directory.
+pub(super) const KEY_FILE: &str = "privacy.key";
+
 /// Keys, and what is known of the blocks that stand.
 pub(super) struct Blocks {
-    key_file: PathBuf,
+    disk: Arc<dyn Disk>,
     /// `privacy.hash_key_file`
     secret: Mutex<Option<Vec<u8>>>,
     keys: ArcSwap<HashKeys>,
@@ -35,9 +36,9 @@ pub(super) struct Blocks {
 
 impl Blocks {
     /// Reads the keys; `secret` is the key of `privacy.hash_key_file`.
-    pub(super) fn open(key_file: PathBuf, secret: Option<Vec<u8>>) -> io::Result<Self> {
+    pub(super) fn open(disk: Arc<dyn Disk>, secret: Option<Vec<u8>>) -> io::Result<Self> {
         let blocks = Self {
-            key_file,
+            disk,
             secret: Mutex::new(secret),
             keys: ArcSwap::default(),
             gate: RwLock::default(),
@@ -64,11 +65,9 @@ impl Blocks {
     /// The configured key first; one that was made before stays good for what it hashed.
     fn read_keys(&self) -> io::Result<()> {
         let configured = lock(&self.secret).clone();
-        let made = match fs::read(&self.key_file) {
-            Ok(octets) => Some(octets.trim_ascii_end().to_vec()).filter(|key| !key.is_empty()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
+        let made = small_file::octets(self.disk.as_ref(), KEY_FILE)?
+            .map(|octets| octets.trim_ascii_end().to_vec())
+            .filter(|key| !key.is_empty());
         let secrets = configured.iter().chain(&made).map(Vec::as_slice);
         self.keys.store(Arc::new(HashKeys::new(secrets)));
         Ok(())
@@ -82,7 +81,7 @@ impl Blocks {
         let mut random = [0u8; 32];
         getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
         let text = data_encoding::HEXLOWER.encode(&random) + "\n";
-        write_whole(&self.key_file, &text)?;
+        small_file::replace(self.disk.as_ref(), KEY_FILE, &text)?;
         self.read_keys()?;
         let hash = self.keys.load().hashes(address).into_iter().next();
         hash.ok_or_else(|| io::Error::other("the key that was made cannot be read"))

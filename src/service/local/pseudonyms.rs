@@ -10,13 +10,13 @@
 //! wordings ("jane.roe unknown"), which nobody can tell from words, and Message-IDs of our own mail,
 //! by which a mail is found again.
 
-use std::fs;
-use std::io;
 use std::path::Path;
 
 use serde_json::Value;
 
 use crate::event::Event;
+use crate::ledger::journal::Disk;
+use crate::ledger::small_file;
 use crate::mail::{Address, Case};
 use crate::policy::{Forgotten, HashKeys, is_program, touched};
 use crate::report::addresses;
@@ -28,6 +28,9 @@ const DIGITS: usize = 32;
 /// Fields that are no place of addresses, though they may look like one.
 const NO_ADDRESS: &str = "message_id";
 
+/// Where it is written down by which key names are made, in the data directory.
+const FILE: &str = "naming";
+
 /// How addresses are written down.
 #[derive(Debug, Default)]
 pub(super) struct Pseudonyms {
@@ -38,9 +41,10 @@ pub(super) struct Pseudonyms {
 }
 
 impl Pseudonyms {
-    /// Names for a data directory; `key`: they are hashed. `empty`: nothing is stored there yet.
-    /// The error is a sentence for the operator.
+    /// Names for a data directory `dir`, which is the disk's; `key`: they are hashed. `empty`: nothing
+    /// is stored there yet. The error is a sentence for the operator.
     pub(super) fn open(
+        disk: &dyn Disk,
         dir: &Path,
         key: Option<&[u8]>,
         case: Case,
@@ -48,17 +52,15 @@ impl Pseudonyms {
     ) -> Result<Self, String> {
         let key = key.map(|key| HashKeys::new([key]));
         let wanted = key.as_ref().map(|key| hash(key, "naming"));
-        let file = dir.join("naming");
-        let stored = match fs::read_to_string(&file) {
-            Ok(text) => Some(text.trim().to_string()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(format!("{} cannot be read: {error}", file.display())),
-        };
+        let file = dir.join(FILE);
+        let stored = small_file::read(disk, FILE)
+            .map_err(|error| format!("{} cannot be read: {error}", file.display()))?
+            .map(|text| text.trim().to_string());
         let shown = dir.display();
         match (&stored, &wanted) {
             (stored, wanted) if stored == wanted => {}
             (None, Some(wanted)) if empty => {
-                super::small_file::write_whole(&file, &format!("{wanted}\n"))
+                small_file::replace(disk, FILE, &format!("{wanted}\n"))
                     .map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
             }
             (None, _) => {
@@ -199,6 +201,7 @@ fn replace(value: &mut Value, old: &str, new: &str) {
 mod tests {
     use super::*;
     use crate::event::{Act, EventType, Told};
+    use crate::ledger::journal::RealDisk;
     use crate::mail::Timestamp;
 
     fn address(text: &str) -> Address {
@@ -282,8 +285,9 @@ mod tests {
     #[test]
     fn names_of_another_kind_or_key_are_refused() {
         let dir = tempfile::tempdir().expect("scratch");
+        let disk = RealDisk::new(dir.path()).expect("scratch");
         let open = |key: Option<&[u8]>, empty| {
-            Pseudonyms::open(dir.path(), key, Case::Fold, empty).map(|n| n.key.is_some())
+            Pseudonyms::open(&disk, dir.path(), key, Case::Fold, empty).map(|n| n.key.is_some())
         };
         assert_eq!(open(None, true), Ok(false));
         assert!(open(Some(b"one"), false).is_err_and(|why| why.contains("holds plain addresses")));

@@ -50,6 +50,7 @@ fn a_wall_clock_in_doubt_is_not_written_down() {
     let before = Timestamp::now().plus_days(-400);
     std::fs::write(dir.path().join("clock"), format!("{before} another-boot 10\n")).expect("room");
     let ledger = Arc::new(Empty);
+    let disk = Arc::new(RealDisk::new(dir.path()).expect("a folder"));
     let config = Config::default();
     let options = CommitterOptions::default();
     let parts = Parts {
@@ -61,7 +62,7 @@ fn a_wall_clock_in_doubt_is_not_written_down() {
         ledger: ledger.clone(),
         committer: Committer::start(ledger.clone(), options, |_| {}).expect("a thread"),
         observer: Arc::new(Nobody),
-        raw: RawStore::open(dir.path(), &config.journal, Timestamp::now()).expect("a folder"),
+        raw: RawStore::open(disk, &config.journal, Timestamp::now()).expect("a folder"),
         data_dir: dir.path().to_path_buf(),
         case: Case::default(),
         unscoped: Unscoped::Any,

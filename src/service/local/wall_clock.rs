@@ -6,11 +6,11 @@
 //! in between. After a reboot, or without that file, the last moment that was written down is all
 //! that is known; see [`Clock::start`].
 
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use super::small_file::write_whole;
+use crate::ledger::journal::Disk;
+use crate::ledger::small_file;
 use crate::lock::lock;
 use crate::mail::Timestamp;
 use crate::policy::{Clock, Expected};
@@ -19,24 +19,26 @@ use crate::verp::Moment;
 /// How often the moment is written down.
 const BEAT: Duration = Duration::from_secs(60);
 
+/// Where, in the data directory.
+const FILE: &str = "clock";
+
 pub(super) struct Time {
     clock: Mutex<Clock>,
     started: Instant,
-    file: PathBuf,
+    disk: Arc<dyn Disk>,
     beat: Mutex<Option<Instant>>,
 }
 
 impl Time {
-    /// Starts; `last` is the moment of the newest record, `data_dir` has what the run before wrote.
-    pub(super) fn start(last: Option<Timestamp>, data_dir: &Path) -> Self {
-        let file = data_dir.join("clock");
-        let written = std::fs::read_to_string(&file).ok();
+    /// Starts; `last` is the moment of the newest record, the disk has what the run before wrote.
+    pub(super) fn start(last: Option<Timestamp>, disk: Arc<dyn Disk>) -> Self {
+        let written = small_file::read(disk.as_ref(), FILE).ok().flatten();
         let expected = expected(last, written.as_deref(), Uptime::read().as_ref());
         let clock = Clock::start(Timestamp::now(), Duration::ZERO, expected);
         if let Some(trouble) = clock.trouble() {
             tracing::warn!("{trouble}");
         }
-        Self { clock: Mutex::new(clock), started: Instant::now(), file, beat: Mutex::default() }
+        Self { clock: Mutex::new(clock), started: Instant::now(), disk, beat: Mutex::default() }
     }
 
     fn clock(&self) -> MutexGuard<'_, Clock> {
@@ -79,7 +81,7 @@ impl Time {
     pub(super) fn write_down(&self) {
         let Some(uptime) = Uptime::read() else { return };
         let line = format!("{} {} {}\n", self.now(), uptime.boot, uptime.lasted.as_secs());
-        if let Err(error) = write_whole(&self.file, &line) {
+        if let Err(error) = small_file::replace(self.disk.as_ref(), FILE, &line) {
             tracing::debug!(%error, "the moment cannot be written down");
         }
     }
