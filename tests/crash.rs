@@ -693,7 +693,19 @@ fn what_is_lost_is_said_and_what_is_still_known_stays() {
             // A checkpoint was written meanwhile: the view may go.
             std::fs::remove_dir_all(dir.path().join("view")).expect("gone");
             assert_eq!(count(&open(dir.path()), "total"), 301, "{what}: without a view");
+            continue;
         }
+        // Said until a person says that it was seen to, and nothing says that it is kept.
+        for start in 2..4 {
+            let troubles = open(dir.path()).status().troubles;
+            let kinds: Vec<&str> = troubles.iter().map(|t| t.kind.as_str()).collect();
+            assert!(kinds.contains(&"state-lost"), "{what}, start {start}: {kinds:?}");
+            let kept = troubles.iter().any(|t| t.text.contains("stands in view"));
+            assert!(!kept, "{what}, start {start}: {troubles:?}");
+        }
+        std::fs::remove_file(dir.path().join("lost-records")).expect("written down");
+        let kinds: Vec<_> = open(dir.path()).status().troubles.iter().map(|t| t.kind).collect();
+        assert!(!kinds.iter().any(|kind| kind.as_str() == "state-lost"), "{what}: {kinds:?}");
     }
 }
 

@@ -227,8 +227,8 @@ impl Segment {
             offset,
             from,
             through,
-            "the journal is damaged here: these records can no longer be read; what they decided \
-             stays in view and checkpoints; restore the file from a backup if there is one"
+            "the journal is damaged here: these records can no longer be read; restore the file from a \
+             backup if there is one"
         );
     }
 

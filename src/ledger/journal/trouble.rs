@@ -1,4 +1,5 @@
-//! What is wrong with the journal, in words: which file, which records, and what follows from it.
+//! What is wrong with the journal, in words: which file, which records. What follows from it only the
+//! store knows.
 
 use std::io;
 
@@ -14,8 +15,8 @@ impl From<&chain::Gap> for Trouble {
             file: Some(before.clone()),
             seqs: Some((*from, *through)),
             text: format!(
-                "records {from} to {through} are missing before {before}: what they decided is only \
-                 in view and checkpoints; restore the file from a backup if there is one"
+                "records {from} to {through} are missing before {before}: restore the file from a \
+                 backup if there is one"
             ),
         }
     }
@@ -45,8 +46,7 @@ pub(super) fn damaged_place(segment: &Segment, damage: &Damage) -> Trouble {
         kind: TroubleKind::JournalDamaged,
         seqs,
         text: format!(
-            "{what} in {file} at octet {offset}: what they decided is only in view and checkpoints; \
-             restore the file from a backup if there is one"
+            "{what} in {file} at octet {offset}: restore the file from a backup if there is one"
         ),
         file: Some(file),
     }

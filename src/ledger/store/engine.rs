@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, RwLock};
 
 use super::inbox::Inbox;
+use super::lost;
 use super::options::Options;
 use super::view::View;
-use crate::ledger::journal::{DirLock, Disk, Journal, JournalReader};
-use crate::ledger::{Fold, LedgerError, Trouble};
+use crate::ledger::journal::{self, DirLock, Disk, Journal, JournalReader};
+use crate::ledger::{Fold, LedgerError, Trouble, TroubleKind};
 use crate::lock::{self, lock};
 use crate::mail::Timestamp;
 
@@ -114,9 +115,36 @@ impl Engine {
         }
     }
 
+    /// Records are lost, and what they decided too. Written down before it is said: the next start
+    /// finds a view that stands after them. On a disk without space it is said all the same, for
+    /// then the view is one in memory, and the next start comes here again.
+    pub(super) fn lost(&self, from: u64, through: u64) -> Result<(), LedgerError> {
+        let written = lost::add(self.disk.as_ref(), (from, through));
+        self.note(lost::trouble((from, through)));
+        match written.map_err(|error| journal::refused("lost-records cannot be written", &error)) {
+            Err(LedgerError::Full(_)) | Ok(()) => Ok(()),
+            failed => failed,
+        }
+    }
+
+    /// What is wrong, with what follows from it: where a record is lost, and nothing else holds
+    /// what it decided, a trouble of its own says so.
     pub(super) fn troubles(&self) -> Vec<Trouble> {
+        let here = lock(&self.troubles).clone();
+        let lost = |seqs: (u64, u64)| {
+            let mut lost = here.iter().filter(|trouble| trouble.kind == TroubleKind::StateLost);
+            lost.any(|lost| lost.seqs.is_some_and(|l| l.0 <= seqs.1 && seqs.0 <= l.1))
+        };
         let mut troubles = self.reader.troubles();
-        troubles.extend(lock(&self.troubles).iter().cloned());
+        for trouble in &mut troubles {
+            if let Some(seqs) = trouble.seqs
+                && trouble.kind != TroubleKind::JournalCut
+                && !lost(seqs)
+            {
+                trouble.text += "; what they decided stands in view and checkpoints";
+            }
+        }
+        troubles.extend(here);
         troubles
     }
 

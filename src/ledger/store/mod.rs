@@ -31,6 +31,7 @@ mod commit;
 mod engine;
 mod inbox;
 mod keeper;
+mod lost;
 mod options;
 mod overlay;
 mod pace;
@@ -125,6 +126,7 @@ impl SledLedger {
         let newest = checkpoints.first().copied();
         let journal = Journal::open(Arc::clone(&disk), options.segment_bytes, newest.unwrap_or(0))
             .map_err(cannot)?;
+        let lost = lost::read(disk.as_ref()).map_err(cannot)?;
         let engine = Arc::new(Engine {
             reader: journal.reader(),
             writer: Mutex::new(Writer { journal, fold: Some(fold) }),
@@ -142,6 +144,9 @@ impl SledLedger {
             disk,
         });
         let _ = engine.look_at_free();
+        for range in lost {
+            engine.note(lost::trouble(range));
+        }
         let keeper = keeper::start(Arc::clone(&engine)).map_err(|error| {
             LedgerError::Fatal(format!("cannot start the thread that keeps the view: {error}"))
         })?;

@@ -230,7 +230,7 @@ fn build(engine: &Engine, old: &[u64], fold: &mut dyn Fold) -> Result<Prepared, 
             Err(error) => return Err(error),
         };
         if engine.first_seq() > position + 1 {
-            engine.note(state_lost(position + 1, engine.first_seq() - 1));
+            engine.lost(position + 1, engine.first_seq() - 1)?;
         }
         let waiting = catch_up(engine, &view, &mut meta, fold)?;
         view.flush()?;
@@ -282,19 +282,6 @@ fn put(
     Ok(())
 }
 
-/// Records that cannot be read, and whose meaning nothing else holds.
-fn state_lost(from: u64, through: u64) -> Trouble {
-    Trouble {
-        kind: TroubleKind::StateLost,
-        file: None,
-        seqs: Some((from, through)),
-        text: format!(
-            "records {from} to {through} are lost, and no view or checkpoint holds what they decided: \
-             suppressions of theirs are gone; restore the data directory from a backup, or import them"
-        ),
-    }
-}
-
 /// A rebuild ends early when the service does.
 fn go_on(engine: &Engine) -> Result<(), LedgerError> {
     if lock(&engine.inbox).stop {
@@ -324,7 +311,7 @@ fn catch_up(
         for seq in lines.iter().map(|(seq, _)| *seq).chain([through + 1]) {
             // What no checkpoint covers was said by `build`.
             if seq > expected && seq > engine.first_seq() {
-                engine.note(state_lost(expected.max(engine.first_seq()), seq - 1));
+                engine.lost(expected.max(engine.first_seq()), seq - 1)?;
             }
             expected = seq + 1;
         }
