@@ -121,10 +121,13 @@ impl Case {
 /// A local part: not empty, no control characters, and white space or brackets only in quotes.
 fn is_local_part(local: &str) -> bool {
     let quoted = local.len() > 2 && local.starts_with('"') && local.ends_with('"');
+    let half = local.starts_with('@') || local.ends_with('@') || local.contains("@@");
     !local.is_empty()
         && local.chars().all(|c| !c.is_control())
         && (quoted
-            || !local.contains([' ', '<', '>', '(', ')', ',', ';', ':', '"', '\t', '[', ']', '\\']))
+            || !half
+                && !local
+                    .contains([' ', '<', '>', '(', ')', ',', ';', ':', '"', '\t', '[', ']', '\\']))
 }
 
 /// A domain: letters, digits, hyphens, dots and non-ASCII letters; or an address literal.
@@ -177,6 +180,8 @@ mod tests {
             ("a@b@example.com", Some("a@b@example.com")),
             ("user@[192.0.2.1]", Some("user@[192.0.2.1]")),
             ("grå@exämple.se", Some("grå@exämple.se")),
+            ("user@@example.com", None),
+            ("a@@b@example.com", None),
             ("user", None),
             ("@example.com", None),
             ("user@", None),
