@@ -93,8 +93,12 @@ pub(super) fn import(
 fn show(out: &mut dyn Write, name: &str, answer: &Value) -> io::Result<()> {
     let plain = |value: &Value| print::visible(&print::plain(value));
     let each = |field: &str| answer[field].as_array().cloned().unwrap_or_default();
-    let format = &answer["format"];
-    writeln!(out, "{name} is {}", if format.is_null() { "empty".into() } else { plain(format) })?;
+    let format = match &answer["format"] {
+        Value::Null if answer["refused"] == 0 => "empty".to_string(),
+        Value::Null => "not understood".to_string(),
+        format => plain(format),
+    };
+    writeln!(out, "{name} is {format}")?;
     for column in each("columns") {
         writeln!(out, "  {} -> {}", plain(&column["name"]), plain(&column["meaning"]))?;
     }
@@ -238,6 +242,10 @@ mod tests {
         let (_, answer, out, _) = imported(b"", true);
         assert_eq!(answer, Answer::Yes);
         assert!(out.starts_with("FILE is empty\n"), "{out}");
+        // The end of it is missing.
+        let (_, answer, out, _) = imported(br#"[{"email": "a@example.com", "rea"#, true);
+        assert_eq!(answer, Answer::Failed);
+        assert!(out.starts_with("FILE is not understood\n"), "{out}");
     }
 
     #[test]
