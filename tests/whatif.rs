@@ -161,6 +161,42 @@ fn an_erasure_that_was_cut_off_is_finished_at_the_next_start() {
 }
 
 /// `privacy.addresses = "hashed"`: whoever knows an address finds it, the data directory names nobody.
+/// Blocks of erased addresses are found by their key alone, so a start without it is refused.
+#[test]
+fn a_key_that_is_missing_refuses_the_start() {
+    const PERSON: &str = "jane.roe@example.com";
+    let mut service = Service::new("");
+    service.start();
+    bounce(&service, PERSON, "550 5.1.1 user unknown");
+    assert_eq!(service.run(&["erase", PERSON]).0, 0);
+    assert_eq!(service.stop("-TERM"), Some(0));
+    let data = service.dir.path().join("data");
+    let key = std::fs::read(data.join("privacy.key")).expect("made at the first erasure");
+    for other in [None, Some("00112233445566778899aabbccddeeff\n")] {
+        match other {
+            None => std::fs::remove_file(data.join("privacy.key")).expect("there"),
+            Some(text) => std::fs::write(data.join("privacy.key"), text).expect("writable"),
+        }
+        let (code, _, err) = service.run(&["serve"]);
+        assert_ne!(code, 0, "{other:?}");
+        assert!(err.contains("restore") && err.contains("privacy.key"), "{other:?}: {err}");
+        assert!(!err.contains(PERSON), "{err}");
+    }
+    // Given up by a person, who writes down which one.
+    let (_, _, err) = service.run(&["serve"]);
+    let (_, rest) = err.split_once("(fingerprint ").expect("it is named");
+    let (fingerprint, _) = rest.split_once(')').expect("it is named");
+    std::fs::write(data.join("lost-keys"), format!("{fingerprint}\n")).expect("writable");
+    service.start();
+    assert_eq!(service.stop("-TERM"), Some(0));
+    // Brought back, everything is as it was.
+    std::fs::remove_file(data.join("lost-keys")).expect("there");
+    std::fs::write(data.join("privacy.key"), key).expect("writable");
+    service.start();
+    let answer = service.json(&format!("/v1/suppressions/{PERSON}"));
+    assert_eq!(answer["state"], "suppressed", "the block is found again: {answer}");
+}
+
 #[test]
 fn hashed_addresses_are_found_and_stand_nowhere() {
     const PERSON: &str = "jane.roe@example.com";

@@ -27,7 +27,7 @@
 //! | rotate, seal | 1 write and sync `N.begun` 2 rename to `N.journal` 3 sync folder 4 records go there | 1: a file that the next start removes. 2: a header alone; it is removed, or used when nothing went on before it | until 4 in the segment before, at positions of its own |
 //! | append | 1 write 2 sync | octets after the acknowledged length: cut before anything else is written | after that |
 //! | rewrite | 1 write and sync `N.rewrite` 2 rename 3 sync folder | the old segment or the new one, each whole, same positions | in the newest, which is never rewritten |
-//! | remove old | 1 remove the oldest 2 sync folder, then the next | a shorter journal without holes | yes |
+//! | remove old | 1 write `oldest-record` 2 remove the oldest 3 sync folder, then the next | a shorter journal without holes, as long as `oldest-record` says or longer | yes |
 //! | set aside | 1 rename 2 sync folder | the file under either name, read under neither | yes |
 //! | checkpoint | see `checkpoint.rs` | | yes |
 //! | lock | 1 open 2 flock 3 write the process id | a file that nobody holds | - |
@@ -47,6 +47,7 @@ mod checkpoint;
 mod disk;
 mod header;
 mod lock;
+mod oldest;
 mod reader;
 mod record;
 mod rewrite;

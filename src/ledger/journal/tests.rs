@@ -187,12 +187,33 @@ fn old_segments_go_and_the_position_stays() {
     assert_eq!(all(&journal), expected(RECORDS)[third as usize - 1..]);
     assert_eq!(journal.remove_through(u64::MAX - 1).expect("remove"), starts.len() as u64 - 3);
     drop(journal);
+    assert!(open(&disk).reader().troubles().is_empty(), "all of it went by the journal itself");
     // Without any segment the newest checkpoint tells where to go on.
     let empty = SimulatedDisk::new(4);
     let mut journal = Journal::open(Arc::new(empty.clone()), SEGMENT, 77).expect("open");
     assert_eq!((journal.next_seq(), journal.reader().last_seq()), (78, 77));
     assert_eq!(run(&mut journal, 90, 1).0, 90);
     assert_eq!(journal.reader().segment_starts().first(), Some(&78));
+}
+
+#[test]
+fn an_oldest_segment_that_somebody_removed_is_missed() {
+    let disk = SimulatedDisk::new(3);
+    let mut journal = open(&disk);
+    run(&mut journal, RECORDS, 1);
+    let starts = journal.reader().segment_starts();
+    journal.remove_through(starts[1] - 1).expect("removed by the journal itself");
+    drop(journal);
+    disk.remove(&Segment::file_name(starts[1])).expect("removed by somebody");
+    for _ in 0..2 {
+        let reader = open(&disk).reader();
+        let missing: Vec<_> = reader.troubles().iter().map(|t| (t.kind, t.seqs)).collect();
+        assert_eq!(missing, [(TroubleKind::JournalMissing, Some((starts[1], starts[2] - 1)))]);
+        assert_eq!(reader.damaged(), starts[2] - starts[1]);
+    }
+    // Once a checkpoint holds what came after, nobody asks for them.
+    open(&disk).remove_through(starts[3] - 1).expect("removed by the journal itself");
+    assert!(open(&disk).reader().troubles().is_empty());
 }
 
 /// Appends one record and gives its position.

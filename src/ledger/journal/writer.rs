@@ -10,6 +10,7 @@ use super::batch::Batch;
 use super::chain;
 use super::disk::{Disk, DiskFile};
 use super::header::Header;
+use super::oldest;
 use super::reader::JournalReader;
 use super::segment::{DIR, Segment};
 use super::segment_list::SegmentList;
@@ -40,7 +41,23 @@ impl Journal {
     /// newest checkpoint): the next record comes after it even when the journal is gone.
     pub fn open(disk: Arc<dyn Disk>, segment_bytes: u64, after: u64) -> io::Result<Self> {
         disk.make_dir(DIR)?;
-        let chain::Chain { mut segments, gaps, aside, used } = chain::chain(disk.as_ref())?;
+        let chain::Chain { mut segments, mut gaps, aside, used } = chain::chain(disk.as_ref())?;
+        let first = segments.first().map_or(1, |segment| segment.first_seq);
+        match oldest::read(disk.as_ref())? {
+            Some(wanted)
+                if wanted < first && gaps.first().is_none_or(|gap| gap.through >= first) =>
+            {
+                let before = Segment::file_name(first);
+                gaps.insert(0, chain::Gap { from: wanted, through: first - 1, before });
+            }
+            Some(_) => {}
+            // The first start, or the first one of a release that writes it down.
+            None => {
+                if let Err(error) = oldest::write(disk.as_ref(), first) {
+                    tracing::warn!(%error, "oldest-record cannot be written");
+                }
+            }
+        }
         let mut last_seq = used.saturating_sub(1);
         if let Some(newest) = segments.last_mut() {
             let file = disk.open(&Segment::file_name(newest.first_seq), false)?;
@@ -281,6 +298,7 @@ impl Journal {
             }
             // One by one, and the file before its entry: were a later one gone and this one still
             // there after an error or a power cut, there would be a hole.
+            oldest::write(self.shared.disk.as_ref(), next.first_seq)?;
             match self.shared.disk.remove(&Segment::file_name(old.first_seq)) {
                 // Removed before, and the folder was not synced.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
