@@ -8,6 +8,7 @@ pub mod backup;
 pub mod committer;
 pub mod journal;
 mod memory;
+pub mod order;
 pub mod private;
 pub mod small_file;
 pub mod store;
@@ -134,6 +135,17 @@ pub struct LedgerStatus {
     pub troubles: Vec<Trouble>,
     /// What is wrong, in a sentence; None when commits and lookups work.
     pub trouble: Option<String>,
+    /// How this node stands to the others; None when it has the journal alone.
+    pub engine: Option<EngineStatus>,
+}
+
+/// How a node stands to the journal that it shares with others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineStatus {
+    /// For how long it has not had all there was.
+    pub lag: std::time::Duration,
+    /// The last position of the shared journal, as far as it is known.
+    pub end: u64,
 }
 
 /// What can be wrong with stored data, a closed set: `bounced_trouble{what}`.
@@ -222,6 +234,13 @@ pub enum LedgerError {
     /// harmless. SMTP: 451 4.3.0.
     #[error("the outcome of a commit is unknown: {0}")]
     Ambiguous(String),
+    /// The engine that holds the journal cannot be reached, or does not answer. Nothing was written,
+    /// and nothing will be until it is back. SMTP: 451 4.3.0.
+    #[error("the engine is away: {0}")]
+    Away(String),
+    /// The records that this node has are not those of the engine: it must take its copy anew.
+    #[error("this node has a history that the engine lost: {0}")]
+    Forked(String),
     /// No space. Nothing was written. SMTP: 452 4.3.1.
     #[error("the disk is full: {0}")]
     Full(String),

@@ -334,7 +334,10 @@ impl LocalService {
 impl From<LedgerError> for ServiceError {
     fn from(error: LedgerError) -> Self {
         match error {
-            LedgerError::Retryable(_) | LedgerError::Ambiguous(_) => Self::Busy(error.to_string()),
+            LedgerError::Retryable(_)
+            | LedgerError::Ambiguous(_)
+            | LedgerError::Away(_)
+            | LedgerError::Forked(_) => Self::Busy(error.to_string()),
             LedgerError::Full(_) => Self::Full(error.to_string()),
             LedgerError::Corrupt(_) | LedgerError::Fatal(_) => Self::Internal(error.to_string()),
         }

@@ -19,6 +19,15 @@ impl Batch {
         Ok(())
     }
 
+    /// Positions and JSON, in order.
+    pub fn records(&self) -> impl Iterator<Item = (u64, &str)> {
+        self.places.iter().filter_map(|(seq, offset)| {
+            let line = self.octets.get(usize::try_from(*offset).ok()?..)?;
+            let json = record::json_in(line)?;
+            Some((*seq, std::str::from_utf8(line.get(json)?).ok()?))
+        })
+    }
+
     /// There is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()

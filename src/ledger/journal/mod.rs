@@ -7,7 +7,7 @@
 //! acknowledged is read again exactly once; damage in the middle is counted and stops nothing else;
 //! a file that does not fit is set aside, never obeyed (`chain.rs`).
 //!
-//! Legal states of the newest segment, and what [`Journal::open`] makes of each:
+//! Legal states of the newest segment, and what [`Segments::open`] makes of each:
 //!
 //! | on disk                                        | means                          | then          |
 //! |------------------------------------------------|--------------------------------|---------------|
@@ -20,7 +20,7 @@
 //! | a position that goes back                      | damaged later                  | the same      |
 //!
 //! Operations of more than one step, and what an error or a crash after each step leaves. After an
-//! error the same process goes on; after a crash [`Journal::open`] does.
+//! error the same process goes on; after a crash [`Segments::open`] does.
 //!
 //! | operation | steps | an error or a crash after a step leaves | mail goes on |
 //! |---|---|---|---|
@@ -36,7 +36,7 @@
 //!
 //! States of the appending half: *sound* (file open, its length is what was acknowledged) and
 //! *doubtful* (after any failed create, write or sync: the descriptor is dropped and never used
-//! again). Out of *doubtful* leads only [`Journal::make_sound`]: open anew, cut to the acknowledged
+//! again). Out of *doubtful* leads only [`Segments::make_sound`]: open anew, cut to the acknowledged
 //! length, read the tail back, fdatasync, sync the directory; after a start the last write is
 //! written again first, because the run before may have seen its sync fail. Until then nothing is
 //! appended.
@@ -52,7 +52,7 @@ mod reader;
 mod record;
 mod rewrite;
 #[cfg(test)]
-mod seeds;
+pub(crate) mod seeds;
 mod segment;
 mod segment_list;
 #[cfg(test)]
@@ -73,7 +73,7 @@ pub use reader::JournalReader;
 pub use record::{MAX_RECORD, Unfit};
 pub use rewrite::{Edit, Rewritten};
 pub(crate) use trouble::refused;
-pub use writer::{Journal, SyncObserver};
+pub use writer::{Segments, SyncObserver};
 
 /// Octets after which a new segment is begun.
 pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;

@@ -98,6 +98,12 @@ fn parse_header(octets: &[u8]) -> Option<(u32, usize, u64, usize)> {
     Some((crc, length, seq, at))
 }
 
+/// Where the JSON of a line stands that was framed just now.
+pub(super) fn json_in(octets: &[u8]) -> Option<Range<usize>> {
+    let (_, length, _, begin) = parse_header(octets)?;
+    Some(begin..begin + length)
+}
+
 /// A decimal number that ends in a space, and the place after that.
 fn parse_number(octets: &[u8], at: usize) -> Option<(u64, usize)> {
     let rest = octets.get(at..)?;

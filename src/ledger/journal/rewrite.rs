@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::header::Header;
 use super::segment::{DIR, Segment};
-use super::{Journal, JournalReader, record};
+use super::{JournalReader, Segments, record};
 use crate::lock;
 
 /// What becomes of a record: None leaves it as it is.
@@ -89,7 +89,7 @@ impl JournalReader {
     }
 }
 
-impl Journal {
+impl Segments {
     /// Puts a rewritten segment in the place of the old one.
     pub fn put_in_place(&mut self, new: &Rewritten) -> io::Result<()> {
         let disk = &self.shared.disk;
@@ -114,8 +114,8 @@ mod tests {
 
     const RECORDS: u64 = 140;
 
-    fn open(disk: &SimulatedDisk) -> io::Result<Journal> {
-        Journal::open(Arc::new(disk.clone()), 600, 0)
+    fn open(disk: &SimulatedDisk) -> io::Result<Segments> {
+        Segments::open(Arc::new(disk.clone()), 600, 0)
     }
 
     fn json(seq: u64) -> String {
@@ -134,7 +134,7 @@ mod tests {
         disk
     }
 
-    fn without_secret(journal: &mut Journal) -> io::Result<u64> {
+    fn without_secret(journal: &mut Segments) -> io::Result<u64> {
         journal.seal()?;
         let (reader, mut changed) = (journal.reader(), 0);
         for first in reader.segment_starts() {
@@ -149,7 +149,7 @@ mod tests {
     }
 
     /// What the records say, by position.
-    fn said(journal: &Journal) -> Vec<(u64, String)> {
+    fn said(journal: &Segments) -> Vec<(u64, String)> {
         journal.reader().read(1, usize::MAX).expect("readable")
     }
 

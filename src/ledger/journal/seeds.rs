@@ -42,7 +42,7 @@ fn json(seq: u64, secret: bool) -> String {
 struct Life {
     disk: SimulatedDisk,
     random: Random,
-    journal: Option<Journal>,
+    journal: Option<Segments>,
     /// Acknowledged, and whether it names the person.
     said: BTreeMap<u64, bool>,
     /// Tried last; what of it is found after an error is kept.
@@ -75,7 +75,7 @@ impl Life {
             sweep(&self.disk)?;
             let newest = checkpoints(&self.disk)?.first().copied().unwrap_or(0);
             assert!(newest >= self.checkpoint, "checkpoint {} is gone", self.checkpoint);
-            let journal = Journal::open(Arc::new(self.disk.clone()), SEGMENT, newest)?;
+            let journal = Segments::open(Arc::new(self.disk.clone()), SEGMENT, newest)?;
             self.journal = Some(journal);
             self.adopt();
         }

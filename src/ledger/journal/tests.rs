@@ -27,7 +27,7 @@ fn batch(from: u64, last: u64) -> Batch {
 }
 
 /// Appends until `last`, gives the position acknowledged last and the one tried last.
-fn run(journal: &mut Journal, last: u64, tries: usize) -> (u64, u64) {
+fn run(journal: &mut Segments, last: u64, tries: usize) -> (u64, u64) {
     let (mut acknowledged, mut tried) = (journal.next_seq() - 1, 0);
     let mut left = tries;
     while acknowledged < last && left > 0 {
@@ -41,11 +41,11 @@ fn run(journal: &mut Journal, last: u64, tries: usize) -> (u64, u64) {
     (acknowledged, tried)
 }
 
-fn open(disk: &SimulatedDisk) -> Journal {
-    Journal::open(Arc::new(disk.clone()), SEGMENT, 0).expect("open")
+fn open(disk: &SimulatedDisk) -> Segments {
+    Segments::open(Arc::new(disk.clone()), SEGMENT, 0).expect("open")
 }
 
-fn all(journal: &Journal) -> Vec<(u64, String)> {
+fn all(journal: &Segments) -> Vec<(u64, String)> {
     journal.reader().read(1, usize::MAX).expect("read")
 }
 
@@ -82,7 +82,7 @@ fn power_off_at_every_operation_loses_nothing_acknowledged() {
         for seed in 0..4 {
             let disk = SimulatedDisk::new(k * 4 + seed);
             disk.fail(k, 1, DiskFault::Crash);
-            let opened = Journal::open(Arc::new(disk.clone()), SEGMENT, 0);
+            let opened = Segments::open(Arc::new(disk.clone()), SEGMENT, 0);
             let (acknowledged, tried) =
                 opened.map_or((0, 0), |mut journal| run(&mut journal, RECORDS, 1));
             disk.reboot();
@@ -115,7 +115,7 @@ fn a_failure_at_every_operation_is_answered_and_healed() {
             let disk = SimulatedDisk::new(k);
             disk.fail(k, count, fault);
             // The first operations belong to the start: that may fail, the next one must not.
-            let tries = || Journal::open(Arc::new(disk.clone()), SEGMENT, 0);
+            let tries = || Segments::open(Arc::new(disk.clone()), SEGMENT, 0);
             let mut journal = (0..4).find_map(|_| tries().ok()).unwrap_or_else(|| open(&disk));
             let (last, _) = run(&mut journal, RECORDS, 10);
             assert_eq!(last, RECORDS, "{fault:?} at {k}");
@@ -190,7 +190,7 @@ fn old_segments_go_and_the_position_stays() {
     assert!(open(&disk).reader().troubles().is_empty(), "all of it went by the journal itself");
     // Without any segment the newest checkpoint tells where to go on.
     let empty = SimulatedDisk::new(4);
-    let mut journal = Journal::open(Arc::new(empty.clone()), SEGMENT, 77).expect("open");
+    let mut journal = Segments::open(Arc::new(empty.clone()), SEGMENT, 77).expect("open");
     assert_eq!((journal.next_seq(), journal.reader().last_seq()), (78, 77));
     assert_eq!(run(&mut journal, 90, 1).0, 90);
     assert_eq!(journal.reader().segment_starts().first(), Some(&78));
@@ -217,7 +217,7 @@ fn an_oldest_segment_that_somebody_removed_is_missed() {
 }
 
 /// Appends one record and gives its position.
-fn one(journal: &mut Journal) -> u64 {
+fn one(journal: &mut Segments) -> u64 {
     let seq = journal.next_seq();
     run(journal, seq, 1).0
 }

@@ -15,6 +15,7 @@ use super::reader::JournalReader;
 use super::segment::{DIR, Segment};
 use super::segment_list::SegmentList;
 use super::trouble::{refused, strange_file};
+use crate::ledger::order::{self, Appended, News, Place};
 use crate::ledger::{LedgerError, Trouble, TroubleKind};
 
 /// No batch is longer. Only the last write of a run can be one that was not synced.
@@ -24,7 +25,7 @@ const LAST_WRITE: u64 = 4 << 20;
 pub type SyncObserver = Box<dyn Fn(Duration) + Send>;
 
 /// The appending half; there is one.
-pub struct Journal {
+pub struct Segments {
     pub(super) shared: Arc<SegmentList>,
     segment_bytes: u64,
     /// None: doubtful, or nothing was appended yet.
@@ -36,7 +37,7 @@ pub struct Journal {
     on_sync: SyncObserver,
 }
 
-impl Journal {
+impl Segments {
     /// Opens the journal and cuts a torn tail. `after` is a position that is in use elsewhere (the
     /// newest checkpoint): the next record comes after it even when the journal is gone.
     pub fn open(disk: Arc<dyn Disk>, segment_bytes: u64, after: u64) -> io::Result<Self> {
@@ -200,6 +201,10 @@ impl Journal {
         }
     }
 
+    fn end(&self) -> Place {
+        Place { seq: self.next_seq - 1, ..Place::default() }
+    }
+
     fn try_append(&mut self, batch: &Batch) -> io::Result<()> {
         let newest = match self.shared.segments().pop() {
             Some(newest) if self.continues(&newest) => newest,
@@ -309,5 +314,24 @@ impl Journal {
             removed += 1;
         }
         Ok(removed)
+    }
+}
+
+/// Nobody else appends: each turn is ours, and there is no news.
+impl order::Journal for Segments {
+    fn turn(&mut self, at: &Place) -> Result<News, LedgerError> {
+        self.make_sound().map_err(|e| refused("the journal cannot be opened", &e))?;
+        Ok(News { lines: Vec::new(), through: *at })
+    }
+
+    fn append(&mut self, at: &Place, batch: &Batch) -> Result<Appended, LedgerError> {
+        if *at != self.end() {
+            return Ok(Appended::MovedOn);
+        }
+        Segments::append(self, batch).map(|()| Appended::Done(self.end()))
+    }
+
+    fn pass(&mut self) -> Result<(), LedgerError> {
+        Ok(())
     }
 }

@@ -5,20 +5,38 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 
-use super::engine::Engine;
+use super::cluster::{Cluster, Line};
+use super::engine::{Engine, Writer};
+use super::follow::take_in;
 use super::inbox::Inbox;
 use super::overlay::Overlay;
 use super::pending::PendingRows;
 use super::rows::StoredDigest;
 use super::view::View;
 use crate::event::Event;
-use crate::ledger::journal::{self, JournalReader};
+use crate::ledger::journal::{self, JournalReader, Segments};
+use crate::ledger::order::{Appended, Journal, Place};
 use crate::ledger::{Committed, Fold, LedgerError};
 use crate::lock::{self, lock};
 
+/// Tries of one commit while others append first, or the engine is away.
+const RACES: u32 = 100_000;
+
+/// The first record of an append that may have been made.
+struct Doubt {
+    seq: u64,
+    id: String,
+}
+
+impl Doubt {
+    fn of(committed: &Committed) -> Self {
+        Self { seq: committed.seq, id: committed.id.clone() }
+    }
+}
+
 impl Engine {
     /// Waits until not too many rows wait for sled.
-    fn wait_for_room(&self) -> Result<(), LedgerError> {
+    pub(super) fn wait_for_room(&self) -> Result<(), LedgerError> {
         let inbox = lock(&self.inbox);
         let crowded = |inbox: &mut Inbox| {
             inbox.waiting.octets() > self.options.max_waiting_bytes && self.view().is_ok()
@@ -49,39 +67,172 @@ impl Engine {
                 self.options.min_free_bytes
             )));
         }
+        let mut doubt = None;
+        for _ in 0..RACES {
+            let error = match self.attempt(batch, &mut doubt) {
+                Ok(Some(committed)) => return Ok(committed),
+                Ok(None) => continue,
+                Err(error) => error,
+            };
+            let cluster = self.cluster.as_ref().filter(|cluster| cluster.is_patient());
+            match (cluster, error) {
+                (Some(cluster), LedgerError::Away(_)) if !lock(&self.inbox).stop => {
+                    std::thread::sleep(cluster.share.poll);
+                }
+                (_, error) if doubt.is_none() => return Err(error),
+                (_, error) => return Err(LedgerError::Ambiguous(error.to_string())),
+            }
+        }
+        let why = "others append faster than this node can fold";
+        Err(match doubt {
+            None => LedgerError::Retryable(why.to_string()),
+            Some(_) => LedgerError::Ambiguous(why.to_string()),
+        })
+    }
+
+    /// One try to commit; None: nothing is decided, try again. `doubt` is an append of this batch that
+    /// may have been made.
+    fn attempt(
+        &self,
+        batch: &mut [Event],
+        doubt: &mut Option<Doubt>,
+    ) -> Result<Option<Vec<Committed>>, LedgerError> {
         let mut writer = lock(&self.writer);
-        let super::engine::Writer { journal, fold } = &mut *writer;
+        let Writer { segments, fold, line } = &mut *writer;
         let (Some(fold), view) = (fold.as_deref_mut(), self.view()?) else {
             return Err(LedgerError::Retryable("the view is being rebuilt".to_string()));
         };
-        journal.make_sound().map_err(|e| journal::refused("the journal cannot be opened", &e))?;
+        // What is acknowledged is copied at once: not without room and a disk for it.
+        segments.make_sound().map_err(|e| journal::refused("the journal cannot be opened", &e))?;
+        let mut place = Place { seq: segments.next_seq() - 1, ..Place::default() };
+        if let (Some(line), Some(cluster)) = (&mut *line, &self.cluster) {
+            place = self.take_turn(&view, segments, fold, line, cluster)?;
+            if let Some(known) = doubt.as_ref() {
+                let done = self.resolve(&view, batch, known)?;
+                if done.is_some() {
+                    cluster.hear(line.journal.pass())?;
+                    return Ok(done);
+                }
+                *doubt = None;
+            }
+        }
         let levels: Vec<_> = batch.iter().map(|event| event.attribution).collect();
-        let folding = AssertUnwindSafe(|| {
-            fold_batch(&view, &self.reader, &mut *fold, journal.next_seq(), &mut *batch)
-        });
+        let folding =
+            AssertUnwindSafe(|| fold_batch(&view, &self.reader, &mut *fold, place.seq + 1, batch));
         let folded = std::panic::catch_unwind(folding).unwrap_or_else(|_| {
             Err(LedgerError::Retryable("the policy panicked over an event".to_string()))
         });
         let done = folded.and_then(|folded| {
-            journal.append(&folded.records)?;
-            Ok(folded)
+            let journal: &mut dyn Journal = match &mut *line {
+                Some(line) => line.journal.as_mut(),
+                None => segments,
+            };
+            let appended = match folded.records.is_empty() {
+                true => journal.pass().map(|()| Appended::Done(place)),
+                false => journal.append(&place, &folded.records),
+            };
+            let appended = match &self.cluster {
+                Some(cluster) => cluster.hear(appended)?,
+                None => appended?,
+            };
+            Ok((folded, appended))
         });
-        match done {
-            Ok(folded) => {
-                if !folded.records.is_empty() {
-                    self.hand_over(&view, folded.pending);
-                }
-                Ok(folded.committed)
-            }
-            Err(error) => {
+        let (folded, end) = match done {
+            Ok((folded, Appended::Done(end))) => (folded, end),
+            other => {
                 fold.reset();
                 // What lifted one to `message-id` may be the event that spoiled the batch.
                 for (event, level) in batch.iter_mut().zip(levels) {
                     event.attribution = level;
                 }
-                Err(self.doubt(&view, error))
+                return match other {
+                    Ok((folded, Appended::Unknown(why))) => {
+                        tracing::warn!(why, "it is not known whether a batch was committed");
+                        *doubt = folded.committed.iter().find(|c| !c.duplicate).map(Doubt::of);
+                        Ok(None)
+                    }
+                    Ok(_) => Ok(None),
+                    Err(error) => Err(self.doubt(&view, error)),
+                };
+            }
+        };
+        if !folded.records.is_empty() {
+            self.keep(&view, segments, fold, line.as_mut(), folded.pending, (&folded.records, end));
+        }
+        Ok(Some(folded.committed))
+    }
+
+    /// Takes the turn to append, and in what others appended; gives where the journal ends.
+    fn take_turn(
+        &self,
+        view: &View,
+        segments: &mut Segments,
+        fold: &mut dyn Fold,
+        line: &mut Line,
+        cluster: &Cluster,
+    ) -> Result<Place, LedgerError> {
+        let Some(at) = line.place else {
+            let why = "this node has not compared its records with those of the engine yet";
+            return cluster.hear(Err(LedgerError::Away(why.to_string())));
+        };
+        let news = cluster.hear(line.journal.turn(&at))?;
+        if !news.lines.is_empty() {
+            take_in(self, view, segments, fold, line, &news)?;
+        }
+        Ok(news.through)
+    }
+
+    /// What became of an append whose outcome was not known: all records up to the end of the journal
+    /// were taken in since. None: it was not made.
+    fn resolve(
+        &self,
+        view: &View,
+        batch: &mut [Event],
+        doubt: &Doubt,
+    ) -> Result<Option<Vec<Committed>>, LedgerError> {
+        let failed = |error| journal::refused("the journal cannot be read", &error);
+        let lines = self.reader.read(doubt.seq, batch.len()).map_err(failed)?;
+        let events: Vec<Event> =
+            lines.iter().filter_map(|(_, line)| serde_json::from_str(line).ok()).collect();
+        if events.first().is_none_or(|event| event.seq != doubt.seq || event.id != doubt.id) {
+            return Ok(None);
+        }
+        let overlay = Overlay::new(view, &self.reader);
+        let mut committed = Vec::with_capacity(batch.len());
+        for event in batch {
+            if let Some(found) = events.iter().find(|found| found.id == event.id) {
+                *event = found.clone();
+                let Event { seq, id, decisions, .. } = found.clone();
+                committed.push(Committed { seq, id, duplicate: false, decisions });
+            } else if let Some(StoredDigest { seq, id, .. }) = overlay.repeated(event)? {
+                committed.push(Committed { seq, id, duplicate: true, decisions: Vec::new() });
+            } else {
+                let why = format!("event {} is not where its batch is", event.id);
+                return Err(LedgerError::Corrupt(why));
             }
         }
+        Ok(Some(committed))
+    }
+
+    /// Shows what was made durable. Of a shared journal it is copied first; should that fail, the
+    /// records come back as what others wrote.
+    fn keep(
+        &self,
+        view: &View,
+        segments: &mut Segments,
+        fold: &mut dyn Fold,
+        line: Option<&mut Line>,
+        pending: PendingRows,
+        (records, end): (&journal::Batch, Place),
+    ) {
+        if let Some(line) = line {
+            if let Err(error) = segments.append(records) {
+                tracing::error!(%error, "what was committed cannot be copied: it is asked for again");
+                return fold.reset();
+            }
+            line.place = Some(end);
+        }
+        self.hand_over(view, pending);
     }
 
     /// What was made durable becomes visible and goes to the keeper.

@@ -3,11 +3,12 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, RwLock};
 
+use super::cluster::{Cluster, Line};
 use super::inbox::Inbox;
 use super::lost;
 use super::options::Options;
 use super::view::View;
-use crate::ledger::journal::{self, DirLock, Disk, Journal, JournalReader};
+use crate::ledger::journal::{self, DirLock, Disk, JournalReader, Segments};
 use crate::ledger::{Fold, LedgerError, Trouble, TroubleKind};
 use crate::lock::{self, lock};
 use crate::mail::Timestamp;
@@ -44,12 +45,16 @@ pub(super) struct Engine {
     /// Octets free, and the time (ms) of that look.
     pub(super) free: (AtomicU64, AtomicI64),
     pub(super) _lock: Option<DirLock>,
+    /// What is known of the engine that holds the journal; None: the segments are the journal.
+    pub(super) cluster: Option<Cluster>,
 }
 
 /// What only one commit at a time may use. Without a fold a rebuild has it.
 pub(super) struct Writer {
-    pub(super) journal: Journal,
+    pub(super) segments: Segments,
     pub(super) fold: Option<Box<dyn Fold>>,
+    /// The journal that others append to, too; then the segments are a copy of it.
+    pub(super) line: Option<Line>,
 }
 
 impl Engine {
@@ -59,6 +64,12 @@ impl Engine {
             ViewState::Ready(view) => Ok(Arc::clone(view)),
             ViewState::Absent(why) => Err(LedgerError::Retryable(why.clone())),
         }
+    }
+
+    /// The view, for a question from outside: not when it may be too old.
+    pub(super) fn asked(&self) -> Result<Arc<View>, LedgerError> {
+        self.cluster.as_ref().map_or(Ok(()), Cluster::is_fresh)?;
+        self.view()
     }
 
     pub(super) fn set_view_state(&self, view_state: ViewState) {

@@ -27,8 +27,10 @@
 //! sled needs some space on a nearly full disk: below half of `min_free_bytes` the keeper
 //! stops moving rows (commits have stopped at `min_free_bytes`), and lookups go on.
 
+mod cluster;
 mod commit;
 mod engine;
+mod follow;
 mod inbox;
 mod keeper;
 mod lost;
@@ -50,13 +52,15 @@ use std::sync::{Arc, Condvar, Mutex, RwLock};
 use std::time::Duration;
 
 use crate::event::Event;
-use crate::ledger::journal::{self, DirLock, Disk, Journal, SyncObserver};
+use crate::ledger::journal::{self, DirLock, Disk, Segments, SyncObserver};
 use crate::ledger::private;
 use crate::ledger::{
     Committed, Fold, Ledger, LedgerError, LedgerStatus, Page, Redact, Trouble, TroubleKind,
 };
 use crate::lock::lock;
 use crate::mail::Timestamp;
+use cluster::Cluster;
+pub use cluster::{Connect, Share};
 use engine::{Engine, ViewState, Writer};
 use inbox::Inbox;
 pub use options::Options;
@@ -72,12 +76,31 @@ pub struct SledLedger {
     engine: Arc<Engine>,
     keeper: Option<std::thread::JoinHandle<()>>,
     scrub: Option<std::thread::JoinHandle<()>>,
+    follower: Option<std::thread::JoinHandle<()>>,
 }
 
 impl SledLedger {
     /// Opens a data directory, or makes it. Fails when another process has it, or when the journal
     /// cannot be read at all; a damaged view is rebuilt (see [`LedgerStatus::trouble`]).
     pub fn open(options: Options, fold: Box<dyn Fold>) -> Result<Self, LedgerError> {
+        Self::open_with(options, fold, None)
+    }
+
+    /// The same for a node among others: its segments are a copy of the journal that they share.
+    pub fn join(options: Options, fold: Box<dyn Fold>, share: Share) -> Result<Self, LedgerError> {
+        let mut ledger = Self::open_with(options, fold, Some(share))?;
+        let follower = follow::start(Arc::clone(&ledger.engine)).map_err(|error| {
+            LedgerError::Fatal(format!("cannot start the thread that follows the journal: {error}"))
+        })?;
+        ledger.follower = Some(follower);
+        Ok(ledger)
+    }
+
+    fn open_with(
+        options: Options,
+        fold: Box<dyn Fold>,
+        share: Option<Share>,
+    ) -> Result<Self, LedgerError> {
         let dir = options.data_dir.display().to_string();
         let cannot = |error: std::io::Error| {
             LedgerError::Fatal(format!(
@@ -89,7 +112,7 @@ impl SledLedger {
         let lock = DirLock::take(&options.data_dir)?;
         // What was there before, and what other programs made in it.
         let open = private::close_to_others(&options.data_dir);
-        let ledger = Self::open_on(Arc::new(disk), Some(lock), options, fold)?;
+        let ledger = Self::open_on(Arc::new(disk), Some(lock), options, fold, share)?;
         for path in open {
             ledger.engine.note(Trouble {
                 kind: TroubleKind::Permissions,
@@ -109,7 +132,9 @@ impl SledLedger {
         lock: Option<DirLock>,
         options: Options,
         fold: Box<dyn Fold>,
+        share: Option<Share>,
     ) -> Result<Self, LedgerError> {
+        let cluster = share.map(Cluster::new);
         let cannot = |error: std::io::Error| {
             LedgerError::Fatal(format!(
                 "cannot read the journal in {}: {error}",
@@ -124,12 +149,17 @@ impl SledLedger {
             journal::refuse_newer(disk.as_ref(), *position)?;
         }
         let newest = checkpoints.first().copied();
-        let journal = Journal::open(Arc::clone(&disk), options.segment_bytes, newest.unwrap_or(0))
-            .map_err(cannot)?;
+        let segments =
+            Segments::open(Arc::clone(&disk), options.segment_bytes, newest.unwrap_or(0))
+                .map_err(cannot)?;
         let lost = lost::read(disk.as_ref()).map_err(cannot)?;
         let engine = Arc::new(Engine {
-            reader: journal.reader(),
-            writer: Mutex::new(Writer { journal, fold: Some(fold) }),
+            reader: segments.reader(),
+            writer: Mutex::new(Writer {
+                segments,
+                fold: Some(fold),
+                line: cluster.as_ref().map(Cluster::line),
+            }),
             view_state: RwLock::new(ViewState::Absent("the view is being opened".to_string())),
             inbox: Mutex::new(Inbox::default()),
             bell: Condvar::new(),
@@ -140,6 +170,7 @@ impl SledLedger {
             bad_checkpoints: Mutex::default(),
             free: (AtomicU64::new(u64::MAX), AtomicI64::new(i64::MIN)),
             _lock: lock,
+            cluster,
             options,
             disk,
         });
@@ -153,7 +184,7 @@ impl SledLedger {
         let scrub = scrub::start(Arc::clone(&engine)).map_err(|error| {
             LedgerError::Fatal(format!("cannot start the thread that checks the journal: {error}"))
         })?;
-        let ledger = Self { engine, keeper: Some(keeper), scrub: Some(scrub) };
+        let ledger = Self { engine, keeper: Some(keeper), scrub: Some(scrub), follower: None };
         ledger.wait_ready(ledger.engine.options.open_patience);
         Ok(ledger)
     }
@@ -167,9 +198,23 @@ impl SledLedger {
         self.engine.view().is_ok()
     }
 
+    /// Waits until this node has, once, all that the shared journal had; false when it has not by then.
+    pub fn wait_level(&self, patience: Duration) -> bool {
+        let Some(cluster) = &self.engine.cluster else { return true };
+        let level = || cluster.was_level() || cluster.forked().is_some();
+        let inbox = lock(&self.engine.inbox);
+        drop(self.engine.moved.wait_timeout_while(inbox, patience, |_| !level()));
+        cluster.was_level()
+    }
+
+    /// Why this node must take its copy of the journal anew; None when it need not.
+    pub fn forked(&self) -> Option<String> {
+        self.engine.cluster.as_ref().and_then(Cluster::forked)
+    }
+
     /// Calls `observe` with the time of each fdatasync that made a batch durable.
     pub fn on_sync(&self, observe: SyncObserver) {
-        lock(&self.engine.writer).journal.on_sync(observe);
+        lock(&self.engine.writer).segments.on_sync(observe);
     }
 
     /// SHA-256 over all rows that can still matter, in key order, of fold and engine: the same
@@ -203,7 +248,9 @@ impl Drop for SledLedger {
     fn drop(&mut self) {
         lock(&self.engine.inbox).stop = true;
         self.engine.bell.notify_all();
-        for thread in [self.keeper.take(), self.scrub.take()].into_iter().flatten() {
+        for thread in
+            [self.keeper.take(), self.scrub.take(), self.follower.take()].into_iter().flatten()
+        {
             let _ = thread.join();
         }
         // sled writes files of its own when it ends.
@@ -217,7 +264,7 @@ impl Ledger for SledLedger {
     }
 
     fn look_up(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, LedgerError> {
-        let view = self.engine.view()?;
+        let view = self.engine.asked()?;
         let values =
             |view: &View| keys.iter().map(|key| view.value(&key_in(space::FOLD, key))).collect();
         self.engine.ask(&view, values)
@@ -229,12 +276,12 @@ impl Ledger for SledLedger {
         cursor: Option<&[u8]>,
         limit: usize,
     ) -> Result<Page, LedgerError> {
-        let view = self.engine.view()?;
+        let view = self.engine.asked()?;
         self.engine.ask(&view, |view| view.page(prefix, cursor, limit))
     }
 
     fn history(&self, address: &str, limit: usize) -> Result<Vec<Event>, LedgerError> {
-        let view = self.engine.view()?;
+        let view = self.engine.asked()?;
         let seqs = self.engine.ask(&view, |view| view.history(address, limit))?;
         let events = seqs.into_iter().map(|seq| read_event(&self.engine.reader, seq));
         events.filter_map(Result::transpose).collect()
@@ -267,7 +314,8 @@ impl Ledger for SledLedger {
             free_bytes,
             damaged: engine.reader.damaged(),
             troubles: engine.troubles(),
-            trouble: trouble.or(full),
+            trouble: trouble.or(full).or(engine.cluster.as_ref().and_then(Cluster::trouble)),
+            engine: engine.cluster.as_ref().map(|c| c.status(engine.reader.last_seq())),
         }
     }
 

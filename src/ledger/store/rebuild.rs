@@ -145,7 +145,7 @@ fn open_sound(
     let mut meta = view.verify()?;
     view.put_on(checkpoint(engine, meta.base)?);
     // Sound, and beyond the journal: it holds what lost records decided.
-    lock(&engine.writer).journal.go_on_after(meta.position, "the view");
+    lock(&engine.writer).segments.go_on_after(meta.position, "the view");
     let (first_seq, last_seq) = (engine.first_seq(), engine.reader.last_seq());
     if meta.position + 1 < first_seq && meta.position < last_seq {
         return Err(LedgerError::Corrupt(format!(
@@ -344,11 +344,20 @@ fn fold_lines(
             continue;
         };
         event.seq = seq;
-        let folding = AssertUnwindSafe(|| overlay.fold(&mut *fold, &[], &mut event));
-        match std::panic::catch_unwind(folding) {
-            Ok(folded) => folded?,
-            Err(_) => return Ok(Some(seq)),
+        if !fold_one(overlay, fold, &[], &mut event)? {
+            return Ok(Some(seq));
         }
     }
     Ok(None)
+}
+
+/// Folds an event that is in a journal; false when the policy panicked over it.
+pub(super) fn fold_one(
+    overlay: &mut Overlay<'_>,
+    fold: &mut dyn Fold,
+    ahead: &[Event],
+    event: &mut Event,
+) -> Result<bool, LedgerError> {
+    let folding = AssertUnwindSafe(|| overlay.fold(&mut *fold, ahead, event));
+    std::panic::catch_unwind(folding).map_or(Ok(false), |folded| folded.map(|()| true))
 }

@@ -27,7 +27,7 @@ impl Engine {
     pub(super) fn redact(&self, redact: Redact<'_>) -> Result<u64, LedgerError> {
         let failed = |error| journal::refused("the journal cannot be rewritten", &error);
         let last = self.redact_rows(redact.row)?;
-        lock(&self.writer).journal.seal().map_err(failed)?;
+        lock(&self.writer).segments.seal().map_err(failed)?;
         let sealed = self.reader.segment_starts();
         let (answer, answered) = sync_channel(1);
         lock(&self.inbox).renewals.push((last, answer));
@@ -40,7 +40,7 @@ impl Engine {
         };
         for first_seq in sealed {
             if let Some(new) = self.reader.rewrite(first_seq, &mut line).map_err(failed)? {
-                lock(&self.writer).journal.put_in_place(&new).map_err(failed)?;
+                lock(&self.writer).segments.put_in_place(&new).map_err(failed)?;
                 changed += new.changed;
             }
         }
@@ -73,7 +73,7 @@ impl Engine {
         let full = key_in(space::FOLD, key);
         let value = self.ask(&view, |view| view.value(&full))?;
         if let Some(new) = value.and_then(|value| edit(key, &value)) {
-            let seq = writer.journal.next_seq() - 1;
+            let seq = writer.segments.next_seq() - 1;
             self.hand_over(&view, PendingRows::new(seq, vec![change(full, Some(new))?]));
         }
         Ok(())

@@ -153,7 +153,7 @@ impl Keeper<'_> {
             through = next - 1;
         }
         if through > 0 {
-            let removed = lock(&self.engine.writer).journal.remove_through(through);
+            let removed = lock(&self.engine.writer).segments.remove_through(through);
             let removed = removed.map_err(|error| journal::refused("old segments stay", &error))?;
             tracing::info!(segments = removed, through, "old journal segments removed");
         }

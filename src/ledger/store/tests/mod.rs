@@ -1,6 +1,7 @@
 //! The engine on a disk that fails at every operation, and with a view and a fold that fail.
 
 mod redaction;
+mod shared;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -100,7 +101,7 @@ impl StoreBench {
 
     fn open_with(&self, fold: Counting) -> Result<SledLedger, LedgerError> {
         let disk = Arc::new(self.disk.clone());
-        SledLedger::open_on(disk, None, self.options.clone(), Box::new(fold))
+        SledLedger::open_on(disk, None, self.options.clone(), Box::new(fold), None)
     }
 
     fn open(&self) -> SledLedger {

@@ -1,0 +1,89 @@
+//! Where records get their one order: the seam between a ledger and its journal.
+//!
+//! A [`Journal`] is appended to behind a position, or says that it has moved on: somebody else was
+//! quicker. The local segments are one that nobody else appends to. A [`SharedJournal`] is one that
+//! several nodes append to; each node follows it and keeps a copy, its local segments, to read from.
+//!
+//! A commit is: take a turn, which gives what others appended; fold that; fold one's own batch over it;
+//! append. Whoever loses the race folds again, so every node folds the same records in the same order.
+
+use sha2::{Digest, Sha256};
+
+use super::LedgerError;
+use super::journal::Batch;
+
+/// A position in one history. Two histories that differ in any record before a position have
+/// different chains there, so a copy of a history that was lost is found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Place {
+    /// Position of the last record; 0: before the first.
+    pub seq: u64,
+    /// SHA-256 over the chain before and the id of the last record; zeros before the first, and for a
+    /// journal that is not shared.
+    pub chain: [u8; 32],
+}
+
+impl Place {
+    /// The place after one more record, by its id. Ids are never rewritten, so an erasure leaves the
+    /// chain as it is.
+    pub fn after(self, id: &str) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(self.chain);
+        hash.update(id.as_bytes());
+        Self { seq: self.seq + 1, chain: hash.finalize().into() }
+    }
+}
+
+/// What stands after a place.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct News {
+    /// Position and JSON of each record, in order, without a gap.
+    pub lines: Vec<(u64, String)>,
+    /// The place of the last of them; where one was, when there are none.
+    pub through: Place,
+}
+
+/// What became of an append.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Appended {
+    /// It is durable; the new end.
+    Done(Place),
+    /// Nothing was written: somebody else appended first. Take a turn again.
+    MovedOn,
+    /// It may or may not have been written, as a whole. Take a turn again: what was written is among
+    /// what that gives.
+    Unknown(String),
+}
+
+/// An append-only journal.
+pub trait Journal: Send {
+    /// Waits for the turn to append, and gives what others appended after `at`. Until `append` or
+    /// `pass` nobody else appends, as far as that can be had; `append` does not rely on it.
+    fn turn(&mut self, at: &Place) -> Result<News, LedgerError>;
+    /// Makes a batch durable behind `at`, all of it or nothing, and ends the turn. An error means
+    /// that nothing was written, except `Ambiguous`.
+    fn append(&mut self, at: &Place, batch: &Batch) -> Result<Appended, LedgerError>;
+    /// Ends the turn without appending. On `Ok` all that the turn gave is as durable as if this
+    /// caller had appended it.
+    fn pass(&mut self) -> Result<(), LedgerError>;
+}
+
+/// A journal that several nodes append to. One value is one line to the engine that holds it; a node
+/// has several.
+pub trait SharedJournal: Journal {
+    /// The place of position `at`, when the records there are those of which `tail` has positions and
+    /// ids. `Forked` when they are not.
+    fn find(&mut self, at: u64, tail: &[(u64, String)]) -> Result<Place, LedgerError>;
+    /// What stands after `at`, at most `limit` records, without a turn. `Forked` when `at` is no
+    /// place of this history.
+    fn read(&mut self, at: &Place, limit: usize) -> Result<News, LedgerError>;
+    /// Tells the others that this node lives and has folded up to a place; gives the last position.
+    fn beat(&mut self, at: &Place) -> Result<u64, LedgerError>;
+    /// Lets records up to a position say less, where `edit` says so; gives how many. After an error
+    /// it must be done again.
+    fn rewrite(
+        &mut self,
+        through: u64,
+        edit: &mut dyn FnMut(u64, &str) -> Option<String>,
+    ) -> Result<u64, LedgerError>;
+}

@@ -1,0 +1,379 @@
+//! Nodes on one shared journal in memory, which refuses, forgets to answer, lets others in between
+//! turn and append, and goes away. `BOUNCED_SEEDS=10000 cargo test --lib shared` tries more.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest, Sha256};
+
+use super::super::cluster::Share;
+use super::super::follow::Follower;
+use super::*;
+use crate::ledger::journal::{Batch, Edit, seeds};
+use crate::ledger::order::{Appended, Journal, News, Place, SharedJournal};
+
+/// What all lines to the engine share.
+#[derive(Default)]
+struct Common {
+    /// Id and JSON of each record, and the place after it.
+    records: Vec<(String, String, Place)>,
+    random: Random,
+    /// Faults happen.
+    is_bad: bool,
+    is_away: bool,
+    /// Records of nobody in particular so far.
+    strangers: u64,
+    /// What happened, so that a test knows that it did.
+    seen: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Default)]
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % n
+    }
+}
+
+impl Common {
+    fn end(&self) -> Place {
+        self.records.last().map_or(Place::default(), |record| record.2)
+    }
+
+    fn place(&self, seq: u64) -> Option<Place> {
+        match seq.checked_sub(1) {
+            None => Some(Place::default()),
+            Some(at) => self.records.get(at as usize).map(|record| record.2),
+        }
+    }
+
+    fn push(&mut self, json: &str) {
+        let id = serde_json::from_str::<Event>(json).expect("an event").id;
+        let place = self.end().after(&id);
+        self.records.push((id, json.to_string(), place));
+    }
+
+    /// Something bad happens once in `n` times.
+    fn fault(&mut self, what: &'static str, n: u64) -> bool {
+        let happens = self.is_bad && self.random.below(n) == 0;
+        if happens {
+            *self.seen.entry(what).or_default() += 1;
+        }
+        happens
+    }
+
+    fn after(&self, at: &Place, limit: usize) -> Result<News, LedgerError> {
+        if self.place(at.seq) != Some(*at) {
+            return Err(LedgerError::Forked(format!("{} is none of ours", at.seq)));
+        }
+        let new = self.records.iter().skip(at.seq as usize).take(limit);
+        let lines: Vec<_> = new.map(|(_, json, place)| (place.seq, json.clone())).collect();
+        let through = lines.last().and_then(|(seq, _)| self.place(*seq));
+        Ok(News { lines, through: through.unwrap_or(*at) })
+    }
+}
+
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Common>>);
+
+impl Shared {
+    fn ask(&self) -> Result<std::sync::MutexGuard<'_, Common>, LedgerError> {
+        let mut common = lock(&self.0);
+        if common.is_away || common.fault("away", 12) {
+            return Err(LedgerError::Away("told to".to_string()));
+        }
+        Ok(common)
+    }
+
+    fn share(&self) -> Share {
+        let journal = self.clone();
+        Share {
+            connect: Box::new(move || Box::new(journal.clone())),
+            patience: Duration::ZERO,
+            stale: Duration::ZERO,
+            poll: Duration::ZERO,
+        }
+    }
+}
+
+impl Journal for Shared {
+    fn turn(&mut self, at: &Place) -> Result<News, LedgerError> {
+        let mut common = self.ask()?;
+        let news = common.after(at, usize::MAX);
+        // The lock of the turn was lost: somebody else appends all the same.
+        if common.fault("moved on", 6) {
+            common.strangers += 1;
+            let n = 1_000_000 + common.strangers;
+            let mut event = event(n, &format!("user{}@example.com", n % 9));
+            event.seq = common.end().seq + 1;
+            let json = serde_json::to_string(&event).expect("plain data");
+            common.push(&json);
+        }
+        news
+    }
+
+    fn append(&mut self, at: &Place, batch: &Batch) -> Result<Appended, LedgerError> {
+        let mut common = self.ask()?;
+        if common.end() != *at {
+            return Ok(Appended::MovedOn);
+        }
+        if common.fault("not done, and nobody says so", 8) {
+            return Ok(Appended::Unknown("told to".to_string()));
+        }
+        batch.records().for_each(|(_, json)| common.push(json));
+        if common.fault("done, and nobody says so", 8) {
+            return Ok(Appended::Unknown("told to".to_string()));
+        }
+        Ok(Appended::Done(common.end()))
+    }
+
+    fn pass(&mut self) -> Result<(), LedgerError> {
+        self.ask().map(drop)
+    }
+}
+
+impl SharedJournal for Shared {
+    fn find(&mut self, at: u64, tail: &[(u64, String)]) -> Result<Place, LedgerError> {
+        let common = self.ask()?;
+        let same = |(seq, id): &(u64, String)| {
+            common.records.get(*seq as usize - 1).is_some_and(|record| record.0 == *id)
+        };
+        match common.place(at).filter(|_| tail.iter().all(same)) {
+            Some(place) => Ok(place),
+            None => Err(LedgerError::Forked(format!("{at} is none of ours"))),
+        }
+    }
+
+    fn read(&mut self, at: &Place, limit: usize) -> Result<News, LedgerError> {
+        self.ask()?.after(at, limit)
+    }
+
+    fn beat(&mut self, _: &Place) -> Result<u64, LedgerError> {
+        Ok(self.ask()?.end().seq)
+    }
+
+    fn rewrite(&mut self, through: u64, edit: Edit<'_>) -> Result<u64, LedgerError> {
+        let mut changed = 0;
+        for (_, json, place) in &mut self.ask()?.records {
+            if let Some(new) = edit(place.seq, json).filter(|_| place.seq <= through) {
+                *json = new;
+                changed += 1;
+            }
+        }
+        Ok(changed)
+    }
+}
+
+/// A fold of which every row depends on the order of all events before, and which looks back.
+#[derive(Default)]
+struct Ordered;
+
+impl Fold for Ordered {
+    fn fold(&mut self, rows: &mut dyn Rows, event: &mut Event) -> Result<(), LedgerError> {
+        let address = event.result.as_ref().map_or("nobody", |result| &result.address);
+        let mut hash = Sha256::new();
+        hash.update(rows.get(b"order")?.unwrap_or_default());
+        hash.update(event.seq.to_be_bytes());
+        hash.update(&event.id);
+        if event.seq.is_multiple_of(5) {
+            let back = rows.event(event.seq - 3)?.map(|event| event.id);
+            hash.update(back.expect("an event before"));
+        }
+        let order = hash.finalize().to_vec();
+        rows.put(b"order".to_vec(), Some(order.clone()));
+        rows.put(address.as_bytes().to_vec(), Some(order));
+        Ok(())
+    }
+
+    fn touches(&self, event: &Event) -> Vec<String> {
+        event.result.iter().map(|result| result.address.clone()).collect()
+    }
+}
+
+/// One node, and its disk.
+struct Node {
+    bench: StoreBench,
+    shared: Shared,
+    ledger: Option<SledLedger>,
+}
+
+impl Node {
+    fn new(seed: u64, shared: &Shared) -> Self {
+        let mut node = Self { bench: StoreBench::new(seed), shared: shared.clone(), ledger: None };
+        node.restart();
+        node
+    }
+
+    fn restart(&mut self) {
+        self.ledger = None;
+        let (disk, options) = (Arc::new(self.bench.disk.clone()), self.bench.options.clone());
+        let share = Some(self.shared.share());
+        let opened = SledLedger::open_on(disk, None, options, Box::new(Ordered), share);
+        self.ledger = Some(opened.expect("a start"));
+    }
+
+    fn ledger(&self) -> &SledLedger {
+        self.ledger.as_ref().expect("open")
+    }
+
+    fn follow(&self) -> Result<(), LedgerError> {
+        let engine = &self.ledger().engine;
+        let cluster = engine.cluster.as_ref().expect("it joined");
+        let mut follower = Follower::new(cluster);
+        while follower.step(engine, cluster)? {}
+        Ok(())
+    }
+
+    fn digest(&self) -> String {
+        self.follow().expect("the engine is well");
+        self.ledger().digest().expect("ready")
+    }
+}
+
+/// One random life of some nodes; gives what went wrong in it.
+fn live(seed: u64) -> BTreeMap<&'static str, u64> {
+    let shared = Shared::default();
+    *lock(&shared.0) = Common { random: Random(seed), is_bad: true, ..Common::default() };
+    let below = |n| lock(&shared.0).random.below(n);
+    let mut nodes: Vec<Node> = (0..2 + below(2)).map(|n| Node::new(seed + n, &shared)).collect();
+    let (mut next, mut waiting, mut stored) = (1, BTreeSet::new(), BTreeMap::new());
+    for _ in 0..60 {
+        let at = below(nodes.len() as u64) as usize;
+        match below(10) {
+            0 => nodes[at].restart(),
+            1 | 2 => drop(nodes[at].follow()),
+            _ => {
+                // New mail, mail that was not acknowledged, and mail that was.
+                let mut ns: BTreeSet<u64> = (next..next + below(4)).collect();
+                next += ns.len() as u64;
+                ns.extend(waiting.iter().copied().filter(|_| below(2) == 0));
+                ns.extend(stored.keys().copied().filter(|_| below(30) == 0));
+                commit(&nodes[at], &ns, &mut waiting, &mut stored);
+            }
+        }
+    }
+    let seen = {
+        let mut common = lock(&shared.0);
+        common.is_bad = false;
+        common.seen.clone()
+    };
+    for node in &nodes {
+        node.follow().expect("the engine is well");
+    }
+    commit(&nodes[0], &waiting.clone(), &mut waiting, &mut stored);
+    assert!(waiting.is_empty(), "seed {seed}: {waiting:?}");
+    let digests: Vec<String> = nodes.iter().map(Node::digest).collect();
+    nodes.push(Node::new(seed + 9, &shared));
+    let fresh = nodes.last().map(Node::digest);
+    assert!(digests.iter().all(|digest| Some(digest) == fresh.as_ref()), "seed {seed}");
+    let common = lock(&shared.0);
+    let ids: BTreeMap<&str, u64> =
+        common.records.iter().map(|(id, _, place)| (id.as_str(), place.seq)).collect();
+    assert_eq!(ids.len(), common.records.len(), "seed {seed}: an event came twice");
+    assert_eq!(ids.len() as u64, next - 1 + common.strangers, "seed {seed}: an event is lost");
+    for (n, seq) in stored {
+        assert_eq!(ids.get(format!("id-{n}").as_str()), Some(&seq), "seed {seed}");
+    }
+    seen
+}
+
+fn commit(
+    node: &Node,
+    ns: &BTreeSet<u64>,
+    waiting: &mut BTreeSet<u64>,
+    stored: &mut BTreeMap<u64, u64>,
+) {
+    let mut events: Vec<Event> =
+        ns.iter().map(|n| event(*n, &format!("user{}@example.com", n % 9))).collect();
+    waiting.extend(ns.iter().copied().filter(|n| !stored.contains_key(n)));
+    if let Ok(committed) = node.ledger().commit(&mut events) {
+        for (n, committed) in ns.iter().zip(committed) {
+            assert_eq!(committed.id, format!("id-{n}"));
+            assert_eq!(*stored.entry(*n).or_insert(committed.seq), committed.seq, "{n} twice");
+            waiting.remove(n);
+        }
+    }
+}
+
+#[test]
+fn nodes_agree_whatever_the_engine_does() {
+    let mut seen: BTreeMap<&str, u64> = BTreeMap::new();
+    for seed in 1..=seeds::seeds(15) {
+        for (what, times) in live(seed * 100) {
+            *seen.entry(what).or_default() += times;
+        }
+    }
+    println!("{seen:?}");
+    assert!(seen.len() == 4 && seen.values().all(|times| *times > 5), "{seen:?}");
+}
+
+#[test]
+fn a_lost_history_is_found_out() {
+    let shared = Shared::default();
+    let node = Node::new(1, &shared);
+    node.follow().expect("nothing there yet");
+    node.ledger().commit(&mut batch(1, 10)).expect("committed");
+    // A failover to a server that had seven of them; others go on there.
+    lock(&shared.0).records.truncate(7);
+    let refused = node.ledger().commit(&mut batch(11, 1)).expect_err("lost");
+    assert!(matches!(refused, LedgerError::Forked(_)), "{refused}");
+    let other = Node::new(2, &shared);
+    other.follow().expect("seven");
+    other.ledger().commit(&mut batch(20, 10)).expect("committed");
+    assert!(node.follow().is_err());
+    assert!(node.ledger().forked().is_some());
+    // What it has is answered until somebody takes the copy anew.
+    assert!(node.ledger().look_up(&[b"order".to_vec()]).expect("ready")[0].is_some());
+    // Nor does it come in by a restart.
+    let mut node = node;
+    node.restart();
+    assert!(matches!(node.follow(), Err(LedgerError::Forked(_))));
+    let refused = node.ledger().commit(&mut batch(11, 1)).expect_err("not compared");
+    assert!(matches!(refused, LedgerError::Forked(_) | LedgerError::Away(_)), "{refused}");
+}
+
+#[test]
+fn questions_go_on_while_the_engine_is_away_until_they_are_stale() {
+    let shared = Shared::default();
+    let mut node = Node::new(3, &shared);
+    node.follow().expect("nothing there yet");
+    node.ledger().commit(&mut batch(1, 10)).expect("committed");
+    lock(&shared.0).is_away = true;
+    for _ in 0..2 {
+        let refused = node.ledger().commit(&mut batch(11, 1)).expect_err("away");
+        assert!(matches!(refused, LedgerError::Away(_)), "{refused}");
+        assert!(node.ledger().look_up(&[b"order".to_vec()]).expect("ready")[0].is_some());
+        assert!(node.ledger().status().trouble.is_some_and(|why| why.contains("away")));
+        // Also of a process that never heard of it.
+        node.restart();
+    }
+    lock(&shared.0).is_away = false;
+    node.follow().expect("back");
+    node.ledger().commit(&mut batch(11, 1)).expect("committed");
+    assert_eq!(node.ledger().status().trouble, None);
+}
+
+#[test]
+fn what_cannot_be_copied_comes_back() {
+    let shared = Shared::default();
+    let node = Node::new(4, &shared);
+    node.follow().expect("nothing there yet");
+    node.ledger().commit(&mut batch(1, 10)).expect("committed");
+    // The write of the copy fails, and what mends it.
+    let disk = &node.bench.disk;
+    disk.fail(disk.operations() + 1, 3, DiskFault::Broken);
+    let committed = node.ledger().commit(&mut batch(11, 5));
+    let end = lock(&shared.0).records.len() as u64;
+    if committed.is_ok() {
+        assert_eq!(end, 15, "acknowledged is what the engine has");
+    }
+    disk.heal();
+    node.follow().expect("it takes them as what others wrote");
+    assert_eq!(node.ledger().status().last_seq, end);
+    node.ledger().commit(&mut batch(11, 5)).expect("committed, now or before");
+    let fresh = Node::new(5, &shared);
+    assert_eq!(node.digest(), fresh.digest());
+    assert_eq!(ids(node.ledger()).len(), 15);
+}
