@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use bounced::classify::measure::{self, Line};
+use bounced::classify::measure::{self, Measured};
 use bounced::classify::{Category, Reason, RuleSet, folded};
 
 /// Rounds over the lines.
@@ -49,7 +49,7 @@ impl Model {
         }
     }
 
-    fn train(lines: &[&Line]) -> Self {
+    fn train(lines: &[&Measured]) -> Self {
         let mut model = Self::default();
         let rows: Vec<(Vec<String>, Reason)> =
             lines.iter().map(|line| (features(&line.seen.text), line.reason)).collect();
@@ -69,14 +69,14 @@ impl Model {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let lines: Vec<Line> = measure::lines().into_iter().filter(|line| !line.never).collect();
+    let lines: Vec<Measured> = measure::lines().into_iter().filter(|line| !line.never).collect();
     let mut files: Vec<&str> = lines.iter().map(|line| line.file.as_str()).collect();
     files.sort_unstable();
     files.dedup();
     let mut found: Vec<(f64, bool, bool, bool)> = Vec::new();
     let (mut alone, mut all) = (0, 0);
     for file in files {
-        let (mine, others): (Vec<&Line>, Vec<&Line>) =
+        let (mine, others): (Vec<&Measured>, Vec<&Measured>) =
             lines.iter().partition(|line| line.file == file);
         let model = Model::train(&others);
         let rules = RuleSet::without(|rule| rule.at.starts_with(file))?;

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use super::codes::{contradicts, derive_status, in_force, names_a_dead_address, soften, softened};
-use super::matcher::{Facts, Matcher, span};
+use super::matcher::{Matcher, RefusalFacts, span};
 use super::own_refusal;
 use super::provider;
 use super::rule::{Loader, Rule, RuleError};
@@ -217,7 +217,7 @@ impl RuleSet {
             derive_status(&mut verdict);
             return verdict;
         }
-        let facts = Facts {
+        let facts = RefusalFacts {
             text: words,
             provider,
             remote_mta: refusal.remote_mta.map_or("", provider::host_of),
@@ -237,7 +237,7 @@ impl RuleSet {
             if remarks.is_empty() {
                 fold_repaired(refusal.remarks, remarks);
             }
-            let human = Facts { text: remarks, ..facts };
+            let human = RefusalFacts { text: remarks, ..facts };
             let better = self.find(refusal.remarks, &human, false);
             if !better.is_vague() || found.is_empty() {
                 found = better;
@@ -257,7 +257,7 @@ impl RuleSet {
     /// What rules and words say of a text. Rules about wordings come first, then the words read as
     /// a sentence, then codes; but a code that means just one thing beats words that say little,
     /// and a provider's code loses to plain words about the mailbox (`Rule::yields`).
-    fn find<'r>(&'r self, raw: &str, facts: &Facts<'_>, with_codes: bool) -> Found<'r> {
+    fn find<'r>(&'r self, raw: &str, facts: &RefusalFacts<'_>, with_codes: bool) -> Found<'r> {
         let best = self.matcher.first(&self.rules, facts, with_codes, None);
         let rule = best.and_then(|i| self.rules.get(i));
         if rule.is_some_and(Rule::is_final) {
@@ -280,7 +280,7 @@ impl RuleSet {
 }
 
 /// Whether plain words beat a rule that they contradict.
-fn words_win(rule: &Rule, words: &Meaning<'_>, facts: &Facts<'_>) -> bool {
+fn words_win(rule: &Rule, words: &Meaning<'_>, facts: &RefusalFacts<'_>) -> bool {
     let other = words.reason.category() != rule.reason.category();
     if rule.code {
         // A code about something else than the address keeps it from being dead.

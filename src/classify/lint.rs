@@ -26,7 +26,7 @@ pub enum FindingKind {
 
 /// One finding of [`RuleSet::check`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct LintFinding {
     /// What kind of fault.
     pub kind: FindingKind,
     /// `file:line` of the rule.
@@ -37,7 +37,7 @@ pub struct Finding {
     pub what: String,
 }
 
-impl std::fmt::Display for Finding {
+impl std::fmt::Display for LintFinding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: rule {}: {}", self.at, self.rule, self.what)
     }
@@ -46,13 +46,13 @@ impl std::fmt::Display for Finding {
 impl RuleSet {
     /// Judges every `seen` and `not_seen` line against all rules and compares the rules with each
     /// other. Findings come in file order.
-    pub fn check(&self) -> Vec<Finding> {
+    pub fn check(&self) -> Vec<LintFinding> {
         let mut findings = Vec::new();
         let mut ids: HashMap<&str, &Rule> = HashMap::new();
         for (index, rule) in self.rules().iter().enumerate() {
             let mut add = |kind, what| {
                 let (at, rule) = (rule.at.clone(), rule.id.clone());
-                findings.push(Finding { kind, at, rule, what });
+                findings.push(LintFinding { kind, at, rule, what });
             };
             if let Some(first) = ids.insert(&rule.id, rule) {
                 add(FindingKind::Duplicate, format!("{} has this id too; rename one", first.at));

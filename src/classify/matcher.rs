@@ -17,7 +17,7 @@ use crate::report::Action;
 
 /// What is known of one refusal when the rules are asked.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Facts<'a> {
+pub(super) struct RefusalFacts<'a> {
     /// Folded text (`text::fold`).
     pub(super) text: &'a str,
     /// Provider of the closed table.
@@ -78,7 +78,7 @@ impl Matcher {
     pub(super) fn first(
         &self,
         rules: &[Rule],
-        facts: &Facts<'_>,
+        facts: &RefusalFacts<'_>,
         with_codes: bool,
         bound: Option<usize>,
     ) -> Option<usize> {
@@ -151,7 +151,7 @@ fn index_by_code(
 
 /// Whether all conditions hold; the cheap ones first. What made the rule a candidate (its longest
 /// piece, or one of its alternatives) is not looked for again.
-fn holds(when: &When, facts: &Facts<'_>, by_text: bool) -> bool {
+fn holds(when: &When, facts: &RefusalFacts<'_>, by_text: bool) -> bool {
     let one_piece = by_text && when.text.len() == 1;
     let alternative = by_text && when.text.is_empty();
     (when.code.is_empty() || when.code.iter().any(|code| code_holds(code, facts)))
@@ -196,7 +196,7 @@ pub(super) fn span<'t>(pieces: &[String], text: &'t str) -> Option<&'t str> {
     text.get(start?..end)
 }
 
-fn code_holds(wanted: &str, facts: &Facts<'_>) -> bool {
+fn code_holds(wanted: &str, facts: &RefusalFacts<'_>) -> bool {
     let Some(code) = facts.code else {
         let class = facts.status.or(facts.text_status).map(|s| s.class);
         return wanted.len() == 1 && class.is_some_and(|c| wanted.as_bytes() == [b'0' + c]);
@@ -216,7 +216,7 @@ fn is_below(name: &str, suffix: &str) -> bool {
         && (cut == 0 || name.as_bytes().get(cut - 1) == Some(&b'.'))
 }
 
-fn host_holds(host: &str, facts: &Facts<'_>) -> bool {
+fn host_holds(host: &str, facts: &RefusalFacts<'_>) -> bool {
     if is_below(facts.remote_mta, host) || is_below(facts.reporting_mta, host) {
         return true;
     }
@@ -250,8 +250,9 @@ mod tests {
     #[test]
     fn each_condition_holds_and_fails() {
         let status = EnhancedStatus::parse;
-        let base = Facts { text: " 550 5.1.1 no such user here ", ..Facts::default() };
-        let coded = Facts { code: ReplyCode::new(550), status: status("5.1.1"), ..base };
+        let base =
+            RefusalFacts { text: " 550 5.1.1 no such user here ", ..RefusalFacts::default() };
+        let coded = RefusalFacts { code: ReplyCode::new(550), status: status("5.1.1"), ..base };
         for (when, facts, expected) in [
             ("text=['no such','here']", base, true),
             // Order matters, and a piece is not used twice.
@@ -265,20 +266,32 @@ mod tests {
             ("code='5'", coded, true),
             ("code='55', text='user'", coded, true),
             ("code='4', text='user'", coded, false),
-            ("code='5', text='user'", Facts { status: status("5.1.1"), ..base }, true),
-            ("code='550', text='user'", Facts { status: status("5.1.1"), ..base }, false),
+            ("code='5', text='user'", RefusalFacts { status: status("5.1.1"), ..base }, true),
+            ("code='550', text='user'", RefusalFacts { status: status("5.1.1"), ..base }, false),
             ("status='5.1.1'", coded, true),
             ("status='5.1.*'", coded, true),
             ("status='5.2.*'", coded, false),
-            ("provider='google'", Facts { provider: Some("google"), ..base }, true),
+            ("provider='google'", RefusalFacts { provider: Some("google"), ..base }, true),
             ("provider='google'", base, false),
-            ("domain='example.com'", Facts { domain: "a.example.com", ..base }, true),
-            ("domain='example.com'", Facts { domain: "badexample.com", ..base }, false),
-            ("action='failed'", Facts { action: Some(Action::Failed), ..base }, true),
-            ("host='example.com'", Facts { remote_mta: "MX.Example.com", ..base }, true),
-            ("host='example.com'", Facts { text: " host mx.example.com said: ", ..base }, true),
-            ("host='example.com'", Facts { text: " host mx.example.com.test ", ..base }, true),
-            ("host='example.com'", Facts { text: " <user@example.com> unknown ", ..base }, false),
+            ("domain='example.com'", RefusalFacts { domain: "a.example.com", ..base }, true),
+            ("domain='example.com'", RefusalFacts { domain: "badexample.com", ..base }, false),
+            ("action='failed'", RefusalFacts { action: Some(Action::Failed), ..base }, true),
+            ("host='example.com'", RefusalFacts { remote_mta: "MX.Example.com", ..base }, true),
+            (
+                "host='example.com'",
+                RefusalFacts { text: " host mx.example.com said: ", ..base },
+                true,
+            ),
+            (
+                "host='example.com'",
+                RefusalFacts { text: " host mx.example.com.test ", ..base },
+                true,
+            ),
+            (
+                "host='example.com'",
+                RefusalFacts { text: " <user@example.com> unknown ", ..base },
+                false,
+            ),
         ] {
             let rules = rules(&one("a", when));
             let matcher = Matcher::new(&rules);
@@ -297,8 +310,8 @@ mod tests {
         .concat();
         let rules = rules(&text);
         let matcher = Matcher::new(&rules);
-        let mut facts = Facts { text: " no such user here ", ..Facts::default() };
-        let id = |facts: &Facts<'_>, codes, bound| {
+        let mut facts = RefusalFacts { text: " no such user here ", ..RefusalFacts::default() };
+        let id = |facts: &RefusalFacts<'_>, codes, bound| {
             matcher.first(&rules, facts, codes, bound).map(|i| rules[i].id.clone())
         };
         assert_eq!(id(&facts, true, None).as_deref(), Some("later-word"));

@@ -14,7 +14,7 @@ use super::verdict::{Category, Reason, Verdict};
 
 /// A line, what it must mean, and where it comes from.
 #[derive(Debug, Clone)]
-pub struct Line {
+pub struct Measured {
     /// Rules file that it was first written for.
     pub file: String,
     /// Provider: the first part of the rule's id, or the file.
@@ -71,14 +71,14 @@ impl Score {
 const CODES: &[&str] = &["90-iana", "95-vague-codes"];
 
 /// Every line with words: those of the rules, and those that the words alone must tell.
-pub fn lines() -> Vec<Line> {
+pub fn lines() -> Vec<Measured> {
     let mut lines = Says::seen();
     for rule in RuleSet::shipped().rules() {
         let file = file_of(rule);
         if CODES.contains(&file) {
             continue;
         }
-        lines.extend(rule.seen.iter().map(|seen| Line {
+        lines.extend(rule.seen.iter().map(|seen| Measured {
             file: file.to_string(),
             source: source_of(rule).to_string(),
             reason: rule.reason,
@@ -117,10 +117,10 @@ pub fn by_source() -> Result<BTreeMap<String, Score>, RuleError> {
 }
 
 fn left_out(
-    key: impl Fn(&Line) -> &String,
+    key: impl Fn(&Measured) -> &String,
     is_of: impl Fn(&Rule, &str) -> bool,
 ) -> Result<BTreeMap<String, Score>, RuleError> {
-    let mut groups: BTreeMap<String, Vec<Line>> = BTreeMap::new();
+    let mut groups: BTreeMap<String, Vec<Measured>> = BTreeMap::new();
     for line in lines().into_iter().filter(|l| !l.never && says_anything(&l.seen.text)) {
         groups.entry(key(&line).clone()).or_default().push(line);
     }
@@ -138,7 +138,7 @@ fn left_out(
 
 /// What a mutation did: how many lines it could change, and for how many the verdict did as it must.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Held {
+pub struct HeldOut {
     /// Lines.
     pub lines: usize,
     /// The verdict stayed, or turned.
@@ -146,9 +146,9 @@ pub struct Held {
 }
 
 /// All mutations over all lines: a name, and what came of it.
-pub fn mutations() -> Vec<(&'static str, Held)> {
+pub fn mutations() -> Vec<(&'static str, HeldOut)> {
     let rules = RuleSet::shipped();
-    let lines: Vec<Line> = lines().into_iter().filter(|line| !line.never).collect();
+    let lines: Vec<Measured> = lines().into_iter().filter(|line| !line.never).collect();
     let mut table = Vec::new();
     for (name, change) in KEEPING {
         table.push((
@@ -165,7 +165,7 @@ pub fn mutations() -> Vec<(&'static str, Held)> {
     }
     let turned =
         |_: &Verdict, after: &Verdict| after.reason.map(Reason::category) != Some(Category::Hard);
-    let hard: Vec<Line> = lines
+    let hard: Vec<Measured> = lines
         .into_iter()
         .filter(|line| line.reason.category() == Category::Hard)
         .filter(|line| rules.judge_sample(&line.seen).rule.starts_with("says/recipient/"))
@@ -179,12 +179,12 @@ pub fn mutations() -> Vec<(&'static str, Held)> {
 type Change = fn(&str, usize) -> Option<String>;
 
 fn tried(
-    lines: &[Line],
+    lines: &[Measured],
     change: Change,
     as_it_must: impl Fn(&Verdict, &Verdict) -> bool,
     rules: &RuleSet,
-) -> Held {
-    let mut held = Held::default();
+) -> HeldOut {
+    let mut held = HeldOut::default();
     for (n, line) in lines.iter().enumerate() {
         let Some(text) = change(&line.seen.text, n).filter(|text| *text != line.seen.text) else {
             continue;

@@ -17,7 +17,7 @@ mod text;
 mod verdict;
 
 pub use judge::{NO_WORDS, Refusal, RuleSet, UNKNOWN_WORDS, folded, judge};
-pub use lint::{Finding, FindingKind};
+pub use lint::{FindingKind, LintFinding};
 pub use outcome::RecipientVerdict;
 pub use provider::{provider_of, provider_of_domain};
 pub use rule::{Rule, RuleError, Seen, StatusPattern, When};

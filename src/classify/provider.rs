@@ -122,9 +122,9 @@ fn longest(map: &HashMap<String, usize>, host: &str) -> Option<usize> {
 }
 
 static SOURCE: &str = include_str!("providers.toml");
-static TABLE: LazyLock<Table> = LazyLock::new(|| Table::read(SOURCE));
+static TABLE: LazyLock<ProviderTable> = LazyLock::new(|| ProviderTable::read(SOURCE));
 
-struct Table {
+struct ProviderTable {
     names: Vec<String>,
     hosts: HashMap<String, usize>,
     domains: HashMap<String, usize>,
@@ -134,13 +134,13 @@ struct Table {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
-    provider: Vec<Row>,
+struct ProviderFile {
+    provider: Vec<ProviderRow>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Row {
+struct ProviderRow {
     name: String,
     #[serde(default)]
     mx: Vec<String>,
@@ -150,9 +150,10 @@ struct Row {
     marks: Vec<String>,
 }
 
-impl Table {
+impl ProviderTable {
     fn read(source: &str) -> Self {
-        let file: File = toml::from_str(source).expect("providers.toml is read by the tests");
+        let file: ProviderFile =
+            toml::from_str(source).expect("providers.toml is read by the tests");
         let mut table = Self {
             names: Vec::new(),
             hosts: HashMap::new(),
@@ -219,7 +220,7 @@ mod tests {
 
     #[test]
     fn the_table_is_sound() {
-        let file: File = toml::from_str(SOURCE).expect("providers.toml reads");
+        let file: ProviderFile = toml::from_str(SOURCE).expect("providers.toml reads");
         let mut names = std::collections::HashSet::new();
         let mut hosts = std::collections::HashSet::new();
         for row in &file.provider {

@@ -29,11 +29,11 @@ pub struct Shadow {
     rules: RuleSet,
     /// Agreements and disagreements since they were last taken.
     fresh: [AtomicU64; 2],
-    table: Mutex<Table>,
+    table: Mutex<ShadowTable>,
 }
 
 #[derive(Debug, Default)]
-struct Table {
+struct ShadowTable {
     same: u64,
     different: u64,
     pairs: BTreeMap<Pair, Disagreement>,

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::mailbox::{self, Found};
+use super::mailbox::{self, MailboxItem};
 use super::print::{self, Paint};
 use crate::classify::{Certainty, RecipientVerdict};
 use crate::event::Analysis;
@@ -48,7 +48,7 @@ pub fn classify_paths(
     out: &mut dyn Write,
 ) -> std::io::Result<u64> {
     let mut unread = 0;
-    mailbox::messages(paths, stdin, &mut |Found { source, message }| {
+    mailbox::messages(paths, stdin, &mut |MailboxItem { source, message }| {
         let message = match message {
             Ok(message) => message,
             Err(error) => {

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::args::Ingest;
 use super::console::{Answer, Console};
-use super::mailbox::{self, Found};
+use super::mailbox::{self, MailboxItem};
 use super::print;
 use super::reach::running;
 use super::remote::Remote;
@@ -20,7 +20,7 @@ pub(super) fn ingest(
 ) -> Result<Answer> {
     let (mut stored, mut failed) = (0u64, 0u64);
     let mut stdin = std::io::stdin().lock();
-    mailbox::messages(&args.paths, &mut stdin, &mut |Found { source, message }| {
+    mailbox::messages(&args.paths, &mut stdin, &mut |MailboxItem { source, message }| {
         let told = match message {
             Ok(data) => service
                 .message(data, envelope(args), Some("local".to_string()))

@@ -19,7 +19,7 @@ pub const MAX_MESSAGE: u64 = 256 << 20;
 const BUFFER: usize = 64 << 10;
 
 /// One message, or why there is none, under the name of its source.
-pub struct Found {
+pub struct MailboxItem {
     /// Path as given, with what was found below it; `#2` behind it for the second of an mbox.
     pub source: String,
     /// The octets.
@@ -30,7 +30,7 @@ pub struct Found {
 pub fn messages<E>(
     paths: &[PathBuf],
     stdin: &mut dyn BufRead,
-    each: &mut dyn FnMut(Found) -> Result<(), E>,
+    each: &mut dyn FnMut(MailboxItem) -> Result<(), E>,
 ) -> Result<(), E> {
     for path in paths {
         if path.as_os_str() == "-" {
@@ -45,18 +45,18 @@ pub fn messages<E>(
 fn visit<E>(
     path: &Path,
     named: bool,
-    each: &mut dyn FnMut(Found) -> Result<(), E>,
+    each: &mut dyn FnMut(MailboxItem) -> Result<(), E>,
 ) -> Result<(), E> {
     let source = path.display().to_string();
     let meta = if named { fs::metadata(path) } else { fs::symlink_metadata(path) };
     let kind = match meta {
         Ok(meta) => meta.file_type(),
-        Err(e) => return each(Found { source, message: Err(reason(&e)) }),
+        Err(e) => return each(MailboxItem { source, message: Err(reason(&e)) }),
     };
     if kind.is_dir() {
         let names = match names(path) {
             Ok(names) => names,
-            Err(e) => return each(Found { source, message: Err(reason(&e)) }),
+            Err(e) => return each(MailboxItem { source, message: Err(reason(&e)) }),
         };
         for name in names {
             visit(&path.join(name), false, each)?;
@@ -69,7 +69,7 @@ fn visit<E>(
     }
     match File::open(path) {
         Ok(file) => split(&source, &mut BufReader::with_capacity(BUFFER, file), each),
-        Err(e) => each(Found { source, message: Err(reason(&e)) }),
+        Err(e) => each(MailboxItem { source, message: Err(reason(&e)) }),
     }
 }
 
@@ -95,11 +95,11 @@ fn names(folder: &Path) -> io::Result<Vec<std::ffi::OsString>> {
 fn split<E>(
     source: &str,
     input: &mut dyn BufRead,
-    each: &mut dyn FnMut(Found) -> Result<(), E>,
+    each: &mut dyn FnMut(MailboxItem) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut first = Vec::new();
     if let Err(e) = read_line(input, &mut first) {
-        return each(Found { source: source.to_string(), message: Err(reason(&e)) });
+        return each(MailboxItem { source: source.to_string(), message: Err(reason(&e)) });
     }
     if !is_separator(&first) {
         let mut message = first;
@@ -109,7 +109,7 @@ fn split<E>(
             Ok(_) if message.len() as u64 > MAX_MESSAGE => Err(too_large()),
             Ok(_) => Ok(message),
         };
-        return each(Found { source: source.to_string(), message });
+        return each(MailboxItem { source: source.to_string(), message });
     }
     split_mbox(source, input, each)
 }
@@ -117,7 +117,7 @@ fn split<E>(
 fn split_mbox<E>(
     source: &str,
     input: &mut dyn BufRead,
-    each: &mut dyn FnMut(Found) -> Result<(), E>,
+    each: &mut dyn FnMut(MailboxItem) -> Result<(), E>,
 ) -> Result<(), E> {
     // The first message keeps the plain name when it turns out to be the only one.
     let mut number = 1;
@@ -131,16 +131,16 @@ fn split_mbox<E>(
         line.clear();
         match read_line(input, &mut line) {
             Err(e) => {
-                return each(Found { source: name(number, false), message: Err(reason(&e)) });
+                return each(MailboxItem { source: name(number, false), message: Err(reason(&e)) });
             }
             Ok(0) => {
                 let message = if large { Err(too_large()) } else { Ok(trimmed(message)) };
-                return each(Found { source: name(number, true), message });
+                return each(MailboxItem { source: name(number, true), message });
             }
             Ok(_) if after_empty && is_separator(&line) => {
                 let whole = trimmed(std::mem::take(&mut message));
                 let message = if large { Err(too_large()) } else { Ok(whole) };
-                each(Found { source: name(number, false), message })?;
+                each(MailboxItem { source: name(number, false), message })?;
                 number += 1;
                 (after_empty, large) = (false, false);
             }
@@ -203,7 +203,7 @@ mod tests {
     fn walk(paths: &[PathBuf], stdin: &[u8]) -> Vec<(String, Result<String, String>)> {
         let mut found = Vec::new();
         let mut input = stdin;
-        messages(paths, &mut input, &mut |one: Found| {
+        messages(paths, &mut input, &mut |one: MailboxItem| {
             let message = one.message.map(|m| String::from_utf8_lossy(&m).into_owned());
             found.push((one.source, message));
             Ok::<(), ()>(())

@@ -62,7 +62,7 @@ type Pair = (String, String);
 
 /// What the pass over the journal found.
 #[derive(Default)]
-struct Found {
+struct ReplayFindings {
     matrix: BTreeMap<Pair, Change>,
     judged: u64,
     folded: u64,
@@ -136,8 +136,8 @@ fn pass(
     judge: Option<&Judge>,
     service: &dyn Operations,
     (before, after): (&mut Trial<&Past<'_>>, &mut Trial<&Past<'_>>),
-) -> Result<Found> {
-    let mut found = Found::default();
+) -> Result<ReplayFindings> {
+    let mut found = ReplayFindings::default();
     let mut failed = None;
     let unread = events(service, None, &mut |event| {
         found.first_seq.get_or_insert(event.seq);
@@ -174,7 +174,7 @@ fn pass(
 }
 
 /// Judges one event again.
-fn again(event: &mut Event, judge: &Judge, apply: bool, found: &mut Found) {
+fn again(event: &mut Event, judge: &Judge, apply: bool, found: &mut ReplayFindings) {
     let Some(new) = judge(event) else { return };
     found.judged += 1;
     let verdict = event.result.as_mut().and_then(|r| r.verdict.as_mut());
@@ -227,13 +227,13 @@ fn verdict(recipient: &RecipientVerdict) -> String {
 }
 
 /// The verdicts that would change, most frequent first.
-fn rows(found: &Found) -> Vec<(&Pair, &Change)> {
+fn rows(found: &ReplayFindings) -> Vec<(&Pair, &Change)> {
     let mut rows: Vec<_> = found.matrix.iter().filter(|((old, new), _)| old != new).collect();
     rows.sort_by_key(|(_, change)| std::cmp::Reverse(change.count));
     rows
 }
 
-fn verdicts(found: &Found, console: &mut Console<'_>) -> Result<()> {
+fn verdicts(found: &ReplayFindings, console: &mut Console<'_>) -> Result<()> {
     let rows = rows(found);
     for ((old, new), change) in &rows {
         let samples = print::visible(&change.samples.join(", "));
@@ -276,7 +276,7 @@ fn addresses(
 }
 
 fn as_json(
-    found: &Found,
+    found: &ReplayFindings,
     shifts: &[Shift],
     differences: &[Difference],
     judged: bool,
@@ -299,7 +299,7 @@ fn as_json(
 }
 
 /// What a person must know to read the figures right.
-fn remarks(found: &Found, since: Option<Timestamp>, console: &mut Console<'_>) {
+fn remarks(found: &ReplayFindings, since: Option<Timestamp>, console: &mut Console<'_>) {
     remark(console, found.unread, 0);
     if let Some(since) = since {
         console.say(&format!(

@@ -21,7 +21,7 @@ use memchr::memchr2;
 
 /// What came of one piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
+pub enum TextProgress {
     /// All of it belongs to the message.
     More,
     /// The message ended after so many octets of the piece.
@@ -29,7 +29,7 @@ pub enum Progress {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum LineState {
     LineStart,
     Dot,
     DotCr,
@@ -41,7 +41,7 @@ enum State {
 /// Reads one message.
 #[derive(Debug)]
 pub struct DataReader {
-    state: State,
+    state: LineState,
     text: Vec<u8>,
     octets: u64,
     limit: u64,
@@ -54,7 +54,7 @@ impl DataReader {
     /// A reader of text sent by DATA; it stores at most `limit` octets.
     pub fn new(limit: u64) -> Self {
         Self {
-            state: State::LineStart,
+            state: LineState::LineStart,
             text: Vec::new(),
             octets: 0,
             limit,
@@ -70,28 +70,28 @@ impl DataReader {
 
     /// No more text comes. A CR that waited for its LF was bare.
     pub fn finish(&mut self) {
-        if self.state == State::Cr {
-            self.bare(State::Text);
+        if self.state == LineState::Cr {
+            self.bare(LineState::Text);
         }
-        self.state = State::End;
+        self.state = LineState::End;
     }
 
     /// Takes the next piece. After `End` nothing more is taken.
-    pub fn read(&mut self, piece: &[u8]) -> Progress {
-        if self.state == State::End {
-            return Progress::End(0);
+    pub fn read(&mut self, piece: &[u8]) -> TextProgress {
+        if self.state == LineState::End {
+            return TextProgress::End(0);
         }
         self.text.reserve_exact(self.room(piece.len()).saturating_sub(self.text.len()));
         let mut at = 0;
         while let Some(&octet) = piece.get(at) {
-            if self.state == State::Text {
+            if self.state == LineState::Text {
                 let rest = piece.get(at..).unwrap_or_default();
                 let run = memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
                 self.keep(rest.get(..run).unwrap_or_default());
                 at += run;
                 match piece.get(at) {
-                    Some(b'\r') => self.state = State::Cr,
-                    Some(_) => self.bare(State::Text),
+                    Some(b'\r') => self.state = LineState::Cr,
+                    Some(_) => self.bare(LineState::Text),
                     None => break,
                 }
                 at += 1;
@@ -101,42 +101,42 @@ impl DataReader {
                 continue; // the state changed, the octet is looked at again
             }
             at += 1;
-            if self.state == State::End {
-                return Progress::End(at);
+            if self.state == LineState::End {
+                return TextProgress::End(at);
             }
         }
-        Progress::More
+        TextProgress::More
     }
 
     /// One octet in a state other than `Text`; false when it was not consumed.
     fn step(&mut self, octet: u8) -> bool {
         match (self.state, octet) {
-            (State::End, _) => {}
-            (State::LineStart, b'.') if self.dots => self.state = State::Dot,
-            (State::LineStart, b'\r') => self.state = State::Cr,
+            (LineState::End, _) => {}
+            (LineState::LineStart, b'.') if self.dots => self.state = LineState::Dot,
+            (LineState::LineStart, b'\r') => self.state = LineState::Cr,
             // A dot with anything behind it was stuffed, or should have been: it goes.
-            (State::Dot, b'\r') => self.state = State::DotCr,
-            (State::LineStart | State::Dot | State::Text, _) => {
-                self.state = State::Text;
+            (LineState::Dot, b'\r') => self.state = LineState::DotCr,
+            (LineState::LineStart | LineState::Dot | LineState::Text, _) => {
+                self.state = LineState::Text;
                 return false;
             }
-            (State::DotCr, b'\n') => self.state = State::End,
-            (State::Cr, b'\n') => {
+            (LineState::DotCr, b'\n') => self.state = LineState::End,
+            (LineState::Cr, b'\n') => {
                 self.keep(b"\r\n");
-                self.state = State::LineStart;
+                self.state = LineState::LineStart;
             }
             // The CR before was bare; this one may begin the line end. CRLF `.` CR CRLF thus ends
             // a line with a dot too many, but no message.
-            (State::Cr | State::DotCr, b'\r') => self.bare(State::Cr),
-            (State::Cr | State::DotCr, _) => {
-                self.bare(State::Text);
+            (LineState::Cr | LineState::DotCr, b'\r') => self.bare(LineState::Cr),
+            (LineState::Cr | LineState::DotCr, _) => {
+                self.bare(LineState::Text);
                 return false;
             }
         }
         true
     }
 
-    fn bare(&mut self, next: State) {
+    fn bare(&mut self, next: LineState) {
         self.bare_newline = true;
         self.keep(b"\r\n");
         self.state = next;
@@ -245,7 +245,7 @@ mod tests {
                 let mut reader = DataReader::new(1 << 20);
                 let mut end = None;
                 for (n, piece) in input.chunks(size).enumerate() {
-                    if let Progress::End(used) = reader.read(piece) {
+                    if let TextProgress::End(used) = reader.read(piece) {
                         end = Some(input.len() - n * size - used);
                         break;
                     }
@@ -269,7 +269,7 @@ mod tests {
         ];
         for (input, limit, kept) in rows {
             let mut reader = DataReader::new(*limit);
-            assert_eq!(reader.read(input), Progress::End(input.len()));
+            assert_eq!(reader.read(input), TextProgress::End(input.len()));
             assert_eq!(reader.octets() <= *limit, *kept, "{input:?}");
             assert_eq!(reader.stored() as u64, if *kept { reader.octets() } else { 0 });
         }
@@ -278,8 +278,8 @@ mod tests {
     #[test]
     fn nothing_is_taken_behind_the_end() {
         let mut reader = DataReader::new(100);
-        assert_eq!(reader.read(b".\r\nMAIL"), Progress::End(3));
-        assert_eq!(reader.read(b"MAIL"), Progress::End(0));
+        assert_eq!(reader.read(b".\r\nMAIL"), TextProgress::End(3));
+        assert_eq!(reader.read(b"MAIL"), TextProgress::End(0));
         assert_eq!(reader.stored(), 0);
     }
 
@@ -305,7 +305,7 @@ mod tests {
         let mut reader = DataReader::new(100);
         reader.read(b"abc\r\n");
         reader.discard();
-        assert_eq!(reader.read(b"def\r\n.\r\n"), Progress::End(8));
+        assert_eq!(reader.read(b"def\r\n.\r\n"), TextProgress::End(8));
         assert_eq!((reader.stored(), reader.octets()), (0, 10));
     }
 }

@@ -29,7 +29,7 @@ mod session_settings;
 mod verb;
 
 pub use command::{BodyType, Command};
-pub use data::{DataReader, Progress};
+pub use data::{DataReader, TextProgress};
 pub use dialect::Dialect;
 pub use limits::{Budget, Limits, Reservation};
 pub use observer::{NoObserver, Observer, Outcome, Rejection};

@@ -33,9 +33,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::parts::{Hit, Part};
+use super::parts::{Hit, PhraseKind};
 use super::starts::Starts;
-use super::table::Table;
+use super::table::MeaningTable;
 use crate::classify::text::fold_piece;
 use crate::mail::MultiSearch;
 
@@ -65,7 +65,7 @@ struct Inside {
 struct Phrase {
     /// The language file that says so, by its place in the list.
     language: u16,
-    part: Part,
+    part: PhraseKind,
     octets: u16,
     open_start: bool,
     open_end: bool,
@@ -73,7 +73,7 @@ struct Phrase {
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
-struct File {
+struct LexiconFile {
     no: Vec<String>,
     not: Vec<String>,
     from: Vec<String>,
@@ -97,12 +97,12 @@ struct File {
 
 impl Lexicon {
     /// Reads the files; an error names file and word.
-    pub(super) fn read(files: &[(&str, &str)], table: &Table) -> Result<Self, String> {
-        let mut found: BTreeMap<String, (u16, Part)> = BTreeMap::new();
+    pub(super) fn read(files: &[(&str, &str)], table: &MeaningTable) -> Result<Self, String> {
+        let mut found: BTreeMap<String, (u16, PhraseKind)> = BTreeMap::new();
         let mut bonds = BTreeSet::new();
         for (language, (name, source)) in (0..).zip(files) {
-            let file: File = toml::from_str(source).map_err(|e| format!("{name}: {e}"))?;
-            let mut add = |part: Part, phrases: &[String]| {
+            let file: LexiconFile = toml::from_str(source).map_err(|e| format!("{name}: {e}"))?;
+            let mut add = |part: PhraseKind, phrases: &[String]| {
                 for phrase in phrases {
                     // The first file that has a phrase says what it is.
                     found.entry(phrase.clone()).or_insert((language, part));
@@ -111,36 +111,38 @@ impl Lexicon {
             for (key, phrases) in &file.said {
                 let pair =
                     table.pair(key).ok_or_else(|| format!("{name}: `{key}`: no such pair"))?;
-                add(Part::Said(pair), phrases);
+                add(PhraseKind::Said(pair), phrases);
             }
             for (key, phrases) in &file.role {
                 add(
-                    Part::Role(table.role(key).ok_or_else(|| format!("{name}: role `{key}`"))?),
+                    PhraseKind::Role(
+                        table.role(key).ok_or_else(|| format!("{name}: role `{key}`"))?,
+                    ),
                     phrases,
                 );
             }
             for (key, phrases) in &file.negated {
                 let state = table.state(key).ok_or_else(|| format!("{name}: state `{key}`"))?;
-                add(Part::Negated(state), phrases);
+                add(PhraseKind::Negated(state), phrases);
             }
             for (key, phrases) in &file.state {
                 let state = table.state(key).ok_or_else(|| format!("{name}: state `{key}`"))?;
-                add(Part::State(state), phrases);
+                add(PhraseKind::State(state), phrases);
             }
-            add(Part::No, &file.no);
-            add(Part::Not, &file.not);
-            add(Part::From, &file.from);
-            add(Part::To, &file.to);
-            add(Part::By, &file.by);
-            add(Part::Skip, &file.skip);
-            add(Part::Mute, &file.mute);
-            add(Part::Your, &file.your);
-            add(Part::His, &file.his);
-            add(Part::Yours, &file.yours);
-            add(Part::You, &file.you);
-            add(Part::Asked, &file.asked);
-            add(Part::Tells, &file.tells);
-            add(Part::Holds, &file.holds);
+            add(PhraseKind::No, &file.no);
+            add(PhraseKind::Not, &file.not);
+            add(PhraseKind::From, &file.from);
+            add(PhraseKind::To, &file.to);
+            add(PhraseKind::By, &file.by);
+            add(PhraseKind::Skip, &file.skip);
+            add(PhraseKind::Mute, &file.mute);
+            add(PhraseKind::Your, &file.your);
+            add(PhraseKind::His, &file.his);
+            add(PhraseKind::Yours, &file.yours);
+            add(PhraseKind::You, &file.you);
+            add(PhraseKind::Asked, &file.asked);
+            add(PhraseKind::Tells, &file.tells);
+            add(PhraseKind::Holds, &file.holds);
             bonds.extend(file.of.iter().map(|word| fold_piece(word)));
         }
         let (mut pieces, mut phrases) = (Vec::new(), Vec::new());
@@ -164,7 +166,7 @@ impl Lexicon {
     }
 
     /// The n-th other phrase of the same meaning and language, whole words only.
-    pub(super) fn synonym(&self, old: &str, part: Part, n: usize) -> Option<&str> {
+    pub(super) fn synonym(&self, old: &str, part: PhraseKind, n: usize) -> Option<&str> {
         let at = self.texts.iter().position(|text| text == old)?;
         let language = self.phrases.get(at)?.language;
         let words = old.split(' ').count();
@@ -182,13 +184,13 @@ impl Lexicon {
     }
 
     /// What a phrase is.
-    pub(super) fn part(&self, phrase: &str) -> Option<Part> {
+    pub(super) fn part(&self, phrase: &str) -> Option<PhraseKind> {
         let at = self.texts.iter().position(|text| text == phrase)?;
         self.phrases.get(at).map(|phrase| phrase.part)
     }
 
     /// A word for something in the language of another.
-    pub(super) fn same_language(&self, old: &str, part: Part) -> Option<&str> {
+    pub(super) fn same_language(&self, old: &str, part: PhraseKind) -> Option<&str> {
         let at = self.texts.iter().position(|text| text == old)?;
         let language = self.phrases.get(at)?.language;
         let mut all = self.phrases.iter().zip(&self.texts);
@@ -209,7 +211,7 @@ impl Lexicon {
         for start in memchr::memchr_iter(b' ', bytes).map(|blank| blank + 1) {
             let rest = bytes.get(start..).unwrap_or_default();
             if let Some(mark @ 1..=4) = rest.first() {
-                hits.push(Hit { start, end: start + 1, part: Part::Break(*mark) });
+                hits.push(Hit { start, end: start + 1, part: PhraseKind::Break(*mark) });
                 continue;
             }
             let stand = self.starts.at(rest).filter_map(|n| {
@@ -265,7 +267,7 @@ fn word_end(bytes: &[u8], from: usize) -> usize {
 }
 
 impl Phrase {
-    fn new(text: &str, language: u16, part: Part) -> (String, Self) {
+    fn new(text: &str, language: u16, part: PhraseKind) -> (String, Self) {
         let body = text.trim_start_matches('*').trim_end_matches('*');
         let piece = fold_piece(body);
         let unspaced = |c: Option<char>| c.is_some_and(|c| u32::from(c) >= 0x0e00 && !is_spaced(c));

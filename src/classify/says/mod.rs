@@ -16,9 +16,9 @@ use std::cell::RefCell;
 use std::sync::LazyLock;
 
 use lexicon::Lexicon;
-use parts::{Hit, Part, Roles, Said, UNNAMED};
-use table::Table;
-use words::Known;
+use parts::{Hit, PhraseKind, Roles, Said, UNNAMED};
+use table::MeaningTable;
+use words::KnownAddresses;
 
 use super::verdict::{Category, Reason};
 use crate::mail::{EnhancedStatus, ReplyCode};
@@ -27,7 +27,7 @@ use crate::mail::{EnhancedStatus, ReplyCode};
 #[derive(Debug)]
 pub struct Says {
     lexicon: Lexicon,
-    table: Table,
+    table: MeaningTable,
     roles: Roles,
 }
 
@@ -87,7 +87,7 @@ impl Says {
 
     /// Reads a table and lexicon files (name, text); an error names the place.
     pub fn read(table: &str, files: &[(&str, &str)]) -> Result<Self, String> {
-        let table = Table::read(table)?;
+        let table = MeaningTable::read(table)?;
         let lexicon = Lexicon::read(files, &table)?;
         let role = |name: &str| table.role(name).ok_or_else(|| format!("no role `{name}`"));
         let roles = Roles {
@@ -127,7 +127,7 @@ impl Says {
                 folded
             };
             let senders = senders_in(raw, beside.senders);
-            let known = Known { domain: beside.domain, senders: &senders };
+            let known = KnownAddresses { domain: beside.domain, senders: &senders };
             words::words(folded, known, &mut scratch.text, &mut scratch.links);
             self.lexicon.hits(&scratch.text, &mut scratch.hits);
             let Scratch { text, hits, said, .. } = scratch;
@@ -217,9 +217,9 @@ fn unread(text: &str, hits: &[Hit]) -> usize {
         }
         at = hit.end;
         match hit.part {
-            Part::Break(words::LINKS) => return rest,
-            Part::Break(words::STOP) => advice = false,
-            Part::Skip => advice = true,
+            PhraseKind::Break(words::LINKS) => return rest,
+            PhraseKind::Break(words::STOP) => advice = false,
+            PhraseKind::Skip => advice = true,
             _ => {}
         }
     }

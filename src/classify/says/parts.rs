@@ -10,7 +10,7 @@ pub(super) const NAMED: u8 = 0;
 
 /// What a phrase is in a sentence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum PhraseKind {
     Role(u8),
     State(u8),
     Negated(u8),
@@ -58,7 +58,7 @@ pub(super) enum Until {
 pub(super) struct Hit {
     pub(super) start: usize,
     pub(super) end: usize,
-    pub(super) part: Part,
+    pub(super) part: PhraseKind,
 }
 
 /// A pair and where it stands.

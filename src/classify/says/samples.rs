@@ -1,8 +1,8 @@
 //! The lines that the words alone must tell (`seen.tsv`), and lines with other words in them.
 
-use super::parts::{Hit, Part};
+use super::parts::{Hit, PhraseKind};
 use super::{Says, words};
-use crate::classify::measure::Line;
+use crate::classify::measure::Measured;
 use crate::classify::rule::Seen;
 use crate::classify::text::fold;
 use crate::classify::verdict::Reason;
@@ -13,7 +13,7 @@ const SEEN: &str = include_str!("seen.tsv");
 
 impl Says {
     /// The lines of `seen.tsv`; a line that cannot be read is left out, and a test counts them.
-    pub fn seen() -> Vec<Line> {
+    pub fn seen() -> Vec<Measured> {
         SEEN.lines().filter(|line| !line.starts_with('#')).filter_map(line).collect()
     }
 
@@ -21,8 +21,10 @@ impl Says {
     /// when it has none.
     pub fn other_words(&self, text: &str, n: usize) -> Option<String> {
         let (words, hits) = self.read_hits(text);
-        let able: Vec<&Hit> =
-            hits.iter().filter(|h| matches!(h.part, Part::Role(_) | Part::State(_))).collect();
+        let able: Vec<&Hit> = hits
+            .iter()
+            .filter(|h| matches!(h.part, PhraseKind::Role(_) | PhraseKind::State(_)))
+            .collect();
         let hit = able.get(n % able.len().max(1))?;
         let old = words.get(hit.start..hit.end)?.trim();
         let new = self.lexicon.synonym(old, hit.part, n)?;
@@ -37,12 +39,12 @@ impl Says {
         let (words, hits) = self.read_hits(text);
         let mut out = text.to_ascii_lowercase();
         let mut changed = false;
-        let sender = Part::Role(self.roles.sender);
+        let sender = PhraseKind::Role(self.roles.sender);
         for hit in hits {
             let phrase = words.get(hit.start..hit.end).unwrap_or_default().trim();
             let old = match hit.part {
-                Part::Role(role) if self.table.is_about_recipient(role) => phrase,
-                Part::Said((role, _)) if self.table.is_about_recipient(role) => {
+                PhraseKind::Role(role) if self.table.is_about_recipient(role) => phrase,
+                PhraseKind::Said((role, _)) if self.table.is_about_recipient(role) => {
                     phrase.split(' ').find(|word| self.is_recipient(word))?
                 }
                 _ => continue,
@@ -59,7 +61,8 @@ impl Says {
     }
 
     fn is_recipient(&self, word: &str) -> bool {
-        let is = |part| matches!(part, Part::Role(role) if self.table.is_about_recipient(role));
+        let is =
+            |part| matches!(part, PhraseKind::Role(role) if self.table.is_about_recipient(role));
         self.lexicon.part(word).is_some_and(is)
     }
 
@@ -67,13 +70,13 @@ impl Says {
         let (mut folded, mut split, mut links) = (String::new(), String::new(), String::new());
         fold(text, &mut folded);
         let mut hits = Vec::new();
-        words::words(&folded, words::Known::default(), &mut split, &mut links);
+        words::words(&folded, words::KnownAddresses::default(), &mut split, &mut links);
         self.lexicon.hits(&split, &mut hits);
         (split, hits)
     }
 }
 
-fn line(row: &str) -> Option<Line> {
+fn line(row: &str) -> Option<Measured> {
     let mut fields = row.splitn(4, '\t');
     let (file, reason) = (fields.next()?, fields.next()?);
     let (context, text) = (fields.next()?, fields.next()?);
@@ -89,7 +92,7 @@ fn line(row: &str) -> Option<Line> {
             _ => return None,
         }
     }
-    Some(Line {
+    Some(Measured {
         file: file.to_string(),
         source: file.get(3..).unwrap_or_default().to_string(),
         reason: Reason::parse(reason.trim_start_matches('!'))?,

@@ -9,8 +9,8 @@
 
 use std::collections::BTreeSet;
 
-use super::parts::{Hit, NAMED, NEAR, Pair, Part, Roles, Said, UNNAMED, Until, between, gap};
-use super::table::Table;
+use super::parts::{Hit, NAMED, NEAR, Pair, PhraseKind, Roles, Said, UNNAMED, Until, between, gap};
+use super::table::MeaningTable;
 use super::whose;
 use super::words::{COLON, COMMA, LINKS, STOP};
 
@@ -18,7 +18,7 @@ use super::words::{COLON, COMMA, LINKS, STOP};
 pub(super) fn read(
     text: &str,
     hits: &mut Vec<Hit>,
-    (table, roles, bonds): (&Table, Roles, &BTreeSet<String>),
+    (table, roles, bonds): (&MeaningTable, Roles, &BTreeSet<String>),
     said: &mut Vec<Said>,
 ) {
     said.clear();
@@ -33,44 +33,44 @@ pub(super) fn read(
     let mut refused = None;
     for at in 0..hits.len() {
         let Some(hit) = hits.get(at).copied() else { break };
-        if let Part::Break(mark) = hit.part {
+        if let PhraseKind::Break(mark) = hit.part {
             owner = owner.filter(|(_, until)| *until > whose::strength(mark));
         }
         match hit.part {
-            Part::Owner(role, until) => {
+            PhraseKind::Owner(role, until) => {
                 owner = Some(owner.filter(|one| one.1 >= until).unwrap_or((role, until)));
                 if table.has_name(role) && table.fits((role, NAMED)) {
                     let (start, end) = (hit.start, hit.end);
                     said.push(Said { pair: (role, NAMED), start, end, aside: aside || skipping });
                 }
             }
-            Part::Break(LINKS) => (aside, skipping, refused) = (true, false, None),
-            Part::Break(STOP) => (skipping, refused) = (false, None),
-            Part::Break(COLON) => {
+            PhraseKind::Break(LINKS) => (aside, skipping, refused) = (true, false, None),
+            PhraseKind::Break(STOP) => (skipping, refused) = (false, None),
+            PhraseKind::Break(COLON) => {
                 let last = said.last().filter(|one| table.is_own(one.pair)).map(|one| one.pair.0);
                 refused = refused.or(last);
                 // `Check of the sender: user unknown`.
                 let before = at.checked_sub(1).and_then(|n| hits.get(n));
-                if let Some(Hit { part: Part::Role(role), end, .. }) = before
+                if let Some(Hit { part: PhraseKind::Role(role), end, .. }) = before
                     && table.is_topic(*role)
                     && gap(text, *end, hit.start) == 0
                 {
                     owner = owner.or(Some((*role, Until::Colon)));
                 }
             }
-            Part::Role(role) if table.fits((role, NAMED)) => {
+            PhraseKind::Role(role) if table.fits((role, NAMED)) => {
                 let (start, end) = (hit.start, hit.end);
                 said.push(Said { pair: (role, NAMED), start, end, aside: aside || skipping });
             }
-            Part::Skip => skipping = true,
-            Part::Said(pair) => {
+            PhraseKind::Skip => skipping = true,
+            PhraseKind::Said(pair) => {
                 let subject = subject_of(text, hits, at, table);
                 if let Some(pair) = owned(pair, owner, subject.or(refused), table) {
                     let (start, end) = (hit.start, hit.end);
                     said.push(Said { pair, start, end, aside: aside || skipping });
                 }
             }
-            Part::State(state) => {
+            PhraseKind::State(state) => {
                 if let Some(one) = state_at(text, hits, at, state, table)
                     && let Some(pair) = owned(one.pair, owner, refused, table)
                 {
@@ -83,12 +83,17 @@ pub(super) fn read(
 }
 
 /// The sending side, when it stands right before what is said: `sender is not a user here`.
-fn subject_of(text: &str, hits: &[Hit], at: usize, table: &Table) -> Option<u8> {
+fn subject_of(text: &str, hits: &[Hit], at: usize, table: &MeaningTable) -> Option<u8> {
     let here = hits.get(at)?;
     // `an` is a word of direction in German.
-    let before = hits.get(..at)?.iter().rfind(|hit| !matches!(hit.part, Part::To | Part::From))?;
+    let before = hits
+        .get(..at)?
+        .iter()
+        .rfind(|hit| !matches!(hit.part, PhraseKind::To | PhraseKind::From))?;
     match before.part {
-        Part::Role(role) if table.is_us(role) && gap(text, before.end, here.start) <= NEAR => {
+        PhraseKind::Role(role)
+            if table.is_us(role) && gap(text, before.end, here.start) <= NEAR =>
+        {
             Some(role)
         }
         _ => None,
@@ -101,7 +106,7 @@ fn owned(
     pair: Pair,
     owner: Option<(u8, Until)>,
     refused: Option<u8>,
-    table: &Table,
+    table: &MeaningTable,
 ) -> Option<Pair> {
     let of_mailbox = table.is_about_recipient(pair.0);
     if let Some((role, _)) = owner.filter(|_| table.may_cost(pair)) {
@@ -119,11 +124,11 @@ fn owned(
 fn join(
     text: &str,
     hits: &mut Vec<Hit>,
-    table: &Table,
+    table: &MeaningTable,
     roles: Roles,
     bonds: &BTreeSet<String>,
 ) -> bool {
-    hits.retain(|hit| hit.part != Part::Mute);
+    hits.retain(|hit| hit.part != PhraseKind::Mute);
     let ours = whose::settle(text, hits, (table, roles, bonds));
     whose::join_names(text, hits, table, roles);
     negate(text, hits, roles);
@@ -131,78 +136,84 @@ fn join(
     while at + 1 < hits.len() {
         let (Some(a), Some(b)) = (hits.get(at).copied(), hits.get(at + 1).copied()) else { break };
         let joined = match (a.part, b.part) {
-            (Part::Role(left), Part::Role(right)) if side_by_side(text, a.end, b.start, bonds) => {
-                table.compound(left, right).map(Part::Role)
+            (PhraseKind::Role(left), PhraseKind::Role(right))
+                if side_by_side(text, a.end, b.start, bonds) =>
+            {
+                table.compound(left, right).map(PhraseKind::Role)
             }
             // `SPF sender invalid`, `from address user unknown`.
-            (Part::Role(left), Part::Said((right, state))) if gap(text, a.end, b.start) == 0 => {
+            (PhraseKind::Role(left), PhraseKind::Said((right, state)))
+                if gap(text, a.end, b.start) == 0 =>
+            {
                 let is = table
                     .compound(left, right)
                     .filter(|is| table.is_us(*is) && table.fits((*is, state)));
-                is.map(|is| Part::Said((is, state)))
+                is.map(|is| PhraseKind::Said((is, state)))
             }
             // `from unknown domain`: whoever comes from there is the sender.
-            (Part::From, Part::Said((role, state))) if gap(text, a.end, b.start) == 0 => {
+            (PhraseKind::From, PhraseKind::Said((role, state)))
+                if gap(text, a.end, b.start) == 0 =>
+            {
                 let is = table.compound(roles.sender, role);
-                is.filter(|is| table.fits((*is, state))).map(|is| Part::Said((is, state)))
+                is.filter(|is| table.fits((*is, state))).map(|is| PhraseKind::Said((is, state)))
             }
             // `no mailbox for your return path`
-            (Part::Said((left, state)), Part::To)
+            (PhraseKind::Said((left, state)), PhraseKind::To)
                 if gap(text, a.end, b.start) == 0
                     && hits.get(at + 2).is_some_and(|hit| gap(text, b.end, hit.start) == 0) =>
             {
                 let right = match hits.get(at + 2).map(|hit| hit.part) {
-                    Some(Part::Role(right)) => table.compound(left, right),
+                    Some(PhraseKind::Role(right)) => table.compound(left, right),
                     _ => None,
                 };
                 let is = right.filter(|is| table.is_sender(*is) && table.fits((*is, state)));
-                is.map(|is| Part::Said((is, state)))
+                is.map(|is| PhraseKind::Said((is, state)))
             }
             // `unknown user in MAIL FROM`
-            (Part::Said((left, state)), Part::Role(right))
+            (PhraseKind::Said((left, state)), PhraseKind::Role(right))
                 if side_by_side(text, a.end, b.start, bonds) =>
             {
                 let is = table
                     .compound(left, right)
                     .filter(|is| table.is_us(*is) && table.fits((*is, state)));
-                is.map(|is| Part::Said((is, state)))
+                is.map(|is| PhraseKind::Said((is, state)))
             }
-            (Part::From, Part::State(_)) if gap(text, a.end, b.start) == 0 => {
+            (PhraseKind::From, PhraseKind::State(_)) if gap(text, a.end, b.start) == 0 => {
                 if let Some(hit) = hits.get_mut(at + 2)
-                    && let Part::Role(role) = hit.part
+                    && let PhraseKind::Role(role) = hit.part
                     && gap(text, b.end, hit.start) == 0
                     && let Some(is) = table.compound(roles.sender, role)
                 {
-                    hit.part = Part::Role(is);
+                    hit.part = PhraseKind::Role(is);
                 }
                 None
             }
-            (Part::From, Part::Role(role))
+            (PhraseKind::From, PhraseKind::Role(role))
                 if gap(text, a.end, b.start) <= 1
                     && (role == roles.address || role == roles.recipient) =>
             {
-                Some(Part::Role(roles.sender))
+                Some(PhraseKind::Role(roles.sender))
             }
-            (Part::To, Part::Role(role))
+            (PhraseKind::To, PhraseKind::Role(role))
                 if gap(text, a.end, b.start) <= 1 && role == roles.address =>
             {
-                Some(Part::Role(roles.recipient))
+                Some(PhraseKind::Role(roles.recipient))
             }
-            (Part::By, Part::Role(role))
+            (PhraseKind::By, PhraseKind::Role(role))
                 if gap(text, a.end, b.start) <= 2
                     && (role == roles.address || role == roles.recipient) =>
             {
-                Some(Part::Role(roles.agent))
+                Some(PhraseKind::Role(roles.agent))
             }
             // `From: address not verified`.
-            (Part::From, Part::Break(COLON)) if gap(text, a.end, b.start) == 0 => {
-                Some(Part::Role(roles.sender))
+            (PhraseKind::From, PhraseKind::Break(COLON)) if gap(text, a.end, b.start) == 0 => {
+                Some(PhraseKind::Role(roles.sender))
             }
             _ => None,
         };
         // Of a `message to user@example.com` it is the message that was blocked.
         let named = |role| role == roles.address || role == roles.recipient;
-        if let (Part::Role(role), Part::To, Some(Part::Role(whom))) =
+        if let (PhraseKind::Role(role), PhraseKind::To, Some(PhraseKind::Role(whom))) =
             (a.part, b.part, hits.get(at + 2).map(|hit| hit.part))
             && role == roles.message
             && named(whom)
@@ -228,8 +239,8 @@ fn join(
 fn negate(text: &str, hits: &mut Vec<Hit>, roles: Roles) {
     for at in 0..hits.len() {
         let Some(hit) = hits.get(at).copied() else { break };
-        let no = hit.part == Part::No;
-        if !no && hit.part != Part::Not {
+        let no = hit.part == PhraseKind::No;
+        if !no && hit.part != PhraseKind::Not {
             continue;
         }
         if let Some((found, part)) = negated(text, hits, at, no, roles) {
@@ -240,7 +251,7 @@ fn negate(text: &str, hits: &mut Vec<Hit>, roles: Roles) {
                 *slot = match part {
                     Some(part) if found.abs_diff(at) == 1 => Hit { start, end, part },
                     Some(part) => Hit { part, ..other },
-                    None => Hit { part: Part::To, ..other },
+                    None => Hit { part: PhraseKind::To, ..other },
                 };
             }
             if part.is_none() || found.abs_diff(at) == 1 {
@@ -248,7 +259,9 @@ fn negate(text: &str, hits: &mut Vec<Hit>, roles: Roles) {
             }
         }
     }
-    hits.retain(|hit| !matches!(hit.part, Part::No | Part::Not | Part::Negated(_)));
+    hits.retain(|hit| {
+        !matches!(hit.part, PhraseKind::No | PhraseKind::Not | PhraseKind::Negated(_))
+    });
 }
 
 /// What a negation negates, and what that becomes; None for nothing.
@@ -258,21 +271,21 @@ fn negated(
     at: usize,
     no: bool,
     roles: Roles,
-) -> Option<(usize, Option<Part>)> {
+) -> Option<(usize, Option<PhraseKind>)> {
     let hit = hits.get(at)?;
     for (n, next) in hits.iter().enumerate().skip(at + 1) {
         let far = gap(text, hit.end, next.start) > if no { 4 } else { NEAR };
         match next.part {
-            Part::Break(_) => break,
-            Part::Negated(state) if !far => return Some((n, Some(Part::State(state)))),
-            Part::State(_) if !far && !no => return Some((n, None)),
-            Part::Role(role) if no && !far && gap(text, hit.end, next.start) == 0 => {
+            PhraseKind::Break(_) => break,
+            PhraseKind::Negated(state) if !far => return Some((n, Some(PhraseKind::State(state)))),
+            PhraseKind::State(_) if !far && !no => return Some((n, None)),
+            PhraseKind::Role(role) if no && !far && gap(text, hit.end, next.start) == 0 => {
                 // `no user found` is negated at the predicate; `no user here` at the noun.
                 let predicate = hits.iter().skip(n + 1).take(2).any(|h| {
-                    matches!(h.part, Part::Negated(_)) && gap(text, next.end, h.start) <= NEAR
+                    matches!(h.part, PhraseKind::Negated(_)) && gap(text, next.end, h.start) <= NEAR
                 });
                 if !predicate {
-                    return Some((n, Some(Part::Said((role, roles.absent)))));
+                    return Some((n, Some(PhraseKind::Said((role, roles.absent)))));
                 }
             }
             _ if far => break,
@@ -282,15 +295,15 @@ fn negated(
     // Behind the predicate: `existiert nicht`, `bulunamadı`.
     let before = hits.get(..at)?.iter().enumerate().next_back()?;
     match before.1.part {
-        Part::Negated(state) if gap(text, before.1.end, hit.start) <= 1 && !no => {
-            Some((before.0, Some(Part::State(state))))
+        PhraseKind::Negated(state) if gap(text, before.1.end, hit.start) <= 1 && !no => {
+            Some((before.0, Some(PhraseKind::State(state))))
         }
         // `kennt diesen Benutzer nicht`
-        Part::Role(_) if gap(text, before.1.end, hit.start) <= 1 && !no => {
+        PhraseKind::Role(_) if gap(text, before.1.end, hit.start) <= 1 && !no => {
             let verb = before.0.checked_sub(1).and_then(|n| Some((n, hits.get(n)?)))?;
             match verb.1.part {
-                Part::Negated(state) if gap(text, verb.1.end, before.1.start) <= 1 => {
-                    Some((verb.0, Some(Part::State(state))))
+                PhraseKind::Negated(state) if gap(text, verb.1.end, before.1.start) <= 1 => {
+                    Some((verb.0, Some(PhraseKind::State(state))))
                 }
                 _ => None,
             }
@@ -305,12 +318,12 @@ fn side_by_side(text: &str, from: usize, to: usize, bonds: &BTreeSet<String>) ->
     between.is_empty() || bonds.contains(between)
 }
 
-fn state_at(text: &str, hits: &[Hit], at: usize, state: u8, table: &Table) -> Option<Said> {
+fn state_at(text: &str, hits: &[Hit], at: usize, state: u8, table: &MeaningTable) -> Option<Said> {
     let hit = hits.get(at)?;
     let (start, end) = (hit.start, hit.end);
     let fits = |n: usize| match hits.get(n).map(|h| h.part) {
-        Some(Part::Role(role)) => table.fits((role, state)).then_some(role),
-        Some(Part::Owner(role, _)) => {
+        Some(PhraseKind::Role(role)) => table.fits((role, state)).then_some(role),
+        Some(PhraseKind::Owner(role, _)) => {
             (table.is_grave(state) && table.fits((role, state))).then_some(role)
         }
         _ => None,
@@ -320,7 +333,7 @@ fn state_at(text: &str, hits: &[Hit], at: usize, state: u8, table: &Table) -> Op
         let (start, end) = (start.min(other.start), end.max(other.end));
         Some(Said { pair: (role, state), start, end, aside: false })
     };
-    let is_break = |n: usize| matches!(hits.get(n).map(|h| h.part), Some(Part::Break(_)));
+    let is_break = |n: usize| matches!(hits.get(n).map(|h| h.part), Some(PhraseKind::Break(_)));
     // Right before it.
     if let Some(before) = at.checked_sub(1)
         && let Some(role) = fits(before)
@@ -342,7 +355,7 @@ fn state_at(text: &str, hits: &[Hit], at: usize, state: u8, table: &Table) -> Op
     let mut subject = false;
     while n > 0 && !is_break(n - 1) {
         n -= 1;
-        subject |= matches!(hits.get(n).map(|h| h.part), Some(Part::Role(_)));
+        subject |= matches!(hits.get(n).map(|h| h.part), Some(PhraseKind::Role(_)));
         if let Some(role) = fits(n) {
             return made(role, n);
         }
@@ -359,7 +372,7 @@ fn state_at(text: &str, hits: &[Hit], at: usize, state: u8, table: &Table) -> Op
     while n > 0 && !subject {
         n -= 1;
         match hits.get(n).map(|h| h.part) {
-            Some(Part::Break(STOP | LINKS)) => break,
+            Some(PhraseKind::Break(STOP | LINKS)) => break,
             _ => {
                 if let Some(role) = fits(n) {
                     return made(role, n);
@@ -370,8 +383,8 @@ fn state_at(text: &str, hits: &[Hit], at: usize, state: u8, table: &Table) -> Op
     // What stands in brackets or behind a colon.
     while let Some(part) = hits.get(m).map(|h| h.part) {
         match part {
-            Part::Break(STOP | LINKS) => break,
-            Part::Break(COLON | COMMA) => {}
+            PhraseKind::Break(STOP | LINKS) => break,
+            PhraseKind::Break(COLON | COMMA) => {}
             _ => {
                 if let Some(role) = fits(m) {
                     return made(role, m);

@@ -8,11 +8,11 @@
 pub(super) struct Starts {
     /// Where the entries of each slot begin; one more at the end.
     slots: Vec<u32>,
-    entries: Vec<Entry>,
+    entries: Vec<StartEntry>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct StartEntry {
     /// The first octets, zeros where the phrase is shorter, and which of them count.
     head: u64,
     mask: u64,
@@ -31,12 +31,12 @@ impl Starts {
 
     /// Prepares phrases: a text and a number for each.
     pub(super) fn new<'t>(phrases: impl Iterator<Item = (&'t str, u32)>) -> Self {
-        let mut entries: Vec<Entry> = phrases
+        let mut entries: Vec<StartEntry> = phrases
             .map(|(text, phrase)| {
                 let octets = text.len().min(8) * 8;
                 let mask = u64::MAX.checked_shr(64 - u32::try_from(octets).unwrap_or(64));
                 let mask = mask.unwrap_or_default();
-                Entry {
+                StartEntry {
                     head: head(text.as_bytes()) & mask,
                     mask,
                     text: text.as_bytes().into(),

@@ -10,7 +10,7 @@ use crate::mail::{EnhancedStatus, MultiSearch, ReplyCode};
 
 /// The composition.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(super) struct MeaningTable {
     roles: Vec<String>,
     states: Vec<String>,
     /// What two roles side by side are; index is left * roles + right.
@@ -29,7 +29,7 @@ pub(super) struct Table {
     names_given: Vec<u8>,
     /// What a role is when it is yours; index is the role.
     yours: Vec<Option<u8>>,
-    rows: Vec<Row>,
+    rows: Vec<MeaningRow>,
     /// Rows of each pair in order; index is role * states + state.
     by_pair: Vec<Vec<u16>>,
     /// Whether a row of the pair is hard, or counts, by the same index.
@@ -40,7 +40,7 @@ pub(super) struct Table {
 
 /// One row.
 #[derive(Debug)]
-pub(super) struct Row {
+pub(super) struct MeaningRow {
     pub(super) reason: Reason,
     /// Says so little that a code or the human part may say more.
     pub(super) vague: bool,
@@ -85,7 +85,7 @@ impl CodeStart {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct MeaningFile {
     roles: Vec<String>,
     states: Vec<String>,
     compound: Vec<RawCompound>,
@@ -153,10 +153,10 @@ struct Stage {
     hard: String,
 }
 
-impl Table {
+impl MeaningTable {
     /// Reads the table.
     pub(super) fn read(source: &str) -> Result<Self, String> {
-        let file: File = toml::from_str(source).map_err(|e| format!("table.toml: {e}"))?;
+        let file: MeaningFile = toml::from_str(source).map_err(|e| format!("table.toml: {e}"))?;
         let mut table = Self {
             by_pair: vec![Vec::new(); file.roles.len() * file.states.len()],
             costs: vec![false; file.roles.len() * file.states.len()],
@@ -266,7 +266,7 @@ impl Table {
         }
         let status: Option<Vec<_>> = raw.status.iter().map(|s| StatusPattern::parse(s)).collect();
         let code: Option<Vec<_>> = raw.code.iter().map(|s| CodeStart::parse(s)).collect();
-        let row = Row {
+        let row = MeaningRow {
             reason,
             vague: raw.vague,
             inferred: raw.inferred,
@@ -408,7 +408,7 @@ impl Table {
     }
 
     /// A row.
-    pub(super) fn row(&self, at: usize) -> Option<&Row> {
+    pub(super) fn row(&self, at: usize) -> Option<&MeaningRow> {
         self.rows.get(at)
     }
 }

@@ -12,8 +12,8 @@
 
 use std::collections::BTreeSet;
 
-use super::parts::{Hit, NEAR, Part, Roles, Until, between, gap};
-use super::table::Table;
+use super::parts::{Hit, NEAR, PhraseKind, Roles, Until, between, gap};
+use super::table::MeaningTable;
 use super::words::{COLON, COMMA, LINKS, STOP};
 
 /// Words that may stand between `your` and its noun: `your own mail server`.
@@ -24,7 +24,7 @@ const BETWEEN: usize = 1;
 pub(super) fn settle(
     text: &str,
     hits: &mut Vec<Hit>,
-    (table, roles, bonds): (&Table, Roles, &BTreeSet<String>),
+    (table, roles, bonds): (&MeaningTable, Roles, &BTreeSet<String>),
 ) -> bool {
     let mut unknown = false;
     let mut kept: usize = 0;
@@ -43,23 +43,23 @@ pub(super) fn settle(
         let last = kept.checked_sub(1).and_then(|n| hits.get(n).copied());
         let touches = last.is_some_and(|last| gap(text, last.end, hit.start) == 0);
         match hit.part {
-            Part::Your | Part::His => {
-                theirs = hit.part == Part::His && named;
+            PhraseKind::Your | PhraseKind::His => {
+                theirs = hit.part == PhraseKind::His && named;
                 // `the domain of your company`
                 if let Some(last) = last
-                    && last.part == Part::Role(roles.domain)
+                    && last.part == PhraseKind::Role(roles.domain)
                     && bonds.contains(between(text, last.end, hit.start))
                     && let Some(slot) = hits.get_mut(kept - 1)
                     && let Some(is) = table.yours(roles.domain)
                 {
-                    slot.part = Part::Role(is);
+                    slot.part = PhraseKind::Role(is);
                 }
                 your = Some(hit);
                 continue;
             }
-            Part::Yours => {
+            PhraseKind::Yours => {
                 // `adres, z którego piszesz`: a comma may stand before it.
-                let comma = last.is_some_and(|last| last.part == Part::Break(COMMA));
+                let comma = last.is_some_and(|last| last.part == PhraseKind::Break(COMMA));
                 let noun = kept.checked_sub(1 + usize::from(comma)).and_then(|n| hits.get_mut(n));
                 if let Some(noun) = noun.filter(|noun| gap(text, noun.end, hit.start) <= NEAR)
                     && let Some(part) = yours(noun.part, table)
@@ -69,78 +69,80 @@ pub(super) fn settle(
                 }
                 continue;
             }
-            Part::You => {
+            PhraseKind::You => {
                 let relative = last.is_some_and(|last| {
-                    matches!(last.part, Part::Role(_) | Part::Said(_)) && touches
+                    matches!(last.part, PhraseKind::Role(_) | PhraseKind::Said(_)) && touches
                 });
                 let rest = hits.get(at + 1..).unwrap_or_default();
                 if relative || !is_unknown(text, hit.end, rest, roles) {
                     continue;
                 }
-                hit.part = Part::Owner(roles.sender, Until::Comma);
+                hit.part = PhraseKind::Owner(roles.sender, Until::Comma);
             }
             // `a link to an unknown domain`
-            Part::To if touches && last.is_some_and(|l| l.part == Part::Role(roles.link)) => {
+            PhraseKind::To
+                if touches && last.is_some_and(|l| l.part == PhraseKind::Role(roles.link)) =>
+            {
                 let Some(role) = holder else { continue };
-                hit.part = Part::Owner(role, Until::Stop);
+                hit.part = PhraseKind::Owner(role, Until::Stop);
             }
-            Part::Asked => hit.part = Part::Owner(roles.sender, Until::End),
-            Part::Tells => {
+            PhraseKind::Asked => hit.part = PhraseKind::Owner(roles.sender, Until::End),
+            PhraseKind::Tells => {
                 // Whether the server before it is yours was seen when `your` was.
                 let ours = last.filter(|last| gap(text, last.end, hit.start) <= BETWEEN);
                 let ours = ours.is_some_and(|last| {
                     mine == Some(last.start)
-                        || matches!(last.part, Part::Role(role) if table.is_sender(role))
+                        || matches!(last.part, PhraseKind::Role(role) if table.is_sender(role))
                 });
                 match holder {
-                    _ if ours => hit.part = Part::Owner(roles.sender, Until::End),
-                    Some(role) if touches => hit.part = Part::Owner(role, Until::Stop),
+                    _ if ours => hit.part = PhraseKind::Owner(roles.sender, Until::End),
+                    Some(role) if touches => hit.part = PhraseKind::Owner(role, Until::Stop),
                     _ => continue,
                 }
             }
-            Part::Holds => match holder {
-                Some(role) => hit.part = Part::Owner(role, Until::Stop),
+            PhraseKind::Holds => match holder {
+                Some(role) => hit.part = PhraseKind::Owner(role, Until::Stop),
                 None => continue,
             },
             // `your server knows no such user`
-            Part::Negated(state) if state == roles.absent && mine.is_some() => {
+            PhraseKind::Negated(state) if state == roles.absent && mine.is_some() => {
                 if let Some(last) = last.filter(|last| Some(last.start) == mine)
-                    && let Part::Role(role) = last.part
+                    && let PhraseKind::Role(role) = last.part
                     && gap(text, last.end, hit.start) <= BETWEEN
                     && let Some(slot) = hits.get_mut(kept - 1)
                 {
-                    slot.part = Part::Owner(role, Until::Comma);
+                    slot.part = PhraseKind::Owner(role, Until::Comma);
                 }
             }
-            Part::Break(STOP | LINKS) => (named, holder) = (false, None),
+            PhraseKind::Break(STOP | LINKS) => (named, holder) = (false, None),
             _ => {}
         }
         let possessive = your.take();
         unknown |= possessive.is_some_and(|word| {
-            gap(text, word.end, hit.start) > BETWEEN || matches!(hit.part, Part::State(_))
+            gap(text, word.end, hit.start) > BETWEEN || matches!(hit.part, PhraseKind::State(_))
         });
         if let Some(word) = possessive.filter(|w| gap(text, w.end, hit.start) <= BETWEEN) {
             let part = yours(hit.part, table).filter(|part| !theirs || !is_sender(*part, roles));
             if let Some(part) = part {
                 hit = Hit { start: word.start, end: hit.end, part };
                 mine = Some(word.start);
-            } else if matches!(hit.part, Part::State(_)) {
+            } else if matches!(hit.part, PhraseKind::State(_)) {
                 // `your disabled account`
                 your = Some(Hit { end: hit.end, ..word });
             }
         }
-        if let Part::Role(role) | Part::Said((role, _)) = hit.part {
+        if let PhraseKind::Role(role) | PhraseKind::Said((role, _)) = hit.part {
             named |= role == roles.recipient;
             holder = table.holder(role);
         }
         // `Policy "unknown-user"`: what stands right behind it is its name.
-        if let Some(Hit { part: Part::Role(role), .. }) = last
+        if let Some(Hit { part: PhraseKind::Role(role), .. }) = last
             && table.has_name(role)
             && touches
             && of_mailbox(hit.part, table, roles)
             && let Some(slot) = hits.get_mut(kept - 1)
         {
-            slot.part = Part::Owner(role, Until::Comma);
+            slot.part = PhraseKind::Owner(role, Until::Comma);
         }
         if let Some(slot) = hits.get_mut(kept) {
             *slot = hit;
@@ -152,19 +154,19 @@ pub(super) fn settle(
 }
 
 /// What `your` makes of a phrase.
-fn yours(part: Part, table: &Table) -> Option<Part> {
+fn yours(part: PhraseKind, table: &MeaningTable) -> Option<PhraseKind> {
     match part {
-        Part::Role(role) => table.yours(role).map(Part::Role),
-        Part::Said((role, state)) => {
+        PhraseKind::Role(role) => table.yours(role).map(PhraseKind::Role),
+        PhraseKind::Said((role, state)) => {
             let role = table.yours(role).filter(|role| table.fits((*role, state)))?;
-            Some(Part::Said((role, state)))
+            Some(PhraseKind::Said((role, state)))
         }
         _ => None,
     }
 }
 
-fn is_sender(part: Part, roles: Roles) -> bool {
-    matches!(part, Part::Role(role) | Part::Said((role, _)) if role == roles.sender)
+fn is_sender(part: PhraseKind, roles: Roles) -> bool {
+    matches!(part, PhraseKind::Role(role) | PhraseKind::Said((role, _)) if role == roles.sender)
 }
 
 /// Whether the next words say that somebody is not known, or no more; to whom, may stand between.
@@ -172,36 +174,38 @@ fn is_unknown(text: &str, from: usize, rest: &[Hit], roles: Roles) -> bool {
     if rest.first().is_none_or(|next| gap(text, from, next.start) > BETWEEN) {
         return false;
     }
-    let between = |part: &Part| {
-        matches!(part, Part::Not | Part::No | Part::To)
-            || matches!(part, Part::Role(role) if *role == roles.recipient)
+    let between = |part: &PhraseKind| {
+        matches!(part, PhraseKind::Not | PhraseKind::No | PhraseKind::To)
+            || matches!(part, PhraseKind::Role(role) if *role == roles.recipient)
     };
     match rest.iter().map(|hit| hit.part).find(|part| !between(part)) {
-        Some(Part::State(state) | Part::Negated(state) | Part::Said((_, state))) => {
-            state == roles.absent || state == roles.disabled
-        }
+        Some(
+            PhraseKind::State(state) | PhraseKind::Negated(state) | PhraseKind::Said((_, state)),
+        ) => state == roles.absent || state == roles.disabled,
         _ => false,
     }
 }
 
-fn of_mailbox(part: Part, table: &Table, roles: Roles) -> bool {
+fn of_mailbox(part: PhraseKind, table: &MeaningTable, roles: Roles) -> bool {
     match part {
-        Part::Role(role) => role == roles.recipient,
-        Part::Said((role, _)) => table.is_about_recipient(role),
-        Part::State(state) => state == roles.absent || state == roles.disabled,
+        PhraseKind::Role(role) => role == roles.recipient,
+        PhraseKind::Said((role, _)) => table.is_about_recipient(role),
+        PhraseKind::State(state) => state == roles.absent || state == roles.disabled,
         _ => false,
     }
 }
 
 /// The sending side and its name side by side, each in its part of the sentence, are one: `your
 /// server, mail.example.org, does not exist`.
-pub(super) fn join_names(text: &str, hits: &mut Vec<Hit>, table: &Table, roles: Roles) {
-    let is_comma = |hit: &Hit| hit.part == Part::Break(COMMA);
+pub(super) fn join_names(text: &str, hits: &mut Vec<Hit>, table: &MeaningTable, roles: Roles) {
+    let is_comma = |hit: &Hit| hit.part == PhraseKind::Break(COMMA);
     let is_name = |role: u8| role == roles.address || role == roles.domain;
     let mut named = false;
     for at in 0..hits.len().saturating_sub(3) {
         let Some([one, comma, other, end]) = hits.get_mut(at..at + 4) else { break };
-        let (Part::Role(left), Part::Role(right)) = (one.part, other.part) else { continue };
+        let (PhraseKind::Role(left), PhraseKind::Role(right)) = (one.part, other.part) else {
+            continue;
+        };
         let beside = is_comma(comma)
             && is_comma(end)
             && gap(text, one.end, comma.start) == 0
@@ -213,13 +217,13 @@ pub(super) fn join_names(text: &str, hits: &mut Vec<Hit>, table: &Table, roles: 
             _ => continue,
         };
         if beside {
-            (one.part, other.part) = (Part::Role(ours), Part::Role(ours));
-            (comma.part, end.part) = (Part::Mute, Part::Mute);
+            (one.part, other.part) = (PhraseKind::Role(ours), PhraseKind::Role(ours));
+            (comma.part, end.part) = (PhraseKind::Mute, PhraseKind::Mute);
             named = true;
         }
     }
     if named {
-        hits.retain(|hit| hit.part != Part::Mute);
+        hits.retain(|hit| hit.part != PhraseKind::Mute);
     }
 }
 

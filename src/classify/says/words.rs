@@ -41,7 +41,7 @@ static KINDS: [Kinds; 256] = {
 
 /// By what it is told whose an address is.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Known<'a> {
+pub(super) struct KnownAddresses<'a> {
     /// Domain of the recipient.
     pub(super) domain: &'a str,
     /// Addresses that the mail was sent from.
@@ -49,7 +49,7 @@ pub(super) struct Known<'a> {
 }
 
 /// Writes the words of a folded text.
-pub(super) fn words(folded: &str, known: Known<'_>, out: &mut String, links: &mut String) {
+pub(super) fn words(folded: &str, known: KnownAddresses<'_>, out: &mut String, links: &mut String) {
     out.clear();
     links.clear();
     out.push(' ');
@@ -79,7 +79,13 @@ pub(super) fn words(folded: &str, known: Known<'_>, out: &mut String, links: &mu
 }
 
 /// Writes the words of what stands between two blanks; `kinds` says what is worth looking for.
-fn chunk_words(chunk: &str, kinds: Kinds, known: Known<'_>, out: &mut String, links: &mut String) {
+fn chunk_words(
+    chunk: &str,
+    kinds: Kinds,
+    known: KnownAddresses<'_>,
+    out: &mut String,
+    links: &mut String,
+) {
     // What stands before a reply code is the relay's, and no part of the reply's sentence.
     if is_reply_code(chunk) {
         push_break(STOP, out);
@@ -183,7 +189,7 @@ fn push_word(word: &str, out: &mut String) {
 }
 
 /// What is no plain word.
-fn atom(core: &str, known: Known<'_>) -> Option<&'static str> {
+fn atom(core: &str, known: KnownAddresses<'_>) -> Option<&'static str> {
     if has(core, b"://") || core.starts_with("www.") {
         return Some("@url");
     }

@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{
-    BackupError, Copied, Found, MANIFEST, Manifest, at, copy_octets, is_below, open, pass,
+    BackupError, Copied, FoundFile, MANIFEST, Manifest, at, copy_octets, is_below, open, pass,
 };
 
 /// Where the copies stand, each under its sum.
@@ -23,7 +23,7 @@ pub(super) fn place(backup: &Path, file: &Copied) -> PathBuf {
 pub fn into_folder(data_dir: &Path, to: &Path) -> Result<Manifest, BackupError> {
     outside(data_dir, to)?;
     let before = earlier(to)?;
-    let known = |found: &Found| {
+    let known = |found: &FoundFile| {
         let files = before.iter().flat_map(|manifest| &manifest.files);
         let same = |file: &&Copied| {
             (&file.path, file.octets, file.modified) == (&found.path, found.octets, found.modified)
@@ -86,7 +86,11 @@ fn earlier(to: &Path) -> Result<Option<Manifest>, BackupError> {
     }
 }
 
-fn copied(found: &Found, original: &Path, backup: &Path) -> Result<Option<Copied>, BackupError> {
+fn copied(
+    found: &FoundFile,
+    original: &Path,
+    backup: &Path,
+) -> Result<Option<Copied>, BackupError> {
     let Some(mut file) = open(original)? else { return Ok(None) };
     let unfinished = backup.join(FILES).join("unfinished");
     let mut copy = create(&unfinished)?;

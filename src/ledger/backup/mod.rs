@@ -131,14 +131,14 @@ pub struct Copied {
 }
 
 /// A file of the data directory as a pass found it.
-struct Found {
+struct FoundFile {
     path: String,
     inode: u64,
     octets: u64,
     modified: i64,
 }
 
-impl Found {
+impl FoundFile {
     fn of(path: String, meta: &Metadata) -> Self {
         let modified = meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec());
         Self { path, inode: meta.ino(), octets: meta.len(), modified }
@@ -151,7 +151,7 @@ impl Found {
 }
 
 /// The files of a data directory in the order in which they are copied.
-fn listed(data_dir: &Path) -> Result<Vec<Found>, BackupError> {
+fn listed(data_dir: &Path) -> Result<Vec<FoundFile>, BackupError> {
     let mut found = Vec::new();
     let mut folders = vec![(data_dir.to_path_buf(), String::new())];
     while let Some((folder, prefix)) = folders.pop() {
@@ -169,7 +169,7 @@ fn listed(data_dir: &Path) -> Result<Vec<Found>, BackupError> {
             if meta.is_dir() && path != "view" {
                 folders.push((entry.path(), format!("{path}/")));
             } else if meta.is_file() && is_copied(&path) {
-                found.push(Found::of(path, &meta));
+                found.push(FoundFile::of(path, &meta));
             }
         }
     }
@@ -187,7 +187,7 @@ fn is_copied(path: &str) -> bool {
 /// None when the file is gone.
 fn pass(
     data_dir: &Path,
-    mut copy: impl FnMut(&Found, &Path) -> Result<Option<Copied>, BackupError>,
+    mut copy: impl FnMut(&FoundFile, &Path) -> Result<Option<Copied>, BackupError>,
 ) -> Result<Manifest, BackupError> {
     if !data_dir.join("journal").is_dir() {
         return Err(BackupError::Wrong(format!(
@@ -220,7 +220,7 @@ fn pass(
     )))
 }
 
-fn undisturbed(data_dir: &Path, found: &[Found]) -> bool {
+fn undisturbed(data_dir: &Path, found: &[FoundFile]) -> bool {
     !data_dir.join("erasing").exists()
         && found.iter().filter(|one| one.is_lasting()).all(|one| {
             let now = std::fs::metadata(data_dir.join(&one.path));

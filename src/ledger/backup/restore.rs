@@ -29,7 +29,7 @@ pub fn is_cut_off(data_dir: &Path) -> bool {
 pub fn from_folder(backup: &Path, data_dir: &Path) -> Result<Manifest, BackupError> {
     let path = backup.join(MANIFEST);
     let manifest = Manifest::read(&fs::read(&path).map_err(at(&path))?, &path)?;
-    let room = Room::make(data_dir)?;
+    let room = NewDataDir::make(data_dir)?;
     let mut sums = HashMap::new();
     for file in &manifest.files {
         let from = place(backup, file);
@@ -42,7 +42,7 @@ pub fn from_folder(backup: &Path, data_dir: &Path) -> Result<Manifest, BackupErr
 
 /// Puts a tar stream back.
 pub fn from_stream(from: &mut dyn Read, data_dir: &Path) -> Result<Manifest, BackupError> {
-    let room = Room::make(data_dir)?;
+    let room = NewDataDir::make(data_dir)?;
     let (mut sums, mut manifest) = (HashMap::new(), None);
     let mut tar = tar::Archive::new(from);
     for entry in tar.entries().map_err(BackupError::Stream)? {
@@ -68,12 +68,12 @@ pub fn from_stream(from: &mut dyn Read, data_dir: &Path) -> Result<Manifest, Bac
 }
 
 /// The folder that becomes the data directory.
-struct Room<'a> {
+struct NewDataDir<'a> {
     data_dir: &'a Path,
     unfinished: PathBuf,
 }
 
-impl<'a> Room<'a> {
+impl<'a> NewDataDir<'a> {
     fn make(data_dir: &'a Path) -> Result<Self, BackupError> {
         let unfinished = data_dir.join(UNFINISHED);
         let there = match fs::read_dir(data_dir) {

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use super::{BackupError, Copied, Found, MANIFEST, Manifest, Summed, open, pass};
+use super::{BackupError, Copied, FoundFile, MANIFEST, Manifest, Summed, open, pass};
 
 /// What the paths of the copies begin with.
 pub(super) const DATA: &str = "data/";
@@ -29,7 +29,7 @@ fn header(octets: u64) -> tar::Header {
 }
 
 fn copied<W: Write>(
-    found: &Found,
+    found: &FoundFile,
     original: &Path,
     tar: &mut tar::Builder<W>,
 ) -> Result<Option<Copied>, BackupError> {

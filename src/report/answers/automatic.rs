@@ -5,8 +5,8 @@
 //! that need company, and fields that only a program writes.
 
 use super::clues::{Clue, Means};
-use super::finding::Finding;
-use super::marks::{MarkHit, Place, Topic};
+use super::finding::AnswerFinding;
+use super::marks::{MarkHit, MarkPlace, Topic};
 use super::normalize::normalize;
 use super::reading::Reading;
 use super::request;
@@ -20,7 +20,7 @@ const BEGINNING: usize = 700;
 /// How far a text may say of itself that it is automatic (a signature may stand before it).
 const SELF_DESCRIPTION: usize = 1_500;
 
-pub(super) fn judge(reading: &Reading, signs: &Signs) -> Option<Finding> {
+pub(super) fn judge(reading: &Reading, signs: &Signs) -> Option<AnswerFinding> {
     if signs.header || signs.subject {
         return None;
     }
@@ -41,7 +41,7 @@ pub(super) fn judge(reading: &Reading, signs: &Signs) -> Option<Finding> {
     let others = reading.clues.iter().filter(|c| c.row.means == Means::Machine);
     clues.extend(others.map(Clue::label));
     clues.truncate(8);
-    let mut found = Finding::new(Kind::AutoReply, format, clues);
+    let mut found = AnswerFinding::new(Kind::AutoReply, format, clues);
     found.dated = true;
     if let Some(moved) = request::new_address(reading) {
         found.format = "address-change".to_string();
@@ -71,10 +71,10 @@ fn weigh(reading: &Reading, topic: Topic) -> Weight {
     let mut weight = Weight::default();
     let many = reading.clue(Means::List).is_some();
     let machine = reading.clue(Means::Machine).is_some();
-    let cancelled = reading.placed(topic, Place::Cancel).any(|h| reading.in_subject(h));
-    let hint = reading.placed(topic, Place::Hint).next();
+    let cancelled = reading.placed(topic, MarkPlace::Cancel).any(|h| reading.in_subject(h));
+    let hint = reading.placed(topic, MarkPlace::Hint).next();
 
-    if let Some(lead) = longest(reading.placed(topic, Place::Lead)) {
+    if let Some(lead) = longest(reading.placed(topic, MarkPlace::Lead)) {
         // A word such as `Urlaub` begins offers too; a prefix such as `Abwesenheitsnotiz` does not.
         let bare = hint.is_some_and(|h| h.start == lead.start && h.end == lead.end);
         let bare = bare || topic == Topic::Ticket && cancelled;
@@ -94,7 +94,7 @@ fn weigh(reading: &Reading, topic: Topic) -> Weight {
             weight.in_subject = true;
         }
     } else if !reading.is_reply && !cancelled && !many {
-        if let Some(hit) = longest(reading.placed(topic, Place::Subject)) {
+        if let Some(hit) = longest(reading.placed(topic, MarkPlace::Subject)) {
             weight.add(4, hit);
             weight.certain = true;
             weight.in_subject = true;
@@ -104,7 +104,7 @@ fn weigh(reading: &Reading, topic: Topic) -> Weight {
         }
     }
     let near = |h: &&MarkHit, most: usize| reading.text_offset(h).is_some_and(|at| at <= most);
-    if let Some(hit) = reading.placed(topic, Place::Says).find(|h| near(h, SELF_DESCRIPTION)) {
+    if let Some(hit) = reading.placed(topic, MarkPlace::Says).find(|h| near(h, SELF_DESCRIPTION)) {
         weight.add(6, hit);
         weight.certain = true;
     }
@@ -113,7 +113,7 @@ fn weigh(reading: &Reading, topic: Topic) -> Weight {
     let persons_reply = reading.is_reply && reading.in_thread && !machine;
     if !many && !persons_reply {
         if let Some(hit) =
-            longest(reading.placed(topic, Place::Text).filter(|h| near(h, BEGINNING)))
+            longest(reading.placed(topic, MarkPlace::Text).filter(|h| near(h, BEGINNING)))
         {
             weight.add(4, hit);
             weight.certain = true;
@@ -135,7 +135,7 @@ fn weigh(reading: &Reading, topic: Topic) -> Weight {
 /// Distinct words that need company, three at most.
 fn weak(reading: &Reading, topic: Topic) -> u32 {
     let mut seen: Vec<&str> = Vec::new();
-    for hit in reading.placed(topic, Place::Weak) {
+    for hit in reading.placed(topic, MarkPlace::Weak) {
         let phrase = hit.mark.phrase.as_str();
         if seen.len() < 3 && !seen.iter().any(|s| s.contains(phrase) || phrase.contains(s)) {
             seen.push(phrase);
@@ -190,8 +190,8 @@ fn format_of(reading: &Reading, vacation: &Weight, ticket: &Weight) -> &'static 
 
 /// Our subject after a responder's prefix: `Automatic reply: Hello` gives `Hello`.
 pub(super) fn after_lead<'a>(subject: &'a str, reading: &Reading) -> Option<&'a str> {
-    longest(reading.placed(Topic::Vacation, Place::Lead))
-        .or_else(|| reading.placed(Topic::Ticket, Place::Lead).next())?;
+    longest(reading.placed(Topic::Vacation, MarkPlace::Lead))
+        .or_else(|| reading.placed(Topic::Ticket, MarkPlace::Lead).next())?;
     let colon = subject.find([':', '：'])?;
     let head = normalize(subject.get(..colon)?);
     if head.len() > 80 {

@@ -9,40 +9,40 @@
 //! what for (`why`). Two of them are enough where one is what to do.
 
 use super::clues::{Clue, Means};
-use super::finding::Finding;
-use super::marks::{MarkHit, Place, Topic};
+use super::finding::AnswerFinding;
+use super::marks::{MarkHit, MarkPlace, Topic};
 use super::reading::Reading;
 use super::signs::Signs;
 use crate::report::types::Kind;
 
-pub(super) fn judge(reading: &Reading, signs: &Signs) -> Option<Finding> {
+pub(super) fn judge(reading: &Reading, signs: &Signs) -> Option<AnswerFinding> {
     let header = reading.clue(Means::Challenge);
     // A mail system that names its failed recipients reports a refusal, whatever it quotes.
     if header.is_none() && (signs.header || (signs.from && (signs.subject || signs.text))) {
         return None;
     }
     let own_words = |place| reading.placed(Topic::Challenge, place).next();
-    let lead = own_words(Place::Lead).filter(|_| !reading.is_reply);
-    let product = own_words(Place::From)
-        .or_else(|| own_words(Place::Says))
+    let lead = own_words(MarkPlace::Lead).filter(|_| !reading.is_reply);
+    let product = own_words(MarkPlace::From)
+        .or_else(|| own_words(MarkPlace::Says))
         .or(lead)
-        .or_else(|| own_words(Place::Subject));
-    let text = own_words(Place::Text);
+        .or_else(|| own_words(MarkPlace::Subject));
+    let text = own_words(MarkPlace::Text);
     let many = reading.clue(Means::List).is_some();
     let cancelled =
-        || reading.placed(Topic::Challenge, Place::Cancel).any(|h| !reading.in_subject(h));
+        || reading.placed(Topic::Challenge, MarkPlace::Cancel).any(|h| !reading.in_subject(h));
     let wording =
         (!many && !signs.text && !signs.subject && !cancelled()).then_some(text).flatten();
     let roles = if many || signs.from || cancelled() { None } else { roles(reading, signs) };
-    let weak = reading.placed(Topic::Challenge, Place::Weak).count();
+    let weak = reading.placed(Topic::Challenge, MarkPlace::Weak).count();
     let answered = reading.clue(Means::Answer).is_some() && weak >= 3 && !signs.any();
     if header.is_none() && product.is_none() && wording.is_none() && roles.is_none() && !answered {
         return None;
     }
     // A sender alone (a product's newsletter) needs a word about the message that is held.
-    let by_sender = product.is_some_and(|h| h.mark.place == Place::From);
+    let by_sender = product.is_some_and(|h| h.mark.place == MarkPlace::From);
     if header.is_none() && by_sender && (many || (text.is_none() && weak == 0)) {
-        let says = own_words(Place::Says).is_some();
+        let says = own_words(MarkPlace::Says).is_some();
         if !says {
             return None;
         }
@@ -56,7 +56,7 @@ pub(super) fn judge(reading: &Reading, signs: &Signs) -> Option<Finding> {
     let mut clues: Vec<String> = header.map(Clue::label).into_iter().collect();
     clues.extend([product, text].into_iter().flatten().map(|h| h.mark.label.clone()));
     clues.extend(roles.into_iter().flatten().map(|h| h.mark.label.clone()));
-    Some(Finding::new(
+    Some(AnswerFinding::new(
         Kind::ChallengeResponse,
         named.unwrap_or_else(|| "challenge/generic".to_string()),
         clues,
@@ -75,9 +75,10 @@ fn roles<'r>(reading: &'r Reading, signs: &Signs) -> Option<Vec<&'r MarkHit>> {
         reading.placed(Topic::Challenge, place).filter(near)
     };
     let first = |place| all(place).next();
-    let (held, act, why) = (first(Place::Held), first(Place::Act), first(Place::Why));
-    let second_why = why
-        .and_then(|w| all(Place::Why).find(|h| h.start >= w.end && h.mark.phrase != w.mark.phrase));
+    let (held, act, why) = (first(MarkPlace::Held), first(MarkPlace::Act), first(MarkPlace::Why));
+    let second_why = why.and_then(|w| {
+        all(MarkPlace::Why).find(|h| h.start >= w.end && h.mark.phrase != w.mark.phrase)
+    });
     let found = match (held, act, why) {
         (Some(held), Some(act), Some(why)) => vec![held, act, why],
         (None, Some(act), Some(why)) if second_why.is_some() && !signs.any() => vec![act, why],
@@ -90,7 +91,7 @@ fn roles<'r>(reading: &'r Reading, signs: &Signs) -> Option<Vec<&'r MarkHit>> {
 /// An automatic answer that speaks of neither absence nor a ticket.
 fn answers(reading: &Reading) -> bool {
     let speaks = |topic| {
-        [Place::Lead, Place::Subject, Place::Says, Place::Text]
+        [MarkPlace::Lead, MarkPlace::Subject, MarkPlace::Says, MarkPlace::Text]
             .into_iter()
             .any(|place| reading.placed(topic, place).next().is_some())
     };

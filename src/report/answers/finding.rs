@@ -4,7 +4,7 @@ use crate::mail::Address;
 use crate::report::types::Kind;
 
 /// What a judge found.
-pub(super) struct Finding {
+pub(super) struct AnswerFinding {
     pub kind: Kind,
     pub format: String,
     pub clues: Vec<String>,
@@ -13,7 +13,7 @@ pub(super) struct Finding {
     pub dated: bool,
 }
 
-impl Finding {
+impl AnswerFinding {
     pub fn new(kind: Kind, format: impl Into<String>, clues: Vec<String>) -> Self {
         Self { kind, format: format.into(), clues, new_address: None, dated: false }
     }

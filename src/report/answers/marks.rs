@@ -37,7 +37,7 @@ pub(super) enum Topic {
 
 /// Where a phrase counts; the tables' keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum MarkPlace {
     /// Name or address of the sender.
     From,
     /// The subject begins so.
@@ -68,7 +68,7 @@ pub(super) enum Place {
 #[derive(Debug)]
 pub(super) struct Mark {
     pub topic: Topic,
-    pub place: Place,
+    pub place: MarkPlace,
     /// Product of a challenge.
     pub format: String,
     /// Normalized phrase.
@@ -162,18 +162,18 @@ static TABLES: LazyLock<PhraseTables> = LazyLock::new(|| {
 
 fn marks_of(row: &PhraseRow) -> impl Iterator<Item = Mark> + '_ {
     let places = [
-        (Place::Held, "text", &row.held),
-        (Place::Act, "text", &row.act),
-        (Place::Why, "text", &row.why),
-        (Place::From, "from", &row.from),
-        (Place::Lead, "subject", &row.lead),
-        (Place::Subject, "subject", &row.subject),
-        (Place::Hint, "subject", &row.hint),
-        (Place::Cancel, "text", &row.cancel),
-        (Place::Exact, "subject", &row.exact),
-        (Place::Says, "text", &row.says),
-        (Place::Text, "text", &row.text),
-        (Place::Weak, "text", &row.weak),
+        (MarkPlace::Held, "text", &row.held),
+        (MarkPlace::Act, "text", &row.act),
+        (MarkPlace::Why, "text", &row.why),
+        (MarkPlace::From, "from", &row.from),
+        (MarkPlace::Lead, "subject", &row.lead),
+        (MarkPlace::Subject, "subject", &row.subject),
+        (MarkPlace::Hint, "subject", &row.hint),
+        (MarkPlace::Cancel, "text", &row.cancel),
+        (MarkPlace::Exact, "subject", &row.exact),
+        (MarkPlace::Says, "text", &row.says),
+        (MarkPlace::Text, "text", &row.text),
+        (MarkPlace::Weak, "text", &row.weak),
     ];
     places.into_iter().flat_map(move |(place, word, list)| {
         list.iter().map(move |written| {

@@ -32,7 +32,7 @@ mod signs;
 use crate::mail::Timestamp;
 use crate::message::Message;
 use crate::report::types::{Original, Recipient, Report};
-use finding::Finding;
+use finding::AnswerFinding;
 use reading::Reading;
 pub use signs::Signs;
 
@@ -64,7 +64,7 @@ pub fn bounce_signs(message: &Message<'_>, human_text: &str) -> Signs {
     Reading::new(message, human_text).signs()
 }
 
-fn report(message: &Message<'_>, reading: &Reading, answer: Finding) -> Report {
+fn report(message: &Message<'_>, reading: &Reading, answer: AnswerFinding) -> Report {
     let mut report = Report::new(answer.kind, answer.format);
     report.clues = answer.clues;
     report.new_address = answer.new_address;

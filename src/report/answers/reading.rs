@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::clues::{self, Clue, Means};
-use super::marks::{self, MarkHit, Place, Topic};
+use super::marks::{self, MarkHit, MarkPlace, Topic};
 use super::normalize::{normalize, normalize_into};
 use super::signs::Signs;
 use crate::message::Message;
@@ -179,22 +179,22 @@ impl Reading {
     }
 
     /// Hits of a topic that stand where their table says.
-    pub fn placed(&self, topic: Topic, place: Place) -> impl Iterator<Item = &MarkHit> {
+    pub fn placed(&self, topic: Topic, place: MarkPlace) -> impl Iterator<Item = &MarkHit> {
         self.hits.iter().filter(move |h| {
             h.mark.topic == topic
                 && h.mark.place == place
                 && match place {
-                    Place::From => h.end <= self.from_end,
-                    Place::Lead => self.leads(h),
-                    Place::Subject | Place::Hint => self.in_subject(h),
-                    Place::Cancel => self.in_subject(h) || self.text_offset(h).is_some(),
-                    Place::Exact => self.is_subject(h) || self.is_line(h),
-                    Place::Says
-                    | Place::Text
-                    | Place::Weak
-                    | Place::Held
-                    | Place::Act
-                    | Place::Why => self.text_offset(h).is_some(),
+                    MarkPlace::From => h.end <= self.from_end,
+                    MarkPlace::Lead => self.leads(h),
+                    MarkPlace::Subject | MarkPlace::Hint => self.in_subject(h),
+                    MarkPlace::Cancel => self.in_subject(h) || self.text_offset(h).is_some(),
+                    MarkPlace::Exact => self.is_subject(h) || self.is_line(h),
+                    MarkPlace::Says
+                    | MarkPlace::Text
+                    | MarkPlace::Weak
+                    | MarkPlace::Held
+                    | MarkPlace::Act
+                    | MarkPlace::Why => self.text_offset(h).is_some(),
                 }
         })
     }
@@ -211,7 +211,7 @@ impl Reading {
 
     /// Whether the subject begins as responders begin it, followed by a colon and our subject.
     fn has_prefix(&self) -> bool {
-        self.placed(Topic::Vacation, Place::Lead).any(|h| {
+        self.placed(Topic::Vacation, MarkPlace::Lead).any(|h| {
             let rest = self.normalized.get(h.end..self.subject.end).unwrap_or_default();
             rest.trim_start().starts_with(':')
         })
@@ -226,19 +226,19 @@ impl Reading {
                 continue;
             }
             let holds = match mark.place {
-                Place::From => hit.end <= self.from_end,
-                Place::Lead => self.leads(hit),
+                MarkPlace::From => hit.end <= self.from_end,
+                MarkPlace::Lead => self.leads(hit),
                 // After a responder's prefix stands our own subject.
-                Place::Subject => self.in_subject(hit) && !self.is_reply && !self.has_prefix(),
-                Place::Text => self.in_text(hit),
+                MarkPlace::Subject => self.in_subject(hit) && !self.is_reply && !self.has_prefix(),
+                MarkPlace::Text => self.in_text(hit),
                 _ => false,
             };
             if !holds {
                 continue;
             }
             match mark.place {
-                Place::From => signs.from = true,
-                Place::Text => signs.text = true,
+                MarkPlace::From => signs.from = true,
+                MarkPlace::Text => signs.text = true,
                 _ => {
                     signs.subject = true;
                     signs.delayed |= mark.topic == Topic::Delay;

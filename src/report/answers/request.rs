@@ -5,8 +5,8 @@
 //! whole line, or a sentence near the beginning of a short text with hardly a link in it.
 
 use super::clues::Means;
-use super::finding::Finding;
-use super::marks::{MarkHit, Place, Topic};
+use super::finding::AnswerFinding;
+use super::marks::{MarkHit, MarkPlace, Topic};
 use super::reading::Reading;
 use super::signs::Signs;
 use crate::mail::Address;
@@ -26,7 +26,7 @@ pub(super) fn unsubscribe(
     message: &Message<'_>,
     reading: &Reading,
     signs: &Signs,
-) -> Option<Finding> {
+) -> Option<AnswerFinding> {
     if signs.header || signs.subject || signs.text && signs.from {
         return None;
     }
@@ -50,24 +50,24 @@ pub(super) fn unsubscribe(
     if let Some(other) = other_address(message, reading) {
         evidence.push(format!("the text names {other}"));
     }
-    Some(Finding::new(Kind::Unsubscribe, format, evidence))
+    Some(AnswerFinding::new(Kind::Unsubscribe, format, evidence))
 }
 
-pub(super) fn subscribe(reading: &Reading, signs: &Signs) -> Option<Finding> {
+pub(super) fn subscribe(reading: &Reading, signs: &Signs) -> Option<AnswerFinding> {
     if signs.any() {
         return None;
     }
     let hit = asked(reading, Topic::Subscribe)?;
-    Some(Finding::new(Kind::Subscribe, "subscribe", vec![hit.mark.label.clone()]))
+    Some(AnswerFinding::new(Kind::Subscribe, "subscribe", vec![hit.mark.label.clone()]))
 }
 
 /// The phrase by which a message asks for something.
 fn asked(reading: &Reading, topic: Topic) -> Option<&MarkHit> {
     let text = reading.own_text();
     let short = text.len() <= SHORT && text.matches("http").take(3).count() < 3;
-    let cancelled = reading.placed(topic, Place::Cancel).next().is_some();
+    let cancelled = reading.placed(topic, MarkPlace::Cancel).next().is_some();
     let many = reading.clue(Means::List).is_some();
-    if let Some(hit) = reading.placed(topic, Place::Exact).find(|h| reading.is_subject(h)) {
+    if let Some(hit) = reading.placed(topic, MarkPlace::Exact).find(|h| reading.is_subject(h)) {
         // `Stop` and `Re: off` are subjects of other mail too: a long text decides otherwise.
         let plain = hit.end - hit.start >= 5 || text.len() <= 400;
         if !many && plain && (!cancelled || short) {
@@ -77,16 +77,16 @@ fn asked(reading: &Reading, topic: Topic) -> Option<&MarkHit> {
     if many || cancelled || !short {
         return None;
     }
-    let whole_line = || reading.placed(topic, Place::Exact).find(|h| reading.is_line(h));
+    let whole_line = || reading.placed(topic, MarkPlace::Exact).find(|h| reading.is_line(h));
     let lead = || {
         let mut leads = reading.hits.iter().filter(|h| {
-            h.mark.topic == topic && h.mark.place == Place::Lead && reading.leads_core(h)
+            h.mark.topic == topic && h.mark.place == MarkPlace::Lead && reading.leads_core(h)
         });
         leads.find(|_| reading.subject().len() <= SUBJECT && reads_as_request(reading, text))
     };
     let said = || {
         reading
-            .placed(topic, Place::Text)
+            .placed(topic, MarkPlace::Text)
             .find(|h| reading.text_offset(h).is_some_and(|at| at <= BEGINNING))
     };
     whole_line().or_else(lead).or_else(said).or_else(|| command(reading, topic, text))
@@ -108,7 +108,7 @@ fn command<'r>(reading: &'r Reading, topic: Topic, text: &str) -> Option<&'r Mar
     }
     let verb = |h: &&MarkHit| {
         h.mark.topic == topic
-            && matches!(h.mark.place, Place::Lead | Place::Exact)
+            && matches!(h.mark.place, MarkPlace::Lead | MarkPlace::Exact)
             && h.end - h.start >= 6
             && (reading.begins_short_line(h, COMMAND) || reading.stands_in_line(h, LITTLE))
     };
@@ -155,35 +155,35 @@ fn addresses(text: &str) -> impl Iterator<Item = Address> + '_ {
         })
 }
 
-pub(super) fn receipt(reading: &Reading, signs: &Signs) -> Option<Finding> {
+pub(super) fn receipt(reading: &Reading, signs: &Signs) -> Option<AnswerFinding> {
     if signs.header || signs.subject {
         return None;
     }
-    let lead = reading.placed(Topic::Receipt, Place::Lead).next()?;
+    let lead = reading.placed(Topic::Receipt, MarkPlace::Lead).next()?;
     let near = |h: &&MarkHit| reading.text_offset(h).is_some_and(|at| at <= BEGINNING);
     // A single word is enough in a text that has room for nothing else.
     let own = reading.own_text();
     let short =
         own.len() <= RECEIPT && !own.contains("http") && reading.clue(Means::List).is_none();
     let text = reading
-        .placed(Topic::Receipt, Place::Text)
+        .placed(Topic::Receipt, MarkPlace::Text)
         .find(near)
-        .or_else(|| reading.placed(Topic::Receipt, Place::Weak).filter(|_| short).find(near))?;
+        .or_else(|| reading.placed(Topic::Receipt, MarkPlace::Weak).filter(|_| short).find(near))?;
     let evidence = vec![lead.mark.label.clone(), text.mark.label.clone()];
-    Some(Finding::new(Kind::Receipt, "receipt-subject", evidence))
+    Some(AnswerFinding::new(Kind::Receipt, "receipt-subject", evidence))
 }
 
-pub(super) fn address_change(reading: &Reading, signs: &Signs) -> Option<Finding> {
+pub(super) fn address_change(reading: &Reading, signs: &Signs) -> Option<AnswerFinding> {
     if signs.any() || reading.is_reply && reading.in_thread {
         return None;
     }
-    let lead = reading.placed(Topic::Move, Place::Lead).next();
+    let lead = reading.placed(Topic::Move, MarkPlace::Lead).next();
     let text = moved_in_text(reading);
     if text.is_none() || reading.clue(Means::List).is_some() {
         return None;
     }
     let evidence = [lead, text].into_iter().flatten().map(|h| h.mark.label.clone()).collect();
-    let mut answer = Finding::new(Kind::AutoReply, "address-change", evidence);
+    let mut answer = AnswerFinding::new(Kind::AutoReply, "address-change", evidence);
     answer.new_address = new_address(reading);
     // Without the subject or the address it is a remark in a letter.
     (lead.is_some() || answer.new_address.is_some()).then_some(answer)
@@ -191,7 +191,7 @@ pub(super) fn address_change(reading: &Reading, signs: &Signs) -> Option<Finding
 
 fn moved_in_text(reading: &Reading) -> Option<&MarkHit> {
     reading
-        .placed(Topic::Move, Place::Text)
+        .placed(Topic::Move, MarkPlace::Text)
         .find(|h| reading.text_offset(h).is_some_and(|at| at <= 600))
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::formats::{ANY, Column, Format, OWN, WORDED};
 use super::row::{Read, Wishes};
-use super::split::{Shape, Splitter, Step};
+use super::split::{Shape, SplitStep, Splitter};
 use super::{cells, foreign, formats, row, text, words};
 use crate::service::lines::COLUMNS;
 
@@ -141,9 +141,9 @@ impl Reader {
                 return Some(ready);
             }
             match self.splitter.next() {
-                Step::Starved => return None,
-                Step::Broken(number, what) => return Some((number, Read::Refused(what))),
-                Step::Record(number, shape, octets) => {
+                SplitStep::Starved => return None,
+                SplitStep::Broken(number, what) => return Some((number, Read::Refused(what))),
+                SplitStep::Record(number, shape, octets) => {
                     // Names in Latin-1 beside an address do no harm; in it they are no UTF-8.
                     let text = String::from_utf8_lossy(&octets);
                     let found = match shape {

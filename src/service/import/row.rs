@@ -40,7 +40,7 @@ pub(super) fn read(
     cells: &[String],
     wishes: &Wishes,
 ) -> Vec<Read> {
-    match Row::of(format, fields, cells).and_then(|row| row.entries(format, wishes)) {
+    match ImportRow::of(format, fields, cells).and_then(|row| row.entries(format, wishes)) {
         Ok(entries) => entries.into_iter().map(Read::Entry).collect(),
         Err(No::LeftOut(why)) => vec![Read::LeftOut(why)],
         Err(No::Refused(why)) => vec![Read::Refused(why)],
@@ -55,7 +55,7 @@ enum No {
 
 /// What the cells of a row say.
 #[derive(Default)]
-struct Row {
+struct ImportRow {
     address: String,
     scopes: Vec<String>,
     /// What it is, by the first that says so; a word goes before a flag.
@@ -69,7 +69,7 @@ struct Row {
     events: Option<u64>,
 }
 
-impl Row {
+impl ImportRow {
     fn of(format: &Format, fields: &[(Column, usize)], cells: &[String]) -> Result<Self, No> {
         let mut row = Self::default();
         for (column, at) in fields {

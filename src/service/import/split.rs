@@ -29,7 +29,7 @@ const LISTS: [&str; 13] = [
 
 /// What comes next.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum SplitStep {
     /// More octets are needed, or there are no more.
     Starved,
     /// A record; its number is that of its line, and in a JSON list its place there.
@@ -49,7 +49,7 @@ pub(super) enum Shape {
 
 /// Where the next octet stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum SplitPlace {
     /// At the beginning of a record.
     Between,
     /// In a JSON list, so many brackets deep outside of it.
@@ -89,7 +89,7 @@ impl Brackets {
 pub(super) struct Splitter {
     buffer: Vec<u8>,
     at: usize,
-    place: Place,
+    place: SplitPlace,
     /// Number of the line of the next octet.
     line: u64,
     /// Records of lists so far.
@@ -101,7 +101,7 @@ pub(super) struct Splitter {
 
 impl Default for Splitter {
     fn default() -> Self {
-        let place = Place::Between;
+        let place = SplitPlace::Between;
         Self { buffer: Vec::new(), at: 0, place, line: 1, listed: 0, ended: false, last: b'\n' }
     }
 }
@@ -140,13 +140,13 @@ impl Splitter {
     }
 
     /// The next record.
-    pub(super) fn next(&mut self) -> Step {
+    pub(super) fn next(&mut self) -> SplitStep {
         loop {
             let step = match self.place {
-                Place::Line => self.pass_line(),
-                Place::Json(brackets, list) => self.pass_json(brackets, list),
-                Place::Between => self.between(),
-                Place::List(depth) => self.list(depth),
+                SplitPlace::Line => self.pass_line(),
+                SplitPlace::Json(brackets, list) => self.pass_json(brackets, list),
+                SplitPlace::Between => self.between(),
+                SplitPlace::List(depth) => self.list(depth),
             };
             if let Some(step) = step {
                 return step;
@@ -154,52 +154,52 @@ impl Splitter {
         }
     }
 
-    fn pass_line(&mut self) -> Option<Step> {
+    fn pass_line(&mut self) -> Option<SplitStep> {
         match memchr::memchr(b'\n', self.rest()) {
             Some(end) => {
                 self.consume(end + 1);
-                self.place = Place::Between;
+                self.place = SplitPlace::Between;
                 None
             }
             None => {
                 self.consume(usize::MAX - self.at);
-                Some(Step::Starved)
+                Some(SplitStep::Starved)
             }
         }
     }
 
-    fn pass_json(&mut self, mut brackets: Brackets, list: Option<usize>) -> Option<Step> {
+    fn pass_json(&mut self, mut brackets: Brackets, list: Option<usize>) -> Option<SplitStep> {
         let wanted = list.map_or(0, |depth| depth + 1);
         for (place, octet) in self.rest().iter().enumerate() {
             let fits = brackets.take(*octet);
             if !fits || (brackets.depth <= wanted && !brackets.quoted) {
                 self.consume(place + 1);
                 self.place = match list {
-                    Some(depth) if fits => Place::List(depth),
-                    _ => Place::Between,
+                    Some(depth) if fits => SplitPlace::List(depth),
+                    _ => SplitPlace::Between,
                 };
                 return None;
             }
         }
         self.consume(usize::MAX - self.at);
-        self.place = Place::Json(brackets, list);
-        Some(Step::Starved)
+        self.place = SplitPlace::Json(brackets, list);
+        Some(SplitStep::Starved)
     }
 
-    fn between(&mut self) -> Option<Step> {
+    fn between(&mut self) -> Option<SplitStep> {
         let blank = self.rest().iter().take_while(|o| matches!(o, b' ' | b'\r' | b'\n')).count();
         self.consume(blank);
         let rest = self.rest();
         let mut after = rest.iter().skip(1).filter(|octet| !octet.is_ascii_whitespace());
         match (rest.first(), after.next()) {
-            (None, _) => return Some(Step::Starved),
+            (None, _) => return Some(SplitStep::Starved),
             (Some(b'{' | b'['), None) if !self.ended && rest.len() <= MAX_RECORD => {
-                return Some(Step::Starved);
+                return Some(SplitStep::Starved);
             }
             (Some(b'{'), Some(b'"' | b'}')) => return self.object(None),
             (Some(b'['), Some(b'{' | b'"' | b']')) => {
                 self.consume(1);
-                self.place = Place::List(0);
+                self.place = SplitPlace::List(0);
                 return None;
             }
             _ => {}
@@ -207,34 +207,34 @@ impl Splitter {
         self.row()
     }
 
-    fn list(&mut self, depth: usize) -> Option<Step> {
+    fn list(&mut self, depth: usize) -> Option<SplitStep> {
         let filler = |o: &&u8| matches!(o, b' ' | b'\t' | b'\r' | b'\n' | b',');
         let blank = self.rest().iter().take_while(filler).count();
         self.consume(blank);
         match self.rest().first() {
-            None => Some(Step::Starved),
+            None => Some(SplitStep::Starved),
             Some(b'{' | b'"') => self.object(Some(depth)),
             Some(b']') => {
                 self.consume(1);
                 let brackets = Brackets { depth, ..Brackets::default() };
                 self.place = match depth {
-                    0 => Place::Between,
-                    _ => Place::Json(brackets, None),
+                    0 => SplitPlace::Between,
+                    _ => SplitPlace::Json(brackets, None),
                 };
                 None
             }
             Some(_) => {
                 self.listed += 1;
-                self.place = Place::Line;
+                self.place = SplitPlace::Line;
                 let what = "the list holds something else than objects".to_string();
-                Some(Step::Broken(self.listed, what))
+                Some(SplitStep::Broken(self.listed, what))
             }
         }
     }
 
     /// A JSON value: an object, or a string in a list. An object that holds a list of entries is no
     /// record but its envelope.
-    fn object(&mut self, list: Option<usize>) -> Option<Step> {
+    fn object(&mut self, list: Option<usize>) -> Option<SplitStep> {
         let (mut brackets, mut end, mut fits) = (Brackets::default(), None, true);
         let (mut key, mut key_from, mut before) = (0..0, 0, b' ');
         let rest = self.rest();
@@ -265,7 +265,7 @@ impl Splitter {
             {
                 let depth = was.depth;
                 self.consume(place + 1);
-                self.place = Place::List(depth);
+                self.place = SplitPlace::List(depth);
                 return None;
             }
             if !octet.is_ascii_whitespace() && !was.quoted {
@@ -274,7 +274,7 @@ impl Splitter {
         }
         let short = rest.len() <= MAX_RECORD;
         if end.is_none() && fits && short && !self.ended {
-            return Some(Step::Starved);
+            return Some(SplitStep::Starved);
         }
         if list.is_some() {
             self.listed += 1;
@@ -282,21 +282,21 @@ impl Splitter {
         let number = if list.is_some() { self.listed } else { self.line };
         if let Some(end) = end {
             let record = self.consume(end);
-            return Some(Step::Record(number, Shape::Json, record));
+            return Some(SplitStep::Record(number, Shape::Json, record));
         }
         let what = if !fits || short {
-            self.place = Place::Line;
+            self.place = SplitPlace::Line;
             "no JSON object: it does not end".to_string()
         } else {
             let outer = list.map_or(0, |depth| depth + 1);
             let inside = Brackets { depth: outer, ..Brackets::default() };
-            self.place = Place::Json(inside, list);
+            self.place = SplitPlace::Json(inside, list);
             too_long()
         };
-        Some(Step::Broken(number, what))
+        Some(SplitStep::Broken(number, what))
     }
 
-    fn row(&mut self) -> Option<Step> {
+    fn row(&mut self) -> Option<SplitStep> {
         let rest = self.rest();
         let number = self.line;
         let end = row_end(rest.get(..MAX_RECORD + 1).unwrap_or(rest));
@@ -305,15 +305,15 @@ impl Splitter {
         let (end, line_end) = match (end, first_line) {
             (RowEnd::At(end), _) => (end, 1),
             (RowEnd::Open, _) if !self.ended && rest.len() <= MAX_RECORD => {
-                return Some(Step::Starved);
+                return Some(SplitStep::Starved);
             }
             // A quote stays open: the line is a record, and whoever reads it says what is wrong.
             (_, Some(end)) if end <= MAX_RECORD => (end, 1),
             (_, None) if all => (rest.len(), 0),
-            _ if !self.ended && rest.len() <= MAX_RECORD => return Some(Step::Starved),
+            _ if !self.ended && rest.len() <= MAX_RECORD => return Some(SplitStep::Starved),
             _ => {
-                self.place = Place::Line;
-                return Some(Step::Broken(number, too_long()));
+                self.place = SplitPlace::Line;
+                return Some(SplitStep::Broken(number, too_long()));
             }
         };
         let mut record = self.consume(end);
@@ -321,7 +321,7 @@ impl Splitter {
         if record.last() == Some(&b'\r') {
             record.pop();
         }
-        Some(Step::Record(number, Shape::Row, record))
+        Some(SplitStep::Record(number, Shape::Row, record))
     }
 }
 
@@ -379,11 +379,11 @@ mod tests {
         let mut drain = |splitter: &mut Splitter| {
             loop {
                 found.push(match splitter.next() {
-                    Step::Starved => break,
-                    Step::Record(number, _, octets) => {
+                    SplitStep::Starved => break,
+                    SplitStep::Record(number, _, octets) => {
                         format!("{number} {}", String::from_utf8_lossy(&octets))
                     }
-                    Step::Broken(number, what) => format!("{number} ! {what}"),
+                    SplitStep::Broken(number, what) => format!("{number} ! {what}"),
                 });
             }
         };

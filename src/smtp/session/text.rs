@@ -8,10 +8,10 @@ use std::mem;
 
 use super::{Incoming, Session, State};
 use crate::smtp::reply;
-use crate::smtp::{Budget, Dialect, Outcome, Progress, Rejection, Verb};
+use crate::smtp::{Budget, Dialect, Outcome, Rejection, TextProgress, Verb};
 
 impl Incoming {
-    fn read(&mut self, piece: &[u8], budget: &Budget) -> Progress {
+    fn read(&mut self, piece: &[u8], budget: &Budget) -> TextProgress {
         let room = self.reader.room(piece.len());
         if !self.over_budget && !self.held.cover(room) {
             self.over_budget = true;
@@ -27,11 +27,11 @@ impl Session {
     pub(super) fn take_text(&mut self, piece: &[u8]) -> usize {
         match &mut self.state {
             State::Data(incoming) => match incoming.read(piece, &self.service.budget) {
-                Progress::End(used) => {
+                TextProgress::End(used) => {
                     self.text_ended();
                     used
                 }
-                Progress::More => {
+                TextProgress::More => {
                     if incoming.reader.octets() > self.service.limits.absurd_message {
                         self.too_much(Verb::Data);
                     }
