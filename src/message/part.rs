@@ -158,7 +158,7 @@ impl<'x> Part<'x> {
 /// HTML with a `<br>` or a blank before the tags at which browsers begin a new line or cell.
 /// mail-parser knows `<br>` and `</p>` only and would join `user@example.com</td><td>because`.
 fn with_breaks(html: &str) -> Cow<'_, str> {
-    const LINES: [&[u8]; 15] = [
+    const LINES: [&[u8]; 30] = [
         b"p",
         b"div",
         b"tr",
@@ -174,6 +174,21 @@ fn with_breaks(html: &str) -> Cow<'_, str> {
         b"center",
         b"blockquote",
         b"pre",
+        b"dl",
+        b"dt",
+        b"dd",
+        b"h5",
+        b"h6",
+        b"article",
+        b"section",
+        b"header",
+        b"footer",
+        b"main",
+        b"aside",
+        b"address",
+        b"caption",
+        b"legend",
+        b"form",
     ];
     let octets = html.as_bytes();
     let mut out = String::new();

@@ -16,6 +16,8 @@
 //! asked = ["we called back"]    # what follows was answered about the sender
 //! tells = ["replied"]           # behind `your server`: the same
 //! holds = ["leads to"]          # what follows is quoted from the message, the link, the rule
+//! fine = ["is fine"]            # the role before it is not what is wrong
+//! trouble = ["problem with"]    # the same of the role behind it: `no problem with the mailbox`
 //!
 //! [role]
 //! recipient = ["recipient", "mailbox*"]
@@ -89,6 +91,8 @@ struct LexiconFile {
     asked: Vec<String>,
     tells: Vec<String>,
     holds: Vec<String>,
+    fine: Vec<String>,
+    trouble: Vec<String>,
     role: BTreeMap<String, Vec<String>>,
     state: BTreeMap<String, Vec<String>>,
     negated: BTreeMap<String, Vec<String>>,
@@ -143,6 +147,8 @@ impl Lexicon {
             add(PhraseKind::Asked, &file.asked);
             add(PhraseKind::Tells, &file.tells);
             add(PhraseKind::Holds, &file.holds);
+            add(PhraseKind::Fine, &file.fine);
+            add(PhraseKind::Trouble, &file.trouble);
             bonds.extend(file.of.iter().map(|word| fold_piece(word)));
         }
         let (mut pieces, mut phrases) = (Vec::new(), Vec::new());

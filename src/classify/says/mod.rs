@@ -233,7 +233,8 @@ fn clean(text: &str) -> String {
         if !out.is_empty() {
             out.push(' ');
         }
-        out.push_str(word);
+        // A record names no senders: judged again, it must stand on the same words.
+        out.push_str(if word == "@from" { "@addr" } else { word });
     }
     out
 }

@@ -36,6 +36,10 @@ pub(super) enum PhraseKind {
     Tells,
     /// `leads to`: what follows stands in a message, a link or a rule.
     Holds,
+    /// `is fine`: the role before it is not what is wrong.
+    Fine,
+    /// `problem with`: the role behind it is named, and nothing is said of its being there.
+    Trouble,
     /// What follows is said of this role, so far; never in a lexicon.
     Owner(u8, Until),
     /// A break of the sentence; never in a lexicon.

@@ -49,13 +49,15 @@ pub(super) fn read(
             PhraseKind::Break(COLON) => {
                 let last = said.last().filter(|one| table.is_own(one.pair)).map(|one| one.pair.0);
                 refused = refused.or(last);
-                // `Check of the sender: user unknown`.
-                let before = at.checked_sub(1).and_then(|n| hits.get(n));
-                if let Some(Hit { part: PhraseKind::Role(role), end, .. }) = before
-                    && table.is_topic(*role)
-                    && gap(text, *end, hit.start) == 0
+                let topic = topic_before(hits, at, table, roles);
+                owner = owner.or(topic.map(|role| (role, Until::Colon)));
+            }
+            PhraseKind::Role(role) if is_alone(text, hits, at, table) => {
+                // `No such domain (envelope from)`.
+                if let Some(last) = said.last_mut().filter(|one| table.may_cost(one.pair))
+                    && table.fits((role, last.pair.1))
                 {
-                    owner = owner.or(Some((*role, Until::Colon)));
+                    last.pair.0 = role;
                 }
             }
             PhraseKind::Role(role) if table.fits((role, NAMED)) => {
@@ -71,8 +73,9 @@ pub(super) fn read(
                 }
             }
             PhraseKind::State(state) => {
+                let subject = subject_of(text, hits, at, table);
                 if let Some(one) = state_at(text, hits, at, state, table)
-                    && let Some(pair) = owned(one.pair, owner, refused, table)
+                    && let Some(pair) = owned(one.pair, owner, subject.or(refused), table)
                 {
                     said.push(Said { pair, aside: aside || skipping, ..one });
                 }
@@ -80,6 +83,44 @@ pub(super) fn read(
             _ => {}
         }
     }
+}
+
+/// The sending side, called so and not by its address, alone in its part of the sentence: that part
+/// says of whom the one before it speaks.
+fn is_alone(text: &str, hits: &[Hit], at: usize, table: &MeaningTable) -> bool {
+    let Some(Hit { start, end, part: PhraseKind::Role(role) }) = hits.get(at).copied() else {
+        return false;
+    };
+    let comma = |n: Option<usize>| {
+        let hit = n.and_then(|n| hits.get(n));
+        hit.filter(|hit| hit.part == PhraseKind::Break(COMMA)).copied()
+    };
+    let named = text.get(start..end).is_some_and(|words| !words.starts_with('@'));
+    let begins = comma(at.checked_sub(1)).is_some_and(|hit| gap(text, hit.end, start) <= 1);
+    let ends = match hits.get(at + 1) {
+        None => gap(text, end, text.len()) <= 1,
+        Some(next) => matches!(next.part, PhraseKind::Break(_)) && gap(text, end, next.start) == 0,
+    };
+    named && begins && ends && table.is_topic(role) && table.is_us(role)
+}
+
+/// Of whom a colon says more: `Check of the sender: user unknown`, `HELO mx.example.com: host not
+/// found`. The last topic before it, unless recipient or message are named there, too.
+fn topic_before(hits: &[Hit], colon: usize, table: &MeaningTable, roles: Roles) -> Option<u8> {
+    let mut topic = None;
+    for hit in hits.get(..colon)?.iter().rev() {
+        match hit.part {
+            PhraseKind::Break(STOP | LINKS | COLON) => break,
+            PhraseKind::Role(role) | PhraseKind::Said((role, _)) => {
+                if role == roles.recipient || role == roles.message {
+                    return None;
+                }
+                topic = topic.or(Some(role).filter(|role| table.is_topic(*role)));
+            }
+            _ => {}
+        }
+    }
+    topic
 }
 
 /// The sending side, when it stands right before what is said: `sender is not a user here`.
@@ -130,6 +171,7 @@ fn join(
 ) -> bool {
     hits.retain(|hit| hit.part != PhraseKind::Mute);
     let ours = whose::settle(text, hits, (table, roles, bonds));
+    leave_out_what_is_fine(text, hits);
     whose::join_names(text, hits, table, roles);
     negate(text, hits, roles);
     let mut at = 0;
@@ -211,6 +253,29 @@ fn join(
             }
             _ => None,
         };
+        // `DMARC record for example.com`: it is the record.
+        if let (
+            PhraseKind::Role(role),
+            PhraseKind::To,
+            Some(Hit { start, part: PhraseKind::Role(whose), .. }),
+        ) = (a.part, b.part, hits.get(at + 2).copied())
+            && table.compound(role, whose) == Some(role)
+            && table.is_us(role)
+            && gap(text, a.end, start) <= NEAR
+        {
+            hits.drain(at + 1..at + 3);
+            continue;
+        }
+        // So it is of a `message from news@example.net to user@example.com`.
+        if let Some([from, whose, to]) = hits.get(at + 1..at + 4)
+            && a.part == PhraseKind::Role(roles.message)
+            && (from.part, to.part) == (PhraseKind::From, PhraseKind::To)
+            && matches!(whose.part, PhraseKind::Role(role) if role == roles.address || role == roles.sender)
+            && gap(text, whose.end, to.start) == 0
+        {
+            hits.drain(at + 1..at + 3);
+            continue;
+        }
         // Of a `message to user@example.com` it is the message that was blocked.
         let named = |role| role == roles.address || role == roles.recipient;
         if let (PhraseKind::Role(role), PhraseKind::To, Some(PhraseKind::Role(whom))) =
@@ -232,6 +297,52 @@ fn join(
         }
     }
     ours
+}
+
+/// Takes out who is named only to say that nothing is wrong with him: `the mailbox is fine`, `no
+/// problem with the recipient`; with the negation or the state that belongs to it.
+fn leave_out_what_is_fine(text: &str, hits: &mut Vec<Hit>) {
+    let is_role = |hit: &Hit| matches!(hit.part, PhraseKind::Role(_));
+    let gone = |hits: &mut Vec<Hit>, at: usize| {
+        if let Some(hit) = hits.get_mut(at) {
+            hit.part = PhraseKind::Mute;
+        }
+    };
+    for at in 0..hits.len() {
+        let Some(hit) = hits.get(at).copied() else { break };
+        match hit.part {
+            PhraseKind::Fine => {
+                let mut role = at;
+                while let Some(before) = role.checked_sub(1).and_then(|n| hits.get(n))
+                    && is_role(before)
+                    && gap(text, before.end, hits.get(role).map_or(0, |next| next.start)) == 0
+                {
+                    role -= 1;
+                    gone(hits, role);
+                }
+            }
+            PhraseKind::Trouble => {
+                if let Some(before) = at.checked_sub(1).and_then(|n| hits.get(n))
+                    && !is_role(before)
+                    && !matches!(before.part, PhraseKind::Break(_))
+                    && gap(text, before.end, hit.start) <= NEAR
+                {
+                    gone(hits, at - 1);
+                }
+                let (mut role, mut end) = (at + 1, hit.end);
+                while let Some(next) = hits.get(role).copied()
+                    && is_role(&next)
+                    && gap(text, end, next.start) <= 1
+                {
+                    gone(hits, role);
+                    (role, end) = (role + 1, next.end);
+                }
+            }
+            _ => continue,
+        }
+        gone(hits, at);
+    }
+    hits.retain(|hit| hit.part != PhraseKind::Mute);
 }
 
 /// Resolves negations: a predicate that is negated becomes its state, a state that is negated goes,

@@ -107,6 +107,10 @@ fn chunk_words(
         push_break(STOP, out);
         return;
     }
+    // French writes a blank before it.
+    if matches!(chunk, ":" | ";" | "!" | "?" | "：") {
+        return closing(chunk, out);
+    }
     let core = chunk.trim_start_matches(|c: char| opening(c, out));
     let trimmed = core.trim_end_matches(is_edge);
     let tail = core.get(trimmed.len()..).unwrap_or_default();
@@ -235,10 +239,32 @@ fn is_ip(core: &str) -> bool {
             && core.chars().all(|c| c.is_ascii_hexdigit() || c == ':'))
 }
 
+/// Long top-level domains of which a name with two labels is believed: the others look like two
+/// sentences without a blank between them.
+const LONG: [&str; 16] = [
+    "example",
+    "invalid",
+    "localhost",
+    "company",
+    "digital",
+    "agency",
+    "technology",
+    "solutions",
+    "marketing",
+    "network",
+    "support",
+    "systems",
+    "services",
+    "international",
+    "community",
+    "website",
+];
+
 /// A name of two labels at least whose last one can be a top-level domain.
 fn is_host(core: &str) -> bool {
     let Some((rest, last)) = core.rsplit_once('.') else { return false };
-    (2..=6).contains(&last.len())
+    let long = || last.len() <= 18 && (rest.contains(['.', '-', '_']) || LONG.contains(&last));
+    ((2..=6).contains(&last.len()) || long())
         && last.bytes().all(|b| b.is_ascii_lowercase())
         && rest.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
         && rest.bytes().any(|b| b.is_ascii_alphanumeric())
