@@ -29,6 +29,7 @@ use crate::serve::metrics::Metrics;
 use crate::serve::run::{self, Server};
 use crate::serve::tls::ReloadableTls;
 use crate::serve::tokens::Tokens;
+use crate::serve::webhooks::Webhooks;
 use crate::service::local::{LocalService, Parts, PrivacyKeys};
 use crate::service::raw::RawStore;
 use crate::service::{Operations, ServiceError};
@@ -248,6 +249,7 @@ impl Program for App {
         analyser(config)?;
         policy(config).with_context(|| loaded.origin.at("policy"))?;
         Tokens::load(config.http.tokens_file.as_deref())?;
+        Webhooks::new(&config.webhooks, &config.hostname).map_err(|why| anyhow!("{why}"))?;
         if let Some(tls) = &config.smtp.tls {
             ReloadableTls::load(&tls.cert, &tls.key)?;
         }

@@ -51,7 +51,10 @@ fn tables(text: &str) -> Vec<(usize, String)> {
 /// The shipped file with its examples uncommented, their files replaced by one that exists.
 fn everything() -> String {
     let secret = root("tests/bad_config/keys_without_signed/secret");
-    uncomment(DEFAULT_FILE, true).replace("/etc/bounced/verp.key", &secret.display().to_string())
+    let webhook = root("tests/bad_config/webhook_twice/secret");
+    uncomment(DEFAULT_FILE, true)
+        .replace("/etc/bounced/verp.key", &secret.display().to_string())
+        .replace("/etc/bounced/crm.whsec", &webhook.display().to_string())
 }
 
 #[test]

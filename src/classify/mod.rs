@@ -6,6 +6,7 @@ mod judge;
 mod lint;
 mod matcher;
 pub mod measure;
+mod named;
 mod outcome;
 pub mod own_refusal;
 mod provider;

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::judge::{RuleSet, judge};
+use super::named;
 use super::verdict::{Advice, Category, Certainty, Class, Reason, Verdict};
 use crate::mail::Address;
 use crate::report::{Action, Kind, Recipient, Report, StatusSource};
@@ -38,6 +39,12 @@ pub struct RecipientVerdict {
     pub rule_at: Option<String>,
     /// What the rule matched.
     pub matched: Option<String>,
+    /// In so many seconds the server wants to hear from us again, when it said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u32>,
+    /// The block list that a refusal of us names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocklist: Option<String>,
 }
 
 impl RecipientVerdict {
@@ -76,7 +83,14 @@ impl RecipientVerdict {
         recipient.status_source = verdict.status_source;
         recipient.reply_code = verdict.reply_code;
         recipient.keep_words(verdict.remarks_read);
+        let said = recipient.diagnostic.as_str();
+        // Whom the server gave up on it does not want to hear from again.
+        let waits =
+            reason.is_some_and(|r| r.category() == Category::Soft && !matches!(r, Reason::Expired));
+        let refused_us = category == Some(Category::Block);
         Self {
+            retry_after: waits.then(|| named::retry_after(said)).flatten(),
+            blocklist: refused_us.then(|| named::blocklist(said)).flatten(),
             recipient,
             provider: verdict.provider.map(str::to_string),
             reason,

@@ -110,6 +110,9 @@ pub enum Command {
     Backup(Backup),
     /// Put a backup into an empty data directory
     Restore(Restore),
+    /// Show how webhooks stand, or test one
+    #[command(subcommand)]
+    Webhooks(Webhooks),
     /// Check this machine and say what to mend
     Doctor(Doctor),
     /// Ask the running service whether it is ready
@@ -337,6 +340,29 @@ pub enum Rules {
     Check {
         /// Folder of operator rules [default: rules.dir of the configuration]
         dir: Option<PathBuf>,
+    },
+}
+
+/// `webhooks`
+#[derive(Debug, Subcommand)]
+pub enum Webhooks {
+    /// Show how each endpoint stands
+    ///
+    /// Exit 0 when every endpoint takes what it is told, 1 when one does not.
+    Status {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Send a signed test to one endpoint, once
+    ///
+    /// Exit 0 when it was taken, 1 when not.
+    Test {
+        /// Name of the endpoint in the configuration
+        name: String,
+        /// The answer as JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 

@@ -169,6 +169,10 @@ fn human_recipient(
     if verdict.certainty == Some(Certainty::Inferred) {
         row("certainty", "inferred: a hard reason waits for another on a later day")?;
     }
+    if let Some(seconds) = verdict.retry_after {
+        row("retry", &format!("in {seconds} s, it says"))?;
+    }
+    row("list", verdict.blocklist.as_deref().unwrap_or_default())?;
     row("matched", verdict.matched.as_deref().unwrap_or_default())?;
     row("said", &verdict.recipient.diagnostic)?;
     row("by", verdict.recipient.remote_mta.as_deref().unwrap_or_default())
@@ -199,6 +203,8 @@ mod tests {
             rule: Some("iana/5.1.1".into()),
             rule_at: Some("90-iana.toml:7".into()),
             matched: Some("5.1.1".into()),
+            retry_after: None,
+            blocklist: None,
             ..RecipientVerdict::default()
         };
         Analysis {

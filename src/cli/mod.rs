@@ -28,6 +28,7 @@ mod remote;
 mod replay;
 mod table_proc;
 pub mod time_args;
+mod webhooks;
 
 use std::ffi::OsString;
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
@@ -181,6 +182,7 @@ fn answer(
             backup::restore(&args, &loaded.config.data_dir, &mut stdin, console)
         }
         Command::Doctor(args) => doctor::run(&args, &loaded, program, console),
+        Command::Webhooks(args) => webhooks::run(&args, &loaded, console),
         Command::Readyz => ingest::readyz(&loaded, console),
         command => ask(command, &loaded, program, console),
     }

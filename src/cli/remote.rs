@@ -135,6 +135,17 @@ impl Remote {
         }
     }
 
+    /// `GET /v1/webhooks`: how each endpoint stands.
+    pub fn webhooks(&self) -> Result<Value, ServiceError> {
+        self.json(self.get("/v1/webhooks")?)
+    }
+
+    /// `POST /v1/webhooks:test`: what became of a test.
+    pub fn test_webhook(&self, name: &str) -> Result<Value, ServiceError> {
+        let path = format!("/v1/webhooks:test{}", query(&[("name", Some(name))]));
+        self.json(self.send(false, &path, "application/json", b"")?)
+    }
+
     /// `GET /readyz`: whether it is ready, and its words.
     pub fn readyz(&self) -> Result<(bool, String), ServiceError> {
         let (status, body) = self.get("/readyz")?;

@@ -66,6 +66,7 @@ pub(super) fn check(
             dir => check.optional_path(dir),
         },
         shadow_rules_dir: check.optional_path(rules.shadow_dir),
+        webhooks: check.webhooks(raw.webhooks.unwrap_or_default()),
         privacy: check.privacy(raw.privacy.unwrap_or_default()),
         log: Log { format: check.log_format(raw.log.unwrap_or_default().format) },
     };
@@ -103,7 +104,7 @@ impl Check<'_> {
     }
 
     /// Empty means none, as the shipped file shows it.
-    fn optional_path(&self, given: Option<String>) -> Option<PathBuf> {
+    pub(super) fn optional_path(&self, given: Option<String>) -> Option<PathBuf> {
         given.filter(|text| !text.is_empty()).map(PathBuf::from)
     }
 
@@ -124,7 +125,7 @@ impl Check<'_> {
         listens
     }
 
-    fn networks(&mut self, key: &str, given: &Option<Vec<String>>) -> Vec<IpNet> {
+    pub(super) fn networks(&mut self, key: &str, given: &Option<Vec<String>>) -> Vec<IpNet> {
         let mut networks = Vec::new();
         for (i, text) in given.iter().flatten().enumerate() {
             let read = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));

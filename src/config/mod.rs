@@ -16,6 +16,7 @@ pub mod preflight;
 mod raw;
 mod units;
 mod value;
+mod webhook;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -29,6 +30,7 @@ pub use load::{Loaded, SEARCH};
 pub use origin::{ConfigError, Origin, Problem};
 pub use units::{parse_duration, parse_size, print_size};
 pub(crate) use value::reason;
+pub use webhook::{Format, TYPES, Webhook};
 
 /// Everything that `serve` needs to know.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,6 +65,8 @@ pub struct Config {
     pub shadow_rules_dir: Option<PathBuf>,
     /// Hashing of erased addresses.
     pub privacy: Privacy,
+    /// Who is told of what happens.
+    pub webhooks: Vec<Webhook>,
     /// Log lines.
     pub log: Log,
 }
@@ -83,6 +87,7 @@ impl Config {
             ("proxy_from", a.proxies != b.proxies),
             ("journal", a.journal != b.journal),
             ("store", a.store != b.store),
+            ("webhooks", a.webhooks != b.webhooks),
             ("log", a.log != b.log),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
@@ -334,6 +339,7 @@ impl Default for Config {
             rules_dir: Some(PathBuf::from("/etc/bounced/rules.d")),
             shadow_rules_dir: None,
             privacy: Privacy::default(),
+            webhooks: Vec::new(),
             log: Log { format: LogFormat::Text },
         }
     }

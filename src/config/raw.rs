@@ -25,6 +25,7 @@ table!(RawConfig {
     journal: RawJournal,
     rules: RawRules,
     privacy: RawPrivacy,
+    webhooks: Vec<RawWebhook>,
     log: RawLog,
 });
 
@@ -51,4 +52,19 @@ table!(RawStore { engine: String, cache: String, min_free: String });
 table!(RawJournal { keep: String, raw: String, raw_keep: String, raw_quota: String });
 table!(RawRules { dir: String, shadow_dir: String });
 table!(RawPrivacy { addresses: String, hash_key_file: String });
+table!(RawWebhook {
+    name: String,
+    url: String,
+    format: String,
+    secret_file: String,
+    basic_auth_file: String,
+    ca_file: String,
+    types: Vec<String>,
+    kinds: Vec<String>,
+    categories: Vec<String>,
+    scopes: Vec<String>,
+    allow_networks: Vec<String>,
+    start: String,
+    give_up: String,
+});
 table!(RawLog { format: String });

@@ -229,7 +229,7 @@ fn ipv6_and_port(text: &str) -> Option<(&str, &str)> {
     (number && meant && address.parse::<std::net::Ipv6Addr>().is_ok()).then_some((address, port))
 }
 
-fn read_secret(path: &Path) -> Result<Vec<u8>, String> {
+pub(super) fn read_secret(path: &Path) -> Result<Vec<u8>, String> {
     let length = std::fs::metadata(path).map_err(|e| reason(&e))?;
     if length.is_dir() {
         return Err("it is a directory".to_string());
@@ -242,7 +242,7 @@ fn read_secret(path: &Path) -> Result<Vec<u8>, String> {
     Ok(secret)
 }
 
-fn readable_by_all(path: &Path) -> bool {
+pub(super) fn readable_by_all(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0)
 }

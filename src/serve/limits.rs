@@ -94,3 +94,26 @@ pub const LOOKUP_FLUSH: usize = 64 * 1024;
 
 /// Connections that the kernel completes before we accept them, on every port.
 pub const BACKLOG: u32 = 4096;
+
+/// An endpoint of webhooks has so long to answer.
+pub const WEBHOOK_ANSWER: Duration = Duration::from_secs(30);
+/// So long to take a connection.
+pub const WEBHOOK_CONNECT: Duration = Duration::from_secs(10);
+/// Octets of its answer that are read; nobody looks at them.
+pub const WEBHOOK_ANSWER_OCTETS: usize = 64 * 1024;
+/// Deliveries to one endpoint at once.
+pub const WEBHOOKS_IN_FLIGHT: usize = 8;
+/// Things to deliver that are held in memory for one endpoint.
+pub const WEBHOOK_WINDOW: usize = 256;
+/// Things that are delivered while an earlier one is refused; then it is waited for.
+pub const WEBHOOK_PASSED: usize = 10_000;
+/// How often the journal is looked at for something new.
+pub const WEBHOOK_LOOK: Duration = Duration::from_millis(500);
+/// How long after a delivery the cursor is written: so much is sent again after a crash.
+pub const WEBHOOK_CURSOR: Duration = Duration::from_secs(1);
+/// How long after it moved without a delivery.
+pub const WEBHOOK_CURSOR_IDLE: Duration = Duration::from_secs(30);
+/// What is on its way has so long to arrive when the service stops.
+pub const WEBHOOK_LAST: Duration = Duration::from_secs(5);
+/// An endpoint may ask for so long a pause.
+pub const WEBHOOK_LONGEST_RETRY_AFTER: Duration = Duration::from_secs(86_400);

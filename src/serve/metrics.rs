@@ -25,7 +25,7 @@ use crate::report::Kind;
 use crate::service::Overview;
 use crate::smtp::{Outcome, Rejection};
 use declare::{Declare, whole};
-pub use labels::{Change, Handshake, LookupResult, Port, Protocol, Refused, Verb};
+pub use labels::{Change, Handshake, LookupResult, Port, Protocol, Refused, Verb, WebhookOutcome};
 use process::Process;
 
 /// Buckets in seconds around what one fdatasync takes.
@@ -51,6 +51,7 @@ pub struct Metrics {
     journal: JournalMetrics,
     smtp: SmtpMetrics,
     operations: OperationsMetrics,
+    webhooks: WebhookMetrics,
     process: Process,
 }
 
@@ -129,6 +130,13 @@ struct OperationsMetrics {
     reload_time: Gauge,
 }
 
+/// Webhooks, by endpoint of the configuration.
+struct WebhookMetrics {
+    deliveries: IntCounterVec,
+    backlog: IntGaugeVec,
+    oldest: prometheus::GaugeVec,
+}
+
 impl Metrics {
     /// Registers everything. `store` is the engine in use.
     pub fn new(store: &str) -> Self {
@@ -147,6 +155,7 @@ impl Metrics {
             journal: JournalMetrics::declare(&d),
             smtp: SmtpMetrics::declare(&d),
             operations: OperationsMetrics::declare(&d),
+            webhooks: WebhookMetrics::declare(&d),
             process: Process::declare(&d),
             registry: d.0,
         };
@@ -322,6 +331,25 @@ impl Metrics {
         if success {
             self.operations.reload_time.set(now.millis() as f64 / 1000.0);
         }
+    }
+
+    /// An endpoint of the configuration: its series begin.
+    pub fn webhook_known(&self, endpoint: &str) {
+        for outcome in WebhookOutcome::ALL {
+            self.webhooks.deliveries.with_label_values(&[endpoint, outcome.as_str()]);
+        }
+        self.webhook_backlog(endpoint, 0, 0);
+    }
+
+    /// What became of an attempt to deliver.
+    pub fn webhook(&self, endpoint: &str, outcome: WebhookOutcome) {
+        self.webhooks.deliveries.with_label_values(&[endpoint, outcome.as_str()]).inc();
+    }
+
+    /// How many records an endpoint is behind, and the age of the oldest in milliseconds.
+    pub fn webhook_backlog(&self, endpoint: &str, records: u64, oldest_ms: i64) {
+        self.webhooks.backlog.with_label_values(&[endpoint]).set(whole(records));
+        self.webhooks.oldest.with_label_values(&[endpoint]).set(oldest_ms as f64 / 1000.0);
     }
 
     /// An HTTP request was answered. `route` is a route of ours, never a path.
@@ -577,6 +605,28 @@ impl OperationsMetrics {
             reload_time: d.real(
                 "bounced_config_reload_timestamp_seconds",
                 "When configuration was last taken over.",
+            ),
+        }
+    }
+}
+
+impl WebhookMetrics {
+    fn declare(d: &Declare) -> Self {
+        Self {
+            deliveries: d.counters(
+                "bounced_webhook_deliveries_total",
+                "Attempts to deliver a webhook, by endpoint and what became of them.",
+                &["endpoint", "outcome"],
+            ),
+            backlog: d.gauges(
+                "bounced_webhook_backlog",
+                "Records of the journal that an endpoint was not told of yet.",
+                &["endpoint"],
+            ),
+            oldest: d.reals(
+                "bounced_webhook_oldest_seconds",
+                "Age of the oldest thing that an endpoint was not told of; 0 when there is none.",
+                &["endpoint"],
             ),
         }
     }

@@ -21,3 +21,4 @@ pub mod systemd;
 pub mod tls;
 pub mod tokens;
 pub mod web;
+pub mod webhooks;

@@ -27,6 +27,7 @@ use super::socket::Listener;
 use super::systemd::{self, Handed};
 use super::tls::ReloadableTls;
 use super::tokens::Tokens;
+use super::webhooks::{Feed, Webhooks};
 use crate::config::{Config, Listen, preflight};
 use crate::mail::Timestamp;
 use crate::service::Service;
@@ -91,8 +92,11 @@ fn run(runtime: &Runtime, mut server: Server) -> Result<()> {
         &server.config.hostname,
         server.config.smtp.max_message,
     );
-    let http = Arc::new(http.with_room(shares.http));
+    let webhooks = Webhooks::new(&server.config.webhooks, &server.config.hostname);
+    let webhooks = Arc::new(webhooks.map_err(|why| anyhow!("{why}"))?);
+    let http = Arc::new(http.with_room(shares.http).with_webhooks(Arc::clone(&webhooks)));
     let ended = runtime.block_on(async {
+        let told = tell(&server, &webhooks, &stopping)?;
         let listeners = open(&server, &http, &service, shares, &stopping).await?;
         let data_dir = server.config.data_dir.display();
         tracing::info!(hostname = server.config.hostname, %data_dir, "ready");
@@ -103,8 +107,8 @@ fn run(runtime: &Runtime, mut server: Server) -> Result<()> {
         tracing::info!("stopping: running transactions are answered first");
         systemd::tell(&[NotifyState::Stopping]);
         stop.send_replace(true);
-        for listener in listeners {
-            let _ = listener.await;
+        for task in listeners.into_iter().chain(told) {
+            let _ = task.await;
         }
         gauges.abort();
         Ok::<_, anyhow::Error>(ended)
@@ -112,6 +116,20 @@ fn run(runtime: &Runtime, mut server: Server) -> Result<()> {
     server.service.shut_down().map_err(|error| anyhow!("{error}"))?;
     tracing::info!("stopped");
     ended
+}
+
+/// Begins to deliver webhooks. Before anything is taken in: a new endpoint hears of all that comes.
+fn tell(
+    server: &Server,
+    webhooks: &Webhooks,
+    stopping: &watch::Receiver<bool>,
+) -> Result<Vec<tokio::task::JoinHandle<()>>> {
+    let feed: Arc<dyn Feed> = server.service.clone();
+    let newest = server.service.last_seq();
+    let data_dir = &server.config.data_dir;
+    webhooks
+        .start(data_dir, &feed, &server.metrics, newest, stopping)
+        .with_context(|| format!("{}/webhooks cannot be used", data_dir.display()))
 }
 
 /// Binds all listeners, then begins to serve on them.

@@ -38,6 +38,7 @@ use crate::mail::{Address, Case, Timestamp};
 use crate::policy::{self, Reader, Standing};
 use crate::report::{Attribution, Kind};
 use crate::service::ServiceError;
+use crate::service::occurrence::{self, Occurrence, Place};
 use crate::service::raw::RawStore;
 use blocks::Blocks;
 use intent::ErasureIntent;
@@ -46,6 +47,9 @@ use present::entry;
 use pseudonyms::Pseudonyms;
 use validate::checked_scope;
 use wall_clock::Time;
+
+/// Records that are made into occurrences at once.
+const RECORDS_AT_ONCE: usize = 64;
 
 /// What is told to metrics about each message.
 pub trait MessageObserver: Send + Sync {
@@ -195,6 +199,46 @@ impl LocalService {
         forward_path: &str,
     ) -> Result<(), crate::verp::ReturnPathError> {
         self.analyser.load().verp.at_rcpt(forward_path, self.time.moment())
+    }
+
+    /// Occurrences from a place on, of one record or more, at most about `limit` of them; the place
+    /// to go on from, and the position of the newest record. A record that cannot be read, of a newer
+    /// program, is passed with a line in the log.
+    pub fn occurrences(
+        &self,
+        (from, number): Place,
+        limit: usize,
+    ) -> Result<(Vec<Occurrence>, Place, u64), ServiceError> {
+        let policy = self.reader.policy(&*self.ledger)?.unwrap_or_default();
+        let newest = self.ledger.status().last_seq;
+        let (mut found, mut next) = (Vec::new(), (from, number));
+        for (seq, line) in self.ledger.journal(from, RECORDS_AT_ONCE)? {
+            let all = match serde_json::from_str(&line) {
+                Ok(event) => occurrence::occurrences(&event, &policy),
+                Err(error) => {
+                    tracing::error!(seq, %error, "a record cannot be told by webhooks");
+                    Vec::new()
+                }
+            };
+            let passed = if seq == from { number } else { 0 };
+            let rest = all.into_iter().filter(|one| one.place.1 >= passed);
+            let room = limit.saturating_sub(found.len());
+            let before = found.len();
+            let mut rest = rest.peekable();
+            found.extend(rest.by_ref().take(room));
+            if rest.peek().is_some() {
+                let taken = (found.len() - before) as u64;
+                next = (seq, passed + taken);
+                break;
+            }
+            next = (seq + 1, 0);
+        }
+        Ok((found, next, newest))
+    }
+
+    /// Position of the newest record.
+    pub fn last_seq(&self) -> u64 {
+        self.ledger.status().last_seq
     }
 
     /// To be called every few seconds: writes the time down for the next start.

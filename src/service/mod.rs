@@ -12,6 +12,7 @@
 pub mod import;
 pub mod lines;
 pub mod local;
+pub mod occurrence;
 pub mod raw;
 pub mod redaction;
 

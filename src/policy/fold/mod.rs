@@ -6,6 +6,7 @@
 
 mod acts;
 mod compact;
+mod counted;
 pub(crate) mod evidence;
 pub(crate) mod guard;
 pub(crate) mod health;
@@ -23,6 +24,7 @@ use super::settings::Policy;
 use crate::event::{Act, Event, EventType};
 use crate::ledger::{Fold, LedgerError, Rows};
 use crate::mail::Case;
+pub use counted::{Happened, counted};
 use progress::Progress;
 use step::Step;
 

@@ -22,6 +22,7 @@ mod params;
 mod sending;
 mod shared;
 mod suppressions;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -164,6 +165,8 @@ fn routes() -> Vec<(&'static str, &'static str, Handlers)> {
         same("/v1/guards", get(sending::guards)),
         same("/v1/shadow", get(sending::shadow)),
         same("/v1/messages", post(messages::receive)),
+        same("/v1/webhooks", get(webhooks::status)),
+        same("/v1/webhooks:test", post(webhooks::test)),
         same("/v1/acts", post(acts::act)),
         same("/v1/clock:accept", post(acts::accept_clock)),
         same("/livez", get(operations::livez)),

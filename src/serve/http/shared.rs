@@ -18,6 +18,7 @@ use crate::serve::metrics::Metrics;
 use crate::serve::places::{Places, Room};
 use crate::serve::problem::Problem;
 use crate::serve::tokens::{Failures, Tokens};
+use crate::serve::webhooks::Webhooks;
 use crate::service::{Service, ServiceError};
 
 /// What all handlers share.
@@ -34,6 +35,7 @@ pub struct Http {
     pub(super) messages: Semaphore,
     pub(super) budget: Budget,
     pub(super) places: Arc<Places>,
+    pub(super) webhooks: Arc<Webhooks>,
 }
 
 impl Http {
@@ -58,12 +60,18 @@ impl Http {
             messages: Semaphore::new(limits::HTTP_MESSAGES),
             budget: Budget::new(max_message),
             places: Places::new(limits::HTTP_ROOM),
+            webhooks: Arc::default(),
         }
     }
 
     /// The same with room for another number of connections.
     pub fn with_room(self, room: Room) -> Self {
         Self { places: Places::new(room), ..self }
+    }
+
+    /// The same with webhooks to tell of and to test.
+    pub fn with_webhooks(self, webhooks: Arc<Webhooks>) -> Self {
+        Self { webhooks, ..self }
     }
 
     /// Tells followers that the journal grew, so that they need not wait for their next look.

@@ -111,3 +111,15 @@ words! {
         Failed = "failed",
     }
 }
+
+words! {
+    /// What became of an attempt to deliver a webhook.
+    WebhookOutcome {
+        /// The endpoint took it.
+        Delivered = "delivered",
+        /// It did not; it is tried again.
+        Failed = "failed",
+        /// It refused this one for long and took others: it is not tried any more.
+        GaveUp = "gave-up",
+    }
+}

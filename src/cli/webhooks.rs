@@ -1,0 +1,100 @@
+//! `bounced webhooks`: how the endpoints stand, and a test of one. The running service delivers, so
+//! it is asked.
+
+use anyhow::{Result, anyhow};
+use serde_json::Value;
+
+use super::args::Webhooks;
+use super::console::{Answer, Console};
+use super::print;
+use super::reach::running;
+use super::remote::Remote;
+use crate::config::Loaded;
+
+pub(super) fn run(args: &Webhooks, loaded: &Loaded, console: &mut Console<'_>) -> Result<Answer> {
+    if loaded.config.webhooks.is_empty() {
+        return Err(anyhow!(
+            "no webhook is configured: write [[webhooks]] with name, url and secret_file"
+        ));
+    }
+    let address = running(&loaded.config.http.listen)?.ok_or_else(|| {
+        anyhow!("webhooks are delivered by the running service, and none runs: bounced serve")
+    })?;
+    let service = Remote::new(address);
+    match args {
+        Webhooks::Status { json } => status(&service.webhooks()?, *json, console),
+        Webhooks::Test { name, json } => tested(&service.test_webhook(name)?, *json, console),
+    }
+}
+
+/// Exit 0 when every endpoint takes what it is told.
+fn status(told: &Value, json: bool, console: &mut Console<'_>) -> Result<Answer> {
+    let endpoints = told["webhooks"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for one in endpoints {
+        if json {
+            writeln!(console.out, "{one}")?;
+            continue;
+        }
+        let word = |name: &str| print::visible(one[name].as_str().unwrap_or_default());
+        let (name, state, host) = (word("name"), word("state"), word("host"));
+        write!(console.out, "{name}  {state}  {host}  {} behind", one["backlog"])?;
+        write!(console.out, ", {} delivered, {} retrying", one["delivered"], one["retrying"])?;
+        match one["error"].as_str() {
+            Some(why) => writeln!(console.out, "  {}: {}", word("error_at"), print::visible(why))?,
+            None => writeln!(console.out)?,
+        }
+    }
+    Ok(Answer::yes_if(endpoints.iter().all(|one| one["state"] == "ok")))
+}
+
+/// Exit 0 when it was taken.
+fn tested(told: &Value, json: bool, console: &mut Console<'_>) -> Result<Answer> {
+    let taken = told["delivered"] == true;
+    if json {
+        writeln!(console.out, "{told}")?;
+    } else if taken {
+        writeln!(console.out, "taken: {} in {} ms", told["status"], told["took_ms"])?;
+    } else {
+        let why = told["error"].as_str().unwrap_or_default();
+        writeln!(console.out, "not taken: {}", print::visible(why))?;
+    }
+    Ok(Answer::yes_if(taken))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::Timestamp;
+    use print::Paint;
+    use serde_json::json;
+
+    fn said(show: impl FnOnce(&mut Console<'_>) -> Result<Answer>) -> (Answer, String) {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let now = Timestamp::from_millis(0);
+        let mut console = Console { out: &mut out, err: &mut err, paint: Paint::PLAIN, now };
+        let answer = show(&mut console).expect("shown");
+        (answer, String::from_utf8(out).expect("UTF-8"))
+    }
+
+    #[test]
+    fn what_is_shown_and_the_exit_code() {
+        let endpoint = |state: &str, error: Value| {
+            json!({"name": "crm", "state": state, "host": "crm.example.com", "backlog": 3,
+                "delivered": 7, "retrying": 1, "error": error, "error_at": "2026-11-22T00:00:00Z"})
+        };
+        let fine = json!({"webhooks": [endpoint("ok", Value::Null)]});
+        let (answer, out) = said(|console| status(&fine, false, console));
+        assert_eq!(answer, Answer::Yes);
+        assert_eq!(out, "crm  ok  crm.example.com  3 behind, 7 delivered, 1 retrying\n");
+        let bad = json!({"webhooks": [endpoint("failing", json!("it answered\u{1b} 500"))]});
+        let (answer, out) = said(|console| status(&bad, false, console));
+        assert_eq!(answer, Answer::No);
+        assert!(out.ends_with("2026-11-22T00:00:00Z: it answered\\u{1b} 500\n"), "{out}");
+        let taken = json!({"delivered": true, "status": 204, "took_ms": 12, "error": null});
+        let (answer, out) = said(|console| tested(&taken, false, console));
+        assert_eq!((answer, out.as_str()), (Answer::Yes, "taken: 204 in 12 ms\n"));
+        let not = json!({"delivered": false, "status": null, "error": "no answer within 30 s"});
+        let (answer, out) = said(|console| tested(&not, false, console));
+        assert_eq!((answer, out.as_str()), (Answer::No, "not taken: no answer within 30 s\n"));
+    }
+}
