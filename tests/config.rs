@@ -77,9 +77,9 @@ fn a_stray_key_is_an_error_in_every_table() {
         assert!(error.problems[0].text.starts_with("`stray` is unknown"), "{error}");
         injected += 1;
     }
-    // The top, smtp, smtp.tls, lmtp, verp, verp.keys, http, lookup, store, journal, rules,
-    // privacy, log.
-    assert_eq!(injected, 13);
+    // The top, smtp, smtp.tls, lmtp, verp, verp.keys, http, lookup, lookup.answers, store, journal,
+    // rules, privacy, webhooks, log.
+    assert_eq!(injected, 15);
 }
 
 #[test]

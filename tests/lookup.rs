@@ -2,11 +2,13 @@
 
 mod memory;
 
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bounced::config::Listen;
+use bounced::config::{Answers, Listen, SocketAccess};
+use bounced::serve::lookup::Backend;
 use bounced::serve::metrics::Metrics;
 use bounced::serve::places::{Places, Room};
 use bounced::serve::socket::Listener;
@@ -42,7 +44,9 @@ async fn start_with(room: Room) -> Port {
     let address = listener.tcp_address().expect("TCP");
     let (stop, stopped) = watch::channel(false);
     let places = Places::new(room);
-    tokio::spawn(lookup::serve(listener, house.clone(), metrics.clone(), places, stopped));
+    let answers = Answers::default();
+    let backend = Backend { service: house.clone(), metrics: metrics.clone(), answers };
+    tokio::spawn(lookup::serve(listener, backend, places, stopped));
     Port { address, house, metrics, stop }
 }
 
@@ -259,11 +263,18 @@ async fn slow_and_idle_clients_are_let_go() {
 async fn unix_sockets_answer_too_and_stop_ends_everything() {
     let dir = tempfile::tempdir().expect("a scratch folder");
     let path = dir.path().join("lookup.sock");
-    let listener = Listener::bind(&Listen::Unix(path.clone())).expect("binds");
+    // Our own group can be given by everybody.
+    let group = std::fs::metadata(dir.path()).expect("there").gid();
+    let access = SocketAccess { mode: Some(0o660), group: Some(group) };
+    let listener = Listener::bind_for(&Listen::Unix(path.clone()), access).expect("binds");
+    let file = std::fs::metadata(&path).expect("there");
+    assert_eq!((file.permissions().mode() & 0o777, file.gid()), (0o660, group));
     let (stop, stopped) = watch::channel(false);
     let metrics = Arc::new(Metrics::new("memory"));
     let places = Places::new(limits::LOOKUP_ROOM);
-    let serve = lookup::serve(listener, house(), metrics.clone(), places.clone(), stopped);
+    let answers = Answers::default();
+    let backend = Backend { service: house(), metrics: metrics.clone(), answers };
+    let serve = lookup::serve(listener, backend, places.clone(), stopped);
     let task = tokio::spawn(serve);
     let mut stream = UnixStream::connect(&path).await.expect("connects");
     stream.write_all(b"get gone@hard.test\n").await.expect("sends");

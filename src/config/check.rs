@@ -11,8 +11,8 @@ use super::origin::{Origin, Problem};
 use super::raw::{RawConfig, RawJournal, RawKey, RawPrivacy, RawSmtp, RawStore, RawTls, RawVerp};
 use super::value::{Check, domain, listen};
 use super::{
-    Config, Engine, Http, Journal, KeepRaw, Listen, Log, LogFormat, Privacy, Proxies, Smtp, Store,
-    TlsFiles, Unscoped, Verp,
+    Config, Engine, Http, Journal, KeepRaw, Listen, Log, LogFormat, Privacy, Proxies, Smtp,
+    Sockets, Store, TlsFiles, Unscoped, Verp,
 };
 
 /// Smallest `smtp.max_message`: any smaller one refuses ordinary reports.
@@ -44,6 +44,16 @@ pub(super) fn check(
             http: check.networks("http.proxy_from", &http.proxy_from),
             lookup: check.networks("lookup.proxy_from", &lookup.proxy_from),
         },
+        sockets: Sockets {
+            smtp: check.socket("smtp", smtp.socket_mode.as_ref(), smtp.socket_group.as_ref()),
+            lmtp: check.socket("lmtp", lmtp.socket_mode.as_ref(), lmtp.socket_group.as_ref()),
+            http: check.socket("http", http.socket_mode.as_ref(), http.socket_group.as_ref()),
+            lookup: check.socket(
+                "lookup",
+                lookup.socket_mode.as_ref(),
+                lookup.socket_group.as_ref(),
+            ),
+        },
         smtp: check.smtp(smtp),
         lmtp: check.listen("lmtp.listen", lmtp.listen, default.lmtp),
         verp: check.verp(raw.verp.unwrap_or_default(), default.verp),
@@ -52,6 +62,7 @@ pub(super) fn check(
             tokens_file: check.optional_path(http.tokens_file),
         },
         lookup: check.listen("lookup.listen", lookup.listen, default.lookup),
+        answers: check.answers(lookup.answers.unwrap_or_default()),
         unscoped: check.word(
             "lookup.unscoped",
             lookup.unscoped,

@@ -169,7 +169,7 @@ impl Index {
             .iter()
             .filter(|entry| entry.value.contains(&start))
             .min_by_key(|entry| entry.value.len());
-        let said = error.message().lines().next().unwrap_or_default();
+        let said = plain(error.message().lines().next().unwrap_or_default());
         let text = match entry.and_then(|e| hint::example(&e.path).map(|x| (&e.path, x))) {
             Some((path, example)) => {
                 format!("{path} is of the wrong type ({said}), write for example: {example}")
@@ -178,6 +178,34 @@ impl Index {
         };
         Problem { line: Some(line), text }
     }
+}
+
+/// serde's words for a value of the wrong type in those of people.
+fn plain(said: &str) -> String {
+    let told = said.strip_prefix("invalid type: ").or(said.strip_prefix("invalid value: "));
+    let Some((got, wanted)) = told.and_then(|told| told.split_once(", expected ")) else {
+        return said.to_string();
+    };
+    let got = match got.split_once(' ').unwrap_or((got, "")) {
+        ("string", text) => format!("text {text}"),
+        ("integer" | "floating", number) => {
+            let number = number.trim_start_matches("point ").trim_matches('`');
+            format!("the number {number}")
+        }
+        ("boolean", word) => word.trim_matches('`').to_string(),
+        ("sequence", _) => "a list".to_string(),
+        ("map", _) => "a table".to_string(),
+        _ => got.to_string(),
+    };
+    let wanted = match wanted {
+        "usize" | "u64" | "u32" | "u16" => "a whole number, 0 or more,",
+        "a string" => "text in quotes",
+        "a sequence" => "a list",
+        "a boolean" => "true or false",
+        table if table.starts_with("struct") || table.starts_with("a map") => "a table",
+        other => other,
+    };
+    format!("{got} where {wanted} belongs")
 }
 
 fn unknown_key(key: &str, table: &str, known: &[&str]) -> String {

@@ -7,6 +7,7 @@
 //! Secrets are read from their files here and never printed. Relative paths count from the
 //! working directory, not from the folder of the file, so that a flag and a key mean the same.
 
+mod answers;
 mod check;
 mod combine;
 mod hint;
@@ -14,6 +15,7 @@ mod load;
 mod origin;
 pub mod preflight;
 mod raw;
+mod sockets;
 mod units;
 mod value;
 mod webhook;
@@ -24,10 +26,12 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use answers::{Answers, Part, Template};
 pub use check::{MAX_MESSAGE, MIN_HASH_KEY_OCTETS, MIN_MESSAGE, MIN_SECRET_OCTETS};
 pub use hint::{DEFAULT_FILE, nearest, uncomment};
 pub use load::{Loaded, SEARCH};
 pub use origin::{ConfigError, Origin, Problem};
+pub use sockets::{SocketAccess, Sockets};
 pub use units::{parse_duration, parse_size, print_size};
 pub(crate) use value::reason;
 pub use webhook::{Format, TYPES, Webhook};
@@ -51,6 +55,10 @@ pub struct Config {
     pub lookup: Vec<Listen>,
     /// `lookup.unscoped`
     pub unscoped: Unscoped,
+    /// `lookup.answers`
+    pub answers: Answers,
+    /// Who may connect to unix sockets.
+    pub sockets: Sockets,
     /// Whose PROXY headers are believed.
     pub proxies: Proxies,
     /// `[policy]` as it was written; `policy::Policy` reads and checks it.
@@ -84,6 +92,8 @@ impl Config {
             ("http.listen", a.http.listen != b.http.listen),
             ("lookup.listen", a.lookup != b.lookup),
             ("lookup.unscoped", a.unscoped != b.unscoped),
+            ("lookup.answers", a.answers != b.answers),
+            ("socket_mode or socket_group", a.sockets != b.sockets),
             ("proxy_from", a.proxies != b.proxies),
             ("journal", a.journal != b.journal),
             ("store", a.store != b.store),
@@ -328,6 +338,8 @@ impl Default for Config {
             lookup: loopback(8526),
             proxies: Proxies::default(),
             unscoped: Unscoped::Any,
+            answers: Answers::default(),
+            sockets: Sockets::default(),
             policy_table: toml::Table::new(),
             journal: Journal {
                 keep: 90 * DAY,

@@ -39,15 +39,41 @@ table!(RawSmtp {
     command_timeout: String,
     bare_newline: String,
     proxy_from: Vec<String>,
+    socket_mode: String,
+    socket_group: String,
     tls: RawTls,
 });
 
 table!(RawTls { cert: String, key: String });
-table!(RawListen { listen: Vec<String>, proxy_from: Vec<String> });
-table!(RawLookup { listen: Vec<String>, proxy_from: Vec<String>, unscoped: String });
+table!(RawListen {
+    listen: Vec<String>,
+    proxy_from: Vec<String>,
+    socket_mode: String,
+    socket_group: String,
+});
+table!(RawLookup {
+    listen: Vec<String>,
+    proxy_from: Vec<String>,
+    socket_mode: String,
+    socket_group: String,
+    unscoped: String,
+    answers: RawAnswers,
+});
+table!(RawAnswers {
+    suppressed: String,
+    held: String,
+    transport_suppressed: String,
+    transport_held: String,
+});
 table!(RawVerp { schemes: Vec<String>, max_age: String, keys: Vec<RawKey> });
 table!(RawKey { id: String, secret_file: String });
-table!(RawHttp { listen: Vec<String>, proxy_from: Vec<String>, tokens_file: String });
+table!(RawHttp {
+    listen: Vec<String>,
+    proxy_from: Vec<String>,
+    socket_mode: String,
+    socket_group: String,
+    tokens_file: String,
+});
 table!(RawStore { engine: String, cache: String, min_free: String });
 table!(RawJournal { keep: String, raw: String, raw_keep: String, raw_quota: String });
 table!(RawRules { dir: String, shadow_dir: String });

@@ -28,7 +28,7 @@ use super::systemd::{self, Handed};
 use super::tls::ReloadableTls;
 use super::tokens::Tokens;
 use super::webhooks::{Feed, Webhooks};
-use crate::config::{Config, Listen, preflight};
+use crate::config::{Config, Listen, SocketAccess, preflight};
 use crate::mail::Timestamp;
 use crate::service::Service;
 use crate::service::local::LocalService;
@@ -148,20 +148,22 @@ async fn open(
     let (mut mail, mut http_listeners, mut lookup_listeners) = (Vec::new(), Vec::new(), Vec::new());
     let proxies = &config.proxies;
     let mut handed = Handed::over();
-    for (dialect, listens, from) in [
-        (Dialect::Smtp, &config.smtp.listen, &proxies.smtp),
-        (Dialect::Lmtp, &config.lmtp, &proxies.lmtp),
+    let sockets = &config.sockets;
+    for (dialect, listens, from, access) in [
+        (Dialect::Smtp, &config.smtp.listen, &proxies.smtp, sockets.smtp),
+        (Dialect::Lmtp, &config.lmtp, &proxies.lmtp, sockets.lmtp),
     ] {
         for listen in listens {
-            let listener = bind(dialect.as_str(), listen, &mut handed)?;
+            let listener = bind(dialect.as_str(), listen, access, &mut handed)?;
             mail.push((dialect, listener.behind(from)));
         }
     }
     for listen in &config.http.listen {
-        http_listeners.push(bind("http", listen, &mut handed)?.behind(&proxies.http));
+        http_listeners.push(bind("http", listen, sockets.http, &mut handed)?.behind(&proxies.http));
     }
     for listen in &config.lookup {
-        lookup_listeners.push(bind("lookup", listen, &mut handed)?.behind(&proxies.lookup));
+        let listener = bind("lookup", listen, sockets.lookup, &mut handed)?;
+        lookup_listeners.push(listener.behind(&proxies.lookup));
     }
     handed.warn_of_the_rest();
     let mut tasks = Vec::new();
@@ -201,16 +203,22 @@ async fn open(
     for listener in lookup_listeners {
         let (service, metrics) = (Arc::clone(service), Arc::clone(metrics));
         let (places, stop) = (Arc::clone(&places), stopping.clone());
-        tasks.push(tokio::spawn(lookup::serve(listener, service, metrics, places, stop)));
+        let backend = lookup::Backend { service, metrics, answers: config.answers.clone() };
+        tasks.push(tokio::spawn(lookup::serve(listener, backend, places, stop)));
     }
     Ok(tasks)
 }
 
 /// The listener that systemd handed over for this address, else a new one.
-fn bind(what: &str, listen: &Listen, handed: &mut Handed) -> Result<Listener> {
+fn bind(
+    what: &str,
+    listen: &Listen,
+    access: SocketAccess,
+    handed: &mut Handed,
+) -> Result<Listener> {
     let listener = match handed.take(listen) {
         Some(socket) => Listener::inherited(socket),
-        None => Listener::bind(listen),
+        None => Listener::bind_for(listen, access),
     };
     listener.map_err(|e| anyhow!("{}", preflight::bind_trouble(what, listen, &e)))
 }

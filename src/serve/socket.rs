@@ -10,7 +10,7 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::config::Listen;
+use crate::config::{Listen, SocketAccess};
 use crate::serve::admission::Peer;
 use crate::serve::systemd::Inherited;
 use crate::serve::{limits, proxy};
@@ -86,6 +86,21 @@ impl Listener {
             }
         };
         Ok(Self { bound, proxies: None })
+    }
+
+    /// Binds, and lets those connect to a unix socket that the configuration says. One that systemd
+    /// handed over has what its unit says.
+    pub fn bind_for(listen: &Listen, access: SocketAccess) -> io::Result<Self> {
+        let listener = Self::bind(listen)?;
+        if let Listen::Unix(path) = listen {
+            if access.group.is_some() {
+                std::os::unix::fs::chown(path, None, access.group)?;
+            }
+            if let Some(mode) = access.mode {
+                std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+            }
+        }
+        Ok(listener)
     }
 
     /// A listener that somebody else has bound.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bounced::analysis::Analyser;
 use bounced::classify::{Refusal, RuleSet};
+use bounced::config::Answers;
 use bounced::mail::{Address, EnhancedStatus, Timestamp};
 use bounced::serve::lookup::wire::{Answer, Map, Parsed, Request, Wire};
 use bounced::smtp::{Acceptance, Action, Dialect, OurDomains, Session, SessionSettings};
@@ -194,7 +195,7 @@ pub fn lookup(data: &[u8]) {
         let code = EnhancedStatus::parse("5.1.1").expect("a code");
         for answer in [Answer::Clear, Answer::Refuse(code, &key), Answer::Words(&key)] {
             let mut out = Vec::new();
-            wire.reply(map, answer, &mut out);
+            wire.reply(map, answer, &Answers::default(), &mut out);
             let plain = |o: &u8| matches!(o, b' '..=b'~' | b'\n');
             assert!(out.iter().all(plain) && out.len() < 101_000, "{out:?}");
         }

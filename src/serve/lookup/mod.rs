@@ -19,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::config::Answers;
 use crate::serve::limits;
 use crate::serve::metrics::{LookupResult, Metrics, Port, Protocol, Refused};
 use crate::serve::places::{Place, Places};
@@ -30,12 +31,11 @@ use wire::{Answer, Map, Parsed, Request, Scope, Wire};
 /// requests that they have sent.
 pub async fn serve(
     mut listener: Listener,
-    service: Arc<dyn Service>,
-    metrics: Arc<Metrics>,
+    backend: Backend,
     places: Arc<Places>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let backend = Arc::new(Backend { service, metrics });
+    let backend = Arc::new(backend);
     loop {
         let socket = tokio::select! {
             biased;
@@ -59,10 +59,14 @@ pub async fn serve(
     }
 }
 
-/// Whom a connection asks.
-struct Backend {
-    service: Arc<dyn Service>,
-    metrics: Arc<Metrics>,
+/// Whom a connection asks, and the words of the answers.
+pub struct Backend {
+    /// Who knows.
+    pub service: Arc<dyn Service>,
+    /// Who counts.
+    pub metrics: Arc<Metrics>,
+    /// The words.
+    pub answers: Answers,
 }
 
 /// When the client must have sent something. The timer is moved only when it would fire too
@@ -129,7 +133,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
                 Parsed::Partial => break true,
                 Parsed::Broken(words) => {
                     backend.metrics.lookup(protocol(wire), LookupResult::Error, Default::default());
-                    wire.reply(Map::Suppress, Answer::Trouble(words), &mut out);
+                    backend.reply(wire, Map::Suppress, Answer::Trouble(words), &mut out);
                     break false;
                 }
                 Parsed::Complete(request, used) => {
@@ -165,6 +169,10 @@ impl Backend {
         Ok(())
     }
 
+    fn reply(&self, wire: Wire, map: Map, answer: Answer<'_>, out: &mut Vec<u8>) {
+        wire.reply(map, answer, &self.answers, out);
+    }
+
     async fn answer(&self, wire: Wire, request: Request<'_>, out: &mut Vec<u8>) {
         let start = std::time::Instant::now();
         let (map, result) = match request {
@@ -176,7 +184,7 @@ impl Backend {
                     Err(ServiceError::NotFound(_) | ServiceError::BadRequest(_)) => Answer::Clear,
                     Err(error) => trouble(error),
                 };
-                wire.reply(Map::Explain, answer, out);
+                self.reply(wire, Map::Explain, answer, out);
                 (Map::Explain, result_of(answer))
             }
             Request::Ask(map, key, scope) => {
@@ -189,19 +197,19 @@ impl Backend {
                     Err(ServiceError::NotFound(_) | ServiceError::BadRequest(_)) => Answer::Clear,
                     Err(error) => trouble(error),
                 };
-                wire.reply(map, answer, out);
+                self.reply(wire, map, answer, out);
                 (map, result_of(answer))
             }
             Request::NoAddress => {
-                wire.reply(Map::Suppress, Answer::Clear, out);
+                self.reply(wire, Map::Suppress, Answer::Clear, out);
                 (Map::Suppress, LookupResult::Miss)
             }
             Request::NoSuchMap => {
-                wire.reply(Map::Suppress, Answer::NoSuchMap, out);
+                self.reply(wire, Map::Suppress, Answer::NoSuchMap, out);
                 (Map::Suppress, LookupResult::Error)
             }
             Request::Put => {
-                wire.reply(Map::Suppress, Answer::ReadOnly, out);
+                self.reply(wire, Map::Suppress, Answer::ReadOnly, out);
                 (Map::Suppress, LookupResult::Error)
             }
         };

@@ -31,6 +31,7 @@ mod request;
 
 use std::borrow::Cow;
 
+use crate::config::Answers;
 use crate::event::is_scope;
 use crate::serve::{limits, percent};
 pub use answer::Answer;
@@ -99,12 +100,12 @@ impl Wire {
         }
     }
 
-    /// Writes the reply to a question of `map`.
-    pub fn reply(self, map: Map, answer: Answer<'_>, out: &mut Vec<u8>) {
+    /// Writes the reply to a question of `map` in the words of the configuration.
+    pub fn reply(self, map: Map, answer: Answer<'_>, words: &Answers, out: &mut Vec<u8>) {
         match self {
-            Self::Socketmap => reply::netstring(map, answer, out),
-            Self::Tcp | Self::Bare => reply::line(answer, out),
-            Self::Policy => reply::action(answer, out),
+            Self::Socketmap => reply::netstring(map, answer, words, out),
+            Self::Tcp | Self::Bare => reply::line(answer, words, out),
+            Self::Policy => reply::action(answer, words, out),
         }
     }
 }

@@ -7,11 +7,12 @@
 use super::answer::Answer;
 use super::request::Map;
 use crate::classify::own_refusal;
+use crate::config::{Answers, Part, Template};
 use crate::mail::EnhancedStatus;
 use crate::serve::{limits, percent};
 
 /// `[length]:OK [value],`
-pub(super) fn netstring(map: Map, answer: Answer<'_>, out: &mut Vec<u8>) {
+pub(super) fn netstring(map: Map, answer: Answer<'_>, words: &Answers, out: &mut Vec<u8>) {
     let mut data = Vec::with_capacity(96);
     match answer {
         Answer::Clear => data.extend_from_slice(b"NOTFOUND "),
@@ -31,12 +32,16 @@ pub(super) fn netstring(map: Map, answer: Answer<'_>, out: &mut Vec<u8>) {
             push_free_text(text, limits::SOCKETMAP_REPLY - 3, &mut data);
         }
         Answer::Refuse(status, text) => {
-            let start = if map == Map::Transport { "OK error:" } else { "OK 550 " };
-            push_refusal(start, status, text, &mut data);
+            let transport = map == Map::Transport;
+            let words = if transport { &words.transport_suppressed } else { &words.suppressed };
+            data.extend_from_slice(b"OK ");
+            push_refusal(words, status, text, &mut data);
         }
         Answer::Wait(text) => {
-            let start = if map == Map::Transport { "OK retry:" } else { "OK 450 " };
-            push_pause(start, text, &mut data);
+            let transport = map == Map::Transport;
+            let words = if transport { &words.transport_held } else { &words.held };
+            data.extend_from_slice(b"OK ");
+            push_pause(words, text, &mut data);
         }
     }
     push_number(data.len(), out);
@@ -46,7 +51,7 @@ pub(super) fn netstring(map: Map, answer: Answer<'_>, out: &mut Vec<u8>) {
 }
 
 /// `200 value`, white space encoded.
-pub(super) fn line(answer: Answer<'_>, out: &mut Vec<u8>) {
+pub(super) fn line(answer: Answer<'_>, words: &Answers, out: &mut Vec<u8>) {
     let start = out.len();
     let mut value = Vec::new();
     match answer {
@@ -62,11 +67,11 @@ pub(super) fn line(answer: Answer<'_>, out: &mut Vec<u8>) {
         }
         Answer::Refuse(status, text) => {
             out.extend_from_slice(b"200 ");
-            push_refusal("550 ", status, text, &mut value);
+            push_refusal(&words.suppressed, status, text, &mut value);
         }
         Answer::Wait(text) => {
             out.extend_from_slice(b"200 ");
-            push_pause("450 ", text, &mut value);
+            push_pause(&words.held, text, &mut value);
         }
     }
     percent::encode_tcp(&String::from_utf8_lossy(&value), out);
@@ -76,7 +81,7 @@ pub(super) fn line(answer: Answer<'_>, out: &mut Vec<u8>) {
 }
 
 /// `action=value` and an empty line.
-pub(super) fn action(answer: Answer<'_>, out: &mut Vec<u8>) {
+pub(super) fn action(answer: Answer<'_>, words: &Answers, out: &mut Vec<u8>) {
     out.extend_from_slice(b"action=");
     match answer {
         Answer::Clear | Answer::NoSuchMap | Answer::ReadOnly => out.extend_from_slice(b"DUNNO"),
@@ -84,8 +89,8 @@ pub(super) fn action(answer: Answer<'_>, out: &mut Vec<u8>) {
             out.extend_from_slice(b"DEFER_IF_PERMIT ");
             push_words(text, out);
         }
-        Answer::Refuse(status, text) => push_refusal("550 ", status, text, out),
-        Answer::Wait(text) => push_pause("450 ", text, out),
+        Answer::Refuse(status, text) => push_refusal(&words.suppressed, status, text, out),
+        Answer::Wait(text) => push_pause(&words.held, text, out),
     }
     out.extend_from_slice(b"\n\n");
 }
@@ -94,31 +99,45 @@ pub(super) fn action(answer: Answer<'_>, out: &mut Vec<u8>) {
 const HELD: EnhancedStatus = EnhancedStatus::new(4, 2, 1);
 
 /// `550 5.1.1 words [bounced:suppressed]`
-fn push_refusal(start: &str, status: EnhancedStatus, text: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(start.as_bytes());
-    push_verdict(5, status, text, own_refusal::SUPPRESSED, out);
+fn push_refusal(template: &Template, status: EnhancedStatus, text: &str, out: &mut Vec<u8>) {
+    push_filled(template, 5, status, text, own_refusal::SUPPRESSED, out);
 }
 
 /// `450 4.2.1 words [bounced:held]`
-fn push_pause(start: &str, text: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(start.as_bytes());
-    push_verdict(4, HELD, text, own_refusal::HELD, out);
+fn push_pause(template: &Template, text: &str, out: &mut Vec<u8>) {
+    push_filled(template, 4, HELD, text, own_refusal::HELD, out);
 }
 
-/// Code, words, mark. The class of the code follows the reply code, or Postfix would rewrite it;
-/// the words give way to the mark where the room ends.
-fn push_verdict(class: u8, status: EnhancedStatus, text: &str, mark: &str, out: &mut Vec<u8>) {
-    out.push(b'0' + class);
-    out.push(b'.');
-    push_number(usize::from(status.subject), out);
-    out.push(b'.');
-    push_number(usize::from(status.detail), out);
-    out.push(b' ');
+/// A template with its gaps filled. The class of the code follows the reply code, or Postfix would
+/// rewrite it; the words give way to what else the template says, the mark above all, where the room
+/// ends.
+fn push_filled(
+    template: &Template,
+    class: u8,
+    status: EnhancedStatus,
+    text: &str,
+    mark: &str,
+    out: &mut Vec<u8>,
+) {
     let words = text.trim();
     let words = words.strip_suffix(mark).unwrap_or(words);
-    push_bounded_words(words, limits::REPLY_TEXT - mark.len() - 1, out);
-    out.push(b' ');
-    out.extend_from_slice(mark.as_bytes());
+    let said = |part: &Part| if let Part::Text(text) = part { text.len() } else { 0 };
+    let taken: usize = template.parts().iter().map(said).sum();
+    for part in template.parts() {
+        match part {
+            Part::Text(text) => out.extend_from_slice(text.as_bytes()),
+            Part::Code => {
+                out.push(b'0' + class);
+                out.push(b'.');
+                push_number(usize::from(status.subject), out);
+                out.push(b'.');
+                push_number(usize::from(status.detail), out);
+            }
+            Part::Words => {
+                push_bounded_words(words, limits::REPLY_TEXT.saturating_sub(taken), out);
+            }
+        }
+    }
 }
 
 /// Words for an SMTP reply: printable ASCII, bounded, never empty.

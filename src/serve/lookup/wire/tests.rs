@@ -241,9 +241,49 @@ fn replies() {
         ),
     ] {
         let mut out = Vec::new();
-        wire.reply(map, answer, &mut out);
+        wire.reply(map, answer, &Answers::default(), &mut out);
         assert_eq!(String::from_utf8_lossy(&out), expected);
     }
+}
+
+#[test]
+fn the_words_are_those_of_the_configuration() {
+    let text = "[lookup.answers]
+        suppressed = \"REJECT {code} Nicht zustellbar [bounced:suppressed] {words}\"
+        held = \"DEFER_IF_PERMIT wait [bounced:held]\"
+        transport_held = \"error:4.2.1 {words} [bounced:held]\"";
+    let words = crate::config::Config::parse(text, "b.toml").expect("right").config.answers;
+    let status = EnhancedStatus::new(5, 2, 2);
+    let long = "x".repeat(1000);
+    for (wire, map, answer, expected) in [
+        (
+            Wire::Policy,
+            Map::Suppress,
+            Answer::Refuse(status, "full"),
+            "action=REJECT 5.2.2 Nicht zustellbar [bounced:suppressed] full\n\n",
+        ),
+        (
+            Wire::Tcp,
+            Map::Suppress,
+            Answer::Wait("x"),
+            "200 DEFER_IF_PERMIT%20wait%20[bounced:held]\n",
+        ),
+        (Wire::Socketmap, Map::Transport, Answer::Wait("x"), "31:OK error:4.2.1 x [bounced:held],"),
+        (
+            Wire::Socketmap,
+            Map::Transport,
+            Answer::Refuse(status, "full"),
+            "40:OK error:5.2.2 full [bounced:suppressed],",
+        ),
+    ] {
+        let mut out = Vec::new();
+        wire.reply(map, answer, &words, &mut out);
+        assert_eq!(String::from_utf8_lossy(&out), expected);
+    }
+    let mut out = Vec::new();
+    Wire::Policy.reply(Map::Suppress, Answer::Refuse(status, &long), &words, &mut out);
+    assert!(out.len() < limits::REPLY_TEXT + 20, "{}", out.len());
+    assert!(own_refusal::mark_in(&String::from_utf8_lossy(&out)).is_some());
 }
 
 #[test]
@@ -260,7 +300,7 @@ fn replies_stay_within_the_limits() {
             Answer::Trouble(&text),
         ] {
             let mut out = Vec::new();
-            wire.reply(Map::Explain, answer, &mut out);
+            wire.reply(Map::Explain, answer, &Answers::default(), &mut out);
             assert!(out.len() <= limit + "100000:,".len(), "{wire:?} {}", out.len());
             assert!(std::str::from_utf8(&out).is_ok(), "cut inside a character");
             let said = String::from_utf8_lossy(&out);
@@ -327,7 +367,8 @@ proptest! {
         for wire in [Wire::Socketmap, Wire::Tcp, Wire::Bare, Wire::Policy] {
             let _ = wire.parse(&input);
             let mut out = Vec::new();
-            wire.reply(Map::Suppress, Answer::Refuse(EnhancedStatus::new(5, 1, 1), &text), &mut out);
+            let refusal = Answer::Refuse(EnhancedStatus::new(5, 1, 1), &text);
+            wire.reply(Map::Suppress, refusal, &Answers::default(), &mut out);
             let lines = out.iter().filter(|&&octet| octet == b'\n').count();
             let expected = match wire { Wire::Socketmap => 0, Wire::Tcp | Wire::Bare => 1, Wire::Policy => 2 };
             prop_assert_eq!(lines, expected);
