@@ -15,6 +15,7 @@ pub mod local;
 pub mod occurrence;
 pub mod raw;
 pub mod redaction;
+pub mod reports;
 
 use serde_json::{Value, json};
 

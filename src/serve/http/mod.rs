@@ -19,6 +19,7 @@ mod messages;
 mod operations;
 mod page;
 mod params;
+mod reports;
 mod sending;
 mod shared;
 mod suppressions;
@@ -162,6 +163,8 @@ fn routes() -> Vec<(&'static str, &'static str, Handlers)> {
         same("/v1/events", get(events::feed).post(sending::results)),
         same("/v1/verp", post(sending::mint)),
         same("/v1/health", get(sending::health)),
+        same("/v1/reports/rules", get(reports::rules)),
+        same("/v1/campaigns/{id}/bounces", get(reports::campaign)),
         same("/v1/guards", get(sending::guards)),
         same("/v1/shadow", get(sending::shadow)),
         same("/v1/messages", post(messages::receive)),

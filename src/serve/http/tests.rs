@@ -18,6 +18,15 @@ fn the_document_describes_the_routes() {
 }
 
 #[test]
+fn the_licence_is_that_of_the_package() {
+    let document: serde_json::Value =
+        serde_json::from_str(operations::OPENAPI).expect("the document is JSON");
+    assert_eq!(document["info"]["license"]["identifier"], env!("CARGO_PKG_LICENSE"));
+    let text = include_str!("../../../LICENSE");
+    assert!(text.starts_with(&format!("{} License", env!("CARGO_PKG_LICENSE"))));
+}
+
+#[test]
 fn references_of_the_document_lead_somewhere() {
     fn references<'a>(value: &'a serde_json::Value, found: &mut Vec<&'a str>) {
         match value {
