@@ -197,8 +197,6 @@ fn message(mut event: Event, kind: Kind, address: String, reason: Option<Reason>
         advice: reason.map(Reason::advice),
         rule: reason.map(|r| format!("test/{r}")),
         matched: Some("no such user".to_string()),
-        retry_after: None,
-        blocklist: None,
         ..RecipientVerdict::default()
     };
     let original = Original {

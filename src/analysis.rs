@@ -127,11 +127,24 @@ impl Analyser {
         envelope_to: &[String],
         now: Moment,
     ) -> Attributed {
-        if envelope_to.is_empty() {
+        let mut paths = envelope_to.to_vec();
+        paths.extend(self.signed_feedback_id(report, now));
+        if paths.is_empty() {
             return Attributed { claims: Vec::new(), unmatched_short: false };
         }
         let near = mailed::candidates(report, message);
-        self.verp.read(envelope_to, &mut near.iter(), now)
+        self.verp.read(&paths, &mut near.iter(), now)
+    }
+}
+
+impl Analyser {
+    /// The signed return path that a sender put into `CFBL-Feedback-ID` (RFC 9477): who complains
+    /// sends to the address in `CFBL-Address`, so nothing but this names the mailed one. Any other id
+    /// is only kept.
+    fn signed_feedback_id(&self, report: &Report, now: Moment) -> Option<String> {
+        let id = report.original.cfbl_feedback_id.as_ref()?;
+        let ours = report.kind == Kind::Complaint && self.verp.verify(id, now).is_ok();
+        ours.then(|| id.clone())
     }
 }
 

@@ -15,7 +15,7 @@ use crate::analysis::{self, Analyser};
 use crate::classify::RuleSet;
 use crate::classify::shadow::Shadow;
 use crate::cli::{Judge, Program};
-use crate::config::{Config, Loaded, preflight};
+use crate::config::{Config, Loaded, Origin, preflight};
 use crate::event::Analysis;
 use crate::ledger::Ledger;
 use crate::ledger::backup;
@@ -105,6 +105,40 @@ fn policy(config: &Config) -> Result<Policy> {
     Ok(policy)
 }
 
+/// The same; what is wrong is told with its place in the file.
+fn policy_of(config: &Config, origin: &Origin) -> Result<Policy> {
+    policy(config).map_err(|error| {
+        let at = origin.at(&policy_key(&error.to_string()));
+        error.context(at)
+    })
+}
+
+/// Which key an error of the policy is about: it begins with the key (`policy.outage.factor: ...`), or
+/// ends with it (`... in `reasons.mailbox-full``).
+fn policy_key(text: &str) -> String {
+    let text = text.strip_prefix("[policy]: ").unwrap_or(text);
+    match text.split_once(": ") {
+        Some((key, _)) if key.starts_with("policy.") => {
+            return key.replace(" (reason ", ".reasons.").replace(')', "");
+        }
+        _ => {}
+    }
+    let table = text.rsplit_once(" in `").map(|(_, key)| key.trim_end_matches('`'));
+    let field = text.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
+    let steps = ["policy"].into_iter().chain(table).chain(field.map(|(field, _)| field));
+    steps.collect::<Vec<_>>().join(".")
+}
+
+/// The certificate of a configuration; what is wrong is told with its place in the file.
+fn tls_of(config: &Config, origin: &Origin) -> Result<Option<ReloadableTls>> {
+    let Some(files) = &config.smtp.tls else { return Ok(None) };
+    let loaded = ReloadableTls::load(&files.cert, &files.key);
+    loaded.map(Some).map_err(|error| {
+        let key = if error.is_of_key(&files.key) { "smtp.tls.key" } else { "smtp.tls.cert" };
+        anyhow!("{}: {error}", origin.at(key))
+    })
+}
+
 /// The ledger of a configuration.
 fn ledger(config: &Config) -> Result<SledLedger> {
     if backup::is_cut_off(&config.data_dir) {
@@ -142,13 +176,10 @@ fn serve(loaded: Loaded) -> Result<()> {
     }
     let Loaded { config, origin, .. } = loaded;
     preflight::check(&config, &origin)?;
-    let tls = match &config.smtp.tls {
-        None => None,
-        Some(files) => Some(Arc::new(ReloadableTls::load(&files.cert, &files.key)?)),
-    };
+    let tls = tls_of(&config, &origin)?.map(Arc::new);
     let tokens = Tokens::load(config.http.tokens_file.as_deref())?;
     let metrics = Arc::new(Metrics::new("sled"));
-    let wanted = policy(&config).with_context(|| origin.at("policy"))?;
+    let wanted = policy_of(&config, &origin)?;
     let service = Arc::new(service(&config, Arc::clone(&metrics))?);
     let refused = put_in_force(&service, wanted)?;
     finish_erasure(&service)?;
@@ -221,7 +252,7 @@ fn reload(service: &LocalService, file: Option<&Path>, running: &Config) -> Resu
     let loaded = Config::load(file)?;
     preflight::check(&loaded.config, &loaded.origin)?;
     let analyser = analyser(&loaded.config)?;
-    let policy = policy(&loaded.config).with_context(|| loaded.origin.at("policy"))?;
+    let policy = policy_of(&loaded.config, &loaded.origin)?;
     let tokens = Tokens::load(loaded.config.http.tokens_file.as_deref())?;
     if !service.keeps_pseudonyms(loaded.config.privacy.name_key()) {
         return Err(anyhow!("privacy.addresses and its key are chosen once for a data directory"));
@@ -247,12 +278,10 @@ impl Program for App {
     fn check(&self, loaded: &Loaded) -> Result<()> {
         let config = &loaded.config;
         analyser(config)?;
-        policy(config).with_context(|| loaded.origin.at("policy"))?;
+        policy_of(config, &loaded.origin)?;
         Tokens::load(config.http.tokens_file.as_deref())?;
         Webhooks::new(&config.webhooks, &config.hostname).map_err(|why| anyhow!("{why}"))?;
-        if let Some(tls) = &config.smtp.tls {
-            ReloadableTls::load(&tls.cert, &tls.key)?;
-        }
+        tls_of(config, &loaded.origin)?;
         Ok(())
     }
 
@@ -335,4 +364,29 @@ impl Program for App {
 
 fn verp(loaded: &Loaded) -> Result<Verp> {
     Ok(Verp::new(&loaded.config.verp, &loaded.config.smtp.domains)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_policy_names_its_key() {
+        for (text, key) in [
+            (
+                "[policy]: unknown field `efect`, expected `effect` in `reasons.mailbox-full`",
+                "policy.reasons.mailbox-full.efect",
+            ),
+            ("[policy]: unknown field `tern`, expected `term`", "policy.tern"),
+            ("[policy]: `banana` is no length of time in `term`", "policy.term"),
+            ("[policy]: policy.outage.factor: must be 2 or more", "policy.outage.factor"),
+            (
+                "[policy]: policy.scopes.news (reason mailbox-full): strikes: at most 9",
+                "policy.scopes.news.reasons.mailbox-full",
+            ),
+            ("[policy]: local_part_case = \"keep\" does not go with it", "policy"),
+        ] {
+            assert_eq!(policy_key(text), key, "{text}");
+        }
+    }
 }

@@ -3,7 +3,8 @@
 //! than its names.
 //!
 //! mbox (RFC 4155, the mboxrd quoting): a message begins at a `From ` line that carries a clock
-//! and stands first or behind an empty line; one `>` is taken off `>From `. Symbolic links to
+//! and stands first or behind an empty line; one `>` is taken off `>From `. A file whose name ends in
+//! `.eml` is one message, whatever is in it. Symbolic links to
 //! folders are not followed below the given path, so a loop cannot catch us, and pipes and
 //! devices are read only when they are named.
 
@@ -101,8 +102,11 @@ fn split<E>(
     if let Err(e) = read_line(input, &mut first) {
         return each(MailboxItem { source: source.to_string(), message: Err(reason(&e)) });
     }
-    if !is_separator(&first) {
-        let mut message = first;
+    let separator = is_separator(&first);
+    // One that a mail program saved may begin with a `From ` line, and hold others in its parts.
+    let one = source.rsplit_once('.').is_some_and(|(_, kind)| kind.eq_ignore_ascii_case("eml"));
+    if !separator || one {
+        let mut message = if separator { Vec::new() } else { first };
         let read = input.take(MAX_MESSAGE + 1).read_to_end(&mut message);
         let message = match read {
             Err(e) => Err(reason(&e)),
@@ -239,6 +243,19 @@ mod tests {
                 found.iter().map(|(_, m)| m.clone().expect("readable")).collect();
             assert_eq!(messages, expected, "{input}");
             assert_eq!(found.len() == 1, found[0].0 == "-");
+        }
+    }
+
+    #[test]
+    fn an_eml_is_one_message() {
+        let dir = tempfile::tempdir().expect("a scratch folder");
+        let separator = "From a@example.com Sun Nov 22 10:00:00 2026\n";
+        let message = format!("A: 1\n\n--B\n\n{separator}B: 2\n\nx\n\n{separator}y\n--B--\n");
+        for (name, before) in [("1.eml", separator), ("2.EML", ""), ("3", "")] {
+            let path = dir.path().join(name);
+            fs::write(&path, format!("{before}{message}")).expect("scratch is writable");
+            let found = walk(std::slice::from_ref(&path), b"");
+            assert_eq!(found, [(path.display().to_string(), Ok(message.clone()))]);
         }
     }
 

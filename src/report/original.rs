@@ -101,6 +101,9 @@ pub fn from_headers(headers: &Headers<'_>) -> Original {
         feedback_id: text("feedback-id")
             .or_else(|| text("x-campaign"))
             .or_else(|| text("x-campaign-id")),
+        cfbl_feedback_id: text("cfbl-feedback-id")
+            .map(|id| id.split_whitespace().collect::<String>())
+            .filter(|id| !id.is_empty()),
     }
 }
 

@@ -221,4 +221,7 @@ pub struct Original {
     pub list_id: Option<String>,
     /// `Feedback-ID`, `X-Campaign` or the like.
     pub feedback_id: Option<String>,
+    /// `CFBL-Feedback-ID` (RFC 9477), without white space.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cfbl_feedback_id: Option<String>,
 }

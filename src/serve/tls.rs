@@ -73,6 +73,17 @@ pub enum TlsError {
     },
 }
 
+impl TlsError {
+    /// Whether the file of the key is to blame, or the certificate's.
+    pub fn is_of_key(&self, key_file: &Path) -> bool {
+        match self {
+            Self::Read { path, .. } | Self::Pem { path, .. } => path == key_file,
+            Self::NoKey { .. } | Self::Mismatch { .. } => true,
+            Self::NoCertificate { .. } | Self::Unusable { .. } => false,
+        }
+    }
+}
+
 struct Loaded {
     config: Arc<ServerConfig>,
     expires: Option<Timestamp>,

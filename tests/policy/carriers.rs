@@ -346,3 +346,36 @@ fn nobody_of_us_is_the_failed_recipient() {
         assert_eq!(book.state(about, NOW + 1) != "clear", stopped, "{about} by {to}");
     }
 }
+
+/// RFC 9477: complaints about all mails go to one address, and only the id that came back names the
+/// mailed one. Signed it proves that; any other id proves nothing.
+#[test]
+fn a_signed_feedback_id_names_whom_a_complaint_is_about() {
+    let pipeline = pipeline();
+    let signed = return_path(&pipeline, Token::Signed);
+    let forged = format!("x{signed}");
+    let folded = signed.split_at(20);
+    let folded = format!("{}\r\n {}", folded.0, folded.1);
+    for (id, scheme, stopped) in [
+        (signed.as_str(), Some("signed-full"), &[OWNER][..]),
+        (&folded, Some("signed-full"), &[OWNER]),
+        (&forged, None, &[]),
+        ("bounces+owner=u.example@b.example", None, &[]),
+        ("3:12345:acme", None, &[]),
+    ] {
+        let data = format!(
+            "From: fbl@host.example\r\nTo: fbl@b.example\r\nSubject: complaint\r\n\
+             Content-Type: multipart/report; report-type=feedback-report; boundary=b\r\n\r\n\
+             --b\r\n\r\nA complaint.\r\n--b\r\nContent-Type: message/feedback-report\r\n\r\n\
+             Feedback-Type: abuse\r\nUser-Agent: host/1\r\nVersion: 1\r\n\r\n\
+             --b\r\nContent-Type: text/rfc822-headers\r\n\r\n\
+             CFBL-Feedback-ID: {id}\r\nMessage-ID: <1@b.example>\r\nSubject: News\r\n--b--\r\n"
+        );
+        let (kind, found) = take(&pipeline, &data, "fbl@host.example", "fbl@b.example", false);
+        assert_eq!((kind, found.as_slice()), (Kind::Complaint, stopped), "{id}");
+        let analysed = pipeline.analyse(data.as_bytes(), &[], Timestamp::from_millis(NOW)).analysis;
+        let kept = analysed.original.cfbl_feedback_id.as_deref();
+        assert_eq!(kept, Some(id.replace("\r\n ", "").as_str()));
+        assert_eq!(analysed.verp.map(|verp| verp.scheme).as_deref(), scheme, "{id}");
+    }
+}
