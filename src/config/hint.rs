@@ -143,7 +143,7 @@ mod tests {
             assert_eq!(example(path).as_deref(), expected, "{path}");
         }
         assert_eq!(homes("domains", ""), ["smtp"]);
-        assert_eq!(homes("secret_file", "verp"), ["verp.keys"]);
+        assert_eq!(homes("secret_file", "verp"), ["verp.keys", "webhooks"]);
     }
 
     #[test]
