@@ -515,3 +515,50 @@ fn imports_side_by_side_are_slow_and_not_refused() {
         }
     });
 }
+
+#[test]
+fn reports_say_which_rule_said_what_and_who_of_a_campaign_bounced() {
+    let mut service = Service::new("");
+    service.start();
+    for (address, campaign, reply) in [
+        ("a@example.com", "spring", "550 5.1.1 <a@example.com>: User unknown"),
+        ("b@example.com", "spring", "550 5.1.1 <b@example.com>: User unknown"),
+        ("c@example.com", "autumn", "550 5.1.1 <c@example.com>: User unknown"),
+        (
+            "d@gmail.com",
+            "spring",
+            "550-5.1.1 The email account that you tried to reach does not exist.",
+        ),
+    ] {
+        let result = serde_json::json!({"outcome": "failed", "address": address, "reply": reply,
+            "campaign": campaign, "scope": if address < "b" { "news" } else { "shop" }});
+        let (status, body) =
+            service.request("POST /v1/events", result.to_string().as_bytes()).expect("it answers");
+        assert_eq!((status, body.contains("\"stored\":1")), (200, true), "{body}");
+    }
+    let report = service.json("/v1/reports/rules?by=provider");
+    assert_eq!((&report["complete"], &report["records"]), (&true.into(), &5.into()), "{report}");
+    let rows = report["rules"].as_array().expect("rows");
+    assert_eq!(rows.iter().filter_map(|row| row["count"].as_u64()).sum::<u64>(), 4, "{report}");
+    assert!(rows[0]["count"].as_u64() >= rows[rows.len() - 1]["count"].as_u64());
+    assert!(rows.iter().any(|row| row["provider"] == "google"), "{report}");
+    let plain = service.json("/v1/reports/rules?since=2026-01-01");
+    let rows = plain["rules"].as_array().expect("rows");
+    assert!(rows.iter().all(|row| row["provider"].is_null()), "{plain}");
+    assert_eq!(service.json("/v1/reports/rules?since=2099-01-01")["rules"], serde_json::json!([]));
+    let bounces = |query: &str| {
+        let (status, body) = service.get(&format!("/v1/campaigns/{query}")).expect("it answers");
+        assert_eq!(status, 200, "{body}");
+        let read = |line: &str| serde_json::from_str::<serde_json::Value>(line).expect("JSON");
+        // The lengths of pieces stand between the lines.
+        let lines = body.lines().filter(|line| line.starts_with('{'));
+        lines.map(|line| read(line)["address"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(bounces("spring/bounces"), ["a@example.com", "b@example.com", "d@gmail.com"]);
+    assert_eq!(bounces("spring/bounces?scope=news"), ["a@example.com"]);
+    assert_eq!(bounces("spring/bounces?from=4"), ["d@gmail.com"]);
+    assert!(bounces("winter/bounces").is_empty());
+    for path in ["/v1/reports/rules?by=day", "/v1/campaigns/spring/bounces?limit=1"] {
+        assert_eq!(service.get(path).expect("it answers").0, 400, "{path}");
+    }
+}

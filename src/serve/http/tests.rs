@@ -18,6 +18,42 @@ fn the_document_describes_the_routes() {
 }
 
 #[test]
+fn the_words_of_the_document_are_those_of_the_code() {
+    use crate::classify::{Advice, Category, Class, Reason};
+    use crate::report::{Attribution, Kind};
+    let document: serde_json::Value =
+        serde_json::from_str(operations::OPENAPI).expect("the document is JSON");
+    let words = |name: &str| -> Vec<String> {
+        let list = &document["components"]["schemas"][name]["enum"];
+        serde_json::from_value(list.clone()).unwrap_or_else(|_| panic!("{name} has no words"))
+    };
+    macro_rules! same {
+        ($($set:ident),*) => {$(
+            let code: Vec<&str> = $set::ALL.iter().map(|one| one.as_str()).collect();
+            assert_eq!(words(stringify!($set)), code);
+        )*};
+    }
+    same!(Kind, Category, Reason, Class, Advice, Attribution);
+}
+
+#[test]
+fn every_answer_has_a_type() {
+    let document: serde_json::Value =
+        serde_json::from_str(operations::OPENAPI).expect("the document is JSON");
+    let mut untyped = Vec::new();
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in methods.as_object().expect("methods") {
+            let answer = &operation["responses"]["200"]["content"]["application/json"]["schema"];
+            let told = ["$ref", "anyOf", "properties"].iter().any(|key| answer.get(key).is_some());
+            if !answer.is_null() && !told && path != "/openapi.json" {
+                untyped.push(format!("{method} {path}"));
+            }
+        }
+    }
+    assert_eq!(untyped, Vec::<String>::new());
+}
+
+#[test]
 fn the_licence_is_that_of_the_package() {
     let document: serde_json::Value =
         serde_json::from_str(operations::OPENAPI).expect("the document is JSON");
