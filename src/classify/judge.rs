@@ -143,6 +143,14 @@ impl RuleSet {
         Ok(Self::build(loader))
     }
 
+    /// The rules of a text before these: what they would say if it were kept.
+    pub fn with_trial(&self, file: &str, text: &str) -> Result<Self, RuleError> {
+        let mut loader = Loader::new();
+        loader.text(file, text, true)?;
+        loader.rules.extend(self.rules.iter().cloned());
+        Ok(Self { says: self.says, ..Self::build(loader) })
+    }
+
     pub(super) fn build(loader: Loader) -> Self {
         let digest = loader.digest();
         let matcher = Matcher::new(&loader.rules);

@@ -12,7 +12,7 @@ use super::print;
 use super::time_args::Direction;
 use crate::classify::Reason;
 use crate::event::{Act, Event};
-use crate::mail::{Timestamp, redacted};
+use crate::mail::{Timestamp, redacted, wording};
 use crate::service::Operations;
 
 /// Events that are read at a time.
@@ -21,8 +21,8 @@ pub(super) const PAGE: usize = 1000;
 const MAX_WORDINGS: usize = 100_000;
 /// Samples shown of a wording.
 const SAMPLES: usize = 3;
-/// Characters of a wording that are compared and shown.
-const WORDING: usize = 200;
+/// Characters of a sample.
+const SAMPLE: usize = 200;
 
 /// Calls `each` for every event since a moment; gives the number of lines that were no events.
 pub(super) fn events(
@@ -94,7 +94,7 @@ impl Wording {
         self.count += 1;
         self.first_seen = self.first_seen.min(at);
         self.last_seen = self.last_seen.max(at);
-        let sample = redacted(said, WORDING);
+        let sample = redacted(said, SAMPLE);
         if self.samples.len() < SAMPLES && !self.samples.contains(&sample) {
             self.samples.push(sample);
         }
@@ -119,7 +119,7 @@ pub(super) fn unknown(
                 continue;
             }
             let said = verdict.recipient.diagnostic.as_str();
-            let key = normalised(said);
+            let key = wording(said);
             if wordings.len() >= MAX_WORDINGS && !wordings.contains_key(&key) {
                 beyond += 1;
                 continue;
@@ -173,26 +173,6 @@ pub(super) fn remark(console: &mut Console<'_>, unread: u64, beyond: u64) {
     if beyond > 0 {
         console.say(&format!("{beyond} more messages had wordings beyond {MAX_WORDINGS} others"));
     }
-}
-
-/// One wording for many messages: addresses, hosts, numbers and ids are what differs.
-fn normalised(text: &str) -> String {
-    let mut words = Vec::new();
-    for word in text.split_whitespace() {
-        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
-        let digits = bare.bytes().filter(u8::is_ascii_digit).count();
-        let host = bare.split('.').filter(|label| !label.is_empty()).count() > 2;
-        words.push(if word.contains('@') {
-            "<address>".to_string()
-        } else if bare.len() >= 8 && digits > 0 {
-            "<id>".to_string()
-        } else if host && digits < bare.len() / 2 {
-            "<host>".to_string()
-        } else {
-            word.to_lowercase()
-        });
-    }
-    words.join(" ").chars().take(WORDING).collect()
 }
 
 pub(super) fn undo(

@@ -162,9 +162,24 @@ pub fn redacted(text: &str, characters: usize) -> String {
     words.collect::<Vec<_>>().join(" ").chars().take(characters).collect()
 }
 
+/// The same for a text whose lines and blanks are to stay as they are.
+pub fn redacted_text(text: &str) -> String {
+    let blank = |word: &str| {
+        let (bare, rest) = word.split_at(word.trim_end().len());
+        if bare.contains('@') { format!("<address>{rest}") } else { word.to_string() }
+    };
+    text.split_inclusive(char::is_whitespace).map(blank).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_without_its_addresses_is_shaped_as_before() {
+        let text = "To: <a@x.test>,\r\n\tb@x.test  (Bea)\n\nHi c@x.test";
+        assert_eq!(redacted_text(text), "To: <address>\r\n\t<address>  (Bea)\n\nHi <address>");
+    }
 
     #[test]
     fn parse_accepts_what_reports_carry() {

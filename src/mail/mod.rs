@@ -8,12 +8,14 @@ mod multi_search;
 mod reply_code;
 mod status;
 mod time;
+mod wording;
 mod words;
 
-pub use address::{Address, Case, plain_local, redacted};
+pub use address::{Address, Case, plain_local, redacted, redacted_text};
 pub use latin::unaccented;
 pub use multi_search::MultiSearch;
 pub use reply_code::ReplyCode;
 pub use status::EnhancedStatus;
 pub use time::Timestamp;
+pub use wording::wording;
 pub(crate) use words::words;

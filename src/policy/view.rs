@@ -34,6 +34,9 @@ pub struct GuardStatus {
     pub calm_at: Timestamp,
     /// What tripped it.
     pub why: String,
+    /// When it was over; None while it is tripped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Timestamp>,
 }
 
 /// Reads what the fold wrote. Keeps parsed policies; share one between threads.
@@ -165,21 +168,33 @@ impl Reader {
         ledger: &dyn Ledger,
         now: Timestamp,
     ) -> Result<Vec<GuardStatus>, LedgerError> {
-        let mut open = Vec::new();
+        let mut all = self.guard_history(ledger, now)?;
+        all.retain(|guard| guard.ended.is_none());
+        Ok(all)
+    }
+
+    /// The same with those that are over, oldest first for each guard, as far as they are kept.
+    pub fn guard_history(
+        &self,
+        ledger: &dyn Ledger,
+        now: Timestamp,
+    ) -> Result<Vec<GuardStatus>, LedgerError> {
+        let mut all = Vec::new();
         for (prefix, clause) in [("g/o/", intervals::OUTAGE), ("g/c/", intervals::CAP)] {
             let mut cursor: Option<Vec<u8>> = None;
             loop {
                 let page = ledger.list(prefix.as_bytes(), cursor.as_deref(), 1_000)?;
                 for (key, value) in &page.rows {
-                    let name = key.get(prefix.len()..).map(String::from_utf8_lossy);
-                    let intervals = Intervals::decode(value);
-                    if let (Some(name), Some(interval)) = (name, intervals.open(now)) {
-                        open.push(GuardStatus {
+                    let name = String::from_utf8_lossy(key.get(prefix.len()..).unwrap_or_default());
+                    for interval in Intervals::decode(value).0 {
+                        let end = interval.end();
+                        all.push(GuardStatus {
                             clause: format!("{clause}{name}"),
                             since: Timestamp::from_millis(interval.tripped_ms),
                             covers_from: Timestamp::from_millis(interval.from_ms),
-                            calm_at: interval.end(),
-                            why: interval.why.clone(),
+                            calm_at: end,
+                            why: interval.why,
+                            ended: (end <= now).then_some(end),
                         });
                     }
                 }
@@ -189,7 +204,12 @@ impl Reader {
                 }
             }
         }
-        Ok(open)
+        Ok(all)
+    }
+
+    /// Scopes that mail was ever counted for, in their order.
+    pub fn scopes(&self, ledger: &dyn Ledger) -> Result<Vec<String>, LedgerError> {
+        health::scopes(ledger)
     }
 
     /// How many addresses stand in which state at `now`, in the order of [`State::ALL`], counted

@@ -58,21 +58,24 @@ impl Format {
                 out.push_str(&entry.to_string());
                 out.push('\n');
             }
-            Self::Csv => {
-                for (index, column) in COLUMNS.iter().enumerate() {
-                    if index > 0 {
-                        out.push(',');
-                    }
-                    push_cell(&cell(entry, column), out);
-                }
-                out.push_str("\r\n");
-            }
+            Self::Csv => push_csv(entry, &COLUMNS, out),
             Self::Lines => {
                 out.push_str(&cell(entry, "address"));
                 out.push('\n');
             }
         }
     }
+}
+
+/// Appends a line of CSV: these fields of an object.
+pub fn push_csv(entry: &Value, columns: &[&str], out: &mut String) {
+    for (index, column) in columns.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        push_cell(&cell(entry, column), out);
+    }
+    out.push_str("\r\n");
 }
 
 /// A field as text, on one line.

@@ -16,6 +16,8 @@ mod operations;
 mod present;
 mod pseudonyms;
 mod receipt;
+mod search;
+mod trend;
 mod validate;
 mod wall_clock;
 
@@ -45,6 +47,7 @@ use intent::ErasureIntent;
 use make_event::{act_event, blank, new_id, unreadable};
 use present::entry;
 use pseudonyms::Pseudonyms;
+use trend::Trends;
 use validate::checked_scope;
 use wall_clock::Time;
 
@@ -129,6 +132,7 @@ pub struct LocalService {
     blocks: Blocks,
     erasure: ErasureIntent,
     data_dir: PathBuf,
+    trends: Trends,
     /// Held by whoever commits many events, see `commit_many`.
     many: Mutex<()>,
 }
@@ -165,6 +169,7 @@ impl LocalService {
             blocks,
             erasure: ErasureIntent::new(disk),
             data_dir,
+            trends: Trends::default(),
             many: Mutex::new(()),
         })
     }

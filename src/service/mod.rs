@@ -16,6 +16,8 @@ pub mod occurrence;
 pub mod raw;
 pub mod redaction;
 pub mod reports;
+pub mod search;
+pub mod trend;
 
 use serde_json::{Value, json};
 
@@ -23,6 +25,8 @@ use crate::classify::Class;
 use crate::event::{Act, Envelope, Told};
 use crate::ledger::LedgerStatus;
 use crate::mail::{EnhancedStatus, Timestamp};
+use search::{Search, SearchFound};
+use trend::Trend;
 
 /// What people and programs ask for, wherever the service runs: [`local::LocalService`] does it in
 /// this process, the command line's client asks a running service over HTTP.
@@ -135,6 +139,27 @@ pub trait Service: Operations + Send + Sync {
 
     /// Counts and sizes for the page and for metrics. Called once a scrape: cheap.
     fn overview(&self) -> Result<Overview, ServiceError>;
+
+    /// What happened of late, as far as it is counted yet. `read` is called once and must be quick:
+    /// others wait for it.
+    fn trend(&self, read: &mut dyn FnMut(&Trend)) -> Result<(), ServiceError>;
+
+    /// Scopes that mail was counted for, in their order.
+    fn scopes(&self) -> Result<Vec<String>, ServiceError>;
+
+    /// The guards as [`Operations::guards`] gives them, and those that are over, with `ended`.
+    fn guard_history(&self) -> Result<Value, ServiceError>;
+
+    /// Addresses and events that hold a text. It looks for a moment only, and says how far it came.
+    fn search(&self, search: &Search) -> Result<SearchFound, ServiceError>;
+
+    /// The message of an event, where it was kept (`journal.raw`), by the id of the event.
+    fn raw(&self, id: &str) -> Result<Option<Vec<u8>>, ServiceError>;
+
+    /// What the newest events would mean if these rules (TOML, as in `rules.dir`) were kept: `judged`,
+    /// `since` (the oldest that was judged), `changes` (each with `from`, `to`, `count`, `sample`), and
+    /// `findings`, what is wrong with the rules. Changes nothing.
+    fn try_rules(&self, rules: &str) -> Result<Value, ServiceError>;
 }
 
 /// What an MTA should do with a recipient.

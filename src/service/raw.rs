@@ -100,6 +100,15 @@ impl RawStore {
         Ok(())
     }
 
+    /// The message of an event; None when it was not kept, or is gone.
+    pub fn read(&self, id: &str) -> io::Result<Option<Vec<u8>>> {
+        // An id comes from a page's address; what is no id of ours is no file of ours.
+        if !id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            return Ok(None);
+        }
+        small_file::octets(self.disk.as_ref(), &path(id))
+    }
+
     /// Takes a message back that was not stored after all.
     pub fn drop_again(&self, id: &str) {
         let mut held = lock(&self.held);

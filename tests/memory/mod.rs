@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use bounced::event::{Act, Envelope};
 use bounced::ledger::LedgerStatus;
 use bounced::mail::{Address, EnhancedStatus, Timestamp};
+use bounced::service::search::{Search, SearchFound};
+use bounced::service::trend::Trend;
 use bounced::service::{
     ImportEntry, ImportOutcome, InBand, ListPage, ListQuery, Lookup, Operations, Overview,
     ResultsOutcome, Service, ServiceError,
@@ -308,5 +310,47 @@ impl Service for Memory {
             guards: vec!["provider outage: google since 09:40".to_string()],
             clock: None,
         })
+    }
+
+    /// It counts nothing: what is counted is tested with the real service.
+    fn trend(&self, read: &mut dyn FnMut(&Trend)) -> Result<(), ServiceError> {
+        self.up()?;
+        read(&Trend::default());
+        Ok(())
+    }
+
+    fn scopes(&self) -> Result<Vec<String>, ServiceError> {
+        self.up()?;
+        let entries = self.entries.lock().expect("whole");
+        let scopes = entries.keys().map(|(_, scope)| scope).filter(|scope| *scope != "*");
+        Ok(scopes.cloned().collect())
+    }
+
+    fn guard_history(&self) -> Result<Value, ServiceError> {
+        self.guards()
+    }
+
+    fn search(&self, search: &Search) -> Result<SearchFound, ServiceError> {
+        self.up()?;
+        let entries = self.entries.lock().expect("whole");
+        let state = |entry: &Value| entry["state"].as_str().unwrap_or_default().to_string();
+        let addresses = entries.iter().filter(|((address, _), _)| address.contains(&search.text));
+        let journal = self.journal.lock().expect("whole");
+        let events = (1..).zip(journal.iter()).filter(|(_, line)| line.contains(&search.text));
+        Ok(SearchFound {
+            addresses: addresses.map(|((one, _), entry)| (one.clone(), state(entry))).collect(),
+            events: events.map(|(seq, line)| (seq, line.clone())).collect(),
+            ..SearchFound::default()
+        })
+    }
+
+    fn raw(&self, _: &str) -> Result<Option<Vec<u8>>, ServiceError> {
+        self.up()?;
+        Ok(None)
+    }
+
+    fn try_rules(&self, rules: &str) -> Result<Value, ServiceError> {
+        self.up()?;
+        Err(ServiceError::BadRequest(format!("these {} octets are no rules", rules.len())))
     }
 }

@@ -178,6 +178,8 @@ pub struct Health {
     pub from: Timestamp,
     /// Last day, as a moment.
     pub to: Timestamp,
+    /// What the rates are held against.
+    pub thresholds: Thresholds,
     /// All of it.
     pub total: Summary,
     /// By day (RFC 3339 date).
@@ -195,6 +197,9 @@ const OTHER: &str = "other";
 const MAX_CAMPAIGN_OCTETS: usize = 64;
 /// Slots in which a `never` failure is remembered, so that a refusal and its report count once.
 const TWIN_SLOTS: u64 = 65_536;
+
+/// Begins the key of the row that counts the campaigns of a scope.
+const CAMPAIGNS: &str = "m/campaigns/";
 
 fn day_prefix(scope: &str, day: i64) -> String {
     format!("h/{scope}/{:06}/", day.max(0))
@@ -225,7 +230,7 @@ impl Step<'_> {
         let mut value = self.rows.get(key.as_bytes())?;
         if value.is_none() {
             // Rare: the first of its kind today.
-            let counter = format!("m/campaigns/{scope}").into_bytes();
+            let counter = format!("{CAMPAIGNS}{scope}").into_bytes();
             let mut known: (i64, u64) = self
                 .rows
                 .get(&counter)?
@@ -315,12 +320,24 @@ pub fn health(
         scope: scope.to_string(),
         from,
         to,
+        thresholds: *thresholds,
         total: Summary::new(total, thresholds),
         by_day,
         by_campaign,
         by_provider,
     })
 }
+
+/// Scopes that mail was ever counted for.
+pub fn scopes(ledger: &dyn Ledger) -> Result<Vec<String>, LedgerError> {
+    let page = ledger.list(CAMPAIGNS.as_bytes(), None, MAX_SCOPES)?;
+    let name =
+        |key: &[u8]| String::from_utf8_lossy(key.get(CAMPAIGNS.len()..)?).into_owned().into();
+    Ok(page.rows.iter().filter_map(|(key, _)| name(key)).collect())
+}
+
+/// Scopes that one answer names.
+const MAX_SCOPES: usize = 1_000;
 
 /// Days that one question may span.
 const MAX_DAYS: i64 = 400;

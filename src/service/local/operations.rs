@@ -18,6 +18,8 @@ use crate::config::Unscoped;
 use crate::event::{Act, Envelope, Event, Told};
 use crate::mail::{Address, Timestamp};
 use crate::policy::{self, Selection, Standing, State};
+use crate::service::search::{Search, SearchFound};
+use crate::service::trend::Trend;
 use crate::service::{
     DEGRADED, ImportEntry, ImportOutcome, InBand, ListPage, ListQuery, Lookup, Operations,
     Overview, ResultsOutcome, Service, ServiceError,
@@ -341,6 +343,33 @@ impl Service for LocalService {
                 .collect(),
             clock: self.time.trouble(),
         })
+    }
+
+    fn trend(&self, read: &mut dyn FnMut(&Trend)) -> Result<(), ServiceError> {
+        Ok(self.trends.look(&self.ledger, self.now(), read)?)
+    }
+
+    fn scopes(&self) -> Result<Vec<String>, ServiceError> {
+        Ok(self.reader.scopes(&*self.ledger)?)
+    }
+
+    fn guard_history(&self) -> Result<Value, ServiceError> {
+        let all = self.reader.guard_history(&*self.ledger, self.now())?;
+        serde_json::to_value(all).map_err(|e| ServiceError::Internal(e.to_string()))
+    }
+
+    fn search(&self, search: &Search) -> Result<SearchFound, ServiceError> {
+        self.search_all(search)
+    }
+
+    fn raw(&self, id: &str) -> Result<Option<Vec<u8>>, ServiceError> {
+        let gone =
+            |error| ServiceError::Internal(format!("the raw message cannot be read: {error}"));
+        self.raw.read(id).map_err(gone)
+    }
+
+    fn try_rules(&self, rules: &str) -> Result<Value, ServiceError> {
+        self.trial(rules)
     }
 }
 

@@ -36,6 +36,35 @@ impl Ledger for Empty {
     }
 }
 
+/// A service over a real ledger in a folder, with the shipped rules, that keeps raw messages.
+pub(super) fn real(dir: &std::path::Path) -> LocalService {
+    let options = crate::ledger::store::Options::new(dir.join("data"));
+    let fold = Box::new(policy::PolicyFold::new());
+    let ledger = crate::ledger::store::SledLedger::open(options, fold).expect("it opens");
+    let ledger: Arc<dyn Ledger> = Arc::new(ledger);
+    let config = Config::default();
+    let disk = Arc::new(RealDisk::new(dir).expect("a folder"));
+    let journal =
+        crate::config::Journal { raw: crate::config::KeepRaw::All, ..config.journal.clone() };
+    let options = CommitterOptions::default();
+    LocalService::new(Parts {
+        analyser: Analyser {
+            verp: Arc::new(Verp::new(&config.verp, &[]).expect("no keys")),
+            rules: Arc::new(RuleSet::load(None).expect("the shipped rules")),
+            shadow: None,
+        },
+        committer: Committer::start(Arc::clone(&ledger), options, |_| {}).expect("a thread"),
+        ledger,
+        observer: Arc::new(Nobody),
+        raw: RawStore::open(disk, &journal, Timestamp::now()).expect("a folder"),
+        data_dir: dir.to_path_buf(),
+        case: Case::default(),
+        unscoped: Unscoped::Any,
+        privacy: PrivacyKeys::default(),
+    })
+    .expect("made")
+}
+
 struct Nobody;
 
 impl MessageObserver for Nobody {
