@@ -769,6 +769,98 @@ async fn tokens_open_doors() {
 }
 
 #[tokio::test]
+async fn people_log_in_and_out() {
+    let file: String = TOKENS.map(|(role, hash)| format!("{role} {hash} {role}-er\n")).concat();
+    let server = start_with(Some(Tokens::parse(&file).expect("good"))).await;
+    server.house.put("gone@hard.test", "suppressed");
+    let browser = "Accept: text/html,*/*\r\n";
+    for (path, to) in [
+        ("/", "/login"),
+        ("/address?address=a@x.test", "/login?next=%2Faddress%3Faddress%3Da@x.test"),
+    ] {
+        let reply = server.send("GET", path, browser, b"").await;
+        assert_eq!((reply.status, reply.header("location")), (303, Some(to)), "{path}");
+    }
+    assert!(server.get("/login").await.body.contains("name=\"token\""));
+    let log_in = async |token: &str, next: &str| {
+        let form = format!("next={next}&token={token}");
+        server.send("POST", "/login", browser, form.as_bytes()).await
+    };
+    let wrong = log_in("wrong", "/").await;
+    assert_eq!((wrong.status, wrong.headers("www-authenticate").count()), (403, 0));
+    assert!(wrong.body.contains("not one of ours") && wrong.header("set-cookie").is_none());
+    assert_eq!(log_in("reader", "%2F%2Fevil.test").await.header("location"), Some("/"));
+
+    let session = async |token: &str| {
+        let reply = log_in(token, "%2Fhealth").await;
+        assert_eq!((reply.status, reply.header("location")), (303, Some("/health")));
+        let cookie = reply.header("set-cookie").expect("a cookie").to_string();
+        assert!(cookie.contains("; HttpOnly; SameSite=Lax") && !cookie.contains(token), "{cookie}");
+        format!("{browser}Cookie: {}\r\n", cookie.split(';').next().expect("a pair"))
+    };
+    let code = async |cookie: &str| {
+        let page = server.send("GET", "/address?address=gone@hard.test", cookie, b"").await;
+        assert_eq!(page.status, 200);
+        let rest = page.body.split("name=\"csrf\" value=\"").nth(1).expect("a form").to_string();
+        (
+            rest.split('"').next().expect("its code").to_string(),
+            page.body.contains("/address/release"),
+        )
+    };
+    let (reader, writer) = (session("reader").await, session("writer").await);
+    let (read_code, shown) = code(&reader).await;
+    assert!(!shown, "who may read only is shown no such form");
+    let (write_code, _) = code(&writer).await;
+    let form = |code: &str| format!("address=gone@hard.test&scope=*&reason=x&csrf={code}");
+    let own = format!("{writer}Sec-Fetch-Site: same-origin\r\n");
+    let foreign = format!("{writer}Origin: http://evil.test\r\n");
+    for (cookie, code, status) in [
+        (&reader, &read_code, 403),
+        (&writer, &read_code, 403),
+        (&writer, &String::new(), 403),
+        // A session wants its code, whatever the browser says besides.
+        (&own, &String::new(), 403),
+        (&foreign, &write_code, 403),
+        (&writer, &write_code, 303),
+    ] {
+        let reply = server.send("POST", "/address/release", cookie, form(code).as_bytes()).await;
+        assert_eq!(reply.status, status, "{cookie} {code}");
+    }
+    // The API takes a session for questions only.
+    let path = "/v1/suppressions/gone@hard.test?reason=x";
+    assert_eq!(server.send("GET", "/v1/suppressions", &writer, b"").await.status, 200);
+    assert_ne!(server.send("PUT", path, &writer, b"").await.status, 200);
+    assert_eq!(server.get("/v1/suppressions/gone@hard.test").await.status, 401);
+    let suppress =
+        format!("address=gone@hard.test&reason=asked&until=2099-01-02&csrf={write_code}");
+    let reply = server.send("POST", "/address/suppress", &writer, suppress.as_bytes()).await;
+    let to = reply.header("location").expect("where to").to_string();
+    assert!(server.send("GET", &to, &writer, b"").await.body.contains("Suppressed."));
+    // Ending a guard is for administrators.
+    let admin = session("admin").await;
+    let (admin_code, _) = code(&admin).await;
+    for (cookie, code, guard, status) in [
+        (&writer, &write_code, "provider=google", 403),
+        (&admin, &admin_code, "provider=google&scope=news", 400),
+        (&admin, &admin_code, "provider=google", 303),
+    ] {
+        let form = format!("{guard}&reason=over&csrf={code}");
+        let reply = server.send("POST", "/guards/release", cookie, form.as_bytes()).await;
+        assert_eq!(reply.status, status, "{guard}");
+    }
+    // A code of another session logs nobody out; the own one does.
+    for (code, left) in [(&read_code, true), (&write_code, false)] {
+        server.send("POST", "/logout", &writer, format!("csrf={code}").as_bytes()).await;
+        assert_eq!(server.send("GET", "/health", &writer, b"").await.status == 200, left);
+    }
+    // A token that is taken out of the file takes its sessions along.
+    let without = Tokens::parse(&file.replace("3d09", "4d09")).expect("good");
+    server.http.replace_tokens(without);
+    assert_eq!(server.send("GET", "/health", &reader, b"").await.status, 303);
+    assert_eq!(server.send("GET", "/health", &admin, b"").await.status, 200);
+}
+
+#[tokio::test]
 async fn other_sites_stay_out() {
     let server = start().await;
     let put = "/v1/suppressions/a@x.test?reason=x";
@@ -802,7 +894,7 @@ async fn the_page() {
     server.house.record(json!({"kind": "failure", "recipients": [{"address": "gone@hard.test",
         "diagnostic": format!("550 {payload}"), "matched": payload, "reason": "user-unknown"}]}));
     for (path, status, words) in [
-        ("/", 200, "Last events"),
+        ("/", 200, "Last bounces"),
         ("/address?address=gone@hard.test", 200, "gone@hard.test is suppressed."),
         ("/address?address=nonsense", 400, "write an address"),
         ("/suppressions", 200, "held@hard.test"),
@@ -812,6 +904,21 @@ async fn the_page() {
         ("/health?scope=news&from=2026-11-01", 200, "9 GiB"),
         ("/health?from=yesterday", 400, "must be a time"),
         ("/health?from=2026-11-02&to=2026-11-01", 400, "swap the two"),
+        ("/search?q=held", 200, "held@hard.test"),
+        ("/search?q=nowhere-at-all", 200, "Nothing found"),
+        ("/search?q=hard.test", 200, "suppressed at hard.test"),
+        ("/event?seq=1", 200, "It is not kept"),
+        ("/event?seq=99", 404, "no event 99"),
+        ("/event", 400, "name an event"),
+        ("/providers", 200, "Nobody refused anything"),
+        ("/provider?name=google", 200, "guard/outage google"),
+        ("/provider", 400, "name the provider"),
+        ("/campaigns", 200, "None."),
+        ("/campaign?name=x", 200, "Nothing failed"),
+        ("/scopes", 200, "<h1>Scopes</h1>"),
+        ("/scope?scope=news", 200, "news"),
+        ("/unknown", 200, "Every wording was known"),
+        ("/rule?wording=odd+words", 200, "odd words"),
     ] {
         let reply = server.get(path).await;
         assert_eq!(reply.status, status, "{path}");
@@ -857,6 +964,19 @@ async fn the_page() {
     assert_eq!(server.get("/v1/suppressions/gone@hard.test").await.status, 404);
     let journal = server.get("/v1/events").await.body;
     assert!(journal.contains("\"reason\":\"he called\""), "{journal}");
+    // A whole address has its page, whether it was heard of or not.
+    let whole = server.get("/search?q=new%40hard.test").await;
+    assert_eq!(whole.header("location"), Some("/address?address=new@hard.test"));
+    let csv = server.get("/campaign.csv?name=x").await;
+    assert_eq!(csv.body, "address,kind,reason,class,category,provider,said,at,event\r\n");
+    let tried = server.send("POST", "/rule", &own, b"rules=odd").await;
+    assert!(tried.body.contains("these 3 octets are no rules"), "{}", tried.body);
+    let pathless = server.get("/login").await;
+    assert_eq!(
+        pathless.header("location"),
+        Some("/"),
+        "without tokens there is nothing to log in to"
+    );
     server.house.down.store(true, Ordering::Relaxed);
     assert!(server.get("/").await.body.contains("The store does not answer"));
 }

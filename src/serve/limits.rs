@@ -70,6 +70,14 @@ pub const READ_MIN_RATE: u64 = 500;
 pub const TOKEN_FAILURES: u32 = 10;
 /// Addresses whose wrong tokens are counted.
 pub const TOKEN_CLIENTS: usize = 4096;
+/// Logged in on the page at once.
+pub const SESSIONS: usize = 1024;
+/// Nobody who is idle for so long stays logged in.
+pub const SESSION_IDLE: Duration = Duration::from_secs(12 * 3600);
+/// The rates of many scopes are read for so long.
+pub const RATES_WITHIN: Duration = Duration::from_millis(500);
+/// Octets of a kept message that the page shows.
+pub const SHOWN_MESSAGE: usize = 64 * 1024;
 /// Time that running requests have when the service stops.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 /// Readiness checks that take longer are a failure.

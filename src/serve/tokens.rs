@@ -90,10 +90,19 @@ impl Tokens {
 
     /// Role and name of a presented token.
     pub fn check(&self, presented: &[u8]) -> Option<(Role, &str)> {
-        let hash: [u8; 32] = Sha256::digest(presented).into();
+        self.by_hash(&Self::hash(presented))
+    }
+
+    /// The hash of a token, as the file has it.
+    pub fn hash(token: &[u8]) -> [u8; 32] {
+        Sha256::digest(token).into()
+    }
+
+    /// Role and name of the token of this hash.
+    pub fn by_hash(&self, hash: &[u8; 32]) -> Option<(Role, &str)> {
         let mut found = u32::MAX;
         for (index, token) in (0u32..).zip(&self.0) {
-            found.conditional_assign(&index, token.hash.ct_eq(&hash));
+            found.conditional_assign(&index, token.hash.ct_eq(hash));
         }
         let token = self.0.get(usize::try_from(found).ok()?)?;
         Some((token.role, &token.name))

@@ -1,7 +1,9 @@
-//! What every request passes: same-origin, token, count.
+//! What every request passes: same-origin, token or session, count.
 //!
-//! Promises: with a token file, everything but health and the document of the API needs a token
-//! of the right role. Without one the listeners are on loopback (the configuration sees to it),
+//! Promises: with a token file, everything but health, the document of the API and the page that asks
+//! for a token needs a token of the right role, in a header or by a session of the page. A session
+//! changes something by the forms of the page only, which carry a code of their own; the API takes a
+//! session for questions. A browser that has neither is led to the log-in. Without a token file the listeners are on loopback (the configuration sees to it),
 //! where the danger is a web page in the operator's own browser: a request that changes something
 //! must not come from another site (`Sec-Fetch-Site`, `Origin`), and a `Host` that looks like a
 //! name on the internet is refused (DNS rebinding).
@@ -17,19 +19,22 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::budget;
+use super::page::login;
 use super::shared::{Http, Peer};
 use crate::serve::places::Place;
-use crate::serve::problem::{Problem, TOO_MANY_GUESSES};
-use crate::serve::tokens::Role;
+use crate::serve::problem::Problem;
+use crate::serve::tokens::{Role, Tokens};
+use crate::serve::web::Viewer;
 
 /// Paths that need no token: they tell nothing about addresses.
-const OPEN: &[&str] = &["/livez", "/readyz", "/openapi.json", "/style.css", "/icon.svg"];
+const OPEN: &[&str] =
+    &["/livez", "/readyz", "/openapi.json", "/style.css", "/icon.svg", "/login", "/logout"];
 /// What is answered on connections that are kept free for it.
 const HEALTH: &[&str] = &["/livez", "/readyz", "/metrics"];
 /// Changes nothing, though it is a POST: the addresses do not fit into a query.
 const ASKING: &str = "/v1/suppressions:check";
 /// What changes many decisions at once.
-const ACTS: [&str; 2] = ["/v1/acts", "/v1/clock:accept"];
+const ACTS: [&str; 3] = ["/v1/acts", "/v1/clock:accept", "/guards/release"];
 
 /// How the world writes a route (`/openapi.json`, metrics and logs), by how axum writes it.
 pub type RouteNames = HashMap<&'static str, &'static str>;
@@ -37,7 +42,7 @@ pub type RouteNames = HashMap<&'static str, &'static str>;
 /// The middleware.
 pub async fn gate(
     State((http, names)): State<(Arc<Http>, Arc<RouteNames>)>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let start = Instant::now();
@@ -53,7 +58,13 @@ pub async fn gate(
         Err(Gone) => Err(no_room()),
     };
     let answer = match admitted {
-        Ok(()) => http.budget.sent(next.run(request).await, asks),
+        Ok(viewer) => {
+            request.extensions_mut().insert(viewer);
+            http.budget.sent(next.run(request).await, asks)
+        }
+        Err(problem) if problem.status == StatusCode::UNAUTHORIZED && is_browser(&request) => {
+            Ok(login::ask(request.uri(), asks))
+        }
         Err(problem) => Err(problem),
     };
     let response = answer.unwrap_or_else(IntoResponse::into_response);
@@ -96,27 +107,46 @@ fn asks(request: &Request, route: &str) -> bool {
     matches!(*request.method(), Method::GET | Method::HEAD) || route == ASKING
 }
 
-fn admit(http: &Http, request: &Request, route: &str, asks: bool) -> Result<(), Problem> {
+/// Who asks, if it may.
+fn admit(http: &Http, request: &Request, route: &str, asks: bool) -> Result<Viewer, Problem> {
     let headers = request.headers();
     if !asks {
         same_origin(headers)?;
     }
     let tokens = http.tokens.load();
     let Some(tokens) = tokens.as_deref() else {
-        return local_host(headers, &http.hostname);
+        local_host(headers, &http.hostname)?;
+        return Ok(Viewer {
+            role: Role::Admin,
+            csrf: http.sessions.csrf(b"local"),
+            session: false,
+        });
     };
-    if OPEN.contains(&route) {
-        return Ok(());
-    }
+    let nobody = Viewer { role: Role::Read, csrf: String::new(), session: false };
     let needed = match route {
+        route if OPEN.contains(&route) => return Ok(nobody),
         route if ACTS.contains(&route) => Role::Admin,
         _ if asks => Role::Read,
         _ => Role::Write,
     };
     let presented = presented(headers);
-    match presented.as_deref().and_then(|token| tokens.check(token)) {
-        Some((role, _)) if role >= needed => Ok(()),
-        Some((role, name)) => {
+    let known = match &presented {
+        Some(token) => {
+            let hash = Tokens::hash(token);
+            tokens.by_hash(&hash).map(|(role, name)| (role, name, http.sessions.csrf(&hash), false))
+        }
+        None if asks || !route.starts_with("/v1/") => {
+            let session = http.sessions.find(headers, Instant::now());
+            session.and_then(|(hash, session)| {
+                let (role, name) = tokens.by_hash(&hash)?;
+                Some((role, name, http.sessions.csrf(&session), true))
+            })
+        }
+        None => None,
+    };
+    match known {
+        Some((role, _, csrf, session)) if role >= needed => Ok(Viewer { role, csrf, session }),
+        Some((role, name, ..)) => {
             let (role, needed) = (role.as_str(), needed.as_str());
             let detail = format!("the token of {name} may {role}; this needs the role {needed}");
             Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
@@ -125,12 +155,19 @@ fn admit(http: &Http, request: &Request, route: &str, asks: bool) -> Result<(), 
     }
 }
 
+/// Somebody without a token who wants to read a page: is shown where to log in.
+fn is_browser(request: &Request) -> bool {
+    let headers = request.headers();
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    !headers.contains_key(header::AUTHORIZATION)
+        && accept.is_some_and(|accept| accept.contains("text/html"))
+}
+
 /// No token, or a wrong one.
 fn refused(http: &Http, request: &Request, guessed: bool) -> Problem {
     let client: Option<IpAddr> = request.extensions().get::<Peer>().and_then(|peer| peer.0);
-    if guessed && http.failures.count(client, Instant::now()) {
-        let detail = "too many wrong tokens from your address; wait a minute";
-        return Problem::too_many(TOO_MANY_GUESSES, detail);
+    if guessed && let Err(too_many) = http.count_guess(client) {
+        return too_many;
     }
     let detail = if guessed {
         "the token is not one of ours; its SHA-256 must stand in tokens_file"

@@ -21,6 +21,7 @@ mod page;
 mod params;
 mod reports;
 mod sending;
+mod sessions;
 mod shared;
 mod suppressions;
 mod webhooks;
@@ -177,10 +178,25 @@ fn routes() -> Vec<(&'static str, &'static str, Handlers)> {
         same("/metrics", get(operations::metrics)),
         same("/openapi.json", get(operations::openapi)),
         same("/", get(page::overview)),
+        same("/search", get(page::search)),
         same("/address", get(page::address)),
-        same("/address/release", post(page::release)),
+        same("/address/release", post(page::acts::release)),
+        same("/address/suppress", post(page::acts::suppress)),
+        same("/event", get(page::event)),
         same("/suppressions", get(page::suppressions)),
+        same("/providers", get(page::providers)),
+        same("/provider", get(page::provider)),
+        same("/guards/release", post(page::acts::release_guard)),
+        same("/campaigns", get(page::campaigns)),
+        same("/campaign", get(page::campaign)),
+        same("/campaign.csv", get(page::export::campaign)),
+        same("/scopes", get(page::scopes)),
+        same("/scope", get(page::scope)),
+        same("/unknown", get(page::unknown)),
+        same("/rule", get(page::acts::rule).post(page::acts::try_rule)),
         same("/health", get(page::health)),
+        same("/login", get(page::login::show).post(page::login::log_in)),
+        same("/logout", post(page::login::log_out)),
         same("/style.css", get(page::style)),
         same("/icon.svg", get(page::icon)),
     ]

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 use axum::http::header;
@@ -13,10 +14,11 @@ use tokio::sync::{Semaphore, watch};
 
 use super::body::Whole;
 use super::budget::{Budget, Share};
+use super::sessions::Sessions;
 use crate::serve::limits;
 use crate::serve::metrics::Metrics;
 use crate::serve::places::{Places, Room};
-use crate::serve::problem::Problem;
+use crate::serve::problem::{Problem, TOO_MANY_GUESSES};
 use crate::serve::tokens::{Failures, Tokens};
 use crate::serve::webhooks::Webhooks;
 use crate::service::{Service, ServiceError};
@@ -27,6 +29,7 @@ pub struct Http {
     pub(super) metrics: Arc<Metrics>,
     pub(super) tokens: ArcSwapOption<Tokens>,
     pub(super) failures: Failures,
+    pub(super) sessions: Sessions,
     pub(super) hostname: String,
     pub(super) max_message: u64,
     /// Last committed position, for followers of the journal.
@@ -53,6 +56,7 @@ impl Http {
             metrics,
             tokens: ArcSwapOption::from_pointee(tokens),
             failures: Failures::default(),
+            sessions: Sessions::new(),
             hostname: hostname.to_ascii_lowercase(),
             max_message,
             committed: watch::Sender::new(0),
@@ -77,6 +81,15 @@ impl Http {
     /// Tells followers that the journal grew, so that they need not wait for their next look.
     pub fn announce(&self, seq: u64) {
         self.committed.send_replace(seq);
+    }
+
+    /// Counts a wrong token; the error when there were too many from there.
+    pub(super) fn count_guess(&self, client: Option<IpAddr>) -> Result<(), Problem> {
+        if !self.failures.count(client, Instant::now()) {
+            return Ok(());
+        }
+        let detail = "too many wrong tokens from your address; wait a minute";
+        Err(Problem::too_many(TOO_MANY_GUESSES, detail))
     }
 
     /// Takes new tokens over. From none to some, and back, only a restart leads: the listeners

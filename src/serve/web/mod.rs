@@ -1,16 +1,19 @@
-//! The operator's page, rendered on the server, without scripts.
+//! The operator's pages, rendered on the server, without scripts.
 //!
 //! Pure: values in, HTML out; `serve::http` fetches the values and sends the pages. Everything on a
-//! page came from the network once, so text reaches a page only through [`Html::text`], which
-//! escapes it; unescaped are nothing but literals of this program
+//! page came from the network once, so text reaches a page only through maud, which escapes it, and
+//! leaves it only through [`HtmlPage::into_string`], which takes out what could turn text around
 //! (docs/reliability.md, "Script in the page").
 
-mod html;
+mod chart;
+mod page;
 mod pages;
+mod parts;
 mod words;
 
-pub use html::Html;
-pub use pages::{Flash, Health, Overview, address, error, health, overview, suppressions};
+pub use page::{HtmlPage, Viewer};
+pub use pages::*;
+pub use parts::link;
 
 /// Sent with every page: nothing is loaded but our own style and icon, nothing may frame us, forms
 /// go to us.

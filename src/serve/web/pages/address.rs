@@ -1,140 +1,174 @@
 //! The page of one address: may it be mailed, why not, since and until when, which message said
 //! so in which words, by which rule and clause, and what would change it.
 
+use maud::{Markup, html};
 use serde_json::Value;
 
-use super::{Flash, Only, events, marked, moment, origin, rows, shell, state, text, until, words};
+use super::events::{Only, events, origin};
+use super::timeline::timeline;
+use crate::mail::Timestamp;
 use crate::serve::percent::encode_component;
-use crate::serve::web::Html;
+use crate::serve::web::page::{HtmlPage, Viewer, shell};
+use crate::serve::web::parts::{
+    count, event_link, in_scope, marked, moment, rows, sentences, state, text, until,
+};
+use crate::serve::web::words;
+
+/// What happened before this page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flash {
+    /// The address was released.
+    Released,
+    /// The address was suppressed.
+    Suppressed,
+}
 
 /// Fields of the explanation that have a place of their own; what is not among them is shown as
 /// it came, so that nothing is hidden.
 const KNOWN: [&str; 6] = ["address", "state", "summary", "outlook", "entries", "events"];
 
-/// `/address?address=`: what is known of one address, and why.
-pub fn address(asked: &str, explained: &Value, notice: Option<Flash>) -> Html {
+/// `/address?address=`: what is known of one address, and why. `scopes`: those to choose from; `now`:
+/// the time on the picture.
+pub fn address(
+    viewer: &Viewer,
+    asked: &str,
+    explained: &Value,
+    scopes: &[String],
+    (now, notice): (Timestamp, Option<Flash>),
+) -> HtmlPage {
     // The form under which the service knows it: `User@EXAMPLE.com` is asked, and this answers.
     let address = Some(text(explained, "address")).filter(|a| !a.is_empty()).unwrap_or(asked);
-    let mut body = Html::new();
-    if let Some(Flash::Released) = notice {
-        body.raw("<p class=\"note good\">Released. The reason is in the journal.</p>");
-    }
-    body.raw("<h1>").text(address).raw(" ").html(&state(text(explained, "state"))).raw("</h1>");
-    let known = rows(explained, "events");
-    let standings = rows(explained, "entries");
-    body.raw("<p class=\"lead\">");
-    match (text(explained, "state"), standings.iter().any(stops)) {
-        ("clear", true) => body.raw("Mail may be sent, but not in every scope."),
-        (state, _) => body.text(words::state(state)),
-    };
-    body.raw("</p>");
-    if let Some(summary) = explained.get("summary").and_then(Value::as_str) {
-        body.raw("<p class=\"soft\">").text(&words::times(summary)).raw("</p>");
-    }
-    for one in standings {
-        body.html(&standing(address, one, known));
-    }
+    let (known, standings) = (rows(explained, "events"), rows(explained, "entries"));
     let outlook = rows(explained, "outlook");
-    if standings.is_empty() && !outlook.is_empty() {
-        body.raw("<h2>What would change it</h2><div class=\"card\">");
-        body.html(&sentences(outlook)).raw("</div>");
-    }
     let evidence = explained.get("policy").map_or(&[][..], |policy| rows(policy, "evidence"));
-    body.raw("<h2>Evidence, newest first</h2>");
-    body.html(&events(known, Some(Only { address, evidence })));
     let more = explained.as_object().into_iter().flatten();
-    for (name, value) in more.filter(|(name, value)| !KNOWN.contains(&&***name) && !value.is_null())
-    {
-        body.raw("<details><summary>");
-        match name.as_str() {
-            "policy" => body.raw("The policy that was applied, and every piece of evidence"),
-            name => body.text(&name.replace('_', " ")),
-        };
-        body.raw("</summary><div class=\"card\"><pre>");
-        match value.as_str() {
-            Some(text) => body.text(text),
-            None => body.text(&serde_json::to_string_pretty(value).unwrap_or_default()),
-        };
-        body.raw("</pre></div></details>");
-    }
-    body.raw("<p><a href=\"/v1/addresses/").text(&encode_component(address));
-    body.raw("\">All of it as JSON</a></p>");
-    shell(address, &body)
+    let more = more.filter(|(name, value)| !KNOWN.contains(&&***name) && !value.is_null());
+    let body = html! {
+        @match notice {
+            Some(Flash::Released) => p.note.good role="status" { "Released. The reason is in the journal." },
+            Some(Flash::Suppressed) => p.note.good role="status" { "Suppressed. The reason is in the journal." },
+            None => {}
+        }
+        h1 { (address) " " (state(text(explained, "state"))) }
+        p.lead {
+            @match (text(explained, "state"), standings.iter().any(stops)) {
+                ("clear", true) => "Mail may be sent, but not in every scope.",
+                (state, _) => (words::state(state)),
+            }
+        }
+        @if let Some(summary) = explained.get("summary").and_then(Value::as_str) {
+            p.soft { (words::times(summary)) }
+        }
+        (timeline(standings, known, now))
+        (every_scope(standings))
+        @for one in standings { (standing(viewer, address, one, known)) }
+        @if standings.is_empty() && !outlook.is_empty() {
+            h2 { "What would change it" }
+            div.card { (sentences(outlook)) }
+        }
+        @if viewer.may_write() { (suppress_form(viewer, address, scopes)) }
+        h2 { "Evidence, newest first" }
+        (events(known, Some(Only { address, evidence })))
+        @for (name, value) in more {
+            details {
+                summary {
+                    @match name.as_str() {
+                        "policy" => "The policy that was applied, and every piece of evidence",
+                        name => (name.replace('_', " ")),
+                    }
+                }
+                div.card { pre {
+                    @match value.as_str() {
+                        Some(text) => (text),
+                        None => (serde_json::to_string_pretty(value).unwrap_or_default()),
+                    }
+                } }
+            }
+        }
+        p { a href={ "/v1/addresses/" (encode_component(address)) } { "All of it as JSON" } }
+    };
+    shell(Some(viewer), address, address, body)
 }
 
 fn stops(standing: &Value) -> bool {
     matches!(text(standing, "state"), "suppressed" | "held")
 }
 
+/// All scopes side by side, where there are several.
+fn every_scope(standings: &[Value]) -> Markup {
+    html! {
+        @if standings.len() > 1 {
+            div.card { table.many {
+                caption { "In every scope that says something of its own" }
+                thead { tr { th { "scope" } th { "state" } th { "why" } th { "since (UTC)" } th { "until (UTC)" } } }
+                tbody { @for one in standings { tr {
+                    th scope="row" { (crate::serve::web::parts::scope(text(one, "scope"))) }
+                    td data-name="state" { (state(text(one, "state"))) }
+                    td data-name="why" { (text(one, "reason")) }
+                    td.when data-name="since" { (moment(text(one, "since"))) }
+                    td.when data-name="until" { (until(one)) }
+                } } }
+            } }
+        }
+    }
+}
+
 /// One entry in words, with the message that decided it, and the way to release it.
-fn standing(address: &str, entry: &Value, known: &[Value]) -> Html {
-    let mut html = Html::new();
-    let name = text(entry, "state");
-    html.raw("<section class=\"card\"><h2>").html(&state(name)).raw(" in ");
-    match text(entry, "scope") {
-        "*" | "" => html.raw("all scopes"),
-        scope => html.raw("the scope ").text(scope),
-    };
-    html.raw("</h2><dl>");
+fn standing(viewer: &Viewer, address: &str, entry: &Value, known: &[Value]) -> Markup {
     let reason = text(entry, "reason");
-    fact(&mut html, "why", reason, words::reason(reason));
     let class = text(entry, "class");
-    if !class.is_empty() {
-        fact(&mut html, "class", class, text(entry, "category"));
-    }
-    html.raw("<dt>since</dt><dd>").html(&moment(text(entry, "since"))).raw("</dd>");
-    let until = until(entry);
-    if until != Html::new() {
-        html.raw("<dt>until</dt><dd>").html(&until).raw("</dd>");
-    }
     let seq = entry.get("seq").and_then(Value::as_u64);
     let by = known.iter().find(|event| event.get("seq").and_then(Value::as_u64) == seq);
     let by = by.filter(|_| seq.is_some());
-    if let Some(event) = by {
-        html.raw("<dt>said by</dt><dd>").html(&said(address, event)).raw("</dd>");
-    }
-    // A person needs no attribution and no rule.
-    if reason != "by-hand" {
-        let level = text(entry, "attribution");
-        fact(&mut html, "tied to it by", level, words::attribution(level));
-        let rule_at = by.and_then(|event| verdict(address, event)).map(|v| text(v, "rule_at"));
-        fact(&mut html, "read by rule", text(entry, "rule"), rule_at.unwrap_or_default());
-    }
-    fact(&mut html, "clause", text(entry, "clause"), words::clause(text(entry, "clause")));
+    let rule_at = by.and_then(|event| verdict(address, event)).map_or("", |v| text(v, "rule_at"));
+    let ends = !text(entry, "until").is_empty() || stops(entry);
     let outlook = rows(entry, "outlook");
-    if !outlook.is_empty() {
-        html.raw("<dt>would change it</dt><dd>").html(&sentences(outlook)).raw("</dd>");
+    html! {
+        section.card {
+            h2 { (state(text(entry, "state"))) " in " (in_scope(text(entry, "scope"))) }
+            dl {
+                (fact("why", reason, words::reason(reason)))
+                (fact("class", class, text(entry, "category")))
+                dt { "since" } dd { (moment(text(entry, "since"))) }
+                @if ends { dt { "until" } dd { (until(entry)) } }
+                @if let Some(event) = by { dt { "said by" } dd { (said(address, event)) } }
+                // A person needs no attribution and no rule.
+                @if reason != "by-hand" {
+                    (fact("tied to it by", text(entry, "attribution"), words::attribution(text(entry, "attribution"))))
+                    (fact("read by rule", text(entry, "rule"), rule_at))
+                }
+                (fact("clause", text(entry, "clause"), words::clause(text(entry, "clause"))))
+                @if !outlook.is_empty() { dt { "would change it" } dd { (sentences(outlook)) } }
+            }
+            @if viewer.may_write() { (release_form(viewer, address, text(entry, "scope"))) }
+        }
     }
-    html.raw("</dl>").html(&release_form(address, text(entry, "scope"))).raw("</section>");
-    html
 }
 
 /// A word and what it means; nothing when there is no word.
-fn fact(html: &mut Html, name: &'static str, word: &str, meaning: &str) {
-    if word.is_empty() {
-        return;
+fn fact(name: &str, word: &str, meaning: &str) -> Markup {
+    html! {
+        @if !word.is_empty() {
+            dt { (name) }
+            dd { b { (word) } @if !meaning.is_empty() { ": " (meaning) } }
+        }
     }
-    html.raw("<dt>").raw(name).raw("</dt><dd><b>").text(word).raw("</b>");
-    if !meaning.is_empty() {
-        html.raw(": ").text(meaning);
-    }
-    html.raw("</dd>");
 }
 
 /// What an event said of the address, and when.
-fn said(address: &str, event: &Value) -> Html {
-    let mut html = Html::new();
-    match (event.get("act").filter(|act| act.is_object()), verdict(address, event)) {
-        (Some(act), _) => html.raw("“").text(text(act, "reason")).raw("”"),
-        (None, Some(one)) if !text(one, "diagnostic").is_empty() => {
-            html.raw("“").html(&marked(text(one, "diagnostic"), text(one, "matched"))).raw("”")
+fn said(address: &str, event: &Value) -> Markup {
+    html! {
+        @match (event.get("act").filter(|act| act.is_object()), verdict(address, event)) {
+            (Some(act), _) => { "“" (text(act, "reason")) "”" }
+            (None, Some(one)) if !text(one, "diagnostic").is_empty() => {
+                "“" (marked(text(one, "diagnostic"), text(one, "matched"))) "”"
+            }
+            // A complaint, say: it has no words of its own.
+            (None, _) => { "a message of the kind " (text(event, "kind")) }
         }
-        // A complaint, say: it has no words of its own.
-        (None, _) => html.raw("a message of the kind ").text(text(event, "kind")),
-    };
-    html.raw("<div class=\"soft\">event ").number(super::count(event, "seq")).raw(", ");
-    html.html(&moment(text(event, "received_at"))).raw("</div>").html(&origin(event));
-    html
+        div.soft { "event " (event_link(count(event, "seq"))) ", " (moment(text(event, "received_at"))) }
+        (origin(event))
+    }
 }
 
 /// What an event says of an address; of the first recipient when the address stands in the return
@@ -146,28 +180,31 @@ fn verdict<'a>(address: &str, event: &'a Value) -> Option<&'a Value> {
     ours.or_else(|| recipients.next())
 }
 
-fn sentences(list: &[Value]) -> Html {
-    let mut html = Html::new();
-    html.raw("<ul>");
-    for sentence in list.iter().filter_map(Value::as_str) {
-        html.raw("<li>").text(&words::times(sentence)).raw("</li>");
+fn release_form(viewer: &Viewer, address: &str, of: &str) -> Markup {
+    let of = if of.is_empty() { "*" } else { of };
+    html! {
+        form.row method="post" action="/address/release" {
+            (viewer.csrf_field())
+            input type="hidden" name="address" value=(address);
+            input type="hidden" name="scope" value=(of);
+            label.wide { "Why release it? " input name="reason" required maxlength="500"; }
+            button { "Release in " (in_scope(of)) }
+        }
     }
-    html.raw("</ul>");
-    html
 }
 
-fn release_form(address: &str, of: &str) -> Html {
-    let of = if of.is_empty() { "*" } else { of };
-    let mut form = Html::new();
-    form.raw("<form class=\"row\" method=\"post\" action=\"/address/release\">");
-    form.raw("<input type=\"hidden\" name=\"address\" value=\"").text(address);
-    form.raw("\"><input type=\"hidden\" name=\"scope\" value=\"").text(of);
-    form.raw("\"><label class=\"wide\">Why release it? <input name=\"reason\" required ");
-    form.raw("maxlength=\"500\"></label><button>Release in ");
-    match of {
-        "*" => form.raw("all scopes"),
-        of => form.raw("the scope ").text(of),
-    };
-    form.raw("</button></form>");
-    form
+fn suppress_form(viewer: &Viewer, address: &str, scopes: &[String]) -> Markup {
+    html! {
+        details {
+            summary { "Suppress by hand" }
+            form.card.row method="post" action="/address/suppress" {
+                (viewer.csrf_field())
+                input type="hidden" name="address" value=(address);
+                label { "In " (super::list::scope_select(scopes, None, "all scopes")) }
+                label { "Until (empty: no end) " input type="date" name="until"; }
+                label.wide { "Why suppress it? " input name="reason" required maxlength="500"; }
+                button.danger { "Suppress" }
+            }
+        }
+    }
 }

@@ -1,17 +1,25 @@
 //! The health page: the checks of the machine, guards that are tripped, and how mail fares.
 
+use maud::{Markup, html};
 use serde_json::Value;
 
-use super::{count, moment, scope, shell, state, text, words};
-use crate::serve::web::Html;
+use super::list::scope_select;
+use crate::serve::web::page::{HtmlPage, Viewer, shell};
+use crate::serve::web::parts::{
+    count, grouped, in_scope, link, moment, nothing, rows, scope, state, text,
+};
+use crate::serve::web::words;
 
 /// What the health page shows.
 #[derive(Debug, Default)]
 pub struct Health {
     /// Name and finding of each check.
     pub findings: Vec<(String, Result<String, String>)>,
-    /// The guards that are tripped, as [`Service::guards`](crate::service::Operations::guards) tells.
+    /// The guards of late, as [`Service::guard_history`](crate::service::Service::guard_history)
+    /// tells: those without `ended` are tripped.
     pub guards: Value,
+    /// Scopes to choose from.
+    pub scopes: Vec<String>,
     /// Rates of a scope, as [`Service::health`](crate::service::Service::health) tells; None when
     /// the service does not answer.
     pub rates: Option<Value>,
@@ -21,124 +29,219 @@ pub struct Health {
 const ROWS: usize = 50;
 
 /// `/health`
-pub fn health(page: &Health) -> Html {
-    let mut body = Html::new();
-    body.raw("<h1>Health</h1><div class=\"card\"><table>");
-    for (name, finding) in &page.findings {
-        body.raw("<tr><th scope=\"row\">").text(name).raw("</th><td>");
-        match finding {
-            Ok(words) => body.raw("<span class=\"state good\">ok</span></td><td>").text(words),
-            Err(words) => body.raw("<span class=\"state bad\">failed</span></td><td>").text(words),
-        };
-        body.raw("</td></tr>");
-    }
-    body.raw("</table></div><h2>Guards</h2>").html(&guards(&page.guards));
-    if let Some(rates) = &page.rates {
-        body.html(&mail(rates));
-    }
-    shell("Health", &body)
-}
-
-fn guards(guards: &Value) -> Html {
-    let mut html = Html::new();
-    let tripped = guards.as_array().map_or(&[][..], Vec::as_slice);
-    if tripped.is_empty() {
-        html.raw("<p class=\"card soft\">None is tripped.</p>");
-        return html;
-    }
-    html.raw("<div class=\"card\"><table class=\"many\"><tr><th>guard</th><th>why</th>");
-    html.raw("<th>since (UTC)</th><th>covers from (UTC)</th><th>ends when calm (UTC)</th></tr>");
-    for guard in tripped {
-        let clause = text(guard, "clause");
-        html.raw("<tr><td data-name=\"guard\"><b>").text(clause).raw("</b></td>");
-        html.raw("<td data-name=\"why\" class=\"words\">").text(text(guard, "why"));
-        html.raw(": ").text(words::clause(clause)).raw("</td>");
-        html.raw("<td data-name=\"since\" class=\"when\">").html(&moment(text(guard, "since")));
-        html.raw("</td><td data-name=\"covers from\" class=\"when\">");
-        html.html(&moment(text(guard, "covers_from")));
-        html.raw("</td><td data-name=\"ends when calm\" class=\"when\">");
-        html.html(&moment(text(guard, "calm_at"))).raw("</td></tr>");
-    }
-    html.raw("</table><p class=\"soft\">What a guard covers is held: mail to it is paused. When ");
-    html.raw("the guard ends these addresses may be mailed again, and another failure on a later ");
-    html.raw("day suppresses them. <code>bounced guards release</code> ends one sooner.</p></div>");
-    html
-}
-
-fn mail(rates: &Value) -> Html {
-    let mut html = Html::new();
-    let day = |name| text(rates, name).get(..10).unwrap_or_default();
-    html.raw("<h2>Mail in the scope ").text(scope(text(rates, "scope"))).raw(", ");
-    html.text(day("from")).raw(" to ").text(day("to"));
-    html.raw("</h2><form class=\"row\" action=\"/health\"><label>Scope ");
-    html.raw("<input name=\"scope\" size=\"14\" value=\"").text(text(rates, "scope"));
-    html.raw("\"></label><label>From <input type=\"date\" name=\"from\" value=\"");
-    html.text(day("from")).raw("\"></label><label>To <input type=\"date\" name=\"to\" value=\"");
-    html.text(day("to")).raw("\"></label><button>Show</button></form>");
-    html.raw(
-        "<p class=\"soft\">Percentages are of mail that was reported as sent (complaints: as ",
-    );
-    html.raw("delivered) by <code>POST /v1/events</code>; without such reports, or with too few, ");
-    html.raw("the state is unknown.</p>");
-    let total = rates.get("total").cloned().unwrap_or_default();
-    html.html(&table("All", vec![("all", &total)]));
-    for (title, name) in
-        [("By campaign", "by_campaign"), ("By provider", "by_provider"), ("By day", "by_day")]
-    {
-        let parts = rates.get(name).and_then(Value::as_object).into_iter().flatten();
-        let mut parts: Vec<(&str, &Value)> =
-            parts.map(|(key, part)| (key.as_str(), part)).collect();
-        match name {
-            "by_day" => parts.reverse(),
-            // The largest first; names decide between equals, as they came.
-            _ => parts.sort_by_key(|(_, part)| std::cmp::Reverse(volume(part))),
+pub fn health(viewer: &Viewer, page: &Health) -> HtmlPage {
+    let chosen = page.rates.as_ref().map_or("", |rates| text(rates, "scope"));
+    let body = html! {
+        h1 { "Health" }
+        div.card { table {
+            tbody { @for (name, finding) in &page.findings { tr {
+                th scope="row" { (name) }
+                @match finding {
+                    Ok(words) => { td { span.state.good { "ok" } } td { (words) } }
+                    Err(words) => { td { span.state.bad { "failed" } } td { (words) } }
+                }
+            } } }
+        } }
+        h2 { "Guards" }
+        (guards(viewer, page.guards.as_array().map_or(&[][..], Vec::as_slice)))
+        h2 { "Mail by scope" }
+        form.row action="/health" {
+            label { "Scope " (scope_select(&page.scopes, Some(chosen), "default")) }
+            @if let Some(rates) = &page.rates {
+                label { "From " input type="date" name="from" value=(day(rates, "from")); }
+                label { "To " input type="date" name="to" value=(day(rates, "to")); }
+            }
+            button { "Show" }
         }
-        html.html(&table(title, parts));
+        @if let Some(rates) = &page.rates { (mail(rates)) }
+    };
+    shell(Some(viewer), "Health", "", body)
+}
+
+/// Guards: what trips them, what to do, and what was.
+pub fn guards(viewer: &Viewer, all: &[Value]) -> Markup {
+    let (over, tripped): (Vec<&Value>, Vec<&Value>) =
+        all.iter().partition(|guard| !text(guard, "ended").is_empty());
+    html! {
+        @if tripped.is_empty() { (nothing("None is tripped.")) }
+        @else {
+            @for guard in tripped { (open_guard(viewer, guard)) }
+            p.soft {
+                "What a guard covers is held: mail to it is paused. When the guard ends these "
+                "addresses may be mailed again, and another failure on a later day suppresses them."
+            }
+        }
+        @if !over.is_empty() {
+            details {
+                summary { "Guards that are over: " (over.len()) }
+                div.card { table.many {
+                    thead { tr { th { "guard" } th { "since (UTC)" } th { "ended (UTC)" } th { "why" } } }
+                    tbody { @for guard in over.iter().rev().take(ROWS) { tr {
+                        th scope="row" { (text(guard, "clause")) }
+                        td.when data-name="since" { (moment(text(guard, "since"))) }
+                        td.when data-name="ended" { (moment(text(guard, "ended"))) }
+                        td.words data-name="why" { (text(guard, "why")) }
+                    } } }
+                } }
+            }
+        }
     }
-    html
+}
+
+/// A guard that is tripped, with what to do.
+fn open_guard(viewer: &Viewer, guard: &Value) -> Markup {
+    let clause = text(guard, "clause");
+    let (kind, name) = clause.rsplit_once(' ').unwrap_or((clause, ""));
+    let field = if kind.ends_with("outage") { "provider" } else { "scope" };
+    html! {
+        section.card.tripped {
+            h3 { (clause) }
+            p { (text(guard, "why")) ": " (words::clause(clause)) "." }
+            dl {
+                dt { "since" } dd { (moment(text(guard, "since"))) }
+                dt { "covers from" } dd { (moment(text(guard, "covers_from"))) }
+                dt { "ends when calm" } dd { (moment(text(guard, "calm_at"))) }
+                dt { "what to do" }
+                dd {
+                    @if field == "provider" {
+                        "Look at "
+                        a href=(link("/provider", &[("name", name)])) { "what " (name) " said" }
+                        ". If it is their trouble, wait: the guard ends by itself. If these mailboxes "
+                        "are truly gone, end the guard."
+                    } @else {
+                        "See in "
+                        a href=(link("/scope", &[("scope", name)])) { "the scope " (name) }
+                        " whether an old list was mailed. If so, end the guard. If not, wait."
+                    }
+                }
+            }
+            @if viewer.may_admin() {
+                form.row method="post" action="/guards/release" {
+                    (viewer.csrf_field())
+                    input type="hidden" name=(field) value=(name);
+                    label.wide { "Why end it? " input name="reason" required maxlength="500"; }
+                    button { "End this guard" }
+                }
+            } @else {
+                p.soft { "Ending it needs a token of the role admin." }
+            }
+        }
+    }
+}
+
+/// Rates of one scope.
+pub fn mail(rates: &Value) -> Markup {
+    let total = rates.get("total").cloned().unwrap_or_default();
+    html! {
+        h2 {
+            "Mail in " (in_scope(text(rates, "scope"))) ", " (day(rates, "from")) " to "
+            (day(rates, "to"))
+        }
+        p.soft {
+            "Percentages are of mail that was reported as sent (complaints: as delivered) by "
+            code { "POST /v1/events" } "; without such reports, or with too few, the state is unknown."
+        }
+        @for words in crossed(rates) { p.note.wait { (words) } }
+        (table("", vec![("all", &total)], None))
+        (table("By campaign", parts(rates, "by_campaign"), Some(("/campaign", "name"))))
+        (table("By provider", parts(rates, "by_provider"), Some(("/provider", "name"))))
+        (table("By day", parts(rates, "by_day"), None))
+    }
+}
+
+/// The day of a moment.
+fn day<'a>(rates: &'a Value, name: &str) -> &'a str {
+    text(rates, name).get(..10).unwrap_or_default()
+}
+
+/// Which rate of all mail crossed which threshold, a sentence for each.
+pub fn crossed(rates: &Value) -> Vec<String> {
+    let total = rates.get("total").cloned().unwrap_or_default();
+    let steps = |name: &str| rates.get("thresholds").map_or(&[][..], |steps| rows(steps, name));
+    let words = ["unhealthy", "risky", "critical"];
+    let mut found = Vec::new();
+    for (name, rate, of) in
+        [("bounces", "bounces", "sent"), ("complaints", "complaints", "delivered")]
+    {
+        let Some(rate) = total.get(rate) else { continue };
+        let state = text(rate, "state");
+        let Some(place) = words.iter().position(|word| *word == state) else { continue };
+        let percent = rate.get("percent").and_then(Value::as_f64).unwrap_or_default();
+        let step = steps(name).get(place).and_then(Value::as_f64).unwrap_or_default();
+        found.push(format!(
+            "{name} are {percent:.2} % of {of} ({} of {}); {state} begins above {step} %",
+            grouped(count(rate, "count")),
+            grouped(count(rate, "of")),
+        ));
+    }
+    found
+}
+
+/// The parts of one kind: days newest first, the others largest first; names decide between equals.
+fn parts<'a>(rates: &'a Value, name: &str) -> Vec<(&'a str, &'a Value)> {
+    let parts = rates.get(name).and_then(Value::as_object).into_iter().flatten();
+    let mut parts: Vec<(&str, &Value)> = parts.map(|(key, part)| (key.as_str(), part)).collect();
+    match name {
+        "by_day" => parts.reverse(),
+        _ => parts.sort_by_key(|(_, part)| std::cmp::Reverse(volume(part))),
+    }
+    parts
 }
 
 fn volume(part: &Value) -> u64 {
     ["sent", "hard", "soft", "block", "complaint"].iter().map(|name| count(part, name)).sum()
 }
 
-fn table(title: &'static str, parts: Vec<(&str, &Value)>) -> Html {
-    let mut html = Html::new();
-    if parts.is_empty() {
-        return html;
+/// A table of rates; `to`: the page of a part, and its parameter.
+fn table(title: &str, parts: Vec<(&str, &Value)>, to: Option<(&str, &str)>) -> Markup {
+    let more = parts.len().saturating_sub(ROWS);
+    html! {
+        @if !parts.is_empty() {
+            @if !title.is_empty() { h3 { (title) } }
+            div.card {
+                table.many {
+                    thead { tr {
+                        td {} th { "state" }
+                        @for name in ["sent", "delivered", "hard", "soft", "block", "complaints", "unsubscribed"] {
+                            th.n { (name) }
+                        }
+                    } }
+                    tbody { @for (name, part) in parts.into_iter().take(ROWS) { tr {
+                        th scope="row" {
+                            @match (name, to) {
+                                ("", _) => "(none)",
+                                (name, Some((path, field))) => a href=(link(path, &[(field, name)])) { (name) },
+                                (name, None) => (name),
+                            }
+                        }
+                        td data-name="state" { (state(text(part, "state"))) }
+                        (number("sent", part, "sent", ""))
+                        (number("delivered", part, "delivered", ""))
+                        (number("hard", part, "hard", "hard_rate"))
+                        (number("soft", part, "soft", "soft_rate"))
+                        (number("block", part, "block", "block_rate"))
+                        (number("complaints", part, "complaint", "complaints"))
+                        (number("unsubscribed", part, "unsubscribe", ""))
+                    } } }
+                }
+                @if more > 0 { p.soft { "and " (more) " more in " code { "GET /v1/health" } } }
+            }
+        }
     }
-    html.raw("<h3>").raw(title).raw("</h3><div class=\"card\"><table class=\"many\"><tr>");
-    html.raw("<th></th><th>state</th>");
-    for name in ["sent", "delivered", "hard", "soft", "block", "complaints", "unsubscribed"] {
-        html.raw("<th class=\"n\">").raw(name).raw("</th>");
-    }
-    html.raw("</tr>");
-    for (name, part) in parts.iter().take(ROWS) {
-        html.raw("<tr><th scope=\"row\">").text(if name.is_empty() { "(none)" } else { name });
-        html.raw("</th><td data-name=\"state\">").html(&state(text(part, "state"))).raw("</td>");
-        number(&mut html, "sent", part, "sent", "");
-        number(&mut html, "delivered", part, "delivered", "");
-        number(&mut html, "hard", part, "hard", "hard_rate");
-        number(&mut html, "soft", part, "soft", "soft_rate");
-        number(&mut html, "block", part, "block", "block_rate");
-        number(&mut html, "complaints", part, "complaint", "complaints");
-        number(&mut html, "unsubscribed", part, "unsubscribe", "");
-        html.raw("</tr>");
-    }
-    html.raw("</table>");
-    if parts.len() > ROWS {
-        html.raw("<p class=\"soft\">and ").number((parts.len() - ROWS) as u64);
-        html.raw(" more in <code>GET /v1/health</code></p>");
-    }
-    html.raw("</div>");
-    html
 }
 
 /// A number with its rate, where there is one.
-fn number(html: &mut Html, name: &'static str, part: &Value, figure: &str, rate: &str) {
-    html.raw("<td class=\"n\" data-name=\"").raw(name).raw("\">").grouped(count(part, figure));
-    if let Some(percent) = part.get(rate).and_then(|rate| rate.get("percent")?.as_f64()) {
-        html.raw(" <span class=\"soft\">").text(&format!("{percent:.1} %")).raw("</span>");
+fn number(name: &str, part: &Value, figure: &str, rate: &str) -> Markup {
+    let percent = part.get(rate).and_then(|rate| rate.get("percent")?.as_f64());
+    html! {
+        td.n data-name=(name) {
+            (grouped(count(part, figure)))
+            @if let Some(percent) = percent { " " span.soft { (format!("{percent:.1} %")) } }
+        }
     }
-    html.raw("</td>");
+}
+
+/// A scope with its state, as a link, for lists.
+pub fn scope_link(name: &str) -> Markup {
+    html! { a href=(link("/scope", &[("scope", name)])) { (scope(name)) } }
 }

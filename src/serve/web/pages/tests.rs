@@ -1,7 +1,47 @@
 //! The pages hold what they should, and nothing from the network as markup.
 
+use std::collections::VecDeque;
+
+use serde_json::{Value, json};
+
 use super::*;
-use serde_json::json;
+use crate::classify::Class;
+use crate::serve::tokens::Role;
+use crate::serve::web::{HtmlPage, Viewer};
+use crate::service::search::SearchFound;
+use crate::service::trend::{CampaignTrend, Hour, ProviderTrend, RuleSeen, Trend, WordingTrend};
+use crate::service::{self, ListPage, ListQuery};
+
+/// Somebody who may do everything.
+fn viewer() -> Viewer {
+    Viewer { role: Role::Admin, csrf: "c0de".to_string(), session: true }
+}
+
+/// What was counted of late, with a text wherever one of a stranger can stand.
+fn trend(text: &str) -> Trend {
+    let hour = 494_000;
+    let name = || text.to_string();
+    let seen = RuleSeen { days: [(hour / 24, 3)].into(), events: VecDeque::from([1]) };
+    let provider =
+        ProviderTrend { hours: [(hour, [1, 2, 3, 4, 5])].into(), rules: [(name(), seen)].into() };
+    let campaign = CampaignTrend {
+        failures: [((Class::MailboxFull, name()), 2)].into(),
+        events: VecDeque::from([1]),
+        ..CampaignTrend::default()
+    };
+    let wording = WordingTrend { hours: [(hour, 9)].into(), events: VecDeque::from([1]) };
+    Trend {
+        now: crate::mail::Timestamp::from_millis(hour * 3_600_000),
+        first: 1,
+        through: 1,
+        newest: 2,
+        hours: [(hour, Hour { kinds: [3; 10], refusals: [2; 5], ..Hour::default() })].into(),
+        providers: [(name(), provider)].into(),
+        campaigns: [(name(), campaign)].into(),
+        wordings: [(name(), wording)].into(),
+        bounces: VecDeque::from([1]),
+    }
+}
 
 /// Payloads of the OWASP filter evasion list, reduced, and some of terminals.
 const PAYLOADS: &[&str] = &[
@@ -48,26 +88,86 @@ fn pages(payload: &str) -> Vec<String> {
         "by_provider": {payload: {}}, "by_day": {payload: {"hard": 1}}});
     let guard = json!({"clause": payload, "why": payload, "since": payload,
         "covers_from": payload, "calm_at": payload});
+    let mut over = guard.clone();
+    over["ended"] = json!(payload);
     let machine = Health {
         findings: vec![(payload.into(), Ok(payload.into())), (payload.into(), Err(payload.into()))],
-        guards: json!([guard]),
-        rates: Some(rates),
+        guards: json!([guard, over]),
+        scopes: vec![payload.to_string()],
+        rates: Some(rates.clone()),
     };
     let list = ListPage { entries: vec![entry], next: Some(payload.to_string()) };
     let failing = vec![(payload.to_string(), payload.to_string())];
+    let (me, trend, scopes) = (viewer(), trend(payload), vec![payload.to_string()]);
+    let mut of_provider = ProviderOfLate::of(&trend, payload);
+    of_provider.rules.iter_mut().for_each(|line| line.events = events.clone());
+    let found = SearchFound {
+        addresses: vec![(payload.to_string(), payload.to_string())],
+        more: Some(payload.to_string()),
+        older: Some(1),
+        ..SearchFound::default()
+    };
+    let tried = json!({"judged": 1, "since": payload, "findings": [payload],
+        "changes": [{"from": payload, "to": payload, "count": 1, "sample": payload}]});
+    let raw = format!("Subject: {payload}\n\nx {payload} y");
+    let about = |whole| EventPage { event: &events[0], raw: Some(&raw), cut: true, whole };
     [
-        overview(&Overview {
-            counts: Some(counts),
-            classes: vec![(Class::MailboxFull, 3), (Class::AutoReply, u64::MAX)],
-            events,
-            failing,
-        }),
-        address(payload, &explained, Some(Flash::Released)),
-        suppressions(&query, &list),
-        health(&machine),
+        overview(
+            &me,
+            &Overview {
+                counts: Some(counts),
+                guards: machine.guards.clone(),
+                failing,
+                of_late: OfLate::of(&trend),
+                unhealthy: vec![rates.clone()],
+                bounces: events.clone(),
+            },
+        ),
+        address(&me, payload, &explained, &scopes, (trend.now, Some(Flash::Released))),
+        suppressions(&me, &query, &scopes, &list),
+        health(&me, &machine),
         error(404, payload, payload),
+        login(payload, Some(payload)),
+        super::event(&me, &about(false)),
+        super::event(&me, &about(true)),
+        providers(&me, &Providers::of(&trend)),
+        provider(
+            &me,
+            &Provider {
+                name: payload,
+                of_late: of_provider,
+                guards: machine.guards.as_array().expect("a list").clone(),
+                scopes: scopes.clone(),
+                scope: payload,
+                days: [(payload.to_string(), json!({"state": payload}))].into(),
+            },
+        ),
+        campaigns(&me, &Campaigns::of(&trend)),
+        campaign(
+            &me,
+            &Campaign {
+                name: payload,
+                of_late: CampaignOfLate::of(&trend, payload),
+                events: events.clone(),
+                next: Some(1),
+            },
+        ),
+        super::scopes(&me, std::slice::from_ref(&rates), 1),
+        super::scope(&me, &rates, machine.guards.as_array().expect("a list")),
+        unknown(&me, &Unknown::of(&trend)),
+        rule(&me, &RuleTrial { rules: payload, tried: Some(Ok(tried)) }),
+        rule(&me, &RuleTrial { rules: payload, tried: Some(Err(payload.to_string())) }),
+        search(
+            &me,
+            &SearchPage {
+                text: payload,
+                found: &found,
+                events,
+                pages: vec![(payload.to_string(), "/".to_string())],
+            },
+        ),
     ]
-    .map(Html::into_string)
+    .map(HtmlPage::into_string)
     .to_vec()
 }
 
@@ -115,8 +215,8 @@ fn nothing_needs_a_script_or_a_foreign_host() {
 #[test]
 fn every_page_can_be_used_without_a_mouse_and_without_eyes() {
     for page in pages("harmless") {
-        assert_eq!(page.matches("<h1>").count(), 1, "{page}");
-        for opening in ["<input ", "<select "] {
+        assert_eq!(page.matches("<h1").count(), 1, "{page}");
+        for opening in ["<input ", "<select ", "<textarea "] {
             for field in page.split(opening).skip(1) {
                 let tag = field.split_once('>').expect("a tag ends").0;
                 let before = page.split(field).next().expect("it is in the page");
@@ -161,7 +261,8 @@ fn explained() -> Value {
 
 #[test]
 fn the_address_page_explains() {
-    let page = address("A@X.test", &explained(), None).into_string();
+    let page =
+        address(&viewer(), "A@X.test", &explained(), &[], (Default::default(), None)).into_string();
     for piece in [
         "<h1>a@x.test <span class=\"state bad\">suppressed</span>",
         "Mail to this address is refused.",
@@ -171,7 +272,7 @@ fn the_address_page_explains() {
         "datetime=\"2026-11-22T10:00:00.123Z\">2026-11-22 10:00:00</time>",
         "<dt>until</dt><dd>no end",
         "“550 5.1.1 <mark>No such user</mark>”",
-        "event 7, ",
+        "event <a href=\"/event?seq=7\">7</a>, ",
         "this is our own refusal",
         "reported by: mx.x.test",
         "about the mail: Our news",
@@ -198,7 +299,8 @@ fn the_address_page_explains() {
 fn a_scope_that_stops_is_seen_though_the_address_is_clear() {
     let explained = json!({"address": "a@x.test", "state": "clear", "events": [],
         "entries": [{"scope": "news", "state": "suppressed", "reason": "by-hand"}]});
-    let page = address("a@x.test", &explained, None).into_string();
+    let page =
+        address(&viewer(), "a@x.test", &explained, &[], (Default::default(), None)).into_string();
     for piece in ["Mail may be sent, but not in every scope.", "Release in the scope news"] {
         assert!(page.contains(piece), "{piece} is not in\n{page}");
     }
@@ -211,7 +313,8 @@ fn what_is_not_there_leaves_no_empty_words() {
         "entries": [{"scope": "*", "state": "watched", "reason": "complaint", "seq": 1,
             "since": "2026-11-22T10:00:00Z"}],
         "events": [{"seq": 1, "kind": "complaint", "recipients": [{"address": "a@x.test"}]}]});
-    let page = address("a@x.test", &explained, None).into_string();
+    let page =
+        address(&viewer(), "a@x.test", &explained, &[], (Default::default(), None)).into_string();
     assert!(page.contains("a message of the kind complaint"), "{page}");
     for empty in ["“”", "<dt>until</dt>", "<dd></dd>", "<b></b>"] {
         assert!(!page.contains(empty), "{empty} is in\n{page}");
@@ -230,7 +333,7 @@ fn the_list_keeps_its_filters() {
     };
     let held = json!({"address": "a@x.test", "state": "held", "until": null});
     let list = ListPage { entries: vec![held], next: Some("a b".to_string()) };
-    let page = suppressions(&query, &list).into_string();
+    let page = suppressions(&viewer(), &query, &[], &list).into_string();
     let filters = "domain=x.test&amp;class=mailbox-full&amp;scope=news%20%26%20more&amp;\
                    since=2026-11-22T10%3A00%3A00Z";
     for piece in [
@@ -253,7 +356,7 @@ fn the_health_page_shows_rates_with_what_they_are_made_of() {
         "by_provider": {"small": part("unknown", 1, 0, 0.0), "zz-large": part("risky", 1999, 60, 3.0)},
         "by_campaign": {"": part("risky", 2000, 60, 3.0)}, "by_day": {}});
     let page = Health { rates: Some(rates), ..Default::default() };
-    let page = health(&page).into_string();
+    let page = health(&viewer(), &page).into_string();
     for piece in [
         "None is tripped.",
         "Mail in the scope news, 2026-10-23 to 2026-11-22",

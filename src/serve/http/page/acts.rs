@@ -1,0 +1,144 @@
+//! The forms of the pages.
+//!
+//! A form needs no preflight, so unlike the API it wants more than a request that is not from
+//! another site: the code that its page carried, or, without a session, a browser's word that it
+//! comes from our own page.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::Response;
+
+use super::super::body::Incoming;
+use super::super::params::{Params, time};
+use super::super::sessions::is_ours;
+use super::super::shared::{Http, blocking, in_turn};
+use super::{Answer, html, see};
+use crate::event::Act;
+use crate::serve::limits;
+use crate::serve::problem::Problem;
+use crate::serve::web::{self, Viewer, link};
+
+/// The text of a form.
+pub(super) async fn form(http: &Http, body: Body) -> Result<String, Problem> {
+    let body = Incoming::new(body).whole(limits::FORM_OCTETS, &http.budget.intake).await?;
+    String::from_utf8(body.to_vec())
+        .map_err(|_| Problem::bad_request("the form is not UTF-8; use the form on the page"))
+}
+
+/// Refuses a form that did not come from our page.
+fn from_our_page(headers: &HeaderMap, viewer: &Viewer, form: &Params<'_>) -> Result<(), Problem> {
+    let code = form.text("csrf")?.unwrap_or_default();
+    if is_ours(&viewer.csrf, &code) {
+        return Ok(());
+    }
+    let vouched = headers.contains_key("sec-fetch-site") || headers.contains_key(header::ORIGIN);
+    if vouched && !viewer.session && code.is_empty() {
+        return Ok(());
+    }
+    let detail = match code.is_empty() {
+        true => "this form is for browsers; programs use the API, see /openapi.json",
+        false => "the page was loaded before the last log-in or restart; load it again",
+    };
+    Err(Problem::new(StatusCode::FORBIDDEN, "cross-site", detail))
+}
+
+/// Why somebody does something.
+fn reason(form: &Params<'_>) -> Result<String, Problem> {
+    let reason = form.text("reason")?.unwrap_or_default().trim().to_string();
+    if reason.is_empty() {
+        return Err(Problem::bad_request("say why; the reason is journalled"));
+    }
+    Ok(reason)
+}
+
+/// `POST /address/release`
+pub async fn release(
+    State(http): State<Arc<Http>>,
+    Extension(viewer): Extension<Viewer>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let body = form(&http, body).await?;
+    let form = Params::parse(&body, &["csrf", "address", "scope", "reason"])?;
+    from_our_page(&headers, &viewer, &form)?;
+    let (address, reason) = (form.text("address")?.unwrap_or_default(), reason(&form)?);
+    let scope = form.text("scope")?.unwrap_or("*".to_string());
+    let to = link("/address", &[("address", &address), ("released", "true")]);
+    blocking(&http, move |service| service.release(&address, &scope, &reason)).await?;
+    Ok(see(&to))
+}
+
+/// `POST /address/suppress`
+pub async fn suppress(
+    State(http): State<Arc<Http>>,
+    Extension(viewer): Extension<Viewer>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let body = form(&http, body).await?;
+    let form = Params::parse(&body, &["csrf", "address", "scope", "reason", "until"])?;
+    from_our_page(&headers, &viewer, &form)?;
+    let (address, reason) = (form.text("address")?.unwrap_or_default(), reason(&form)?);
+    let scope = form.text("scope")?.unwrap_or("*".to_string());
+    let until = form.text("until")?.map(|text| time("until", &text)).transpose()?;
+    let to = link("/address", &[("address", &address), ("suppressed", "true")]);
+    blocking(&http, move |service| service.suppress(&address, &scope, &reason, until)).await?;
+    Ok(see(&to))
+}
+
+/// `POST /guards/release`
+pub async fn release_guard(
+    State(http): State<Arc<Http>>,
+    Extension(viewer): Extension<Viewer>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let body = form(&http, body).await?;
+    let form = Params::parse(&body, &["csrf", "provider", "scope", "reason"])?;
+    from_our_page(&headers, &viewer, &form)?;
+    let (provider, scope) = (form.text("provider")?, form.text("scope")?);
+    if provider.is_some() == scope.is_some() {
+        return Err(Problem::bad_request("name the guard: its provider, or its scope").into());
+    }
+    let act = Act::ReleaseHeld { provider, scope, reason: reason(&form)? };
+    blocking(&http, move |service| service.act(act, false)).await?;
+    Ok(see("/health"))
+}
+
+/// `GET /rule?wording=`
+pub async fn rule(Extension(viewer): Extension<Viewer>, uri: Uri) -> Answer {
+    let params = Params::of(&uri, &["wording"])?;
+    let rules = web::draft(&params.text("wording")?.unwrap_or_default());
+    Ok(html(web::rule(&viewer, &web::RuleTrial { rules: &rules, tried: None })))
+}
+
+/// `POST /rule`
+pub async fn try_rule(
+    State(http): State<Arc<Http>>,
+    Extension(viewer): Extension<Viewer>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let body = form(&http, body).await?;
+    let form = Params::parse(&body, &["csrf", "rules"])?;
+    from_our_page(&headers, &viewer, &form)?;
+    let rules = form.text("rules")?.unwrap_or_default().replace("\r\n", "\n");
+    let tried = rules.clone();
+    let tried = match in_turn(&http, move |service| service.try_rules(&tried)).await {
+        Err(problem) if problem.status == StatusCode::BAD_REQUEST => Err(problem.detail),
+        Err(problem) => return Err(problem.into()),
+        Ok(tried) => Ok(tried),
+    };
+    Ok(html(web::rule(&viewer, &web::RuleTrial { rules: &rules, tried: Some(tried) })))
+}
+
+/// The answer to a form, as the page of it.
+pub(super) fn refused(status: StatusCode, page: web::HtmlPage) -> Response {
+    let mut response = html(page);
+    *response.status_mut() = status;
+    response
+}

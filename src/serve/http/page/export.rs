@@ -1,0 +1,93 @@
+//! Who bounced of a campaign, as CSV: read from the journal while it is sent.
+
+use std::sync::Arc;
+
+use axum::extract::{Extension, State};
+use axum::http::Uri;
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::super::body::{Source, answer};
+use super::super::params::Params;
+use super::super::shared::{Http, Peer, in_turn};
+use super::{Failed, named, of_late};
+use crate::serve::limits;
+use crate::serve::problem::Problem;
+use crate::service::lines::{Format, push_csv};
+use crate::service::trend::campaign_name;
+
+/// Columns of the export.
+const COLUMNS: [&str; 9] =
+    ["address", "kind", "reason", "class", "category", "provider", "said", "at", "event"];
+
+/// `GET /campaign.csv?name=`
+pub async fn campaign(
+    State(http): State<Arc<Http>>,
+    Extension(peer): Extension<Peer>,
+    uri: Uri,
+) -> Result<Response, Failed> {
+    let name = named(&Params::of(&uri, &["name"])?, "campaign")?;
+    let wanted = name.clone();
+    let seqs = in_turn(&http, move |service| {
+        of_late(service, |trend| trend.campaigns.get(&wanted).map(|seen| seen.seqs))
+    });
+    let (from, last) = seqs.await?.unwrap_or((1, 0));
+    let place = http.budget.reader(peer.0)?;
+    let source = CampaignExport { http, name, from, last, begun: false };
+    Ok(answer(Format::Csv.content_type(), source, Some(place)).await?)
+}
+
+/// An export under way.
+struct CampaignExport {
+    http: Arc<Http>,
+    name: String,
+    from: u64,
+    last: u64,
+    begun: bool,
+}
+
+impl Source for CampaignExport {
+    async fn next(&mut self) -> Result<String, Problem> {
+        let mut text = String::new();
+        if !self.begun {
+            self.begun = true;
+            text = COLUMNS.join(",") + "\r\n";
+        }
+        if self.ended() {
+            return Ok(text);
+        }
+        let (from, last, name) = (self.from, self.last, self.name.clone());
+        let read = in_turn(&self.http, move |service| {
+            let lines = service.events(from, limits::PIECE_LINES)?;
+            for (_, line) in lines.iter().filter(|(seq, _)| *seq <= last) {
+                if let Ok(event) = serde_json::from_str::<Value>(line)
+                    && event["campaign"].as_str().is_some_and(|of| campaign_name(of) == name)
+                {
+                    push_event(&event, &mut text);
+                }
+            }
+            Ok((lines.last().map(|(seq, _)| seq + 1), text))
+        });
+        let (next, text) = read.await?;
+        self.from = next.unwrap_or(u64::MAX);
+        Ok(text)
+    }
+
+    fn ended(&self) -> bool {
+        self.begun && self.from > self.last
+    }
+}
+
+/// A line for each recipient that failed, complained or wants no more.
+fn push_event(event: &Value, out: &mut String) {
+    let wish = matches!(event["kind"].as_str(), Some("complaint" | "unsubscribe"));
+    let recipients = event["recipients"].as_array().into_iter().flatten();
+    let verdict = event.pointer("/result/verdict").filter(|verdict| verdict.is_object());
+    for one in recipients.chain(verdict).filter(|one| wish || one["category"].is_string()) {
+        let kind = event.pointer("/result/outcome").unwrap_or(&event["kind"]);
+        let line = json!({"address": one["address"], "kind": kind, "reason": one["reason"],
+            "class": one["class"], "category": one["category"], "provider": one["provider"],
+            "said": one["diagnostic"], "at": event["received_at"], "event": event["seq"]});
+        push_csv(&line, &COLUMNS, out);
+    }
+}
