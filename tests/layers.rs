@@ -64,8 +64,9 @@ const LAYERS: &[(&str, &[&str], &str)] = &[
 
 /// Crates, and the paths under `src/` that may use them.
 const CRATES: &[(&str, &[&str])] = &[
-    ("tokio", &["serve/", "app.rs"]),
-    ("rustls", &["serve/"]),
+    ("tokio", &["serve/", "app.rs", "ledger/postgres/"]),
+    ("rustls", &["serve/", "ledger/postgres/"]),
+    ("tokio_postgres", &["ledger/postgres/"]),
     ("axum", &["serve/"]),
     ("hyper", &["serve/"]),
     ("sled", &["ledger/store/"]),

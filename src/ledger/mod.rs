@@ -6,9 +6,11 @@
 
 pub mod backup;
 pub mod committer;
+pub mod copy;
 pub mod journal;
 mod memory;
 pub mod order;
+pub mod postgres;
 pub mod private;
 pub mod small_file;
 pub mod store;
@@ -146,6 +148,8 @@ pub struct EngineStatus {
     pub lag: std::time::Duration,
     /// The last position of the shared journal, as far as it is known.
     pub end: u64,
+    /// What is acknowledged is on more than one server; None: not known yet.
+    pub is_synchronous: Option<bool>,
 }
 
 /// What can be wrong with stored data, a closed set: `bounced_trouble{what}`.

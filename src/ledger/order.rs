@@ -55,6 +55,15 @@ pub enum Appended {
     Unknown(String),
 }
 
+/// What the engine says of itself when a node tells that it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beat {
+    /// The last position.
+    pub end: u64,
+    /// What is acknowledged is on more than one server.
+    pub is_synchronous: bool,
+}
+
 /// An append-only journal.
 pub trait Journal: Send {
     /// Waits for the turn to append, and gives what others appended after `at`. Until `append` or
@@ -77,8 +86,8 @@ pub trait SharedJournal: Journal {
     /// What stands after `at`, at most `limit` records, without a turn. `Forked` when `at` is no
     /// place of this history.
     fn read(&mut self, at: &Place, limit: usize) -> Result<News, LedgerError>;
-    /// Tells the others that this node lives and has folded up to a place; gives the last position.
-    fn beat(&mut self, at: &Place) -> Result<u64, LedgerError>;
+    /// Tells the others that this node lives and has folded up to a place.
+    fn beat(&mut self, at: &Place) -> Result<Beat, LedgerError>;
     /// Lets records up to a position say less, where `edit` says so; gives how many. After an error
     /// it must be done again.
     fn rewrite(

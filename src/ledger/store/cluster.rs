@@ -10,7 +10,7 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::ledger::order::{Place, SharedJournal};
+use crate::ledger::order::{Beat, Place, SharedJournal};
 use crate::ledger::{EngineStatus, LedgerError};
 use crate::lock::lock;
 
@@ -53,15 +53,24 @@ struct Heard {
     level: Instant,
     /// It ever had.
     was_level: bool,
-    /// The engine's last position, as far as it is known.
-    end: u64,
+    /// It answers, and refuses.
+    refuses: Option<String>,
+    /// What it said of itself last.
+    beat: Option<Beat>,
 }
 
 impl Cluster {
     pub(super) fn new(share: Share) -> Self {
         let now = Instant::now();
-        let heard =
-            Heard { last: now, away: None, forked: None, level: now, was_level: false, end: 0 };
+        let heard = Heard {
+            last: now,
+            away: None,
+            forked: None,
+            level: now,
+            was_level: false,
+            refuses: None,
+            beat: None,
+        };
         Self { share, heard: Mutex::new(heard) }
     }
 
@@ -92,15 +101,20 @@ impl Cluster {
                     tracing::warn!(after = ?now.saturating_duration_since(since), "the engine is back");
                 }
                 heard.last = now;
+                heard.refuses = answer.as_ref().err().map(ToString::to_string);
             }
         }
         answer
     }
 
-    /// This node has all up to `seq`, and the engine goes to `end`, as of `asked`.
+    /// What the engine said of itself.
+    pub(super) fn beat(&self, beat: Beat) {
+        lock(&self.heard).beat = Some(beat);
+    }
+
+    /// This node has all up to `seq`; the engine went to `end` when it was asked.
     pub(super) fn is_at(&self, seq: u64, end: u64, asked: Instant) {
         let mut heard = lock(&self.heard);
-        heard.end = heard.end.max(end);
         if seq >= end {
             (heard.level, heard.was_level) = (heard.level.max(asked), true);
         }
@@ -110,6 +124,21 @@ impl Cluster {
     pub(super) fn is_patient(&self) -> bool {
         let heard = lock(&self.heard);
         heard.away.as_ref().is_none_or(|(since, _)| since.elapsed() < self.share.patience)
+    }
+
+    /// Whether a commit may be tried. Nobody waits for an engine that was away for longer: the follower
+    /// hears when it is back.
+    pub(super) fn is_there(&self) -> Result<(), LedgerError> {
+        let heard = lock(&self.heard);
+        if let Some(why) = &heard.forked {
+            return Err(LedgerError::Forked(why.clone()));
+        }
+        match &heard.away {
+            Some((since, why)) if since.elapsed() >= self.share.patience => {
+                Err(LedgerError::Away(why.clone()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What this node has may be told to others.
@@ -137,16 +166,19 @@ impl Cluster {
         let away = heard.away.as_ref().map(|(since, why)| {
             format!("the engine is away since {} s: {why}", since.elapsed().as_secs())
         });
-        heard.forked.clone().or(away)
+        let refuses = heard.refuses.as_ref().map(|why| format!("the engine: {why}"));
+        heard.forked.clone().or(away).or(refuses)
     }
 
     /// For people and metrics.
     pub(super) fn status(&self, seq: u64) -> EngineStatus {
         let heard = lock(&self.heard);
-        let level = heard.away.is_none() && seq >= heard.end;
+        let end = heard.beat.map_or(seq, |beat| beat.end.max(seq));
+        let is_level = heard.away.is_none() && heard.was_level && seq == end;
         EngineStatus {
-            lag: if level { Duration::ZERO } else { heard.level.elapsed() },
-            end: heard.end.max(seq),
+            lag: if is_level { Duration::ZERO } else { heard.level.elapsed() },
+            end,
+            is_synchronous: heard.beat.map(|beat| beat.is_synchronous),
         }
     }
 

@@ -67,6 +67,7 @@ impl Engine {
                 self.options.min_free_bytes
             )));
         }
+        self.cluster.as_ref().map_or(Ok(()), Cluster::is_there)?;
         let mut doubt = None;
         for _ in 0..RACES {
             let error = match self.attempt(batch, &mut doubt) {

@@ -11,6 +11,7 @@
 //! Without 2 they are asked for again: the copy alone says how far this node is.
 
 use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,7 +45,12 @@ fn run(engine: &Engine) {
     let Some(cluster) = &engine.cluster else { return };
     let mut follower = Follower::new(cluster);
     while !lock(&engine.inbox).stop {
-        match follower.step(engine, cluster) {
+        let step = catch_unwind(AssertUnwindSafe(|| follower.step(engine, cluster)));
+        let step = step.unwrap_or_else(|_| {
+            follower = Follower::new(cluster);
+            cluster.hear(Err(LedgerError::Away("following it panicked".to_string())))
+        });
+        match step {
             Ok(true) => {}
             Ok(false) => std::thread::sleep(cluster.share.poll),
             Err(error) => {
@@ -92,9 +98,9 @@ impl Follower {
         let seq = news.through.seq;
         if self.beat.is_none_or(|beat| beat.elapsed() >= BEAT) {
             self.beat = Some(Instant::now());
-            let end = cluster.hear(self.journal.beat(&news.through))?;
-            cluster.is_at(seq, end, asked);
-        } else if !more {
+            cluster.beat(cluster.hear(self.journal.beat(&news.through))?);
+        }
+        if !more {
             cluster.is_at(seq, seq, asked);
         }
         engine.moved.notify_all();

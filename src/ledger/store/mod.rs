@@ -207,6 +207,11 @@ impl SledLedger {
         cluster.was_level()
     }
 
+    /// Why the engine does not let this node follow; None while it does, or was not asked yet.
+    pub fn engine_trouble(&self) -> Option<String> {
+        self.engine.cluster.as_ref().and_then(Cluster::trouble)
+    }
+
     /// Why this node must take its copy of the journal anew; None when it need not.
     pub fn forked(&self) -> Option<String> {
         self.engine.cluster.as_ref().and_then(Cluster::forked)

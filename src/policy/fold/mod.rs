@@ -28,6 +28,10 @@ pub use counted::{Happened, counted};
 use progress::Progress;
 use step::Step;
 
+/// Which fold this is. Nodes of one ledger must have the same: raise it whenever a journal that is
+/// there would be folded to other rows or decisions.
+pub const FOLD_VERSION: i32 = 1;
+
 /// The policy as a fold of the journal.
 #[derive(Debug, Default)]
 pub struct PolicyFold {

@@ -9,7 +9,7 @@ use super::super::cluster::Share;
 use super::super::follow::Follower;
 use super::*;
 use crate::ledger::journal::{Batch, Edit, seeds};
-use crate::ledger::order::{Appended, Journal, News, Place, SharedJournal};
+use crate::ledger::order::{Appended, Beat, Journal, News, Place, SharedJournal};
 
 /// What all lines to the engine share.
 #[derive(Default)]
@@ -76,7 +76,7 @@ impl Common {
 }
 
 #[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Common>>);
+struct Shared(Arc<Mutex<Common>>, Duration);
 
 impl Shared {
     fn ask(&self) -> Result<std::sync::MutexGuard<'_, Common>, LedgerError> {
@@ -91,7 +91,7 @@ impl Shared {
         let journal = self.clone();
         Share {
             connect: Box::new(move || Box::new(journal.clone())),
-            patience: Duration::ZERO,
+            patience: self.1,
             stale: Duration::ZERO,
             poll: Duration::ZERO,
         }
@@ -150,8 +150,8 @@ impl SharedJournal for Shared {
         self.ask()?.after(at, limit)
     }
 
-    fn beat(&mut self, _: &Place) -> Result<u64, LedgerError> {
-        Ok(self.ask()?.end().seq)
+    fn beat(&mut self, _: &Place) -> Result<Beat, LedgerError> {
+        Ok(Beat { end: self.ask()?.end().seq, is_synchronous: true })
     }
 
     fn rewrite(&mut self, through: u64, edit: Edit<'_>) -> Result<u64, LedgerError> {
@@ -201,7 +201,10 @@ struct Node {
 
 impl Node {
     fn new(seed: u64, shared: &Shared) -> Self {
-        let mut node = Self { bench: StoreBench::new(seed), shared: shared.clone(), ledger: None };
+        // Some wait for an engine that is away, some send the mail back.
+        let patience = Duration::from_secs(seed % 2 * 3600);
+        let shared = Shared(Arc::clone(&shared.0), patience);
+        let mut node = Self { bench: StoreBench::new(seed), shared, ledger: None };
         node.restart();
         node
     }
@@ -337,7 +340,7 @@ fn a_lost_history_is_found_out() {
 #[test]
 fn questions_go_on_while_the_engine_is_away_until_they_are_stale() {
     let shared = Shared::default();
-    let mut node = Node::new(3, &shared);
+    let mut node = Node::new(6, &shared);
     node.follow().expect("nothing there yet");
     node.ledger().commit(&mut batch(1, 10)).expect("committed");
     lock(&shared.0).is_away = true;

@@ -1,0 +1,370 @@
+//! The journal in PostgreSQL as a [`SharedJournal`]: one connection, see the head of the module.
+
+use serde::Deserialize;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Error, Row};
+
+use super::Options;
+use super::line::{Open, Wire, said};
+use crate::ledger::LedgerError;
+use crate::ledger::journal::{Batch, Edit};
+use crate::ledger::order::{Appended, Beat, Journal, News, Place, SharedJournal};
+use crate::mail::Timestamp;
+
+/// A node that is so far behind does not append: what it lacks would be sent to it under the lock.
+const MAX_BEHIND: i64 = 5_000;
+
+/// Clocks may differ by so much, in milliseconds.
+const MAX_SKEW_MS: i64 = 5_000;
+
+/// Records of one step of a rewrite.
+const REWRITTEN_AT_ONCE: i64 = 500;
+
+/// What a statement is given.
+type Value<'a> = &'a (dyn ToSql + Sync);
+
+/// One connection's view of the journal.
+pub struct PostgresJournal {
+    wire: Wire,
+}
+
+/// What the engine keeps of a record beside its text.
+#[derive(Deserialize)]
+struct Stamp {
+    id: String,
+    received_at: Timestamp,
+}
+
+/// A batch as columns, and the place after it.
+struct Columns {
+    end: Place,
+    seqs: Vec<i64>,
+    times: Vec<i64>,
+    ids: Vec<String>,
+    chains: Vec<Vec<u8>>,
+    lines: Vec<String>,
+}
+
+impl Columns {
+    fn new(at: &Place, batch: &Batch) -> Result<Self, LedgerError> {
+        let mut columns = Self {
+            end: *at,
+            seqs: Vec::new(),
+            times: Vec::new(),
+            ids: Vec::new(),
+            chains: Vec::new(),
+            lines: Vec::new(),
+        };
+        for (seq, json) in batch.records() {
+            let unfit = |why: String| LedgerError::Retryable(format!("record {seq}: {why}"));
+            let Stamp { id, received_at } =
+                serde_json::from_str(json).map_err(|error| unfit(error.to_string()))?;
+            columns.end = columns.end.after(&id);
+            if columns.end.seq != seq {
+                return Err(unfit(format!("it should be {}", columns.end.seq)));
+            }
+            columns.seqs.push(number(seq));
+            columns.times.push(received_at.millis());
+            columns.ids.push(id);
+            columns.chains.push(columns.end.chain.to_vec());
+            columns.lines.push(json.to_string());
+        }
+        Ok(columns)
+    }
+}
+
+fn number(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
+}
+
+fn position(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+fn corrupt(what: &str) -> LedgerError {
+    LedgerError::Fatal(format!("the engine's journal is damaged: {what}; restore it from a backup"))
+}
+
+impl PostgresJournal {
+    /// Connects when it is first used.
+    pub fn new(options: Options) -> Self {
+        Self { wire: Wire::new(options) }
+    }
+
+    /// A statement that answers or does not; after an error the connection is closed, so that no
+    /// transaction stays open.
+    fn ask<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&Open, &Options) -> Result<T, Error>,
+    ) -> Result<T, LedgerError> {
+        self.wire.call(work)
+    }
+
+    fn no_ledger(&self) -> LedgerError {
+        let Options { ledger, schema, .. } = &self.wire.options;
+        LedgerError::Fatal(format!(
+            "there is no ledger {ledger} in the schema {schema}: run `bounced engine init`"
+        ))
+    }
+
+    /// Rows of the statement `news`: head, clock and records after a place.
+    fn news(&self, at: &Place, rows: &[Row], as_writer: bool) -> Result<News, LedgerError> {
+        let Some(first) = rows.first() else { return Err(self.no_ledger()) };
+        let (end, fold, clock): (i64, i32, i64) = (first.get(0), first.get(1), first.get(2));
+        let mine = self.wire.options.fold;
+        if fold != mine {
+            return Err(LedgerError::Retryable(format!(
+                "the nodes of this ledger fold as version {fold}, this release as {mine}: install \
+                 the release that they have"
+            )));
+        }
+        let skew = clock.saturating_sub(Timestamp::now().millis());
+        if as_writer && skew.abs() > MAX_SKEW_MS {
+            return Err(LedgerError::Retryable(format!(
+                "the clocks of this machine and of the engine differ by {} s: set them by NTP",
+                skew / 1000
+            )));
+        }
+        let forked = || {
+            LedgerError::Forked(format!(
+                "record {} of this node is not the engine's, which goes to {end}: a failover lost \
+                 records that were acknowledged; restart this node, it takes the engine's journal and \
+                 keeps its own aside",
+                at.seq
+            ))
+        };
+        let mut news = News { lines: Vec::with_capacity(rows.len()), through: *at };
+        let mut is_found = at.seq == 0;
+        for row in rows {
+            let Some(seq) = row.get::<_, Option<i64>>(3).map(position) else { continue };
+            let (chain, line): (&[u8], &str) = (row.get(4), row.get(5));
+            let Ok(chain) = chain.try_into() else { return Err(corrupt("a chain is too short")) };
+            let place = Place { seq, chain };
+            if seq == at.seq {
+                is_found = place == *at;
+            } else if seq == news.through.seq + 1 {
+                news.lines.push((seq, line.to_string()));
+                news.through = place;
+            } else {
+                let gap = format!("after {} comes {seq}", news.through.seq);
+                return Err(if is_found { corrupt(&gap) } else { forked() });
+            }
+            if !is_found {
+                return Err(forked());
+            }
+        }
+        if !is_found || position(end) < at.seq {
+            return Err(forked());
+        }
+        Ok(news)
+    }
+
+    /// Ends a turn without a commit.
+    fn roll_back(&mut self) {
+        let rolled = self.ask(async |open, _| open.client.batch_execute("ROLLBACK").await);
+        if rolled.is_err() {
+            self.wire.close();
+        }
+    }
+}
+
+impl Journal for PostgresJournal {
+    fn turn(&mut self, at: &Place) -> Result<News, LedgerError> {
+        self.wire.open()?;
+        let seq = number(at.seq);
+        let taken = self.ask(async |open, options| {
+            let (client, s) = (&open.client, &open.statements);
+            let limit = MAX_BEHIND + 2;
+            let of_head: [Value<'_>; 1] = [&options.ledger];
+            let of_news: [Value<'_>; 3] = [&options.ledger, &seq, &limit];
+            let (_, _, rows) = tokio::try_join!(
+                biased;
+                client.batch_execute("BEGIN"),
+                client.query(&s.lock, &of_head),
+                client.query(&s.news, &of_news),
+            )?;
+            Ok(rows)
+        });
+        let news = taken.and_then(|rows| self.news(at, &rows, true));
+        let news = news.and_then(|news| match news.lines.len() as i64 > MAX_BEHIND {
+            true => Err(LedgerError::Retryable(
+                "this node is still taking in what others wrote".to_string(),
+            )),
+            false => Ok(news),
+        });
+        if let Err(error) = &news {
+            match error {
+                LedgerError::Away(_) => self.wire.close(),
+                _ => self.roll_back(),
+            }
+        }
+        news
+    }
+
+    fn append(&mut self, at: &Place, batch: &Batch) -> Result<Appended, LedgerError> {
+        let columns = Columns::new(at, batch)?;
+        let (old, new, count) =
+            (number(at.seq), number(columns.end.seq), columns.seqs.len() as u64);
+        let done = self.ask(async |open, options| {
+            let before = open.notices();
+            let Columns { end, seqs, times, ids, chains, lines } = &columns;
+            let (from, to) = (&at.chain[..], &end.chain[..]);
+            let values: [Value<'_>; 10] =
+                [&options.ledger, &old, &from, &new, &to, seqs, times, ids, chains, lines];
+            let (inserted, committed) = tokio::join!(
+                biased;
+                open.client.execute(&open.statements.append, &values),
+                open.client.batch_execute("COMMIT"),
+            );
+            Ok((inserted, committed, open.notices() == before))
+        });
+        let appended = match done {
+            Ok((Ok(0), ..)) => Ok(Appended::MovedOn),
+            Ok((Ok(n), Ok(()), true)) if n == count => return Ok(Appended::Done(columns.end)),
+            Ok((Ok(n), Ok(()), quiet)) => Ok(Appended::Unknown(match quiet {
+                true => format!("{n} of {count} records"),
+                false => "a notice came with the COMMIT".to_string(),
+            })),
+            Ok((Ok(_), Err(error), _)) => Ok(Appended::Unknown(said(&error).to_string())),
+            // The server refused the records: the COMMIT after that was none.
+            Ok((Err(error), ..)) if error.as_db_error().is_some() => {
+                match error.code().map_or("", |code| code.code()) {
+                    "40001" | "40P01" | "23505" => Ok(Appended::MovedOn),
+                    _ => Err(said(&error)),
+                }
+            }
+            Ok((Err(error), ..)) => Ok(Appended::Unknown(said(&error).to_string())),
+            Err(error) => Ok(Appended::Unknown(error.to_string())),
+        };
+        self.wire.close();
+        appended
+    }
+
+    fn pass(&mut self) -> Result<(), LedgerError> {
+        let passed = self.ask(async |open, options| {
+            let before = open.notices();
+            let values: [Value<'_>; 1] = [&options.ledger];
+            let (touched, committed) = tokio::join!(
+                biased;
+                open.client.execute(&open.statements.touch, &values),
+                open.client.batch_execute("COMMIT"),
+            );
+            Ok((touched?, committed?, open.notices() == before))
+        });
+        match passed {
+            Ok((1, (), true)) => Ok(()),
+            Ok(_) => {
+                self.wire.close();
+                let why = "it does not say that what it has is on its standby";
+                Err(LedgerError::Away(why.to_string()))
+            }
+            Err(error) => {
+                self.wire.close();
+                Err(error)
+            }
+        }
+    }
+}
+
+impl SharedJournal for PostgresJournal {
+    fn find(&mut self, at: u64, tail: &[(u64, String)]) -> Result<Place, LedgerError> {
+        self.wire.open()?;
+        let seqs: Vec<i64> = tail.iter().map(|(seq, _)| number(*seq)).chain([number(at)]).collect();
+        let found = self.ask(async |open, options| {
+            let sql = "SELECT seq, id, chain FROM journal WHERE ledger = $1 AND seq = ANY ($2)";
+            open.client.query(sql, &[&options.ledger, &seqs]).await
+        });
+        let rows = found.inspect_err(|_| self.wire.close())?;
+        let mut place = (at == 0).then(Place::default);
+        for row in &rows {
+            let (seq, id, chain): (i64, &str, &[u8]) = (row.get(0), row.get(1), row.get(2));
+            let seq = position(seq);
+            if seq == at {
+                let chain = chain.try_into().map_err(|_| corrupt("a chain is too short"))?;
+                place = Some(Place { seq, chain });
+            }
+            if tail.iter().any(|(known, mine)| *known == seq && mine != id) {
+                place = None;
+                break;
+            }
+        }
+        place.ok_or_else(|| {
+            LedgerError::Forked(format!(
+                "the records up to {at} of this node are not the engine's: a failover lost records \
+                 that were acknowledged, or this node has a list of its own (`bounced engine adopt`)"
+            ))
+        })
+    }
+
+    fn read(&mut self, at: &Place, limit: usize) -> Result<News, LedgerError> {
+        self.wire.open()?;
+        let (seq, limit) = (number(at.seq), i64::try_from(limit).unwrap_or(i64::MAX));
+        // With the record before, which proves the history.
+        let limit = limit + i64::from(at.seq > 0);
+        let rows = self.ask(async |open, options| {
+            open.client.query(&open.statements.news, &[&options.ledger, &seq, &limit]).await
+        });
+        let rows = rows.inspect_err(|_| self.wire.close())?;
+        self.news(at, &rows, false)
+    }
+
+    fn beat(&mut self, at: &Place) -> Result<Beat, LedgerError> {
+        self.wire.open()?;
+        let seq = number(at.seq);
+        let beaten = self.ask(async |open, options| {
+            let (client, s) = (&open.client, &open.statements);
+            let (ledger, node, chain) = (options.ledger, &options.node, &at.chain[..]);
+            let release = env!("CARGO_PKG_VERSION");
+            let said: [Value<'_>; 6] = [&ledger, node, &seq, &chain, &options.fold, &release];
+            let of_end: [Value<'_>; 1] = [&ledger];
+            // Nobody waits for a standby to say that they live.
+            let (_, _, _, ends) = tokio::try_join!(
+                biased;
+                client.batch_execute("BEGIN; SET LOCAL synchronous_commit TO local"),
+                client.execute(&s.beat, &said),
+                client.batch_execute("COMMIT"),
+                client.query(&s.end, &of_end),
+            )?;
+            Ok(ends.first().map(|row| (row.get::<_, i64>(0), row.get::<_, bool>(1))))
+        });
+        match beaten.inspect_err(|_| self.wire.close())? {
+            Some((end, is_synchronous)) => Ok(Beat { end: position(end), is_synchronous }),
+            None => Err(self.no_ledger()),
+        }
+    }
+
+    fn rewrite(&mut self, through: u64, edit: Edit<'_>) -> Result<u64, LedgerError> {
+        self.wire.open()?;
+        let (mut after, through, mut changed) = (0_i64, number(through), 0);
+        loop {
+            let rows = self.ask(async |open, options| {
+                let sql = "SELECT seq, line FROM journal WHERE ledger = $1 AND seq > $2 AND seq <= $3 \
+                           ORDER BY seq LIMIT $4";
+                let limit = REWRITTEN_AT_ONCE;
+                open.client.query(sql, &[&options.ledger, &after, &through, &limit]).await
+            });
+            let rows = rows.inspect_err(|_| self.wire.close())?;
+            let Some(last) = rows.last() else { return Ok(changed) };
+            after = last.get(0);
+            let (mut seqs, mut lines) = (Vec::new(), Vec::new());
+            for row in &rows {
+                let (seq, line): (i64, &str) = (row.get(0), row.get(1));
+                if let Some(new) = edit(position(seq), line) {
+                    seqs.push(seq);
+                    lines.push(new);
+                }
+            }
+            if seqs.is_empty() {
+                continue;
+            }
+            changed += seqs.len() as u64;
+            let written = self.ask(async |open, options| {
+                let sql = "UPDATE journal j SET line = u.line \
+                           FROM unnest($2::bigint[], $3::text[]) AS u (seq, line) \
+                           WHERE j.ledger = $1 AND j.seq = u.seq";
+                open.client.execute(sql, &[&options.ledger, &seqs, &lines]).await
+            });
+            written.inspect_err(|_| self.wire.close())?;
+        }
+    }
+}
