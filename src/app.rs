@@ -3,6 +3,8 @@
 //!
 //! Nothing below knows this module: `serve` and `cli` are handed what they need.
 
+mod shared;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +22,9 @@ use crate::event::Analysis;
 use crate::ledger::Ledger;
 use crate::ledger::backup;
 use crate::ledger::committer::{Committer, CommitterOptions, Observation};
+use crate::ledger::copy;
 use crate::ledger::journal::RealDisk;
+use crate::ledger::postgres;
 use crate::ledger::store::{self, SledLedger};
 use crate::mail::{Address, Case, Timestamp};
 use crate::policy::{Policy, PolicyFold, PolicyTable};
@@ -153,6 +157,17 @@ fn ledger(config: &Config) -> Result<SledLedger> {
         keep: config.journal.keep,
         ..store::Options::new(&config.data_dir)
     };
+    if let Some(engine) = &config.journal.postgres {
+        return shared::ledger(config, engine, &options);
+    }
+    if copy::is_copy(&config.data_dir) {
+        return Err(anyhow!(
+            "{0} is the copy of a journal that other nodes share, and would go its own way: write \
+             engine = \"postgres\" below [journal]; to leave the others for good, remove \
+             {0}/shared-journal",
+            config.data_dir.display()
+        ));
+    }
     SledLedger::open(options, Box::new(PolicyFold::new())).map_err(|error| anyhow!("{error}"))
 }
 
@@ -160,7 +175,7 @@ fn ledger(config: &Config) -> Result<SledLedger> {
 fn service_for_command(config: &Config) -> Result<LocalService> {
     let service = service(config, Arc::new(Metrics::new("sled")))?;
     let wanted = policy(config)?;
-    while let Err(error) = service.put_policy_in_force(&wanted) {
+    while let Err(error) = policy_at_start(&service, config, &wanted) {
         let ServiceError::Busy(_) = error else { return Err(anyhow!("{error}")) };
         std::thread::sleep(REBUILD_LOOK);
     }
@@ -181,7 +196,7 @@ fn serve(loaded: Loaded) -> Result<()> {
     let metrics = Arc::new(Metrics::new("sled"));
     let wanted = policy_of(&config, &origin)?;
     let service = Arc::new(service(&config, Arc::clone(&metrics))?);
-    let refused = put_in_force(&service, wanted)?;
+    let refused = put_in_force(&service, &config, wanted)?;
     finish_erasure(&service)?;
     if !config.verp.keys.is_empty() {
         tracing::info!("signing keys are configured: only signed return paths may suppress");
@@ -215,19 +230,35 @@ fn finish_erasure(service: &Arc<LocalService>) -> Result<()> {
     Ok(())
 }
 
+/// The policy at a start. Of several nodes none changes that of all by starting: SIGHUP does.
+fn policy_at_start(
+    service: &LocalService,
+    config: &Config,
+    wanted: &Policy,
+) -> Result<(), ServiceError> {
+    match config.journal.postgres {
+        None => service.put_policy_in_force(wanted),
+        Some(_) => service.join_policy(wanted),
+    }
+}
+
 /// Puts the policy in force now, or, while the view is rebuilt (mail is answered 451 and lookups
 /// TEMP until then), as soon as that is done. What is refused only then comes through the channel.
-fn put_in_force(service: &Arc<LocalService>, wanted: Policy) -> Result<mpsc::Receiver<String>> {
+fn put_in_force(
+    service: &Arc<LocalService>,
+    config: &Config,
+    wanted: Policy,
+) -> Result<mpsc::Receiver<String>> {
     let (refuse, refused) = mpsc::channel(1);
-    match service.put_policy_in_force(&wanted) {
+    match policy_at_start(service, config, &wanted) {
         Ok(()) => Ok(refused),
         Err(ServiceError::Busy(why) | ServiceError::Full(why)) => {
             tracing::warn!("{why}; mail is deferred until then");
-            let service = Arc::clone(service);
+            let (service, config) = (Arc::clone(service), config.clone());
             let keep_trying = move || {
                 loop {
                     std::thread::sleep(REBUILD_LOOK);
-                    match service.put_policy_in_force(&wanted) {
+                    match policy_at_start(&service, &config, &wanted) {
                         Err(ServiceError::Busy(_) | ServiceError::Full(_)) => {}
                         Err(ServiceError::BadRequest(why)) => {
                             let _ = refuse.try_send(why);
@@ -282,6 +313,7 @@ impl Program for App {
         Tokens::load(config.http.tokens_file.as_deref())?;
         Webhooks::new(&config.webhooks, &config.hostname).map_err(|why| anyhow!("{why}"))?;
         tls_of(config, &loaded.origin)?;
+        self.engine(loaded)?;
         Ok(())
     }
 
@@ -336,6 +368,11 @@ impl Program for App {
             return Ok(Ok(format!("{} rules, each wins its samples", rules.rules().len())));
         }
         Ok(Err(findings))
+    }
+
+    fn engine(&self, loaded: &Loaded) -> Result<Option<postgres::Options>> {
+        let options = loaded.config.journal.postgres.as_ref().map(shared::options);
+        options.transpose().with_context(|| loaded.origin.at("journal.postgres.url_file"))
     }
 
     fn policy(&self, loaded: &Loaded, file: Option<&Path>) -> Result<Policy> {

@@ -113,6 +113,9 @@ pub enum Command {
     /// Show how webhooks stand, or test one
     #[command(subcommand)]
     Webhooks(Webhooks),
+    /// Prepare and look at the PostgreSQL that holds the journal of many nodes
+    #[command(subcommand)]
+    Engine(Engine),
     /// Check this machine and say what to mend
     Doctor(Doctor),
     /// Ask the running service whether it is ready
@@ -504,6 +507,37 @@ pub enum BackupCommand {
         #[arg(value_name = "DIR")]
         dir: PathBuf,
     },
+}
+
+/// `engine`
+#[derive(Debug, Subcommand)]
+pub enum Engine {
+    /// Make the schema and the ledger, as far as they are missing, and print what a node's role needs
+    ///
+    /// It asks as the role of --url-file, which may make a schema. The GRANTs are for the role of
+    /// journal.postgres.url_file, or --role.
+    Init(EngineInit),
+    /// Show the nodes, how far they are, and what is wrong; exit 1 when something is
+    Status(EngineStatus),
+}
+
+/// `engine init`
+#[derive(Debug, Args)]
+pub struct EngineInit {
+    /// A file with the URL of a role that may make a schema; else the one of the configuration
+    #[arg(long, value_name = "FILE")]
+    pub url_file: Option<PathBuf>,
+    /// For which role the GRANTs are printed
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<String>,
+}
+
+/// `engine status`
+#[derive(Debug, Args)]
+pub struct EngineStatus {
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `restore`

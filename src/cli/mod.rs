@@ -13,6 +13,7 @@ mod bulk;
 pub mod classify;
 mod console;
 mod doctor;
+mod engine;
 mod explain;
 #[cfg(test)]
 mod fake;
@@ -181,6 +182,7 @@ fn answer(
             let mut stdin = io::stdin().lock();
             backup::restore(&args, &loaded.config.data_dir, &mut stdin, console)
         }
+        Command::Engine(command) => engine::run(&command, &loaded, program, console),
         Command::Doctor(args) => doctor::run(&args, &loaded, program, console),
         Command::Webhooks(args) => webhooks::run(&args, &loaded, console),
         Command::Readyz => ingest::readyz(&loaded, console),

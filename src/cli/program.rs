@@ -46,6 +46,8 @@ pub trait Program {
     ) -> Result<Result<Value, String>>;
     /// Reads all rules and runs their proofs: what there is, or each problem as `file:line: ...`.
     fn check_rules(&self, dir: Option<&Path>) -> Result<Result<String, Vec<String>>>;
+    /// The engine that holds the journal of many nodes; None when it is in `data_dir` alone.
+    fn engine(&self, loaded: &Loaded) -> Result<Option<crate::ledger::postgres::Options>>;
     /// The policy of a file's `[policy]` table, or of the configuration.
     fn policy(&self, loaded: &Loaded, file: Option<&Path>) -> Result<Policy>;
     /// A judge with the operator rules of `dir`, or those of the configuration.

@@ -8,11 +8,13 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::origin::{Origin, Problem};
-use super::raw::{RawConfig, RawJournal, RawKey, RawPrivacy, RawSmtp, RawStore, RawTls, RawVerp};
+use super::raw::{
+    RawConfig, RawJournal, RawKey, RawPostgres, RawPrivacy, RawSmtp, RawStore, RawTls, RawVerp,
+};
 use super::value::{Check, domain, listen};
 use super::{
-    Config, Engine, Http, Journal, KeepRaw, Listen, Log, LogFormat, Privacy, Proxies, Smtp,
-    Sockets, Store, TlsFiles, Unscoped, Verp,
+    Config, Engine, Http, Journal, KeepRaw, Listen, Log, LogFormat, Postgres, Privacy, Proxies,
+    Smtp, Sockets, Store, TlsFiles, Unscoped, Verp,
 };
 
 /// Smallest `smtp.max_message`: any smaller one refuses ordinary reports.
@@ -335,7 +337,52 @@ impl Check<'_> {
         Privacy { hash_key: file.and_then(read), hashed }
     }
 
+    /// `[journal.postgres]`; None when the journal is in `data_dir` alone.
+    fn postgres(&mut self, raw: RawPostgres) -> Option<Postgres> {
+        let key = "journal.postgres.url_file";
+        let Some(file) = raw.url_file.filter(|file| !file.is_empty()) else {
+            self.wrong(
+                "journal.engine",
+                "journal.engine = \"postgres\" needs to know where it is, write url_file = \
+                 \"/etc/bounced/postgres.url\" below [journal.postgres], a file with one line such as \
+                 postgresql://bounced:PASSWORD@db1.example.com/bounced?sslrootcert=/etc/bounced/ca.pem",
+            );
+            return None;
+        };
+        let url = self.secret_line(key, &file)?;
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let node = raw.node.filter(|node| !node.is_empty());
+        let node = node.unwrap_or_else(|| host.trim().to_string());
+        let letter = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        if !(1..=63).contains(&node.len()) || !node.bytes().all(letter) {
+            let text = format!(
+                "journal.postgres.node {node:?} is not 1 to 63 letters, digits, `-`, `_` or `.`, \
+                 write node = \"mx1\""
+            );
+            self.wrong("journal.postgres.node", text);
+        }
+        let ledger = self.count("journal.postgres.ledger", raw.ledger, 1, 1..=32_767);
+        // A session waits no longer for its commit.
+        let (second, most, century) = (
+            (Duration::from_secs(1), "1s"),
+            (Duration::from_secs(90), "90s"),
+            (Duration::from_secs(36_500 * 86_400), "36500d"),
+        );
+        let default = Duration::from_secs(30);
+        let patience =
+            self.duration("journal.postgres.patience", raw.patience, default, second, most);
+        let default = Duration::from_secs(900);
+        let zero = (Duration::ZERO, "0s");
+        let stale = self.duration("journal.postgres.stale", raw.stale, default, zero, century);
+        let schema = raw.schema.unwrap_or_else(|| "bounced".to_string());
+        let ledger = i16::try_from(ledger).unwrap_or(1);
+        Some(Postgres { url, schema, ledger, node, patience, stale })
+    }
+
     fn journal(&mut self, raw: RawJournal, default: Journal) -> Journal {
+        let words = [("local", false), ("postgres", true)];
+        let is_shared = self.word("journal.engine", raw.engine, &words, false);
+        let postgres = raw.postgres.unwrap_or_default();
         let (hour, century) =
             ((Duration::from_secs(3600), "1h"), (Duration::from_secs(36_500 * 86_400), "36500d"));
         Journal {
@@ -363,6 +410,7 @@ impl Check<'_> {
                 default.raw_quota,
                 MIN_MESSAGE..=u64::MAX,
             ),
+            postgres: if is_shared { self.postgres(postgres) } else { None },
         }
     }
 

@@ -34,6 +34,12 @@ impl Check<'_> {
             );
             self.wrong("http.listen", text);
         }
+        if config.journal.postgres.is_some() && config.privacy.hash_key.is_none() {
+            let text = "journal.engine = \"postgres\" needs one key for the blocks of erased addresses on \
+                        all nodes, write one with: openssl rand -hex 32, and name its file in \
+                        privacy.hash_key_file";
+            self.wrong("journal.engine", text);
+        }
         if config.privacy.hashed && config.journal.raw != KeepRaw::None {
             let text = "privacy.addresses = \"hashed\" stores no address and raw messages name them, \
                         write raw = \"none\" below [journal]";

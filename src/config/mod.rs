@@ -245,6 +245,39 @@ pub struct Journal {
     pub raw_keep: Duration,
     /// Octets of raw messages at most.
     pub raw_quota: u64,
+    /// `journal.engine = "postgres"`: other nodes append to it, too; None: it is in `data_dir` alone.
+    pub postgres: Option<Postgres>,
+}
+
+/// `[journal.postgres]`
+#[derive(Clone, PartialEq, Eq)]
+pub struct Postgres {
+    /// What the file of `journal.postgres.url_file` says.
+    pub url: String,
+    /// Tables are in this schema.
+    pub schema: String,
+    /// Which ledger of it.
+    pub ledger: i16,
+    /// What this node is called.
+    pub node: String,
+    /// How long mail waits for an engine that is away.
+    pub patience: Duration,
+    /// How long lookups are answered without hearing from it; zero: for ever.
+    pub stale: Duration,
+}
+
+impl std::fmt::Debug for Postgres {
+    /// Without the URL, which has a password in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { schema, ledger, node, patience, stale, .. } = self;
+        f.debug_struct("Postgres")
+            .field("schema", schema)
+            .field("ledger", ledger)
+            .field("node", node)
+            .field("patience", patience)
+            .field("stale", stale)
+            .finish_non_exhaustive()
+    }
 }
 
 /// `journal.raw`
@@ -346,6 +379,7 @@ impl Default for Config {
                 raw: KeepRaw::Unrecognised,
                 raw_keep: 7 * DAY,
                 raw_quota: 1024 * MIB,
+                postgres: None,
             },
             store: Store { engine: Engine::Sled, cache: 64 * MIB, min_free: 64 * MIB },
             rules_dir: Some(PathBuf::from("/etc/bounced/rules.d")),
@@ -399,6 +433,14 @@ mod tests {
         let mut config = Config::default();
         config.verp.keys.push(("a".into(), b"correct horse battery".to_vec()));
         config.privacy.hash_key = Some(b"staple".to_vec());
+        config.journal.postgres = Some(Postgres {
+            url: "postgresql://b:staple@db1/b".to_string(),
+            schema: "bounced".to_string(),
+            ledger: 1,
+            node: "mx1".to_string(),
+            patience: DAY,
+            stale: DAY,
+        });
         let text = format!("{config:?}");
         assert!(text.contains("key_ids: [\"a\"]") && text.contains("hash_key: Some(\"...\")"));
         for secret in ["correct horse", "99, 111, 114", "staple", "115, 116, 97"] {

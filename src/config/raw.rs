@@ -75,7 +75,22 @@ table!(RawHttp {
     tokens_file: String,
 });
 table!(RawStore { engine: String, cache: String, min_free: String });
-table!(RawJournal { keep: String, raw: String, raw_keep: String, raw_quota: String });
+table!(RawJournal {
+    engine: String,
+    keep: String,
+    raw: String,
+    raw_keep: String,
+    raw_quota: String,
+    postgres: RawPostgres,
+});
+table!(RawPostgres {
+    url_file: String,
+    schema: String,
+    ledger: usize,
+    node: String,
+    patience: String,
+    stale: String,
+});
 table!(RawRules { dir: String, shadow_dir: String });
 table!(RawPrivacy { addresses: String, hash_key_file: String });
 table!(RawWebhook {

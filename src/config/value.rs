@@ -116,6 +116,28 @@ impl Check<'_> {
     }
 
     /// The content of a secret file without the white space that an editor leaves at its end.
+    /// A file that holds one secret line, such as a URL with a password.
+    pub(super) fn secret_line(&mut self, key: &str, file: &str) -> Option<String> {
+        let wrong = match std::fs::read_to_string(file) {
+            Ok(text) if !text.trim().is_empty() => {
+                if readable_by_all(Path::new(file)) {
+                    let at = self.origin.at(key);
+                    self.notes.push(format!(
+                        "{at}: every user of this machine can read {file}, run: chmod o-rwx {file}"
+                    ));
+                }
+                return Some(text);
+            }
+            Ok(_) => format!("{key} \"{file}\" is empty, write one line into it"),
+            Err(why) => format!(
+                "{key} \"{file}\" cannot be read ({}), name a file that this user can read",
+                reason(&why)
+            ),
+        };
+        self.wrong(key, wrong);
+        None
+    }
+
     pub(super) fn secret(
         &mut self,
         key: &str,

@@ -100,6 +100,8 @@ struct JournalMetrics {
     last_commit: Gauge,
     last_seq: IntGauge,
     journal_bytes: IntGauge,
+    ledger_lag: Gauge,
+    engine_synchronous: IntGauge,
     store_lag: IntGauge,
     store_bytes: IntGauge,
     disk_free: IntGauge,
@@ -374,6 +376,10 @@ impl Metrics {
         self.journal.damaged.inc_by(ledger.damaged.saturating_sub(before));
         self.journal.last_seq.set(whole(ledger.last_seq));
         self.journal.journal_bytes.set(whole(ledger.journal_bytes));
+        if let Some(engine) = &ledger.engine {
+            self.journal.ledger_lag.set(engine.lag.as_secs_f64());
+            self.journal.engine_synchronous.set(i64::from(engine.is_synchronous == Some(true)));
+        }
         self.journal.store_lag.set(whole(ledger.last_seq.saturating_sub(ledger.folded_seq)));
         self.journal.store_bytes.set(whole(ledger.store_bytes));
         self.journal.disk_free.set(whole(ledger.free_bytes));
@@ -523,6 +529,14 @@ impl JournalMetrics {
             ),
             last_seq: d.gauge("bounced_journal_last_sequence", "Position of the newest event."),
             journal_bytes: d.gauge("bounced_journal_bytes", "Size of the journal."),
+            ledger_lag: d.real(
+                "bounced_ledger_lag_seconds",
+                "For how long this node has not had all of a shared journal.",
+            ),
+            engine_synchronous: d.gauge(
+                "bounced_engine_synchronous",
+                "Of a shared journal: 1 when what is acknowledged is on more than one server.",
+            ),
             store_lag: d.gauge(
                 "bounced_store_lag_events",
                 "Events of the journal that the view does not hold yet.",

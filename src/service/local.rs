@@ -272,6 +272,33 @@ impl LocalService {
 
     /// Journals the policy as the one in force, unless it is so already.
     pub fn put_policy_in_force(&self, wanted: &policy::Policy) -> Result<(), ServiceError> {
+        match self.policy_in_force(wanted)? {
+            Some(current) if current.act() == wanted.act() => Ok(()),
+            _ => self.commit(act_event(wanted.act())).map(drop),
+        }
+    }
+
+    /// The same for a node among others, which takes the policy that is in force.
+    pub fn join_policy(&self, wanted: &policy::Policy) -> Result<(), ServiceError> {
+        match self.policy_in_force(wanted)? {
+            None => self.commit(act_event(wanted.act())).map(drop),
+            Some(current) => {
+                if current.act() != wanted.act() {
+                    tracing::warn!(
+                        "[policy], verp keys or smtp.domains differ from those that are in force on all \
+                         nodes, which stay; SIGHUP puts the ones of this node in force"
+                    );
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The policy in force; an error when keys or case do not fit.
+    fn policy_in_force(
+        &self,
+        wanted: &policy::Policy,
+    ) -> Result<Option<Arc<policy::Policy>>, ServiceError> {
         self.check_keys()?;
         let current = self.reader.policy(&*self.ledger)?;
         let case = |policy: &policy::Policy| policy.local_part_case;
@@ -289,10 +316,7 @@ impl LocalService {
                 "policy.local_part_case is read at start-up: restart the service".to_string(),
             ));
         }
-        if current.is_none_or(|c| c.act() != wanted.act()) {
-            self.commit(act_event(wanted.act()))?;
-        }
-        Ok(())
+        Ok(current)
     }
 
     /// The straight line for one message; `reply` is called once, with what became of it. It is

@@ -174,6 +174,7 @@ mod tests {
             raw,
             raw_keep: Duration::from_secs(60),
             raw_quota: 100,
+            postgres: None,
         }
     }
 

@@ -43,6 +43,12 @@ impl LocalService {
 
     /// Forgets a person.
     pub(super) fn erase(&self, address: &str) -> Result<Value, ServiceError> {
+        // The copies of the other nodes would keep the address.
+        if self.ledger.status().engine.is_some() {
+            return Err(ServiceError::BadRequest(
+                "nobody can be erased yet from a journal that several nodes share".to_string(),
+            ));
+        }
         let address = self.pseudonyms.of(&parsed(address)?).key_in(self.case);
         let _one = self.erasure.one_at_a_time();
         if let Some(other) = self.erasure.unfinished().map_err(|e| failed(&e))?

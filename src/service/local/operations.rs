@@ -317,14 +317,26 @@ impl Service for LocalService {
             [] => "nothing is known to be damaged".to_string(),
             words => format!("{DEGRADED}{}", words.join("; ")),
         };
-        vec![
+        let mut checks = vec![
             ("ledger".to_string(), ledger),
             // What is lost is lost: mail is taken and questions are answered all the same.
             ("data".to_string(), Ok(data)),
             ("disk".to_string(), Ok(format!("{} MiB free", status.free_bytes >> 20))),
             // A doubt is for people: mail is taken and questions are answered all the same.
             ("clock".to_string(), Ok(self.time.trouble().unwrap_or("believed".to_string()))),
-        ]
+        ];
+        if let Some(engine) = status.engine {
+            let behind = engine.lag.as_millis();
+            let said = match engine.is_synchronous {
+                // Mail is taken and questions are answered all the same.
+                Some(false) => format!(
+                    "{DEGRADED}a 250 may be lost at a failover: synchronous_standby_names is empty"
+                ),
+                _ => format!("{behind} ms behind"),
+            };
+            checks.push(("engine".to_string(), Ok(said)));
+        }
+        checks
     }
 
     fn overview(&self) -> Result<Overview, ServiceError> {

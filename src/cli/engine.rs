@@ -1,0 +1,110 @@
+//! `engine init` and `engine status`: the PostgreSQL that holds the journal of many nodes.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow};
+use serde_json::json;
+
+use super::args::{Engine, EngineInit, EngineStatus};
+use super::console::{Answer, Console};
+use super::program::Program;
+use crate::config::Loaded;
+use crate::ledger::postgres::{self, EngineReport, schema};
+
+pub(super) fn run(
+    command: &Engine,
+    loaded: &Loaded,
+    program: &dyn Program,
+    console: &mut Console<'_>,
+) -> Result<Answer> {
+    let options = program.engine(loaded)?.ok_or_else(|| {
+        anyhow!("journal.engine is \"local\": write engine = \"postgres\" below [journal] first")
+    })?;
+    match command {
+        Engine::Init(args) => init(args, options, console),
+        Engine::Status(args) => status(args, &options, console),
+    }
+}
+
+fn init(
+    args: &EngineInit,
+    mut options: postgres::Options,
+    console: &mut Console<'_>,
+) -> Result<Answer> {
+    let role = options.place.user().to_string();
+    if let Some(file) = &args.url_file {
+        options.place = place(file)?.into();
+    }
+    let applied = schema::init(&options)?;
+    let (schema, ledger) = (&options.schema, options.ledger);
+    match applied.len() {
+        0 => writeln!(console.out, "-- schema {schema}, ledger {ledger}: there already")?,
+        n => writeln!(console.out, "-- schema {schema}, ledger {ledger}: {n} migrations applied")?,
+    }
+    let role = args.role.as_ref().unwrap_or(&role);
+    writeln!(console.out, "-- what the role of a node needs:")?;
+    for grant in schema::grants(schema, role) {
+        writeln!(console.out, "{grant}")?;
+    }
+    Ok(Answer::Yes)
+}
+
+fn place(file: &Path) -> Result<postgres::Place> {
+    let shown = file.display();
+    let text = std::fs::read_to_string(file).with_context(|| format!("{shown} cannot be read"))?;
+    postgres::read(&text).map_err(|why| anyhow!("{shown}: {why}"))
+}
+
+fn status(
+    args: &EngineStatus,
+    options: &postgres::Options,
+    console: &mut Console<'_>,
+) -> Result<Answer> {
+    let report = EngineReport::ask(options)?;
+    let troubles = report.troubles();
+    let answer = Answer::yes_if(troubles.is_empty());
+    if args.json {
+        let nodes: Vec<_> = report
+            .nodes
+            .iter()
+            .map(|node| {
+                json!({"name": node.name, "seq": node.seq,
+                    "behind": report.end.saturating_sub(node.seq), "silent_seconds": node.silent,
+                    "release": node.release, "fold": node.fold})
+            })
+            .collect();
+        let all = json!({"version": report.version, "seq": report.end, "fold": report.fold,
+            "synchronous_standby_names": report.standbys, "streaming": report.streaming,
+            "nodes": nodes, "troubles": troubles});
+        writeln!(console.out, "{all}")?;
+        return Ok(answer);
+    }
+    let standbys = match report.standbys.as_str() {
+        "" => "none",
+        names => names,
+    };
+    writeln!(
+        console.out,
+        "PostgreSQL {} at {}, ledger {} at {}; synchronous standbys: {standbys}; streaming: {}",
+        report.version,
+        options.place.hosts(),
+        options.ledger,
+        report.end,
+        report.streaming
+    )?;
+    for node in &report.nodes {
+        writeln!(
+            console.out,
+            "{}: at {}, {} behind, heard {} s ago, release {}",
+            node.name,
+            node.seq,
+            report.end.saturating_sub(node.seq),
+            node.silent,
+            node.release
+        )?;
+    }
+    for trouble in &troubles {
+        writeln!(console.out, "! {trouble}")?;
+    }
+    Ok(answer)
+}
