@@ -7,6 +7,10 @@ use std::ops::Range;
 
 use crate::mail::Address;
 
+/// What a log writes before an address.
+const FIELDS: [&str; 8] =
+    ["smtp=", "rcpt=", "recipient=", "to=", "from=", "sender=", "address=", "email="];
+
 /// The address of a report field such as `rfc822; <user@example.com> (comment)` (RFC 3464
 /// section 2.3.1), as sloppy as it comes: `rfc/822;`, `LOCAL;<x>`, `smtp:user@host`, display
 /// names, `@relay:user@host`. RFC 6533 `\x{HH}` escapes are undone.
@@ -57,11 +61,12 @@ pub fn spans(text: &str) -> impl Iterator<Item = (Address, Range<usize>)> + '_ {
             Some(rest) => (start + 1, rest),
             None => (start, local),
         };
-        // Exchange 5.5 writes `SMTP=user@example.com;`.
-        let (start, local) = match local.get(..5) {
-            Some(kind) if kind.eq_ignore_ascii_case("smtp=") => (start + 5, local.get(5..)?),
-            _ => (start, local),
-        };
+        // Exchange 5.5 writes `SMTP=user@example.com;`, logs write `rcpt=`.
+        let named = FIELDS.iter().find(|field| {
+            local.get(..field.len()).is_some_and(|head| head.eq_ignore_ascii_case(field))
+        });
+        let skipped = named.map_or(0, |field| field.len());
+        let (start, local) = (start + skipped, local.get(skipped..)?);
         let literal = domain.starts_with('[');
         if !literal
             && (!domain.contains('.') || domain.bytes().all(|b| b.is_ascii_digit() || b == b'.'))

@@ -127,7 +127,12 @@ impl Says {
                 folded
             };
             let senders = senders_in(raw, beside.senders);
-            let known = KnownAddresses { domain: beside.domain, senders: &senders };
+            let sender_domains = sender_domains(beside);
+            let known = KnownAddresses {
+                domain: beside.domain,
+                senders: &senders,
+                sender_domains: &sender_domains,
+            };
             words::words(folded, known, &mut scratch.text, &mut scratch.links);
             self.lexicon.hits(&scratch.text, &mut scratch.hits);
             let Scratch { text, hits, said, .. } = scratch;
@@ -205,6 +210,13 @@ fn senders_in(raw: &str, senders: &[String]) -> Vec<String> {
     senders.iter().filter(stands).map(blank).collect()
 }
 
+/// The domains of the senders, but for one that is the recipient's, too, or is above or below it.
+fn sender_domains<'a>(beside: &Beside<'a>) -> Vec<&'a str> {
+    let domains = beside.senders.iter().filter_map(|sender| Some(sender.rsplit_once('@')?.1));
+    let mine = |domain: &str| beside.domain.ends_with(domain) || domain.ends_with(beside.domain);
+    domains.filter(|domain| !domain.is_empty() && !mine(domain)).collect()
+}
+
 /// Words of the text, links apart, that no phrase holds.
 fn unread(text: &str, hits: &[Hit]) -> usize {
     let text = text.as_bytes();
@@ -234,7 +246,11 @@ fn clean(text: &str) -> String {
             out.push(' ');
         }
         // A record names no senders: judged again, it must stand on the same words.
-        out.push_str(if word == "@from" { "@addr" } else { word });
+        out.push_str(match word {
+            "@from" => "@addr",
+            "@fromhost" => "@host",
+            word => word,
+        });
     }
     out
 }

@@ -54,6 +54,7 @@ pub(super) struct MeaningRow {
     code: Vec<CodeStart>,
     /// States that, said of anybody in the same text, keep the row from holding.
     unless: Vec<u8>,
+    beside: Vec<u8>,
     /// Holds only when nobody is named.
     alone: bool,
     /// At most so many words are not understood.
@@ -139,6 +140,8 @@ struct RawRow {
     code: Vec<String>,
     #[serde(default)]
     unless: Vec<String>,
+    #[serde(default)]
+    beside: Vec<String>,
     #[serde(default)]
     alone: bool,
     rest: Option<usize>,
@@ -275,6 +278,7 @@ impl MeaningTable {
             status: status.ok_or_else(|| bad(&raw.status.join(" ")))?,
             code: code.ok_or_else(|| bad(&raw.code.join(" ")))?,
             unless: raw.unless.iter().filter_map(|state| self.state(state)).collect(),
+            beside: raw.beside.iter().filter_map(|role| self.role(role)).collect(),
             alone: raw.alone,
             rest: raw.rest,
         };
@@ -401,6 +405,7 @@ impl MeaningTable {
                 let by_code = || code.is_some_and(|c| row.code.iter().any(|one| one.holds(c)));
                 ((row.status.is_empty() && row.code.is_empty()) || by_status() || by_code())
                     && !row.unless.iter().any(|state| has(*state))
+                    && !row.beside.iter().any(|role| said.iter().any(|one| one.pair.0 == *role))
                     && !(row.alone && named())
                     && row.rest.is_none_or(|most| rest <= most)
             })

@@ -36,6 +36,8 @@ pub(super) fn settle(
     let mut mine = None;
     // Whether the recipient was named in this sentence: then `su buzón` is the recipient's.
     let mut named = false;
+    // Whether the sending side was named in it, and nobody's mailbox: then `its server told us`.
+    let mut asked = false;
     // What the last role of this sentence would quote.
     let mut holder = None;
     for at in 0..hits.len() {
@@ -95,7 +97,9 @@ pub(super) fn settle(
                         || matches!(last.part, PhraseKind::Role(role) if table.is_sender(role))
                 });
                 match holder {
-                    _ if ours => hit.part = PhraseKind::Owner(roles.sender, Until::End),
+                    _ if ours || (asked && !named) => {
+                        hit.part = PhraseKind::Owner(roles.sender, Until::End)
+                    }
                     Some(role) if touches => hit.part = PhraseKind::Owner(role, Until::Stop),
                     _ => continue,
                 }
@@ -114,7 +118,7 @@ pub(super) fn settle(
                     slot.part = PhraseKind::Owner(role, Until::Comma);
                 }
             }
-            PhraseKind::Break(STOP | LINKS) => (named, holder) = (false, None),
+            PhraseKind::Break(STOP | LINKS) => (named, asked, holder) = (false, false, None),
             _ => {}
         }
         let possessive = your.take();
@@ -133,6 +137,7 @@ pub(super) fn settle(
         }
         if let PhraseKind::Role(role) | PhraseKind::Said((role, _)) = hit.part {
             named |= role == roles.recipient;
+            asked |= role == roles.sender;
             holder = table.holder(role);
         }
         // `Policy "unknown-user"`: what stands right behind it is its name.

@@ -46,6 +46,8 @@ pub(super) struct KnownAddresses<'a> {
     pub(super) domain: &'a str,
     /// Addresses that the mail was sent from.
     pub(super) senders: &'a [String],
+    /// Their domains, where the recipient has none of them.
+    pub(super) sender_domains: &'a [&'a str],
 }
 
 /// Writes the words of a folded text.
@@ -207,6 +209,8 @@ fn atom(core: &str, known: KnownAddresses<'_>) -> Option<&'static str> {
             "@from"
         } else if !known.domain.is_empty() && host.eq_ignore_ascii_case(known.domain) {
             "@rcpt"
+        } else if known.sender_domains.iter().any(|d| host.eq_ignore_ascii_case(d)) {
+            "@from"
         } else {
             "@addr"
         });
@@ -220,7 +224,17 @@ fn atom(core: &str, known: KnownAddresses<'_>) -> Option<&'static str> {
     }
     let name = head.split(':').next().unwrap_or_default();
     if is_host(name) {
-        return Some(if name.len() < core.len() && core.contains('/') { "@url" } else { "@host" });
+        let is_theirs = |domain: &&&str| {
+            let before = name.len().checked_sub(domain.len());
+            let (head, tail) =
+                before.map_or(("", ""), |at| name.split_at_checked(at).unwrap_or(("", "")));
+            tail.eq_ignore_ascii_case(domain) && (head.is_empty() || head.ends_with('.'))
+        };
+        return Some(match known.sender_domains.iter().find(is_theirs) {
+            _ if name.len() < core.len() && core.contains('/') => "@url",
+            Some(_) => "@fromhost",
+            None => "@host",
+        });
     }
     None
 }

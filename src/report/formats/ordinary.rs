@@ -104,8 +104,21 @@ fn sells(notice: &Notice<'_, '_>) -> bool {
         && !mail.iter().any(|w| text.contains(w))
 }
 
-/// What list programs tell owners about their members' bounces.
+/// What list programs tell owners about their members' bounces, and filters about what they hold.
 fn talks_of_lists(notice: &Notice<'_, '_>) -> bool {
+    const HELD: [&str; 10] = [
+        "quarantine digest",
+        "quarantine report",
+        "quarantine summary",
+        "quarantine notification",
+        "spam digest",
+        "spam report",
+        "messages held",
+        "held messages",
+        "in quarantine",
+        "quarantäne",
+    ];
     notice.subject.contains("bounce action notification")
+        || HELD.iter().any(|words| notice.subject.contains(words))
         || rows::head(notice.lower).contains("this is a mailman mailing list bounce action notice")
 }
