@@ -209,8 +209,6 @@ fn atom(core: &str, known: KnownAddresses<'_>) -> Option<&'static str> {
             "@from"
         } else if !known.domain.is_empty() && host.eq_ignore_ascii_case(known.domain) {
             "@rcpt"
-        } else if known.sender_domains.iter().any(|d| host.eq_ignore_ascii_case(d)) {
-            "@from"
         } else {
             "@addr"
         });
