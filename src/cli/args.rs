@@ -113,7 +113,7 @@ pub enum Command {
     /// Show how webhooks stand, or test one
     #[command(subcommand)]
     Webhooks(Webhooks),
-    /// Prepare and look at the PostgreSQL that holds the journal of many nodes
+    /// Make or look at the PostgreSQL journal of many nodes
     #[command(subcommand)]
     Engine(Engine),
     /// Check this machine and say what to mend
