@@ -639,6 +639,16 @@ fn what_is_lost_is_said_and_what_is_still_known_stays() {
             300,
             false,
         ),
+        // The view still knows how far it went, and stands on a checkpoint that is gone.
+        (
+            "state-lost",
+            Box::new(|dir| {
+                std::fs::remove_dir_all(dir.join("journal")).expect("gone");
+                std::fs::remove_dir_all(dir.join("checkpoint")).expect("gone");
+            }),
+            0,
+            true,
+        ),
         // Nothing knows it any more: neither a view nor a checkpoint.
         (
             "state-lost",

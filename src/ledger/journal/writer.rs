@@ -111,7 +111,7 @@ impl Segments {
             seqs: Some((last_seq + 1, position)),
             text: format!(
                 "the journal ends at {last_seq}, {whom} stands at {position}: those records are \
-                 lost, what they decided is kept; restore {DIR}/ from a backup if there is one"
+                 lost; restore {DIR}/ from a backup if there is one"
             ),
         };
         tracing::error!("{trouble}");

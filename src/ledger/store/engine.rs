@@ -9,7 +9,7 @@ use super::lost;
 use super::options::Options;
 use super::view::View;
 use crate::ledger::journal::{self, DirLock, Disk, JournalReader, Segments};
-use crate::ledger::{Fold, LedgerError, Trouble, TroubleKind};
+use crate::ledger::{Fold, LedgerError, Trouble};
 use crate::lock::{self, lock};
 use crate::mail::Timestamp;
 
@@ -138,24 +138,11 @@ impl Engine {
         }
     }
 
-    /// What is wrong, with what follows from it: where a record is lost, and nothing else holds
-    /// what it decided, a trouble of its own says so.
+    /// What is wrong. That a view or a checkpoint still holds what a damaged record decided is not
+    /// said: nobody can know it for sure.
     pub(super) fn troubles(&self) -> Vec<Trouble> {
-        let here = lock(&self.troubles).clone();
-        let lost = |seqs: (u64, u64)| {
-            let mut lost = here.iter().filter(|trouble| trouble.kind == TroubleKind::StateLost);
-            lost.any(|lost| lost.seqs.is_some_and(|l| l.0 <= seqs.1 && seqs.0 <= l.1))
-        };
         let mut troubles = self.reader.troubles();
-        for trouble in &mut troubles {
-            if let Some(seqs) = trouble.seqs
-                && trouble.kind != TroubleKind::JournalCut
-                && !lost(seqs)
-            {
-                trouble.text += "; what they decided stands in view and checkpoints";
-            }
-        }
-        troubles.extend(here);
+        troubles.extend(lock(&self.troubles).iter().cloned());
         troubles
     }
 

@@ -11,14 +11,14 @@ use crate::ledger::{Trouble, TroubleKind, small_file};
 /// Where, in the data directory.
 const FILE: &str = "lost-records";
 
-/// The ranges that are written down.
+/// The ranges that are written down. A line that cannot be read is a range that nobody knows: 0.
 pub(super) fn read(disk: &dyn Disk) -> io::Result<Vec<(u64, u64)>> {
     let text = small_file::read(disk, FILE)?.unwrap_or_default();
     let range = |line: &str| {
         let (from, through) = line.split_once(' ')?;
         Some((from.parse().ok()?, through.trim().parse().ok()?))
     };
-    Ok(text.lines().filter_map(range).collect())
+    Ok(text.lines().map(|line| range(line).unwrap_or_default()).collect())
 }
 
 /// Writes a range down, unless it is there.
@@ -34,14 +34,17 @@ pub(super) fn add(disk: &dyn Disk, range: (u64, u64)) -> io::Result<()> {
 
 /// In words.
 pub(super) fn trouble((from, through): (u64, u64)) -> Trouble {
+    let what = match from {
+        0 => format!("records are lost ({FILE} cannot be read, so nobody knows which)"),
+        from => format!("records {from} to {through} are lost"),
+    };
     Trouble {
         kind: TroubleKind::StateLost,
         file: Some(FILE.to_string()),
-        seqs: Some((from, through)),
+        seqs: Some((from, through)).filter(|(from, _)| *from > 0),
         text: format!(
-            "records {from} to {through} are lost, and no view or checkpoint holds what they decided: \
-             suppressions of theirs are gone; restore the data directory from a backup, or import \
-             them, then remove {FILE} from it"
+            "{what}, and no view or checkpoint holds what they decided: suppressions of theirs are \
+             gone; restore the data directory from a backup, or import them, then remove {FILE} from it"
         ),
     }
 }

@@ -47,8 +47,10 @@ pub(super) fn prepare(engine: &Engine, trust: bool) -> Result<Prepared, LedgerEr
             Err(error) if is_full(engine, &error) => return build_in_memory(engine, fold.as_mut()),
             other => other?,
         };
+        // How far the view on disk went, when it cannot be used.
+        let mut reached = 0;
         if let (true, Some(newest)) = (trust, dirs.last()) {
-            match open_sound(engine, *newest, fold.as_mut()) {
+            match open_sound(engine, *newest, fold.as_mut(), &mut reached) {
                 Err(error) if is_full(engine, &error) => {
                     return build_in_memory(engine, fold.as_mut());
                 }
@@ -64,6 +66,12 @@ pub(super) fn prepare(engine: &Engine, trust: bool) -> Result<Prepared, LedgerEr
             Err(error) if is_full(engine, &error) => {
                 fold.reset();
                 build_in_memory(engine, fold.as_mut())
+            }
+            // It knew of records that neither journal nor checkpoints have any more.
+            Ok(built) if built.meta.position < reached => {
+                engine.lost(built.meta.position + 1, reached)?;
+                lock(&engine.writer).segments.go_on_after(reached, "the view");
+                Ok(built)
             }
             built => built,
         }
@@ -140,9 +148,11 @@ fn open_sound(
     engine: &Engine,
     generation: u64,
     fold: &mut dyn Fold,
+    reached: &mut u64,
 ) -> Result<Prepared, LedgerError> {
     let mut view = open(engine, generation)?;
     let mut meta = view.verify()?;
+    *reached = meta.position;
     view.put_on(checkpoint(engine, meta.base)?);
     // Sound, and beyond the journal: it holds what lost records decided.
     lock(&engine.writer).segments.go_on_after(meta.position, "the view");
