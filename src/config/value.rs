@@ -158,7 +158,7 @@ impl Check<'_> {
             Ok(secret) => {
                 let text = format!(
                     "{name} \"{file}\" holds {} octets, at least {least} are needed, \
-                     run: openssl rand -hex 32 > {file}",
+                     make another with: (umask 077; openssl rand -hex 32 > NEW) and name it here",
                     secret.len()
                 );
                 self.wrong(key, text);
@@ -167,7 +167,7 @@ impl Check<'_> {
             Err(why) => {
                 let text = format!(
                     "{name} \"{file}\" cannot be read ({why}), name a file that this user can \
-                     read, or make one with: openssl rand -hex 32 > {file}"
+                     read, or make one with: (umask 077; set -C; openssl rand -hex 32 > {file})"
                 );
                 self.wrong(key, text);
                 None

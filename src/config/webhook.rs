@@ -214,7 +214,10 @@ impl Check<'_> {
     /// `whsec_...`, one a line, the newest first.
     fn signing_secrets(&mut self, at: &str, file: Option<String>, name: &str) -> Vec<Vec<u8>> {
         let Some(file) = file.filter(|file| !file.is_empty()) else { return Vec::new() };
-        let remedy = format!("make one with: (printf whsec_; openssl rand -base64 32) > {file}");
+        // It may be somebody's file: nothing to paste here overwrites one.
+        let remedy = format!(
+            "make one with: (umask 077; set -C; (printf whsec_; openssl rand -base64 32) > {file})"
+        );
         let Some(text) = self.secret_text(at, "secret_file", &file, &remedy) else {
             return Vec::new();
         };

@@ -291,7 +291,7 @@ impl SharedJournal for PostgresJournal {
         place.ok_or_else(|| {
             LedgerError::Forked(format!(
                 "the records up to {at} of this node are not the engine's: a failover lost records \
-                 that were acknowledged, or this node has a list of its own (`bounced engine adopt`)"
+                 that were acknowledged, or this node has a list of its own (docs/cluster.md)"
             ))
         })
     }
