@@ -601,7 +601,9 @@ fn what_is_lost_is_said_and_what_is_still_known_stays() {
     // Until the view on disk has them all.
     std::thread::sleep(Duration::from_millis(600));
     drop(ledger);
-    drop(open(whole.path()));
+    let ledger = open(whole.path());
+    ledger.settle().expect("a healthy disk");
+    drop(ledger);
     let segments = journal_files(whole.path());
     assert!(segments.len() > 4);
     let of =
@@ -645,6 +647,17 @@ fn what_is_lost_is_said_and_what_is_still_known_stays() {
             Box::new(|dir| {
                 std::fs::remove_dir_all(dir.join("journal")).expect("gone");
                 std::fs::remove_dir_all(dir.join("checkpoint")).expect("gone");
+            }),
+            0,
+            true,
+        ),
+        // All of it is gone.
+        (
+            "state-lost",
+            Box::new(|dir| {
+                for name in ["journal", "checkpoint", "view"] {
+                    std::fs::remove_dir_all(dir.join(name)).expect("gone");
+                }
             }),
             0,
             true,

@@ -18,6 +18,8 @@ use crate::mail::Timestamp;
 
 /// What is a copy, or follows from it.
 const COPIED: [&str; 3] = ["journal", "checkpoint", "view"];
+/// What is written down of the journal's first and last record.
+const BOUNDS: [&str; 2] = ["oldest-record", "newest-record"];
 
 fn mark_file(data_dir: &Path) -> PathBuf {
     data_dir.join("shared-journal")
@@ -57,7 +59,7 @@ pub fn set_aside(data_dir: &Path) -> io::Result<PathBuf> {
     let aside = data_dir.join(format!("lost-{}", Timestamp::now().millis()));
     fs::create_dir(&aside)?;
     // The journal last: without it the others are built anew, with it alone too.
-    for name in COPIED.iter().rev() {
+    for name in BOUNDS.iter().chain(COPIED.iter().rev()) {
         match fs::rename(data_dir.join(name), aside.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

@@ -180,7 +180,8 @@ fn listed(data_dir: &Path) -> Result<Vec<FoundFile>, BackupError> {
 
 fn is_copied(path: &str) -> bool {
     let unfinished = [".part", ".begun", ".rewrite", ".tmp"];
-    path != "lock" && !unfinished.iter().any(|end| path.ends_with(end))
+    // The newest record may be newer than what was copied of the journal before it.
+    !["lock", "newest-record"].contains(&path) && !unfinished.iter().any(|end| path.ends_with(end))
 }
 
 /// Walks the files until a pass was not disturbed, and gives each to `copy` in turn. `copy` answers

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use super::engine::{Engine, ViewState};
 use super::inbox::{Inbox, OrderReply, Waiting};
 use super::pending::PendingRows;
+use super::reached;
 use super::rebuild;
 use super::rebuild::Prepared;
 use super::rows::Meta;
@@ -210,7 +211,9 @@ impl Keeper<'_> {
             }
             self.move_rows(commits)?;
         }
-        self.view.flush()
+        self.view.flush()?;
+        reached::write(self.engine.disk.as_ref(), self.meta.position);
+        Ok(())
     }
 
     /// A checkpoint that failed is tried again later, unless the view itself is damaged.

@@ -38,6 +38,7 @@ mod options;
 mod overlay;
 mod pace;
 mod pending;
+mod reached;
 mod rebuild;
 mod redact;
 mod rows;

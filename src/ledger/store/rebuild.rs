@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::engine::Engine;
 use super::overlay::Overlay;
 use super::pending::PendingRows;
+use super::reached;
 use super::rows::Meta;
 use super::view::View;
 use crate::event::Event;
@@ -47,8 +48,9 @@ pub(super) fn prepare(engine: &Engine, trust: bool) -> Result<Prepared, LedgerEr
             Err(error) if is_full(engine, &error) => return build_in_memory(engine, fold.as_mut()),
             other => other?,
         };
-        // How far the view on disk went, when it cannot be used.
-        let mut reached = 0;
+        // How far the list had come, as far as anybody knows; the view on disk also when it cannot be used.
+        let failed = |error: io::Error| journal::refused("newest-record cannot be read", &error);
+        let mut reached = reached::read(engine.disk.as_ref()).map_err(failed)?;
         if let (true, Some(newest)) = (trust, dirs.last()) {
             match open_sound(engine, *newest, fold.as_mut(), &mut reached) {
                 Err(error) if is_full(engine, &error) => {
@@ -57,7 +59,7 @@ pub(super) fn prepare(engine: &Engine, trust: bool) -> Result<Prepared, LedgerEr
                 Err(error) => tracing::error!(%error, "the view is not sound: it is built anew"),
                 sound => {
                     remove(engine, &dirs[..dirs.len() - 1]);
-                    return sound;
+                    return sound.and_then(|prepared| complete(engine, prepared, reached));
                 }
             }
             fold.reset();
@@ -67,19 +69,23 @@ pub(super) fn prepare(engine: &Engine, trust: bool) -> Result<Prepared, LedgerEr
                 fold.reset();
                 build_in_memory(engine, fold.as_mut())
             }
-            // It knew of records that neither journal nor checkpoints have any more.
-            Ok(built) if built.meta.position < reached => {
-                engine.lost(built.meta.position + 1, reached)?;
-                lock(&engine.writer).segments.go_on_after(reached, "the view");
-                Ok(built)
-            }
-            built => built,
+            built => built.and_then(|prepared| complete(engine, prepared, reached)),
         }
     }));
     lock(&engine.writer).fold = Some(fold);
     prepared.unwrap_or_else(|_| {
         Err(LedgerError::Retryable("a panic while the view was prepared".to_string()))
     })
+}
+
+/// Says what is missing between a view and where the list had come before.
+fn complete(engine: &Engine, prepared: Prepared, reached: u64) -> Result<Prepared, LedgerError> {
+    let position = prepared.waiting.last().map_or(prepared.meta.position, |last| last.seq);
+    if position < reached {
+        engine.lost(position + 1, reached)?;
+        lock(&engine.writer).segments.go_on_after(reached, "the list");
+    }
+    Ok(prepared)
 }
 
 /// There is no space for sled, whatever it says itself.
