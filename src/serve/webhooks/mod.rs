@@ -75,6 +75,8 @@ impl Webhooks {
             let file = CursorFile::of(data_dir, &known.config.name)?;
             let cursor = first(&file, &known.config, newest)?;
             metrics.webhook_known(&known.config.name);
+            // Until it has looked for itself: nobody is to hear "0 behind" meanwhile.
+            lock(&known.status).backlog = (newest + 1).saturating_sub(cursor.next.0);
             let parts = Endpoint {
                 config: Arc::clone(&known.config),
                 client: Arc::clone(&known.client),
