@@ -590,12 +590,16 @@ fn fill_and_free(dir: &Path) {
 /// Rebuilds must say what they lack, and a view or checkpoint that still knows it must stay.
 #[test]
 fn what_is_lost_is_said_and_what_is_still_known_stays() {
-    let whole = tempfile::tempdir().expect("scratch");
-    let ledger = open(whole.path());
+    let (whole, before) =
+        (tempfile::tempdir().expect("scratch"), tempfile::tempdir().expect("scratch"));
+    let mut ledger = open(whole.path());
     for from in (1..301).step_by(10) {
         ledger.commit(&mut events(from..from + 10)).expect("committed");
         if from == 141 {
             ledger.checkpoint(Timestamp::from_millis(START)).expect("written");
+            drop(ledger);
+            copy(whole.path(), before.path());
+            ledger = open(whole.path());
         }
     }
     // Until the view on disk has them all.
@@ -647,6 +651,21 @@ fn what_is_lost_is_said_and_what_is_still_known_stays() {
             Box::new(|dir| {
                 std::fs::remove_dir_all(dir.join("journal")).expect("gone");
                 std::fs::remove_dir_all(dir.join("checkpoint")).expect("gone");
+            }),
+            0,
+            true,
+        ),
+        // The view on disk is of before, and the end of the journal is gone with the checkpoints.
+        (
+            "state-lost",
+            Box::new(|dir| {
+                for segment in 0..=newest {
+                    std::fs::remove_file(of(dir, segment)).expect("gone");
+                }
+                for name in ["checkpoint", "view"] {
+                    std::fs::remove_dir_all(dir.join(name)).expect("gone");
+                    copy(&before.path().join(name), &dir.join(name));
+                }
             }),
             0,
             true,

@@ -158,7 +158,7 @@ fn open_sound(
 ) -> Result<Prepared, LedgerError> {
     let mut view = open(engine, generation)?;
     let mut meta = view.verify()?;
-    *reached = meta.position;
+    *reached = meta.position.max(*reached);
     view.put_on(checkpoint(engine, meta.base)?);
     // Sound, and beyond the journal: it holds what lost records decided.
     lock(&engine.writer).segments.go_on_after(meta.position, "the view");
