@@ -101,7 +101,7 @@ fn is_alone(text: &str, hits: &[Hit], at: usize, table: &MeaningTable) -> bool {
         None => gap(text, end, text.len()) <= 1,
         Some(next) => matches!(next.part, PhraseKind::Break(_)) && gap(text, end, next.start) == 0,
     };
-    named && begins && ends && table.is_topic(role) && table.is_us(role)
+    named && begins && ends && table.is_sender(role)
 }
 
 /// Of whom a colon says more: `Check of the sender: user unknown`, `HELO mx.example.com: host not
