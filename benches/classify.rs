@@ -34,7 +34,7 @@ fn main() {
     let bytes: usize = messages.iter().map(|(_, data)| data.len()).sum();
     println!("{} messages, {} kB, from {}", messages.len(), bytes / 1000, folder.display());
 
-    let config = bounced::config::Verp {
+    let config = bounced::config::VerpConfig {
         signed: true,
         plain: true,
         keys: Vec::new(),

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use bounced::analysis::{Analyser, Received};
 use bounced::classify::RuleSet;
 use bounced::config::{Config, KeepRaw};
-use bounced::event::{Act, Envelope, Event, EventType, SendResult, Told};
+use bounced::event::{Act, Envelope, Event, EventType, Imported, SendResult};
 use bounced::ledger::Ledger;
 use bounced::ledger::journal::RealDisk;
 use bounced::ledger::store::{Options, SledLedger};
@@ -253,8 +253,8 @@ impl Month {
             5 | 6 => {
                 let reason = "wrote to support, wants no mail".to_string();
                 let address = address.to_string();
-                let (scope, until, told) = ("news".to_string(), None, Told::default());
-                self.act(at, Act::Suppress { address, scope, reason, until, told });
+                let (scope, until, imported) = ("news".to_string(), None, Imported::default());
+                self.act(at, Act::Suppress { address, scope, reason, until, imported });
             }
             _ => self.message(at, &address, "orders", "shop", &format!(
                 "From: <{address}>\r\nTo: <receipts@bounce.example.com>\r\nSubject: Re: your order\r\n\r\n\

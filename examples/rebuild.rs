@@ -12,7 +12,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use bounced::classify::{Reason, RecipientVerdict};
-use bounced::event::{Act, Analysis, Event, EventType, SendResult, Told};
+use bounced::event::{Act, Analysis, Event, EventType, Imported, SendResult};
 use bounced::ledger::Ledger;
 use bounced::ledger::store::{Options, SledLedger};
 use bounced::mail::{Address, Timestamp};
@@ -75,10 +75,10 @@ fn whole(records: u64, folder: &Path) -> ExitCode {
         checkpointed.as_secs_f64(),
     );
     let program = std::env::current_exe().expect("a program");
-    let told = Command::new(program).arg("again").arg(folder).output().expect("it starts again");
-    let told = String::from_utf8_lossy(&told.stdout).into_owned();
-    let same = told.split_whitespace().last() == Some(digest.as_str());
-    print!("rebuilt from the journal alone {told}");
+    let again = Command::new(program).arg("again").arg(folder).output().expect("it starts again");
+    let again = String::from_utf8_lossy(&again.stdout).into_owned();
+    let same = again.split_whitespace().last() == Some(digest.as_str());
+    print!("rebuilt from the journal alone {again}");
     println!("digest {}", if same { "identical" } else { "DIFFERENT" });
     if same { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -139,7 +139,13 @@ fn event(n: u64, records: u64, random: &mut Random) -> Event {
             let mut event = blank(EventType::Act);
             let (scope, reason) = ("*".to_string(), "asked by hand".to_string());
             event.act = Some(match random.below(2) {
-                0 => Act::Suppress { address, scope, reason, until: None, told: Told::default() },
+                0 => Act::Suppress {
+                    address,
+                    scope,
+                    reason,
+                    until: None,
+                    imported: Imported::default(),
+                },
                 _ => Act::Release { address, scope, reason },
             });
             event

@@ -17,7 +17,7 @@ use crate::analysis::{self, Analyser};
 use crate::classify::RuleSet;
 use crate::classify::shadow::Shadow;
 use crate::cli::{Judge, Program};
-use crate::config::{Config, Loaded, Origin, preflight};
+use crate::config::{Config, LoadedConfig, Origin, preflight};
 use crate::event::Analysis;
 use crate::ledger::Ledger;
 use crate::ledger::backup;
@@ -184,12 +184,12 @@ fn service_for_command(config: &Config) -> Result<LocalService> {
 }
 
 /// `bounced serve`: builds the service, starts what runs beside it, serves until a signal.
-fn serve(loaded: Loaded) -> Result<()> {
+fn serve(loaded: LoadedConfig) -> Result<()> {
     run::log(&loaded.config);
     for note in &loaded.notes {
         tracing::warn!("{note}");
     }
-    let Loaded { config, origin, .. } = loaded;
+    let LoadedConfig { config, origin, .. } = loaded;
     preflight::check(&config, &origin)?;
     let tls = tls_of(&config, &origin)?.map(Arc::new);
     let tokens = Tokens::load(config.http.tokens_file.as_deref())?;
@@ -302,11 +302,11 @@ fn reload(service: &LocalService, file: Option<&Path>, running: &Config) -> Resu
 pub struct App;
 
 impl Program for App {
-    fn serve(&self, loaded: Loaded) -> Result<()> {
+    fn serve(&self, loaded: LoadedConfig) -> Result<()> {
         serve(loaded)
     }
 
-    fn check(&self, loaded: &Loaded) -> Result<()> {
+    fn check(&self, loaded: &LoadedConfig) -> Result<()> {
         let config = &loaded.config;
         analyser(config)?;
         policy_of(config, &loaded.origin)?;
@@ -317,11 +317,14 @@ impl Program for App {
         Ok(())
     }
 
-    fn open(&self, loaded: &Loaded) -> Result<Box<dyn Operations>> {
+    fn open(&self, loaded: &LoadedConfig) -> Result<Box<dyn Operations>> {
         Ok(Box::new(service_for_command(&loaded.config)?))
     }
 
-    fn analyser(&self, loaded: &Loaded) -> Result<Box<dyn Fn(&[u8], Option<&str>) -> Analysis>> {
+    fn analyser(
+        &self,
+        loaded: &LoadedConfig,
+    ) -> Result<Box<dyn Fn(&[u8], Option<&str>) -> Analysis>> {
         let analyser = analyser(&loaded.config)?;
         Ok(Box::new(move |data, to| {
             let to: Vec<String> = to.map(str::to_string).into_iter().collect();
@@ -331,7 +334,7 @@ impl Program for App {
 
     fn sign(
         &self,
-        loaded: &Loaded,
+        loaded: &LoadedConfig,
         recipient: &Address,
         tag: Option<&str>,
         domain: Option<&str>,
@@ -342,7 +345,7 @@ impl Program for App {
 
     fn verify(
         &self,
-        loaded: &Loaded,
+        loaded: &LoadedConfig,
         return_path: &str,
         now: Timestamp,
     ) -> Result<Result<Value, String>> {
@@ -370,12 +373,12 @@ impl Program for App {
         Ok(Err(findings))
     }
 
-    fn engine(&self, loaded: &Loaded) -> Result<Option<postgres::Options>> {
+    fn engine(&self, loaded: &LoadedConfig) -> Result<Option<postgres::Options>> {
         let options = loaded.config.journal.postgres.as_ref().map(shared::options);
         options.transpose().with_context(|| loaded.origin.at("journal.postgres.url_file"))
     }
 
-    fn policy(&self, loaded: &Loaded, file: Option<&Path>) -> Result<Policy> {
+    fn policy(&self, loaded: &LoadedConfig, file: Option<&Path>) -> Result<Policy> {
         let Some(file) = file else { return policy(&loaded.config) };
         let shown = file.display();
         let text = std::fs::read_to_string(file).with_context(|| {
@@ -391,7 +394,7 @@ impl Program for App {
         policy(&config).with_context(|| shown.to_string())
     }
 
-    fn judge(&self, loaded: &Loaded, dir: Option<&Path>) -> Result<Box<Judge>> {
+    fn judge(&self, loaded: &LoadedConfig, dir: Option<&Path>) -> Result<Box<Judge>> {
         let configured = loaded.config.rules_dir.as_deref().filter(|dir| dir.is_dir());
         let dir = dir.or(configured);
         let rules = RuleSet::load(dir).map_err(|error| anyhow!("{error}"))?;
@@ -399,7 +402,7 @@ impl Program for App {
     }
 }
 
-fn verp(loaded: &Loaded) -> Result<Verp> {
+fn verp(loaded: &LoadedConfig) -> Result<Verp> {
     Ok(Verp::new(&loaded.config.verp, &loaded.config.smtp.domains)?)
 }
 

@@ -5,7 +5,7 @@
 //! act by hand, or an in-band result) with its place in the journal and the decisions that it led
 //! to: complete enough to be judged again without the message.
 
-mod told;
+mod imported;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ use crate::classify::RecipientVerdict;
 use crate::mail::Timestamp;
 use crate::report::{Attribution, Kind, Original};
 
-pub use told::{Cause, Told};
+pub use imported::{Cause, Imported};
 
 /// The classify object, without `source`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -191,8 +191,8 @@ pub enum Act {
         /// End; None is without end.
         until: Option<Timestamp>,
         /// What the list said that it was imported from.
-        #[serde(default, skip_serializing_if = "Told::is_empty")]
-        told: Told,
+        #[serde(rename = "told", default, skip_serializing_if = "Imported::is_empty")]
+        imported: Imported,
     },
     /// Release an address by hand.
     Release {

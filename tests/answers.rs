@@ -35,7 +35,7 @@ fn recognise(data: &[u8]) -> Option<Report> {
 }
 
 /// The lines that an `.expect` file may hold, from a report.
-fn told(report: Option<&Report>) -> Vec<String> {
+fn recognised(report: Option<&Report>) -> Vec<String> {
     let Some(report) = report else { return vec!["kind: other".to_string()] };
     let mut lines =
         vec![format!("kind: {}", report.kind.as_str()), format!("format: {}", report.format)];
@@ -71,7 +71,7 @@ fn each_sample_is_what_its_expectation_says() {
         });
         for (data, ends) in [(&data, "LF"), (&crlf, "CRLF")] {
             let report = recognise(data);
-            let told = told(report.as_ref());
+            let found = recognised(report.as_ref());
             let expected: Vec<&str> = expect.lines().filter(|l| !l.starts_with('#')).collect();
             let (evidence, expected): (Vec<&str>, Vec<&str>) =
                 expected.into_iter().partition(|l| l.starts_with("evidence: "));
@@ -80,11 +80,11 @@ fn each_sample_is_what_its_expectation_says() {
                 .iter()
                 .filter_map(|l| l.strip_prefix("evidence: "))
                 .any(|clue| !clues.contains(clue));
-            if told != expected || clue_missing {
+            if found != expected || clue_missing {
                 let name = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(path);
                 let _ = writeln!(
                     wrong,
-                    "{} ({ends}):\n  expected {expected:?} {evidence:?}\n  told     {told:?}\n  \
+                    "{} ({ends}):\n  expected {expected:?} {evidence:?}\n  found    {found:?}\n  \
                      clues    {clues}",
                     name.display()
                 );

@@ -19,7 +19,7 @@ const TOP: &str = "From: MAILER-DAEMON@mx.example.net\r\nTo: bounces@b.example\r
     Subject: bomb\r\nMIME-Version: 1.0\r\n";
 
 fn pipeline() -> Analyser {
-    let config = bounced::config::Verp {
+    let config = bounced::config::VerpConfig {
         signed: true,
         plain: true,
         keys: Vec::new(),
@@ -133,12 +133,12 @@ fn a_long_report_says_what_was_not_read() {
         (many(2_500, &long), 400, Some("a text over budget: only its beginning was read")),
     ] {
         let analysis = read(&pipeline, &report(groups));
-        let told = analysis
+        let found = analysis
             .defects
             .iter()
             .map(String::as_str)
             .find(|d| d.starts_with("only the first 1,0") || d.contains("budget"));
-        assert_eq!(told, defect, "{:?}", analysis.defects);
+        assert_eq!(found, defect, "{:?}", analysis.defects);
         assert!(analysis.recipients.len() >= least, "{}", analysis.recipients.len());
         for (i, recipient) in analysis.recipients.iter().enumerate() {
             assert_eq!(
@@ -181,10 +181,10 @@ fn words_that_nearly_match_are_judged() {
     assert!(!manifest.lines().any(|l| l.starts_with("regex") || l.starts_with("fancy")));
     let rules = RuleSet::load(None).expect("the shipped rules load");
     // Rules, and what the words alone tell: a column of a table of replies.
-    let told = include_str!("../src/classify/says/seen.tsv");
-    let told = told.lines().filter(|line| !line.starts_with('#')).flat_map(|l| l.split('\t'));
+    let words = include_str!("../src/classify/says/seen.tsv");
+    let words = words.lines().filter(|line| !line.starts_with('#')).flat_map(|l| l.split('\t'));
     let literals = rules.rules().iter().flat_map(|r| r.when.text.iter()).map(String::as_str);
-    let pieces: Vec<&str> = literals.chain(told.filter(|text| text.len() > 12)).collect();
+    let pieces: Vec<&str> = literals.chain(words.filter(|text| text.len() > 12)).collect();
     assert!(pieces.len() > 2_000, "only {}", pieces.len());
     let mut judged = 0;
     for (n, piece) in pieces.iter().enumerate() {

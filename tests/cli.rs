@@ -206,8 +206,8 @@ fn a_service_that_listens_elsewhere_is_named_as_the_remedy() {
     std::fs::create_dir(dir.path().join("data/lock")).expect("scratch is writable");
     let output = bounced(dir.path(), &["lookup", "u@e.test"], b"");
     assert_eq!(output.status.code(), Some(2));
-    let told = text(&output.stderr);
-    assert!(told.contains("if one runs, name its configuration with --config"), "{told}");
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("if one runs, name its configuration with --config"), "{stderr}");
 }
 
 #[test]
@@ -276,8 +276,11 @@ fn a_question_without_service_and_data_is_no_answer() {
         let output = bounced(dir.path(), args, b"");
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         assert_eq!(text(&output.stdout), "", "{args:?}");
-        let told = text(&output.stderr);
-        assert!(told.contains("there is no list in") && told.contains("bounced serve"), "{told}");
+        let stderr = text(&output.stderr);
+        assert!(
+            stderr.contains("there is no list in") && stderr.contains("bounced serve"),
+            "{stderr}"
+        );
         assert!(!dir.path().join("data").exists(), "{args:?} made a folder");
     }
     // What writes makes the list, and then it can be asked.
@@ -344,17 +347,17 @@ fn a_list_of_another_system_moves_in_and_on() {
         {"email":"d@example.com","reason":{"code":"softBounce","message":"later"},"blockedAt":"2026-11-03T00:00:00Z"}]}"#;
     let dry = bounced(dir.path(), &["import", "--dry-run", "-"], list.as_bytes());
     assert_eq!(dry.status.code(), Some(0), "{}", text(&dry.stderr));
-    let told = text(&dry.stdout);
-    assert!(told.starts_with("- is Brevo blocked contacts (JSON)\n"), "{told}");
+    let stdout = text(&dry.stdout);
+    assert!(stdout.starts_with("- is Brevo blocked contacts (JSON)\n"), "{stdout}");
     // What the server said is read by the rules.
-    assert!(told.contains("\"reason\":\"user-unknown\""), "{told}");
-    assert!(told.contains("nothing is written; 3 would be suppressed"), "{told}");
+    assert!(stdout.contains("\"reason\":\"user-unknown\""), "{stdout}");
+    assert!(stdout.contains("nothing is written; 3 would be suppressed"), "{stdout}");
     let lookup = bounced(dir.path(), &["lookup", "a@example.com"], b"");
     assert_eq!(lookup.status.code(), Some(1), "{}", text(&lookup.stdout));
 
     let done = bounced(dir.path(), &["import", "--json", "-"], list.as_bytes());
-    let told: serde_json::Value = serde_json::from_slice(&done.stdout).expect("JSON");
-    assert_eq!((&told["suppressed"], &told["left_out"]), (&3.into(), &1.into()), "{told}");
+    let answer: serde_json::Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    assert_eq!((&answer["suppressed"], &answer["left_out"]), (&3.into(), &1.into()), "{answer}");
     let by_hand = ["suppress", "e@example.com", "--scope", "news", "--reason", "asked", "--until"];
     bounced(dir.path(), &[&by_hand[..], &["2099-01-01"]].concat(), b"");
     let export = |dir: &tempfile::TempDir| bounced(dir.path(), &["export", "--json"], b"").stdout;

@@ -17,7 +17,7 @@ use bounced::mail::Timestamp;
 use bounced::verp::Verp;
 
 fn pipeline() -> Analyser {
-    let config = bounced::config::Verp {
+    let config = bounced::config::VerpConfig {
         signed: true,
         plain: true,
         keys: Vec::new(),

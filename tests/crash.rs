@@ -295,12 +295,13 @@ fn flipped_octets_in_a_checkpoint_never_change_the_state() {
         std::fs::write(&file, octets).expect("written");
         let ledger = open(hit.path());
         // Blocks are looked at beside the traffic, and whenever one is asked.
-        let told = || ledger.status().troubles.iter().any(|t| t.kind.as_str() == "checkpoint");
+        let is_reported =
+            || ledger.status().troubles.iter().any(|t| t.kind.as_str() == "checkpoint");
         let until = std::time::Instant::now() + Duration::from_secs(20);
-        while !told() && std::time::Instant::now() < until {
+        while !is_reported() && std::time::Instant::now() < until {
             std::thread::sleep(Duration::from_millis(10));
         }
-        assert!(told(), "round {round}: {:?}", ledger.status());
+        assert!(is_reported(), "round {round}: {:?}", ledger.status());
         assert!(ledger.wait_ready(Duration::from_secs(20)), "round {round}");
         assert_eq!(ledger.digest().expect("ready"), digest, "round {round}");
         ledger.commit(&mut events(5000..5010)).expect("committed");
@@ -709,14 +710,14 @@ fn what_is_lost_is_said_and_what_is_still_known_stays() {
         let ledger = open(dir.path());
         // Old segments are looked at beside the traffic.
         let until = std::time::Instant::now() + Duration::from_secs(20);
-        let told = |kind: &str| {
+        let is_reported = |kind: &str| {
             ledger.status().troubles.iter().any(|trouble| trouble.kind.as_str() == kind)
         };
-        while !told(what) && std::time::Instant::now() < until {
+        while !is_reported(what) && std::time::Instant::now() < until {
             std::thread::sleep(Duration::from_millis(20));
         }
         let status = ledger.status();
-        assert!(told(what), "{what}: {:?}", status.troubles);
+        assert!(is_reported(what), "{what}: {:?}", status.troubles);
         assert!(status.damaged >= lost, "{what}: {status:?}");
         assert_eq!(count(&ledger, "total") == 300, !forgotten, "{what}: {status:?}");
         // What the view still knows gets into a checkpoint.

@@ -225,12 +225,12 @@ fn documented_keys(path: &str, heading: &str) -> BTreeMap<String, String> {
 fn every_key_stands_with_its_default() {
     let (policy, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
         shipped_keys().into_iter().partition(|(key, _)| key.starts_with("policy."));
-    let mut told = documented_keys(INTERFACE, "## Configuration");
+    let mut documented = documented_keys(INTERFACE, "## Configuration");
     // An array of tables: config/bounced.toml shows it as an example.
-    assert!(told.remove("verp.keys").is_some() && told.remove("webhooks").is_some());
-    assert_eq!(told, others, "{INTERFACE}, `## Configuration`");
-    let told = documented_keys("docs/policy.md", "## All keys");
-    assert_eq!(told, policy, "docs/policy.md, `## All keys`");
+    assert!(documented.remove("verp.keys").is_some() && documented.remove("webhooks").is_some());
+    assert_eq!(documented, others, "{INTERFACE}, `## Configuration`");
+    let documented = documented_keys("docs/policy.md", "## All keys");
+    assert_eq!(documented, policy, "docs/policy.md, `## All keys`");
 }
 
 /// config/bounced.toml may lack a key; the policy itself cannot.

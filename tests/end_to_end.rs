@@ -392,9 +392,9 @@ fn a_complaint_stops_what_it_is_about() {
             (by_policy(&changed), stops_all),
         ] {
             let reply = look_up(&service, &request);
-            let told = reply.contains("complaint, scope news [bounced:suppressed]")
+            let refuses = reply.contains("complaint, scope news [bounced:suppressed]")
                 || reply.contains("complaint,%20scope%20news%20[bounced:suppressed]");
-            assert_eq!(told, stops, "{unscoped} {request}: {reply}");
+            assert_eq!(refuses, stops, "{unscoped} {request}: {reply}");
             let clear = ["NOTFOUND ", "DUNNO", "500 not"].iter().any(|word| reply.contains(word));
             assert_eq!(clear, !stops, "{unscoped} {request}: {reply}");
         }

@@ -24,7 +24,7 @@ const MAX_MESSAGE: u64 = 100_000;
 
 struct Server {
     address: std::net::SocketAddr,
-    house: Arc<Memory>,
+    memory: Arc<Memory>,
     http: Arc<Http>,
     stop: watch::Sender<bool>,
     task: tokio::task::JoinHandle<()>,
@@ -74,18 +74,18 @@ async fn start_with(tokens: Option<Tokens>) -> Server {
 }
 
 async fn start_in(room: Room, tokens: Option<Tokens>) -> Server {
-    let house = Arc::new(Memory::default());
-    house.put("gone@hard.test", "suppressed");
-    house.put("held@hard.test", "held");
+    let memory = Arc::new(Memory::default());
+    memory.put("gone@hard.test", "suppressed");
+    memory.put("held@hard.test", "held");
     let metrics = Arc::new(Metrics::new("memory"));
-    let http = Http::new(house.clone(), metrics, tokens, "bounce.example.com", MAX_MESSAGE);
+    let http = Http::new(memory.clone(), metrics, tokens, "bounce.example.com", MAX_MESSAGE);
     let http = Arc::new(http.with_room(room));
     let listen = Listen::Tcp(([127, 0, 0, 1], 0).into());
     let listener = Listener::bind(&listen).expect("a free port");
     let address = listener.tcp_address().expect("TCP");
     let (stop, stopped) = watch::channel(false);
     let task = tokio::spawn(http::serve(listener, http.clone(), stopped));
-    Server { address, house, http, stop, task }
+    Server { address, memory, http, stop, task }
 }
 
 impl Server {
@@ -163,7 +163,7 @@ async fn one_address() {
         assert_eq!(server.get(path).await.problem(), (status, code.to_string()), "{path}");
     }
     assert_eq!(server.get("/v1/suppressions/held%40hard.test").await.json()["state"], "held");
-    server.house.down.store(true, Ordering::Relaxed);
+    server.memory.down.store(true, Ordering::Relaxed);
     let reply = server.get("/v1/suppressions/gone@hard.test").await;
     assert_eq!(reply.problem(), (503, "busy".to_string()));
     assert_eq!(reply.header("retry-after"), Some("5"));
@@ -221,7 +221,7 @@ async fn by_hand() {
 async fn pages_of_the_list() {
     let server = start().await;
     for n in 0..25 {
-        server.house.put(&format!("u{n:02}@list.test"), "suppressed");
+        server.memory.put(&format!("u{n:02}@list.test"), "suppressed");
     }
     let (mut path, mut seen) = ("/v1/suppressions?limit=10&domain=list.test".to_string(), vec![]);
     loop {
@@ -290,7 +290,7 @@ async fn a_list_goes_in_and_comes_out() {
     assert_eq!(reply, expected);
     let again = server.send("POST", import, form, list.as_bytes()).await.json();
     assert_eq!((&again["suppressed"], &again["unchanged"]), (&json!(0), &json!(count)));
-    assert_eq!(server.house.largest_batch.load(Ordering::Relaxed), limits::IMPORT_BATCH);
+    assert_eq!(server.memory.largest_batch.load(Ordering::Relaxed), limits::IMPORT_BATCH);
     let exported = server.get("/v1/suppressions:export?format=lines").await;
     let mut lines: Vec<_> = exported.body.lines().collect();
     lines.sort_unstable();
@@ -327,7 +327,7 @@ async fn an_import_says_which_lines_were_refused() {
     assert_eq!(lines, [3, 4, 5]);
     let entry = server.get("/v1/suppressions/b@x.test?scope=news").await.json();
     assert_eq!(entry["reason"], "cleaning");
-    server.house.down.store(true, Ordering::Relaxed);
+    server.memory.down.store(true, Ordering::Relaxed);
     let reply = server.send("POST", path, "", b"c@x.test\n").await;
     assert_eq!(reply.problem(), (503, "busy".to_string()));
     assert!(reply.body.contains("lines up to 0 are in; send all of it again"), "{}", reply.body);
@@ -341,18 +341,18 @@ async fn a_dry_run_shows_what_an_import_would_do() {
         {"EmailAddress":"b@x.test","Reason":"BOUNCE","LastUpdateTime":1700000000},
         {"EmailAddress":"nobody","Reason":"BOUNCE","LastUpdateTime":1700000000}]}"#;
     let path = "/v1/suppressions:import?reason=moved&dry_run=true";
-    let told = server.send("POST", path, "", list).await.json();
-    assert_eq!(told["format"], "SES suppression list (JSON)");
-    assert_eq!((&told["dry_run"], &told["suppressed"]), (&json!(true), &json!(2)), "{told}");
-    assert_eq!(told["columns"][0], json!({"name": "EmailAddress", "meaning": "address"}));
+    let answer = server.send("POST", path, "", list).await.json();
+    assert_eq!(answer["format"], "SES suppression list (JSON)");
+    assert_eq!((&answer["dry_run"], &answer["suppressed"]), (&json!(true), &json!(2)), "{answer}");
+    assert_eq!(answer["columns"][0], json!({"name": "EmailAddress", "meaning": "address"}));
     let sample = json!({"address": "a@x.test", "scope": "*", "state": "suppressed",
         "reason": "complaint", "since": "2023-11-14T22:13:20Z", "until": null, "events": null,
         "rule": null, "text": "moved"});
-    assert_eq!(told["sample"][0], sample);
-    assert_eq!(told["why"][0]["line"], 3);
+    assert_eq!(answer["sample"][0], sample);
+    assert_eq!(answer["why"][0]["line"], 3);
     assert_eq!(server.get("/v1/suppressions/a@x.test").await.status, 404);
-    let told = server.send("POST", "/v1/suppressions:import", "", list).await.json();
-    assert_eq!((&told["suppressed"], &told["refused"]), (&json!(2), &json!(1)), "{told}");
+    let answer = server.send("POST", "/v1/suppressions:import", "", list).await.json();
+    assert_eq!((&answer["suppressed"], &answer["refused"]), (&json!(2), &json!(1)), "{answer}");
     assert_eq!(server.get("/v1/suppressions/a@x.test").await.json()["reason"], "complaint");
     let reply = server.send("POST", path, "", b"PK\x03\x04...").await;
     assert_eq!(reply.problem(), (400, "bad-request".to_string()));
@@ -364,7 +364,7 @@ async fn the_journal_is_a_feed() {
     let server = start().await;
     assert_eq!(server.get("/v1/events").await.body, "");
     for n in 0..2500 {
-        server.house.record(json!({"kind": "other", "n": n}));
+        server.memory.record(json!({"kind": "other", "n": n}));
     }
     let seqs = |body: &str| -> Vec<u64> {
         let seq = |line: &str| serde_json::from_str::<Value>(line).ok()?["seq"].as_u64();
@@ -386,14 +386,14 @@ async fn the_journal_is_a_feed() {
         assert_eq!(reply.header("content-type"), Some("application/x-ndjson"));
         assert_eq!(seqs(&reply.body), Vec::from_iter(expected), "{query}");
     }
-    server.house.down.store(true, Ordering::Relaxed);
+    server.memory.down.store(true, Ordering::Relaxed);
     assert_eq!(server.get("/v1/events").await.problem(), (503, "busy".to_string()));
 }
 
 #[tokio::test]
 async fn followers_see_what_comes() {
     let server = start().await;
-    server.house.record(json!({"kind": "other"}));
+    server.memory.record(json!({"kind": "other"}));
     let stream = server.connect().await;
     let (read, mut write) = stream.into_split();
     let request = b"GET /v1/events?from=1&follow HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -407,12 +407,12 @@ async fn followers_see_what_comes() {
     };
     assert_eq!(next().await, 1);
     for n in 2..5 {
-        let seq = server.house.record(json!({"kind": "other"}));
+        let seq = server.memory.record(json!({"kind": "other"}));
         server.http.announce(seq);
         assert_eq!(next().await, n);
     }
     // Without being told: within the next look.
-    server.house.record(json!({"kind": "other"}));
+    server.memory.record(json!({"kind": "other"}));
     assert_eq!(next().await, 5);
     // Stopping ends the feed as a whole answer, and the service with it.
     server.stop.send_replace(true);
@@ -456,9 +456,9 @@ async fn long_readers_have_a_number_of_places_and_the_others_are_told_so() {
     let server = start().await;
     let long = "x".repeat(200);
     for n in 0..30_000 {
-        server.house.record(json!({"kind": "other", "n": n, "text": long}));
+        server.memory.record(json!({"kind": "other", "n": n, "text": long}));
     }
-    server.house.put_many((0..30_000).map(|n| format!("{long:.40}{n}@list.test")));
+    server.memory.put_many((0..30_000).map(|n| format!("{long:.40}{n}@list.test")));
     let paths = ["/v1/events", "/v1/suppressions:export"];
     let mut held = Vec::new();
     for n in 0..limits::LONG_READERS {
@@ -491,7 +491,7 @@ async fn long_readers_have_a_number_of_places_and_the_others_are_told_so() {
         assert!(reply.header("content-length").is_some(), "{method} {path}");
     }
     // The answers stand still: each holds a piece or two, and asks for no more.
-    let pieces = server.house.pieces.load(Ordering::Relaxed);
+    let pieces = server.memory.pieces.load(Ordering::Relaxed);
     assert!(pieces < limits::LONG_READERS * 40, "{pieces} pieces were made for nobody");
     held.pop();
     while server.get(paths[1]).await.status == 429 {
@@ -502,7 +502,7 @@ async fn long_readers_have_a_number_of_places_and_the_others_are_told_so() {
 #[tokio::test]
 async fn followers_have_a_number_of_places() {
     let server = start().await;
-    server.house.record(json!({"kind": "other"}));
+    server.memory.record(json!({"kind": "other"}));
     let mut held = Vec::new();
     for _ in 0..limits::FOLLOWERS {
         held.push(hold(&server, "/v1/events?follow").await);
@@ -515,7 +515,7 @@ async fn followers_have_a_number_of_places() {
 #[tokio::test]
 async fn long_answers_come_whole() {
     let server = start().await;
-    server.house.put_many((0..1200).map(|n| format!("u{n:04}@list.test")));
+    server.memory.put_many((0..1200).map(|n| format!("u{n:04}@list.test")));
     let addresses = |value: &Value| -> Vec<String> {
         let entries = value["entries"].as_array().expect("entries").iter();
         entries.map(|entry| entry["address"].as_str().expect("an address").to_string()).collect()
@@ -561,7 +561,7 @@ async fn half_sent_headers_hold_nobody_up() {
         half.push(server.connect().await);
     }
     assert_eq!(server.get("/livez").await.status, 200);
-    server.house.record(json!({"kind": "other", "word": "afterwards"}));
+    server.memory.record(json!({"kind": "other", "word": "afterwards"}));
     let mut heard = Vec::new();
     while !String::from_utf8_lossy(&heard).contains("afterwards") {
         assert_ne!(feed.read_buf(&mut heard).await.expect("goes on"), 0);
@@ -571,7 +571,7 @@ async fn half_sent_headers_hold_nobody_up() {
 #[tokio::test]
 async fn health_is_answered_when_all_connections_are_busy() {
     let server = start_in(Room { most: 4, most_per_network: 4, reserved: 2 }, None).await;
-    server.house.record(json!({"kind": "other"}));
+    server.memory.record(json!({"kind": "other"}));
     let mut busy = Vec::new();
     for _ in 0..4 {
         busy.push(hold(&server, "/v1/events?follow").await);
@@ -684,7 +684,7 @@ async fn operations() {
         assert!(metrics.body.contains(line), "{line}");
     }
     assert_eq!(server.get("/openapi.json").await.json()["openapi"], "3.1.0");
-    server.house.down.store(true, Ordering::Relaxed);
+    server.memory.down.store(true, Ordering::Relaxed);
     let reply = server.get("/readyz").await;
     assert_eq!(reply.status, 503);
     assert!(reply.body.starts_with("store: FAILED: the store is being rebuilt\n"));
@@ -772,7 +772,7 @@ async fn tokens_open_doors() {
 async fn people_log_in_and_out() {
     let file: String = TOKENS.map(|(role, hash)| format!("{role} {hash} {role}-er\n")).concat();
     let server = start_with(Some(Tokens::parse(&file).expect("good"))).await;
-    server.house.put("gone@hard.test", "suppressed");
+    server.memory.put("gone@hard.test", "suppressed");
     let browser = "Accept: text/html,*/*\r\n";
     for (path, to) in [
         ("/", "/login"),
@@ -891,7 +891,7 @@ async fn other_sites_stay_out() {
 async fn the_page() {
     let server = start().await;
     let payload = "<script>alert(1)</script>";
-    server.house.record(json!({"kind": "failure", "recipients": [{"address": "gone@hard.test",
+    server.memory.record(json!({"kind": "failure", "recipients": [{"address": "gone@hard.test",
         "diagnostic": format!("550 {payload}"), "matched": payload, "reason": "user-unknown"}]}));
     for (path, status, words) in [
         ("/", 200, "Last bounces"),
@@ -977,7 +977,7 @@ async fn the_page() {
         Some("/"),
         "without tokens there is nothing to log in to"
     );
-    server.house.down.store(true, Ordering::Relaxed);
+    server.memory.down.store(true, Ordering::Relaxed);
     assert!(server.get("/").await.body.contains("The store does not answer"));
 }
 

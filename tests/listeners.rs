@@ -86,7 +86,7 @@ fn handed_over(service: &Service, listener: &TcpListener, notify: &std::path::Pa
 }
 
 /// What systemd is told next, but for the watchdog.
-fn told(socket: &UnixDatagram) -> String {
+fn message(socket: &UnixDatagram) -> String {
     let mut octets = [0; 4096];
     loop {
         let length = socket.recv(&mut octets).expect("a message within the timeout");
@@ -108,11 +108,11 @@ fn a_restart_refuses_no_connection_when_systemd_holds_the_socket() {
         let mut child = handed_over(&service, &listener, &notify);
         // Before it is ready the kernel holds the connection for it.
         let early = TcpStream::connect(("127.0.0.1", service.smtp)).expect("not refused");
-        assert_eq!(told(&socket).trim(), "READY=1");
+        assert_eq!(message(&socket).trim(), "READY=1");
         assert!(deliver_on(early).starts_with("250 2.0.0 stored"));
         let pid = child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
-        assert_eq!(told(&socket).trim(), "STOPPING=1");
+        assert_eq!(message(&socket).trim(), "STOPPING=1");
         let end = Instant::now() + Duration::from_secs(60);
         let ended = loop {
             match child.try_wait().expect("ours") {

@@ -21,16 +21,16 @@ use tokio::sync::watch;
 
 struct Port {
     address: std::net::SocketAddr,
-    house: Arc<Memory>,
+    memory: Arc<Memory>,
     metrics: Arc<Metrics>,
     stop: watch::Sender<bool>,
 }
 
-fn house() -> Arc<Memory> {
-    let house = Memory::default();
-    house.put("gone@hard.test", "suppressed");
-    house.put("held@hard.test", "held");
-    Arc::new(house)
+fn memory() -> Arc<Memory> {
+    let memory = Memory::default();
+    memory.put("gone@hard.test", "suppressed");
+    memory.put("held@hard.test", "held");
+    Arc::new(memory)
 }
 
 async fn start() -> Port {
@@ -38,16 +38,16 @@ async fn start() -> Port {
 }
 
 async fn start_with(room: Room) -> Port {
-    let (house, metrics) = (house(), Arc::new(Metrics::new("memory")));
+    let (memory, metrics) = (memory(), Arc::new(Metrics::new("memory")));
     let listen = Listen::Tcp(([127, 0, 0, 1], 0).into());
     let listener = Listener::bind(&listen).expect("a free port");
     let address = listener.tcp_address().expect("TCP");
     let (stop, stopped) = watch::channel(false);
     let places = Places::new(room);
     let answers = Answers::default();
-    let backend = Backend { service: house.clone(), metrics: metrics.clone(), answers };
+    let backend = Backend { service: memory.clone(), metrics: metrics.clone(), answers };
     tokio::spawn(lookup::serve(listener, backend, places, stopped));
-    Port { address, house, metrics, stop }
+    Port { address, memory, metrics, stop }
 }
 
 impl Port {
@@ -113,7 +113,7 @@ async fn each_protocol_gets_its_answer() {
 async fn a_map_or_a_signed_sender_names_the_scope() {
     let port = start().await;
     let reason = "complained";
-    port.house.suppress("one@hard.test", "news", reason, None).expect("in memory");
+    port.memory.suppress("one@hard.test", "news", reason, None).expect("in memory");
     let map = |name: &str| netstring(&format!("{name} one@hard.test"));
     let policy = |sender: &str| format!("sender={sender}\nrecipient=one@hard.test\n\n");
     for (request, stops) in [
@@ -140,7 +140,7 @@ async fn a_map_or_a_signed_sender_names_the_scope() {
 #[tokio::test]
 async fn our_failure_is_never_not_found() {
     let port = start().await;
-    port.house.down.store(true, Ordering::Relaxed);
+    port.memory.down.store(true, Ordering::Relaxed);
     for (request, reply) in [
         (netstring("suppress gone@hard.test"), netstring("TEMP the store is being rebuilt")),
         (netstring("transport fine@hard.test"), netstring("TEMP the store is being rebuilt")),
@@ -273,7 +273,7 @@ async fn unix_sockets_answer_too_and_stop_ends_everything() {
     let metrics = Arc::new(Metrics::new("memory"));
     let places = Places::new(limits::LOOKUP_ROOM);
     let answers = Answers::default();
-    let backend = Backend { service: house(), metrics: metrics.clone(), answers };
+    let backend = Backend { service: memory(), metrics: metrics.clone(), answers };
     let serve = lookup::serve(listener, backend, places.clone(), stopped);
     let task = tokio::spawn(serve);
     let mut stream = UnixStream::connect(&path).await.expect("connects");

@@ -261,12 +261,12 @@ fn a_bounce_is_told_and_the_endpoint_can_be_asked_about() {
     service.run(&["suppress", "d@example.com", "--reason", "asked by phone"]);
     wait_for("all of it", || receiver.taken().len() >= 5 && all_told(&service));
     let taken = receiver.taken();
-    let told: Vec<(&str, &str)> = taken
+    let received: Vec<(&str, &str)> = taken
         .iter()
         .filter_map(|one| Some((one.body["type"].as_str()?, one.body["data"]["address"].as_str()?)))
         .collect();
     assert_eq!(taken[0].body["type"], "webhook.test");
-    let sorted: BTreeSet<(&str, &str)> = told.iter().copied().collect();
+    let sorted: BTreeSet<(&str, &str)> = received.iter().copied().collect();
     assert_eq!(
         sorted,
         BTreeSet::from([

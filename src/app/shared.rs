@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 
-use crate::config::{Config, Postgres};
+use crate::config::{Config, PostgresConfig};
 use crate::ledger::LedgerError;
 use crate::ledger::copy;
 use crate::ledger::postgres::{self, PostgresJournal, schema};
@@ -21,8 +21,8 @@ const POLL: Duration = Duration::from_millis(50);
 const AWAY: u32 = 5;
 
 /// How this node takes part. The error is a sentence without secrets.
-pub(super) fn options(config: &Postgres) -> Result<postgres::Options> {
-    let Postgres { url, schema, ledger, node, .. } = config;
+pub(super) fn options(config: &PostgresConfig) -> Result<postgres::Options> {
+    let PostgresConfig { url, schema, ledger, node, .. } = config;
     let place = postgres::read(url)
         .map_err(|why| anyhow!("the file of journal.postgres.url_file: {why}"))?;
     if !schema::may_be_named(schema) {
@@ -42,7 +42,7 @@ pub(super) fn options(config: &Postgres) -> Result<postgres::Options> {
 /// Opens the ledger, and waits until it is level with the engine, or serves what it has.
 pub(super) fn ledger(
     config: &Config,
-    shared: &Postgres,
+    shared: &PostgresConfig,
     store: &store::Options,
 ) -> Result<SledLedger> {
     let dir = &config.data_dir;
@@ -79,7 +79,7 @@ pub(super) fn ledger(
 }
 
 fn join(
-    shared: &Postgres,
+    shared: &PostgresConfig,
     options: &postgres::Options,
     store: &store::Options,
 ) -> Result<SledLedger> {

@@ -27,12 +27,12 @@ pub struct Cli {
     pub config: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: CliCommand,
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Receive bounces and answer lookups: the main job
     Serve,
     /// Check configuration, certificates and rules, change nothing
@@ -41,65 +41,65 @@ pub enum Command {
     ///
     /// PATH is a file, an mbox, a folder (walked in name order), a Maildir, or `-` for standard
     /// input. With --json: one object a line, one line a message, in the order of the input.
-    Classify(Classify),
+    Classify(ClassifyArgs),
     /// Ask whether addresses are suppressed
     ///
     /// Exit 0 when every address is suppressed or held, 1 when one is not.
-    Lookup(Lookup),
+    Lookup(LookupArgs),
     /// Show all evidence on an address and the decision
-    Explain(Explain),
+    Explain(ExplainArgs),
     /// Suppress an address by hand
-    Suppress(Suppress),
+    Suppress(SuppressArgs),
     /// Release an address by hand
-    Release(Release),
+    Release(ReleaseArgs),
     /// Show the suppression list
-    List(List),
+    List(ListArgs),
     /// Suppress all addresses of a file
     ///
     /// PATH holds NDJSON, CSV, or plain addresses, one a line; what `export` wrote and what other
     /// sending systems export. Read are address (email, recipient), scope, reason and until.
-    Import(Import),
+    Import(ImportArgs),
     /// Write the suppression list as NDJSON, CSV or lines
-    Export(Export),
+    Export(ExportArgs),
     /// Feed messages in as if they had come by SMTP
     ///
     /// PATH is as for classify. In a pipe from a mail server, let a failure be tried again:
     /// `bounced ingest --to "$RECIPIENT" - || exit 75`.
-    Ingest(Ingest),
+    Ingest(IngestArgs),
     /// Answer OpenSMTPD as one of its tables
     ///
     /// smtpd 7.6 or newer starts it (smtpd-tables(7)); it asks the lookup port of the configuration.
-    TableProc(TableProc),
+    TableProc(TableProcArgs),
     /// Mint or check return-path addresses
     #[command(subcommand)]
-    Verp(Verp),
+    Verp(VerpCommand),
     /// Check rules
     #[command(subcommand)]
-    Rules(Rules),
+    Rules(RulesCommand),
     /// What if: the journal again, with other rules or another policy
     ///
     /// Judges every recorded refusal again with the rules of DIR, folds the journal again in memory
     /// under the policy of FILE, or both, and says which verdicts would change and which addresses
     /// would be suppressed, held or released. Changes nothing without --apply. Holds about 1 KiB of
     /// memory for each address of the journal.
-    Replay(Replay),
+    Replay(ReplayArgs),
     /// Take back a batch of decisions
-    Undo(Undo),
+    Undo(UndoArgs),
     /// Show the wordings that no rule knows, most frequent first
-    Unknown(Unknown),
+    Unknown(UnknownArgs),
     /// Print the journal, one JSON object a line
-    Events(Events),
+    Events(EventsArgs),
     /// Forget a person and keep the block
     ///
     /// The address disappears from journal, checkpoints, raw messages and list; what is suppressed
     /// stays so under a keyed hash. Mail is deferred (451) while the list is built anew. When it is
     /// cut off, the next start goes on with it; doing it twice changes nothing. Backups and logs of
     /// others are not reached.
-    Erase(Erase),
+    Erase(EraseArgs),
     /// Show the guards that hold suppressions back, or end one
     ///
     /// Exit 0 when one is tripped, 1 when none is.
-    Guards(Guards),
+    Guards(GuardsArgs),
     /// Believe the wall clock again after it jumped
     ///
     /// After a jump by more than a day nothing expires until a person agrees; the log, readyz and
@@ -107,17 +107,17 @@ pub enum Command {
     AcceptClock,
     /// Copy journal, checkpoints and keys while the service runs
     #[command(args_conflicts_with_subcommands = true)]
-    Backup(Backup),
+    Backup(BackupArgs),
     /// Put a backup into an empty data directory
-    Restore(Restore),
+    Restore(RestoreArgs),
     /// Show how webhooks stand, or test one
     #[command(subcommand)]
-    Webhooks(Webhooks),
+    Webhooks(WebhooksCommand),
     /// Make or look at the PostgreSQL journal of many nodes
     #[command(subcommand)]
-    Engine(Engine),
+    Engine(EngineCommand),
     /// Check this machine and say what to mend
-    Doctor(Doctor),
+    Doctor(DoctorArgs),
     /// Ask the running service whether it is ready
     Readyz,
     /// Write shell completions
@@ -131,7 +131,7 @@ pub enum Command {
 
 /// `classify`
 #[derive(Debug, Args)]
-pub struct Classify {
+pub struct ClassifyArgs {
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,
@@ -145,7 +145,7 @@ pub struct Classify {
 
 /// `lookup`
 #[derive(Debug, Args)]
-pub struct Lookup {
+pub struct LookupArgs {
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,
@@ -159,7 +159,7 @@ pub struct Lookup {
 
 /// `explain`
 #[derive(Debug, Args)]
-pub struct Explain {
+pub struct ExplainArgs {
     /// As JSON
     #[arg(long)]
     pub json: bool,
@@ -169,7 +169,7 @@ pub struct Explain {
 
 /// `suppress`
 #[derive(Debug, Args)]
-pub struct Suppress {
+pub struct SuppressArgs {
     /// Address to suppress
     pub address: String,
     /// Why, for whoever asks later
@@ -188,7 +188,7 @@ pub struct Suppress {
 
 /// `release`
 #[derive(Debug, Args)]
-pub struct Release {
+pub struct ReleaseArgs {
     /// Address to release
     pub address: String,
     /// Why, for whoever asks later
@@ -204,7 +204,7 @@ pub struct Release {
 
 /// Which entries.
 #[derive(Debug, Args, Default)]
-pub struct Filter {
+pub struct FilterArgs {
     /// Only addresses of this domain
     #[arg(long)]
     pub domain: Option<String>,
@@ -221,7 +221,7 @@ pub struct Filter {
 
 /// `list`
 #[derive(Debug, Args)]
-pub struct List {
+pub struct ListArgs {
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,
@@ -230,12 +230,12 @@ pub struct List {
     pub limit: Option<usize>,
     /// Which entries.
     #[command(flatten)]
-    pub filter: Filter,
+    pub filter: FilterArgs,
 }
 
 /// How entries are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum ExportFormat {
     /// One JSON object a line
     Ndjson,
     /// RFC 4180 with a header line
@@ -246,21 +246,21 @@ pub enum Format {
 
 /// `export`
 #[derive(Debug, Args)]
-pub struct Export {
+pub struct ExportArgs {
     /// How entries are written
     #[arg(long, value_enum, default_value = "ndjson")]
-    pub format: Format,
+    pub format: ExportFormat,
     /// One JSON object a line, as with the format ndjson
     #[arg(long, conflicts_with = "format")]
     pub json: bool,
     /// Which entries.
     #[command(flatten)]
-    pub filter: Filter,
+    pub filter: FilterArgs,
 }
 
 /// `import`
 #[derive(Debug, Args)]
-pub struct Import {
+pub struct ImportArgs {
     /// File, or `-`
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
@@ -283,7 +283,7 @@ pub struct Import {
 
 /// `ingest`
 #[derive(Debug, Args)]
-pub struct Ingest {
+pub struct IngestArgs {
     /// Files, folders, or `-`
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
@@ -300,7 +300,7 @@ pub struct Ingest {
 
 /// `table-proc`
 #[derive(Debug, Args)]
-pub struct TableProc {
+pub struct TableProcArgs {
     /// List, stream or tenant [default: all of them]
     #[arg(long)]
     pub scope: Option<String>,
@@ -314,7 +314,7 @@ pub struct TableProc {
 
 /// `verp`
 #[derive(Debug, Subcommand)]
-pub enum Verp {
+pub enum VerpCommand {
     /// Mint the return path for one recipient
     Sign {
         /// Whom you mail
@@ -338,7 +338,7 @@ pub enum Verp {
 
 /// `rules`
 #[derive(Debug, Subcommand)]
-pub enum Rules {
+pub enum RulesCommand {
     /// Read the rules, run every `seen` line against all of them
     Check {
         /// Folder of operator rules [default: rules.dir of the configuration]
@@ -348,7 +348,7 @@ pub enum Rules {
 
 /// `webhooks`
 #[derive(Debug, Subcommand)]
-pub enum Webhooks {
+pub enum WebhooksCommand {
     /// Show how each endpoint stands
     ///
     /// Exit 0 when every endpoint takes what it is told, 1 when one does not.
@@ -371,7 +371,7 @@ pub enum Webhooks {
 
 /// `replay`
 #[derive(Debug, Args)]
-pub struct Replay {
+pub struct ReplayArgs {
     /// Folder of operator rules to try [default without --policy: rules.dir]
     #[arg(long, value_name = "DIR")]
     pub rules: Option<PathBuf>,
@@ -401,7 +401,7 @@ pub struct Replay {
     clap::ArgGroup::new("what").required(true).multiple(true)
         .args(["rule", "provider", "peer", "between"])
 ))]
-pub struct Undo {
+pub struct UndoArgs {
     /// Decisions by this rule
     #[arg(long, value_name = "ID")]
     pub rule: Option<String>,
@@ -424,7 +424,7 @@ pub struct Undo {
 
 /// `unknown`
 #[derive(Debug, Args)]
-pub struct Unknown {
+pub struct UnknownArgs {
     /// Only events since: a date, an RFC 3339 time, or a duration ago such as 30d
     #[arg(long, value_name = "WHEN")]
     pub since: Option<String>,
@@ -438,7 +438,7 @@ pub struct Unknown {
 
 /// `events`
 #[derive(Debug, Args)]
-pub struct Events {
+pub struct EventsArgs {
     /// Begin at this position of the journal
     #[arg(long, value_name = "SEQ", default_value_t = 1)]
     pub from: u64,
@@ -452,25 +452,25 @@ pub struct Events {
 
 /// `erase`
 #[derive(Debug, Args)]
-pub struct Erase {
+pub struct EraseArgs {
     /// Address to forget
     pub address: String,
 }
 
 /// `guards`
 #[derive(Debug, Args)]
-pub struct Guards {
+pub struct GuardsArgs {
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,
     /// What to do with one.
     #[command(subcommand)]
-    pub release: Option<ReleaseHeld>,
+    pub release: Option<GuardsCommand>,
 }
 
 /// `guards release`
 #[derive(Debug, Subcommand)]
-pub enum ReleaseHeld {
+pub enum GuardsCommand {
     /// End a guard by hand: what it holds needs a second failure on another day
     #[command(group(clap::ArgGroup::new("which").required(true).args(["provider", "scope"])))]
     Release {
@@ -488,7 +488,7 @@ pub enum ReleaseHeld {
 
 /// `backup`
 #[derive(Debug, Args)]
-pub struct Backup {
+pub struct BackupArgs {
     /// Folder (new, or an earlier backup: then only what changed is copied), or `-` for tar on
     /// standard output
     #[arg(value_name = "DIR", required = true)]
@@ -511,19 +511,19 @@ pub enum BackupCommand {
 
 /// `engine`
 #[derive(Debug, Subcommand)]
-pub enum Engine {
+pub enum EngineCommand {
     /// Make the schema and the ledger, as far as they are missing, and print what a node's role needs
     ///
     /// It asks as the role of --url-file, which may make a schema. The GRANTs are for the role of
     /// journal.postgres.url_file, or --role.
-    Init(EngineInit),
+    Init(EngineInitArgs),
     /// Show the nodes, how far they are, and what is wrong; exit 1 when something is
-    Status(EngineStatus),
+    Status(EngineStatusArgs),
 }
 
 /// `engine init`
 #[derive(Debug, Args)]
-pub struct EngineInit {
+pub struct EngineInitArgs {
     /// A file with the URL of a role that may make a schema; else the one of the configuration
     #[arg(long, value_name = "FILE")]
     pub url_file: Option<PathBuf>,
@@ -534,7 +534,7 @@ pub struct EngineInit {
 
 /// `engine status`
 #[derive(Debug, Args)]
-pub struct EngineStatus {
+pub struct EngineStatusArgs {
     /// As JSON
     #[arg(long)]
     pub json: bool,
@@ -542,7 +542,7 @@ pub struct EngineStatus {
 
 /// `restore`
 #[derive(Debug, Args)]
-pub struct Restore {
+pub struct RestoreArgs {
     /// The backup, or `-` for tar on standard input
     #[arg(value_name = "DIR")]
     pub from: PathBuf,
@@ -550,7 +550,7 @@ pub struct Restore {
 
 /// `doctor`
 #[derive(Debug, Args)]
-pub struct Doctor {
+pub struct DoctorArgs {
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,

@@ -6,12 +6,12 @@ use std::io::{self, Read, Write};
 use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
 
-use super::args::{self, Export, Import};
-use super::console::{Answer, Console};
+use super::args::{self, ExportArgs, ImportArgs};
+use super::console::{Console, ExitAnswer};
 use super::list::{self, said};
 use super::print;
-use crate::service::import::{Read as Found, Reader, Tally, Wishes};
-use crate::service::lines::Format;
+use crate::service::import::{ImportReader, ImportTally, Read as Found, Wishes};
+use crate::service::lines::ListFormat;
 use crate::service::{ImportEntry, Operations};
 
 /// Entries that are committed together.
@@ -20,15 +20,15 @@ const BATCH: usize = 2000;
 const PIECE: usize = 64 << 10;
 
 pub(super) fn export(
-    args: &Export,
+    args: &ExportArgs,
     service: &dyn Operations,
     console: &mut Console<'_>,
-) -> Result<Answer> {
+) -> Result<ExitAnswer> {
     let format = match args.format {
-        _ if args.json => Format::Ndjson,
-        args::Format::Ndjson => Format::Ndjson,
-        args::Format::Csv => Format::Csv,
-        args::Format::Lines => Format::Lines,
+        _ if args.json => ListFormat::Ndjson,
+        args::ExportFormat::Ndjson => ListFormat::Ndjson,
+        args::ExportFormat::Csv => ListFormat::Csv,
+        args::ExportFormat::Lines => ListFormat::Lines,
     };
     let query = list::query(&args.filter, console.now)?;
     write!(console.out, "{}", format.header())?;
@@ -39,14 +39,14 @@ pub(super) fn export(
         console.out.write_all(text.as_bytes())?;
         Ok(true)
     })?;
-    Ok(Answer::Yes)
+    Ok(ExitAnswer::Yes)
 }
 
 pub(super) fn import(
-    args: &Import,
+    args: &ImportArgs,
     service: &dyn Operations,
     console: &mut Console<'_>,
-) -> Result<Answer> {
+) -> Result<ExitAnswer> {
     let reason = said(&args.reason)?.to_string();
     let name = args.path.display().to_string();
     let mut input: Box<dyn Read> = if name == "-" {
@@ -57,11 +57,11 @@ pub(super) fn import(
     let wishes = Wishes { reason, scope: args.scope.clone(), all: args.all };
     let mut import = Running {
         service,
-        reader: Reader::new(wishes),
+        reader: ImportReader::new(wishes),
         dry_run: args.dry_run,
         batch: Vec::new(),
         numbers: Vec::new(),
-        tally: Tally::default(),
+        tally: ImportTally::default(),
     };
     import.read(&mut *input, &name)?;
     let Running { reader, mut tally, .. } = import;
@@ -79,14 +79,14 @@ pub(super) fn import(
             let why = print::visible(why);
             let _ = writeln!(console.err, "{count} x {why}, first {name}:{first}");
         }
-        let Tally { suppressed, unchanged, left_out, refused, .. } = tally;
+        let ImportTally { suppressed, unchanged, left_out, refused, .. } = tally;
         writeln!(
             console.out,
             "{suppressed} suppressed, {unchanged} were already, {left_out} left out, {refused} \
              refused"
         )?;
     }
-    Ok(if tally.refused == 0 { Answer::Yes } else { Answer::Failed })
+    Ok(if tally.refused == 0 { ExitAnswer::Yes } else { ExitAnswer::Failed })
 }
 
 /// A dry run for people: what was recognised, what would be done, and what would not.
@@ -124,12 +124,12 @@ fn show(out: &mut dyn Write, name: &str, answer: &Value) -> io::Result<()> {
 /// simply repeated.
 struct Running<'a> {
     service: &'a dyn Operations,
-    reader: Reader,
+    reader: ImportReader,
     dry_run: bool,
     batch: Vec<ImportEntry>,
     /// Number of each entry of the batch.
     numbers: Vec<u64>,
-    tally: Tally,
+    tally: ImportTally,
 }
 
 impl Running<'_> {
@@ -178,20 +178,20 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::cli::args::Filter;
+    use crate::cli::args::FilterArgs;
     use crate::cli::fake::{self, Fake};
     use crate::event::Cause;
 
-    fn of(path: &Path, dry_run: bool) -> Import {
+    fn of(path: &Path, dry_run: bool) -> ImportArgs {
         let (reason, scope) = ("old list".into(), "news".into());
-        Import { path: path.to_path_buf(), reason, scope, all: false, dry_run, json: false }
+        ImportArgs { path: path.to_path_buf(), reason, scope, all: false, dry_run, json: false }
     }
 
-    fn import_text(text: &[u8]) -> (Fake, Answer, String, String) {
+    fn import_text(text: &[u8]) -> (Fake, ExitAnswer, String, String) {
         imported(text, false)
     }
 
-    fn imported(text: &[u8], dry_run: bool) -> (Fake, Answer, String, String) {
+    fn imported(text: &[u8], dry_run: bool) -> (Fake, ExitAnswer, String, String) {
         let file = tempfile::NamedTempFile::new().expect("a scratch file");
         std::fs::write(file.path(), text).expect("scratch is writable");
         let args = of(file.path(), dry_run);
@@ -210,7 +210,7 @@ mod tests {
         let (service, answer, out, err) = import_text(text.as_bytes());
         assert_eq!(
             (answer, out.as_str()),
-            (Answer::Failed, "2 suppressed, 0 were already, 0 left out, 3 refused\n",)
+            (ExitAnswer::Failed, "2 suppressed, 0 were already, 0 left out, 3 refused\n",)
         );
         assert_eq!(
             err,
@@ -230,7 +230,7 @@ mod tests {
         let text = b"email;reason.code;blockedAt\na@example.com;hardBounce;2026-11-01\n\
                      b@example.com;softBounce;2026-11-01\nc@;hardBounce;\n";
         let (service, answer, out, _) = imported(text, true);
-        assert_eq!((answer, service.batches.borrow().len()), (Answer::Failed, 0));
+        assert_eq!((answer, service.batches.borrow().len()), (ExitAnswer::Failed, 0));
         assert_eq!(
             out,
             "FILE is Brevo blocked contacts (CSV, separated by `;`)\n  email -> address\n  \
@@ -240,11 +240,11 @@ mod tests {
              are already, 1 left out, 1 refused\n"
         );
         let (_, answer, out, _) = imported(b"", true);
-        assert_eq!(answer, Answer::Yes);
+        assert_eq!(answer, ExitAnswer::Yes);
         assert!(out.starts_with("FILE is empty\n"), "{out}");
         // The end of it is missing.
         let (_, answer, out, _) = imported(br#"[{"email": "a@example.com", "rea"#, true);
-        assert_eq!(answer, Answer::Failed);
+        assert_eq!(answer, ExitAnswer::Failed);
         assert!(out.starts_with("FILE is not understood\n"), "{out}");
     }
 
@@ -264,7 +264,7 @@ mod tests {
             text += &format!("u{n}@example.com\n");
         }
         let (service, answer, out, _) = import_text(text.as_bytes());
-        assert_eq!(answer, Answer::Yes);
+        assert_eq!(answer, ExitAnswer::Yes);
         assert!(out.starts_with(&format!("{} suppressed", BATCH * 2 + 1)), "{out}");
         let sizes: Vec<usize> = service.batches.into_inner().iter().map(Vec::len).collect();
         assert_eq!(sizes, [BATCH, BATCH, 1]);
@@ -278,22 +278,22 @@ mod tests {
         });
         let service = Fake { entries: entries.to_vec(), ..Fake::default() };
         let export_as = |format| {
-            let args = Export { format, json: false, filter: Filter::default() };
+            let args = ExportArgs { format, json: false, filter: FilterArgs::default() };
             let (answer, out, _) = fake::run(&service, |s, console| export(&args, s, console));
-            assert_eq!(answer.ok(), Some(Answer::Yes));
+            assert_eq!(answer.ok(), Some(ExitAnswer::Yes));
             out
         };
-        let lines = export_as(args::Format::Lines);
+        let lines = export_as(args::ExportFormat::Lines);
         assert_eq!(
             lines,
             "a@example.com\nb@example.com\nc@example.com\nd@example.com\ne@example.com\n"
         );
-        for format in [args::Format::Ndjson, args::Format::Csv] {
+        for format in [args::ExportFormat::Ndjson, args::ExportFormat::Csv] {
             let (again, _, out, _) = import_text(export_as(format).as_bytes());
             assert!(out.starts_with("5 suppressed, 0 were already, 0 left"), "{out}");
             let batch = &again.batches.into_inner()[0];
             assert_eq!((batch.len(), batch[4].address.as_str()), (5, "e@example.com"));
-            assert_eq!(batch[0].told.cause, Cause::parse("user-unknown"));
+            assert_eq!(batch[0].imported.cause, Cause::parse("user-unknown"));
         }
     }
 

@@ -17,7 +17,7 @@ use crate::event::Analysis;
 pub type Analyse<'a> = dyn Fn(&[u8], Option<&str>) -> Analysis + 'a;
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct JsonLine<'a> {
     source: &'a str,
     #[serde(flatten)]
     analysis: &'a Analysis,
@@ -64,7 +64,7 @@ pub fn classify_paths(
         };
         let analysis = analyse(&message, to);
         match style {
-            Style::Json => json(out, &Line { source: &source, analysis: &analysis }),
+            Style::Json => json(out, &JsonLine { source: &source, analysis: &analysis }),
             Style::Human(paint) => human(out, &source, &analysis, paint),
         }
     })?;

@@ -7,7 +7,7 @@ use crate::mail::Timestamp;
 
 /// An answer, as its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum ExitAnswer {
     /// Yes, or done: 0.
     Yes,
     /// No, or not found: 1.
@@ -16,7 +16,7 @@ pub enum Answer {
     Failed,
 }
 
-impl Answer {
+impl ExitAnswer {
     pub(super) fn code(self) -> u8 {
         match self {
             Self::Yes => 0,

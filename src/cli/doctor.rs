@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use rustix::process::{Resource, getrlimit};
 
-use super::args::Doctor;
-use super::console::{Answer, Console};
+use super::args::DoctorArgs;
+use super::console::{Console, ExitAnswer};
 use super::print;
 use super::program::Program;
 use super::reach::running;
 use super::remote::Remote;
 use crate::config::preflight;
-use crate::config::{Config, Loaded, print_size, reason};
+use crate::config::{Config, LoadedConfig, print_size, reason};
 use crate::ledger::private::open_to_others;
 
 /// Commits that are timed.
@@ -54,11 +54,11 @@ fn finding(grade: Grade, name: &'static str, words: impl Into<String>) -> Findin
 }
 
 pub(super) fn run(
-    args: &Doctor,
-    loaded: &Loaded,
+    args: &DoctorArgs,
+    loaded: &LoadedConfig,
     program: &dyn Program,
     console: &mut Console<'_>,
-) -> Result<Answer> {
+) -> Result<ExitAnswer> {
     let mut findings = vec![source(loaded)];
     findings.extend(loaded.notes.iter().map(|note| finding(Grade::Warn, "config", note)));
     findings.push(checked("preflight", preflight::check(&loaded.config, &loaded.origin)));
@@ -83,10 +83,10 @@ pub(super) fn run(
         }
     }
     let failed = findings.iter().any(|finding| finding.grade == Grade::Fail);
-    Ok(if failed { Answer::Failed } else { Answer::Yes })
+    Ok(if failed { ExitAnswer::Failed } else { ExitAnswer::Yes })
 }
 
-fn source(loaded: &Loaded) -> Finding {
+fn source(loaded: &LoadedConfig) -> Finding {
     match loaded.origin.file() {
         Some(file) => finding(Grade::Ok, "config", format!("read {}", file.display())),
         None => finding(Grade::Ok, "config", "no file, embedded defaults"),

@@ -5,32 +5,32 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 use serde_json::json;
 
-use super::args::{Engine, EngineInit, EngineStatus};
-use super::console::{Answer, Console};
+use super::args::{EngineCommand, EngineInitArgs, EngineStatusArgs};
+use super::console::{Console, ExitAnswer};
 use super::program::Program;
-use crate::config::Loaded;
+use crate::config::LoadedConfig;
 use crate::ledger::postgres::{self, EngineReport, schema};
 
 pub(super) fn run(
-    command: &Engine,
-    loaded: &Loaded,
+    command: &EngineCommand,
+    loaded: &LoadedConfig,
     program: &dyn Program,
     console: &mut Console<'_>,
-) -> Result<Answer> {
+) -> Result<ExitAnswer> {
     let options = program.engine(loaded)?.ok_or_else(|| {
         anyhow!("journal.engine is \"local\": write engine = \"postgres\" below [journal] first")
     })?;
     match command {
-        Engine::Init(args) => init(args, options, console),
-        Engine::Status(args) => status(args, &options, console),
+        EngineCommand::Init(args) => init(args, options, console),
+        EngineCommand::Status(args) => status(args, &options, console),
     }
 }
 
 fn init(
-    args: &EngineInit,
+    args: &EngineInitArgs,
     mut options: postgres::Options,
     console: &mut Console<'_>,
-) -> Result<Answer> {
+) -> Result<ExitAnswer> {
     let role = options.place.user().to_string();
     if let Some(file) = &args.url_file {
         options.place = place(file)?.into();
@@ -46,7 +46,7 @@ fn init(
     for grant in schema::grants(schema, role) {
         writeln!(console.out, "{grant}")?;
     }
-    Ok(Answer::Yes)
+    Ok(ExitAnswer::Yes)
 }
 
 fn place(file: &Path) -> Result<postgres::Place> {
@@ -56,13 +56,13 @@ fn place(file: &Path) -> Result<postgres::Place> {
 }
 
 fn status(
-    args: &EngineStatus,
+    args: &EngineStatusArgs,
     options: &postgres::Options,
     console: &mut Console<'_>,
-) -> Result<Answer> {
+) -> Result<ExitAnswer> {
     let report = EngineReport::ask(options)?;
     let troubles = report.troubles();
-    let answer = Answer::yes_if(troubles.is_empty());
+    let answer = ExitAnswer::yes_if(troubles.is_empty());
     if args.json {
         let nodes: Vec<_> = report
             .nodes

@@ -11,35 +11,35 @@ use super::print::{self, Paint, outline, plain, row, visible};
 /// Fields of the answer and of an event that are printed in a form of their own.
 const KNOWN: [&str; 6] = ["address", "state", "summary", "outlook", "entries", "events"];
 
-/// Prints what [`Service::explain`](crate::service::Service::explain) gave.
-pub(super) fn explain(out: &mut dyn Write, told: &Value, paint: Paint) -> io::Result<()> {
-    let summary = match text(told, "summary") {
+/// Prints what [`Operations::explain`](crate::service::Operations::explain) gave.
+pub(super) fn explain(out: &mut dyn Write, explained: &Value, paint: Paint) -> io::Result<()> {
+    let summary = match text(explained, "summary") {
         Some(summary) => summary,
         None => format!(
             "{} is {}",
-            text(told, "address").unwrap_or_default(),
-            text(told, "state").unwrap_or_else(|| "not known".to_string())
+            text(explained, "address").unwrap_or_default(),
+            text(explained, "state").unwrap_or_else(|| "not known".to_string())
         ),
     };
     writeln!(out, "{}", paint.bold(&visible(&summary)))?;
-    for outlook in words(told, "outlook") {
+    for outlook in words(explained, "outlook") {
         writeln!(out, "  {}", visible(&outlook))?;
     }
-    let address = text(told, "address").unwrap_or_default();
-    for entry in rows(told, "entries") {
+    let address = text(explained, "address").unwrap_or_default();
+    for entry in rows(explained, "entries") {
         writeln!(out, "  {}", visible(&print::sentence(&address, entry)))?;
     }
-    for event in rows(told, "events") {
+    for event in rows(explained, "events") {
         one(out, event, &address, paint)?;
     }
-    match told.as_object() {
+    match explained.as_object() {
         Some(fields) => {
             let rest = fields.iter().filter(|(name, _)| !KNOWN.contains(&name.as_str()));
             let rest: serde_json::Map<String, Value> =
                 rest.map(|(name, value)| (name.clone(), value.clone())).collect();
             outline(out, &Value::Object(rest), 0)
         }
-        None => outline(out, told, 0),
+        None => outline(out, explained, 0),
     }
 }
 
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_person_reads_the_decision_first() {
-        let told = json!({
+        let explained = json!({
             "address": "u@example.com", "state": "suppressed",
             "summary": "u@example.com must not be mailed",
             "outlook": ["on 2026-12-06 it may be tried once more"],
@@ -181,7 +181,7 @@ mod tests {
             "provider": "google",
         });
         let mut out = Vec::new();
-        explain(&mut out, &told, Paint::PLAIN).expect("a vector takes everything");
+        explain(&mut out, &explained, Paint::PLAIN).expect("a vector takes everything");
         let expected = "\
 u@example.com must not be mailed
   on 2026-12-06 it may be tried once more
@@ -208,12 +208,12 @@ provider     google
 
     #[test]
     fn an_unexpected_answer_is_shown_as_it_is() {
-        for (told, expected) in [
+        for (explained, expected) in [
             (json!({"address": "u@example.com", "state": "clear"}), "u@example.com is clear\n"),
             (json!({"other": 5}), " is not known\nother        5\n"),
         ] {
             let mut out = Vec::new();
-            explain(&mut out, &told, Paint::PLAIN).expect("a vector takes everything");
+            explain(&mut out, &explained, Paint::PLAIN).expect("a vector takes everything");
             assert_eq!(String::from_utf8(out).expect("our words are UTF-8"), expected);
         }
     }

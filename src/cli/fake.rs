@@ -5,7 +5,7 @@ use std::cell::RefCell;
 
 use serde_json::{Value, json};
 
-use super::console::{Answer, Console};
+use super::console::{Console, ExitAnswer};
 use super::print::Paint;
 use crate::event::{Act, Envelope};
 use crate::mail::Timestamp;
@@ -46,8 +46,8 @@ pub(super) fn line(seq: u64, day: u32, address: &str, reason: &str, said: &str) 
 /// Answer, standard output, standard error of one command at 2026-11-22.
 pub(super) fn run(
     service: &Fake,
-    command: impl FnOnce(&Fake, &mut Console<'_>) -> anyhow::Result<Answer>,
-) -> (anyhow::Result<Answer>, String, String) {
+    command: impl FnOnce(&Fake, &mut Console<'_>) -> anyhow::Result<ExitAnswer>,
+) -> (anyhow::Result<ExitAnswer>, String, String) {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let now = Timestamp::parse_rfc3339("2026-11-22").expect("a date");
     let mut console = Console { out: &mut out, err: &mut err, paint: Paint::PLAIN, now };

@@ -4,8 +4,8 @@
 use anyhow::{Result, anyhow};
 use serde_json::{Value, json};
 
-use super::args::{Guards, ReleaseHeld};
-use super::console::{Answer, Console};
+use super::args::{GuardsArgs, GuardsCommand};
+use super::console::{Console, ExitAnswer};
 use super::list::{said, show};
 use super::print;
 use crate::event::Act;
@@ -16,13 +16,13 @@ const OUTAGE: &str = "guard/outage ";
 const CAP: &str = "guard/blast-radius ";
 
 pub(super) fn guards(
-    args: Guards,
+    args: GuardsArgs,
     service: &dyn Operations,
     console: &mut Console<'_>,
-) -> Result<Answer> {
+) -> Result<ExitAnswer> {
     let tripped = service.guards()?;
     let tripped = tripped.as_array().map(Vec::as_slice).unwrap_or_default();
-    if let Some(ReleaseHeld::Release { provider, scope, reason }) = args.release {
+    if let Some(GuardsCommand::Release { provider, scope, reason }) = args.release {
         return release(provider, scope, &reason, tripped, service, console);
     }
     for guard in tripped {
@@ -38,7 +38,7 @@ pub(super) fn guards(
     if tripped.is_empty() {
         console.say("no guard is tripped");
     }
-    Ok(Answer::yes_if(!tripped.is_empty()))
+    Ok(ExitAnswer::yes_if(!tripped.is_empty()))
 }
 
 fn release(
@@ -48,7 +48,7 @@ fn release(
     tripped: &[Value],
     service: &dyn Operations,
     console: &mut Console<'_>,
-) -> Result<Answer> {
+) -> Result<ExitAnswer> {
     let reason = said(reason)?.to_string();
     let wanted = match (&provider, &scope) {
         (Some(provider), _) => format!("{OUTAGE}{provider}"),
@@ -59,24 +59,27 @@ fn release(
     if !clauses.contains(&wanted.as_str()) {
         let others = if clauses.is_empty() { "none is".to_string() } else { clauses.join(", ") };
         console.say(&format!("{wanted} is not tripped; tripped: {others}"));
-        return Ok(Answer::No);
+        return Ok(ExitAnswer::No);
     }
-    let told = service.act(Act::ReleaseHeld { provider, scope, reason }, false)?;
-    let shown = json!({"released": wanted, "seq": told["seq"], "id": told["id"]});
+    let answer = service.act(Act::ReleaseHeld { provider, scope, reason }, false)?;
+    let shown = json!({"released": wanted, "seq": answer["seq"], "id": answer["id"]});
     show(&shown, false, console)?;
-    Ok(Answer::Yes)
+    Ok(ExitAnswer::Yes)
 }
 
 /// Exit 1 when there was nothing to agree with.
-pub(super) fn accept_clock(service: &dyn Operations, console: &mut Console<'_>) -> Result<Answer> {
-    let told = service.accept_clock()?;
-    let now = told["now"].as_str().unwrap_or_default();
-    if told["was_in_doubt"] == false {
+pub(super) fn accept_clock(
+    service: &dyn Operations,
+    console: &mut Console<'_>,
+) -> Result<ExitAnswer> {
+    let answer = service.accept_clock()?;
+    let now = answer["now"].as_str().unwrap_or_default();
+    if answer["was_in_doubt"] == false {
         console.say(&format!("there was no doubt: it is {now}"));
-        return Ok(Answer::No);
+        return Ok(ExitAnswer::No);
     }
     writeln!(console.out, "the wall clock is believed: it is {}", print::visible(now))?;
-    Ok(Answer::Yes)
+    Ok(ExitAnswer::Yes)
 }
 
 #[cfg(test)]
@@ -90,26 +93,26 @@ mod tests {
             "covers_from": "2026-11-21T23:00:00Z", "calm_at": "2026-11-22T03:00:00Z",
             "why": "60 recipients in 10 minutes, 4 expected"});
         let service = Fake { guards: json!([guard]), ..Fake::default() };
-        let show = |json| Guards { json, release: None };
+        let show = |json| GuardsArgs { json, release: None };
         let (answer, out, _) = run(&service, |s, console| guards(show(false), s, console));
-        assert_eq!(answer.expect("done"), Answer::Yes);
+        assert_eq!(answer.expect("done"), ExitAnswer::Yes);
         assert_eq!(
             out,
             "guard/outage google  since 2026-11-22T01:00:00Z, calm at 2026-11-22T03:00:00Z if no \
              more comes: 60 recipients in 10 minutes, 4 expected\n"
         );
-        let ask = |provider: Option<&str>, scope: Option<&str>| Guards {
+        let ask = |provider: Option<&str>, scope: Option<&str>| GuardsArgs {
             json: false,
-            release: Some(ReleaseHeld::Release {
+            release: Some(GuardsCommand::Release {
                 provider: provider.map(str::to_string),
                 scope: scope.map(str::to_string),
                 reason: "they say it is over".to_string(),
             }),
         };
         for (provider, scope, wanted, heard) in [
-            (Some("yahoo"), None, Answer::No, "tripped: guard/outage google"),
-            (None, Some("google"), Answer::No, "guard/blast-radius google is not tripped"),
-            (Some("google"), None, Answer::Yes, "released"),
+            (Some("yahoo"), None, ExitAnswer::No, "tripped: guard/outage google"),
+            (None, Some("google"), ExitAnswer::No, "guard/blast-radius google is not tripped"),
+            (Some("google"), None, ExitAnswer::Yes, "released"),
         ] {
             let (answer, out, err) =
                 run(&service, |s, console| guards(ask(provider, scope), s, console));
@@ -122,7 +125,7 @@ mod tests {
         };
         assert_eq!(provider.as_deref(), Some("google"));
         let (answer, _, err) = run(&Fake::default(), |s, console| guards(show(true), s, console));
-        assert_eq!(answer.expect("done"), Answer::No);
+        assert_eq!(answer.expect("done"), ExitAnswer::No);
         assert!(err.contains("no guard is tripped"), "{err}");
     }
 }

@@ -3,31 +3,31 @@
 use anyhow::Result;
 use serde_json::Value;
 
-use super::args::Ingest;
-use super::console::{Answer, Console};
+use super::args::IngestArgs;
+use super::console::{Console, ExitAnswer};
 use super::mailbox::{self, MailboxItem};
 use super::print;
 use super::reach::running;
 use super::remote::Remote;
-use crate::config::Loaded;
+use crate::config::LoadedConfig;
 use crate::event::Envelope;
 use crate::service::{Operations, ServiceError};
 
 pub(super) fn ingest(
-    args: &Ingest,
+    args: &IngestArgs,
     service: &dyn Operations,
     console: &mut Console<'_>,
-) -> Result<Answer> {
+) -> Result<ExitAnswer> {
     let (mut stored, mut failed) = (0u64, 0u64);
     let mut stdin = std::io::stdin().lock();
     mailbox::messages(&args.paths, &mut stdin, &mut |MailboxItem { source, message }| {
-        let told = match message {
+        let taken = match message {
             Ok(data) => service
                 .message(data, envelope(args), Some("local".to_string()))
                 .map_err(|e| (fatal(&e), e)),
             Err(why) => Err((false, ServiceError::BadRequest(why))),
         };
-        match told {
+        match taken {
             Ok(event) => {
                 stored += 1;
                 if args.json {
@@ -41,8 +41,8 @@ pub(super) fn ingest(
             Err((stop, why)) => {
                 failed += 1;
                 if args.json {
-                    let told = serde_json::json!({"source": source, "error": why.to_string()});
-                    writeln!(console.out, "{told}")?;
+                    let failure = serde_json::json!({"source": source, "error": why.to_string()});
+                    writeln!(console.out, "{failure}")?;
                 } else {
                     console.say(&print::visible(&format!("{source}: {why}")));
                 }
@@ -60,11 +60,11 @@ pub(super) fn ingest(
     if !args.json {
         writeln!(console.out, "{stored} stored, {failed} failed")?;
     }
-    Ok(if failed == 0 { Answer::Yes } else { Answer::Failed })
+    Ok(if failed == 0 { ExitAnswer::Yes } else { ExitAnswer::Failed })
 }
 
 /// What a message from this machine came in.
-fn envelope(args: &Ingest) -> Envelope {
+fn envelope(args: &IngestArgs) -> Envelope {
     let to = args.to.clone().into_iter().collect();
     Envelope { to, trusted: args.trust, ..Envelope::default() }
 }
@@ -90,7 +90,7 @@ fn with_source(source: &str, event: Value) -> String {
 }
 
 /// `bounced readyz`, for health checks of containers: exit 0 ready, 1 not.
-pub(super) fn readyz(loaded: &Loaded, console: &mut Console<'_>) -> Result<Answer> {
+pub(super) fn readyz(loaded: &LoadedConfig, console: &mut Console<'_>) -> Result<ExitAnswer> {
     let Some(address) = running(&loaded.config.http.listen)? else {
         let listens: Vec<String> =
             loaded.config.http.listen.iter().map(ToString::to_string).collect();
@@ -98,13 +98,13 @@ pub(super) fn readyz(loaded: &Loaded, console: &mut Console<'_>) -> Result<Answe
             "nothing answers on {}: bounced is not running there",
             listens.join(", ")
         ));
-        return Ok(Answer::No);
+        return Ok(ExitAnswer::No);
     };
     let (ready, words) = Remote::new(address).readyz()?;
     for line in words.lines() {
         writeln!(console.out, "{}", print::visible(line))?;
     }
-    Ok(Answer::yes_if(ready))
+    Ok(ExitAnswer::yes_if(ready))
 }
 
 #[cfg(test)]
@@ -124,11 +124,11 @@ mod tests {
         let service = Fake::default();
         let feed = |paths: &[&std::path::PathBuf]| {
             let paths = paths.iter().map(|path| path.to_path_buf()).collect();
-            let args = Ingest { paths, to: None, trust: false, json: false };
+            let args = IngestArgs { paths, to: None, trust: false, json: false };
             fake::run(&service, |s, c| ingest(&args, s, c))
         };
         let (answer, out, err) = feed(&[&good, &bad, &good]);
-        assert_eq!(answer.ok(), Some(Answer::Failed));
+        assert_eq!(answer.ok(), Some(ExitAnswer::Failed));
         assert!(out.ends_with("2 stored, 1 failed\n"), "{out}");
         assert!(out.contains(&format!("{}: stored e1 other\n", good.display())), "{out}");
         assert!(err.contains("2: the body is empty"), "{err}");
@@ -136,7 +136,7 @@ mod tests {
         let error = answer.expect_err("the service is busy").to_string();
         assert!(error.contains("after 1 stored messages"), "{error}");
         assert_eq!(out.lines().count(), 1, "nothing is fed behind it: {out}");
-        assert_eq!(feed(&[&good]).0.ok(), Some(Answer::Yes));
+        assert_eq!(feed(&[&good]).0.ok(), Some(ExitAnswer::Yes));
     }
 
     #[test]

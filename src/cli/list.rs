@@ -3,8 +3,8 @@
 use anyhow::{Result, anyhow};
 use serde_json::{Value, json};
 
-use super::args::{Explain, Filter, List, Lookup, Release, Suppress};
-use super::console::{Answer, Console};
+use super::args::{ExplainArgs, FilterArgs, ListArgs, LookupArgs, ReleaseArgs, SuppressArgs};
+use super::console::{Console, ExitAnswer};
 use super::print;
 use super::time_args::{Direction, moment};
 use crate::classify::Class;
@@ -16,10 +16,10 @@ use crate::service::{ListQuery, Operations, ServiceError};
 pub(super) const PAGE: usize = 1000;
 
 pub(super) fn lookup(
-    args: &Lookup,
+    args: &LookupArgs,
     service: &dyn Operations,
     console: &mut Console<'_>,
-) -> Result<Answer> {
+) -> Result<ExitAnswer> {
     let mut all = true;
     for address in &args.addresses {
         let entry = service.suppression(an_address(address)?, args.scope.as_deref())?;
@@ -28,8 +28,8 @@ pub(super) fn lookup(
             (Some(entry), true) => writeln!(console.out, "{entry}")?,
             (None, true) => {
                 let scope = args.scope.as_deref();
-                let told = json!({"address": address, "scope": scope, "state": null});
-                writeln!(console.out, "{told}")?;
+                let entry = json!({"address": address, "scope": scope, "state": null});
+                writeln!(console.out, "{entry}")?;
             }
             (Some(entry), false) => {
                 writeln!(console.out, "{}", print::visible(&print::sentence(address, &entry)))?;
@@ -39,34 +39,34 @@ pub(super) fn lookup(
             }
         }
     }
-    Ok(Answer::yes_if(all))
+    Ok(ExitAnswer::yes_if(all))
 }
 
 pub(super) fn explain(
-    args: &Explain,
+    args: &ExplainArgs,
     service: &dyn Operations,
     console: &mut Console<'_>,
-) -> Result<Answer> {
-    let told = match service.explain(an_address(&args.address)?, None) {
+) -> Result<ExitAnswer> {
+    let explained = match service.explain(an_address(&args.address)?, None) {
         Err(ServiceError::NotFound(why)) => {
             console.say(&why);
-            return Ok(Answer::No);
+            return Ok(ExitAnswer::No);
         }
-        told => told?,
+        explained => explained?,
     };
     if args.json {
-        writeln!(console.out, "{told}")?;
+        writeln!(console.out, "{explained}")?;
     } else {
-        super::explain::explain(console.out, &told, console.paint)?;
+        super::explain::explain(console.out, &explained, console.paint)?;
     }
-    Ok(Answer::Yes)
+    Ok(ExitAnswer::Yes)
 }
 
 pub(super) fn suppress(
-    args: &Suppress,
+    args: &SuppressArgs,
     service: &dyn Operations,
     console: &mut Console<'_>,
-) -> Result<Answer> {
+) -> Result<ExitAnswer> {
     let until = at(args.until.as_deref(), console.now, Direction::Ahead)?;
     if until.is_some_and(|until| until <= console.now) {
         return Err(anyhow!("--until is in the past, write a later moment or leave it out"));
@@ -74,23 +74,23 @@ pub(super) fn suppress(
     let reason = said(&args.reason)?;
     let entry = service.suppress(an_address(&args.address)?, &args.scope, reason, until)?;
     show(&entry, args.json, console)?;
-    Ok(Answer::Yes)
+    Ok(ExitAnswer::Yes)
 }
 
 pub(super) fn release(
-    args: &Release,
+    args: &ReleaseArgs,
     service: &dyn Operations,
     console: &mut Console<'_>,
-) -> Result<Answer> {
+) -> Result<ExitAnswer> {
     let (address, reason) = (an_address(&args.address)?, said(&args.reason)?);
     match service.release(address, &args.scope, reason) {
         Err(ServiceError::NotFound(why)) => {
             console.say(&why);
-            Ok(Answer::No)
+            Ok(ExitAnswer::No)
         }
-        told => {
-            show(&told?, args.json, console)?;
-            Ok(Answer::Yes)
+        released => {
+            show(&released?, args.json, console)?;
+            Ok(ExitAnswer::Yes)
         }
     }
 }
@@ -130,7 +130,7 @@ pub(super) fn at(
 }
 
 /// The query for a filter, page size not yet chosen.
-pub(super) fn query(filter: &Filter, now: Timestamp) -> Result<ListQuery> {
+pub(super) fn query(filter: &FilterArgs, now: Timestamp) -> Result<ListQuery> {
     let class = filter.class.as_deref().map(class).transpose()?;
     Ok(ListQuery {
         limit: PAGE,
@@ -175,10 +175,10 @@ pub(super) fn entries(
 }
 
 pub(super) fn list(
-    args: &List,
+    args: &ListArgs,
     service: &dyn Operations,
     console: &mut Console<'_>,
-) -> Result<Answer> {
+) -> Result<ExitAnswer> {
     let mut query = query(&args.filter, console.now)?;
     let mut left = args.limit.unwrap_or(usize::MAX);
     query.limit = left.clamp(1, PAGE);
@@ -195,7 +195,7 @@ pub(super) fn list(
         }
         Ok(true)
     })?;
-    Ok(Answer::Yes)
+    Ok(ExitAnswer::Yes)
 }
 
 #[cfg(test)]
@@ -244,32 +244,32 @@ mod tests {
 
     #[test]
     fn a_lookup_is_yes_only_for_all() {
-        for (addresses, json, answer, out) in [
-            (&["a@example.com"][..], false, Answer::Yes, "a@example.com  suppressed\n"),
+        for (addresses, json, expected, out) in [
+            (&["a@example.com"][..], false, ExitAnswer::Yes, "a@example.com  suppressed\n"),
             (
                 &["b@example.com", "z@example.com"],
                 false,
-                Answer::No,
+                ExitAnswer::No,
                 "b@example.com  held\nz@example.com  not suppressed\n",
             ),
             (
                 &["z@example.com"],
                 true,
-                Answer::No,
+                ExitAnswer::No,
                 "{\"address\":\"z@example.com\",\"scope\":null,\"state\":null}\n",
             ),
         ] {
             let addresses = addresses.iter().map(ToString::to_string).collect();
-            let args = Lookup { json, scope: None, addresses };
-            let (told, said, _) = fake::run(&service(), |s, c| lookup(&args, s, c));
-            assert_eq!((told.ok(), said.as_str()), (Some(answer), out));
+            let args = LookupArgs { json, scope: None, addresses };
+            let (answer, said, _) = fake::run(&service(), |s, c| lookup(&args, s, c));
+            assert_eq!((answer.ok(), said.as_str()), (Some(expected), out));
         }
     }
 
     #[test]
     fn a_list_ends_at_its_limit() {
         for (limit, lines) in [(None, 3), (Some(0), 0), (Some(1), 1), (Some(3), 3), (Some(9), 3)] {
-            let args = List { json: false, limit, filter: Filter::default() };
+            let args = ListArgs { json: false, limit, filter: FilterArgs::default() };
             let (_, out, _) = fake::run(&service(), |s, c| list(&args, s, c));
             assert_eq!(out.lines().count(), lines, "{limit:?}");
         }
@@ -277,15 +277,17 @@ mod tests {
 
     #[test]
     fn a_release_of_a_stranger_is_no() {
-        let args = |address: &str| Release {
+        let args = |address: &str| ReleaseArgs {
             address: address.into(),
             reason: "x".into(),
             scope: "*".into(),
             json: false,
         };
-        for (address, answer) in [("a@example.com", Answer::Yes), ("z@example.com", Answer::No)] {
-            let (told, _, _) = fake::run(&service(), |s, c| release(&args(address), s, c));
-            assert_eq!(told.ok(), Some(answer), "{address}");
+        for (address, answer) in
+            [("a@example.com", ExitAnswer::Yes), ("z@example.com", ExitAnswer::No)]
+        {
+            let (released, _, _) = fake::run(&service(), |s, c| release(&args(address), s, c));
+            assert_eq!(released.ok(), Some(answer), "{address}");
         }
     }
 

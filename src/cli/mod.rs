@@ -39,12 +39,12 @@ use anyhow::{Result, anyhow};
 use clap::{CommandFactory, Parser};
 
 use crate::config::preflight;
-use crate::config::{Config, ConfigError, Loaded};
+use crate::config::{Config, ConfigError, LoadedConfig};
 use crate::mail::{Address, Timestamp};
-use args::{Cli, Command};
+use args::{Cli, CliCommand};
 use classify::Style;
-pub use console::Answer;
 use console::Console;
+pub use console::ExitAnswer;
 use print::Paint;
 pub use program::{Judge, Program};
 
@@ -83,7 +83,7 @@ fn complain(error: &anyhow::Error, console: &mut Console<'_>) -> u8 {
     };
     // The reader has all that it wanted.
     if error.chain().any(closed) {
-        return Answer::Yes.code();
+        return ExitAnswer::Yes.code();
     }
     match error.downcast_ref::<ConfigError>() {
         // It begins with file and line; editors jump there.
@@ -92,49 +92,49 @@ fn complain(error: &anyhow::Error, console: &mut Console<'_>) -> u8 {
         }
         None => console.say(&format!("{error:#}")),
     }
-    Answer::Failed.code()
+    ExitAnswer::Failed.code()
 }
 
 fn answer(
     args: impl IntoIterator<Item = OsString>,
     program: &dyn Program,
     console: &mut Console<'_>,
-) -> Result<Answer> {
+) -> Result<ExitAnswer> {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(help) if !help.use_stderr() => {
             write!(console.out, "{help}")?;
-            return Ok(Answer::Yes);
+            return Ok(ExitAnswer::Yes);
         }
         Err(wrong) => {
             let _ = write!(console.err, "{wrong}");
-            return Ok(Answer::Failed);
+            return Ok(ExitAnswer::Failed);
         }
     };
     // These need no configuration, and a broken one must not keep them from working.
     match &cli.command {
-        Command::Completions { shell } => {
+        CliCommand::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "bounced", &mut text);
             console.out.write_all(&text)?;
-            return Ok(Answer::Yes);
+            return Ok(ExitAnswer::Yes);
         }
-        Command::Man => {
+        CliCommand::Man => {
             manual(console.out)?;
-            return Ok(Answer::Yes);
+            return Ok(ExitAnswer::Yes);
         }
-        Command::CheckConfig => return check_config(cli.config.as_deref(), program, console),
+        CliCommand::CheckConfig => return check_config(cli.config.as_deref(), program, console),
         _ => {}
     }
     let loaded = Config::load(cli.config.as_deref())?;
     match cli.command {
-        Command::Serve => {
+        CliCommand::Serve => {
             preflight::check(&loaded.config, &loaded.origin)?;
             program.check(&loaded)?;
             program.serve(loaded)?;
-            Ok(Answer::Yes)
+            Ok(ExitAnswer::Yes)
         }
-        Command::Classify(args) => {
+        CliCommand::Classify(args) => {
             let analyse = program.analyser(&loaded)?;
             let style = if args.json { Style::Json } else { Style::Human(console.paint) };
             let to = args.to.as_deref();
@@ -147,14 +147,14 @@ fn answer(
                 &mut stdin,
                 console.out,
             )?;
-            Ok(if unread == 0 { Answer::Yes } else { Answer::Failed })
+            Ok(if unread == 0 { ExitAnswer::Yes } else { ExitAnswer::Failed })
         }
-        Command::TableProc(args) => {
+        CliCommand::TableProc(args) => {
             let mut stdin = io::stdin().lock();
             table_proc::run(&args, &loaded.config.lookup, &mut stdin, console)
         }
-        Command::Verp(args) => verp(&args, &loaded, program, console),
-        Command::Rules(args::Rules::Check { dir }) => {
+        CliCommand::Verp(args) => verp(&args, &loaded, program, console),
+        CliCommand::Rules(args::RulesCommand::Check { dir }) => {
             let configured = loaded.config.rules_dir.as_deref();
             // The default folder may be missing, as for `serve`; one that somebody named may not.
             let there = |dir: &&Path| loaded.origin.writes("rules.dir") || dir.is_dir();
@@ -172,49 +172,52 @@ fn answer(
                 Ok(what) => writeln!(console.out, "ok: {what}")?,
                 Err(problems) => {
                     problems.iter().try_for_each(|problem| writeln!(console.out, "{problem}"))?;
-                    return Ok(Answer::Failed);
+                    return Ok(ExitAnswer::Failed);
                 }
             }
-            Ok(Answer::Yes)
+            Ok(ExitAnswer::Yes)
         }
-        Command::Backup(args) => backup::backup(&args, &loaded.config.data_dir, console),
-        Command::Restore(args) => {
+        CliCommand::Backup(args) => backup::backup(&args, &loaded.config.data_dir, console),
+        CliCommand::Restore(args) => {
             let mut stdin = io::stdin().lock();
             backup::restore(&args, &loaded.config.data_dir, &mut stdin, console)
         }
-        Command::Engine(command) => engine::run(&command, &loaded, program, console),
-        Command::Doctor(args) => doctor::run(&args, &loaded, program, console),
-        Command::Webhooks(args) => webhooks::run(&args, &loaded, console),
-        Command::Readyz => ingest::readyz(&loaded, console),
+        CliCommand::Engine(command) => engine::run(&command, &loaded, program, console),
+        CliCommand::Doctor(args) => doctor::run(&args, &loaded, program, console),
+        CliCommand::Webhooks(args) => webhooks::run(&args, &loaded, console),
+        CliCommand::Readyz => ingest::readyz(&loaded, console),
         command => ask(command, &loaded, program, console),
     }
 }
 
 /// The commands that need the list: the service answers, or the ledger when none runs.
 fn ask(
-    command: Command,
-    loaded: &Loaded,
+    command: CliCommand,
+    loaded: &LoadedConfig,
     program: &dyn Program,
     console: &mut Console<'_>,
-) -> Result<Answer> {
+) -> Result<ExitAnswer> {
     let makes = matches!(
         command,
-        Command::Suppress(_) | Command::Release(_) | Command::Import(_) | Command::Ingest(_)
+        CliCommand::Suppress(_)
+            | CliCommand::Release(_)
+            | CliCommand::Import(_)
+            | CliCommand::Ingest(_)
     );
     let service = reach::reach(loaded, program, makes)?;
     let service = &*service;
     match command {
-        Command::Lookup(args) => list::lookup(&args, service, console),
-        Command::Explain(args) => list::explain(&args, service, console),
-        Command::Suppress(args) => list::suppress(&args, service, console),
-        Command::Release(args) => list::release(&args, service, console),
-        Command::List(args) => list::list(&args, service, console),
-        Command::Export(args) => bulk::export(&args, service, console),
-        Command::Import(args) => bulk::import(&args, service, console),
-        Command::Ingest(args) => ingest::ingest(&args, service, console),
-        Command::Unknown(args) => records::unknown(&args, service, console),
-        Command::Events(args) => records::print_events(&args, service, console),
-        Command::Replay(args) => {
+        CliCommand::Lookup(args) => list::lookup(&args, service, console),
+        CliCommand::Explain(args) => list::explain(&args, service, console),
+        CliCommand::Suppress(args) => list::suppress(&args, service, console),
+        CliCommand::Release(args) => list::release(&args, service, console),
+        CliCommand::List(args) => list::list(&args, service, console),
+        CliCommand::Export(args) => bulk::export(&args, service, console),
+        CliCommand::Import(args) => bulk::import(&args, service, console),
+        CliCommand::Ingest(args) => ingest::ingest(&args, service, console),
+        CliCommand::Unknown(args) => records::unknown(&args, service, console),
+        CliCommand::Events(args) => records::print_events(&args, service, console),
+        CliCommand::Replay(args) => {
             if args.shadow {
                 return replay::shadow(args.json, service, console);
             }
@@ -231,10 +234,10 @@ fn ask(
             };
             replay::replay(&args, wanted, service, console)
         }
-        Command::Undo(args) => records::undo(args, service, console),
-        Command::Erase(args) => records::erase(args, service, console),
-        Command::Guards(args) => guards::guards(args, service, console),
-        Command::AcceptClock => guards::accept_clock(service, console),
+        CliCommand::Undo(args) => records::undo(args, service, console),
+        CliCommand::Erase(args) => records::erase(args, service, console),
+        CliCommand::Guards(args) => guards::guards(args, service, console),
+        CliCommand::AcceptClock => guards::accept_clock(service, console),
         other => Err(anyhow!("the command {other:?} does not ask the list")),
     }
 }
@@ -244,7 +247,7 @@ fn check_config(
     named: Option<&Path>,
     program: &dyn Program,
     console: &mut Console<'_>,
-) -> Result<Answer> {
+) -> Result<ExitAnswer> {
     let checked = Config::load(named).and_then(|loaded| {
         preflight::check(&loaded.config, &loaded.origin)?;
         Ok(loaded)
@@ -261,45 +264,45 @@ fn check_config(
     match problem {
         None => {
             writeln!(console.out, "ok")?;
-            Ok(Answer::Yes)
+            Ok(ExitAnswer::Yes)
         }
         Some(problem) => {
             writeln!(console.out, "{problem}")?;
-            Ok(Answer::Failed)
+            Ok(ExitAnswer::Failed)
         }
     }
 }
 
 fn verp(
-    args: &args::Verp,
-    loaded: &Loaded,
+    args: &args::VerpCommand,
+    loaded: &LoadedConfig,
     program: &dyn Program,
     console: &mut Console<'_>,
-) -> Result<Answer> {
+) -> Result<ExitAnswer> {
     match args {
-        args::Verp::Sign { recipient, tag, domain } => {
+        args::VerpCommand::Sign { recipient, tag, domain } => {
             let parsed = Address::parse(recipient)
                 .ok_or_else(|| anyhow!("\"{recipient}\" is no address, write user@example.com"))?;
             let (tag, domain) = (tag.as_deref(), domain.as_deref());
             let minted = program.sign(loaded, &parsed, tag, domain, console.now)?;
             writeln!(console.out, "{minted}")?;
-            Ok(Answer::Yes)
+            Ok(ExitAnswer::Yes)
         }
-        args::Verp::Verify { return_path, json } => {
+        args::VerpCommand::Verify { return_path, json } => {
             match (program.verify(loaded, return_path, console.now)?, json) {
                 (Ok(token), true) => writeln!(console.out, "{token}")?,
                 (Ok(token), false) => print::outline(console.out, &token, 0)?,
                 (Err(why), true) => {
-                    let told = serde_json::json!({"authentic": false, "error": why});
-                    writeln!(console.out, "{told}")?;
-                    return Ok(Answer::No);
+                    let failure = serde_json::json!({"authentic": false, "error": why});
+                    writeln!(console.out, "{failure}")?;
+                    return Ok(ExitAnswer::No);
                 }
                 (Err(why), false) => {
                     writeln!(console.out, "{}", print::visible(&why))?;
-                    return Ok(Answer::No);
+                    return Ok(ExitAnswer::No);
                 }
             }
-            Ok(Answer::Yes)
+            Ok(ExitAnswer::Yes)
         }
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::classify::RecipientVerdict;
-use crate::config::Loaded;
+use crate::config::LoadedConfig;
 use crate::event::{Analysis, Event};
 use crate::mail::{Address, Timestamp};
 use crate::policy::Policy;
@@ -18,20 +18,23 @@ pub type Judge = dyn Fn(&Event) -> Option<Vec<RecipientVerdict>>;
 /// The rest of the program as the command line needs it.
 pub trait Program {
     /// The main job; returns when it was asked to stop. Prints `loaded.notes` in its log.
-    fn serve(&self, loaded: Loaded) -> Result<()>;
+    fn serve(&self, loaded: LoadedConfig) -> Result<()>;
     /// What `serve` checks before it binds and [`preflight`](crate::config::preflight) does not know: rules, policy, whether
     /// the key belongs to the certificate, the version of the store. An error is a sentence with
     /// its remedy, as `file:line: ...` when a file is to blame.
-    fn check(&self, loaded: &Loaded) -> Result<()>;
+    fn check(&self, loaded: &LoadedConfig) -> Result<()>;
     /// Opens journal and store in this process; only called when no service runs.
-    fn open(&self, loaded: &Loaded) -> Result<Box<dyn Operations>>;
+    fn open(&self, loaded: &LoadedConfig) -> Result<Box<dyn Operations>>;
     /// The straight line up to the verdict. Arguments: message, envelope recipient.
     #[expect(clippy::type_complexity, reason = "a name would hide what goes in and out")]
-    fn analyser(&self, loaded: &Loaded) -> Result<Box<dyn Fn(&[u8], Option<&str>) -> Analysis>>;
+    fn analyser(
+        &self,
+        loaded: &LoadedConfig,
+    ) -> Result<Box<dyn Fn(&[u8], Option<&str>) -> Analysis>>;
     /// Mints a return path.
     fn sign(
         &self,
-        loaded: &Loaded,
+        loaded: &LoadedConfig,
         recipient: &Address,
         tag: Option<&str>,
         domain: Option<&str>,
@@ -40,16 +43,16 @@ pub trait Program {
     /// Checks a return path: what it holds, or in a sentence why it is not genuine.
     fn verify(
         &self,
-        loaded: &Loaded,
+        loaded: &LoadedConfig,
         return_path: &str,
         now: Timestamp,
     ) -> Result<Result<Value, String>>;
     /// Reads all rules and runs their proofs: what there is, or each problem as `file:line: ...`.
     fn check_rules(&self, dir: Option<&Path>) -> Result<Result<String, Vec<String>>>;
     /// The engine that holds the journal of many nodes; None when it is in `data_dir` alone.
-    fn engine(&self, loaded: &Loaded) -> Result<Option<crate::ledger::postgres::Options>>;
+    fn engine(&self, loaded: &LoadedConfig) -> Result<Option<crate::ledger::postgres::Options>>;
     /// The policy of a file's `[policy]` table, or of the configuration.
-    fn policy(&self, loaded: &Loaded, file: Option<&Path>) -> Result<Policy>;
+    fn policy(&self, loaded: &LoadedConfig, file: Option<&Path>) -> Result<Policy>;
     /// A judge with the operator rules of `dir`, or those of the configuration.
-    fn judge(&self, loaded: &Loaded, dir: Option<&Path>) -> Result<Box<Judge>>;
+    fn judge(&self, loaded: &LoadedConfig, dir: Option<&Path>) -> Result<Box<Judge>>;
 }

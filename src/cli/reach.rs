@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use super::program::Program;
 use super::remote::Remote;
-use crate::config::{Listen, Loaded};
+use crate::config::{Listen, LoadedConfig};
 use crate::service::Operations;
 
 /// How long a connection may take; the service is on this machine or near.
@@ -18,7 +18,11 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// The running service, or else the ledger. Where there is none, only a command that `makes` one may
 /// go on: an empty list would answer "not suppressed" to whoever asks in the wrong folder.
-pub fn reach(loaded: &Loaded, program: &dyn Program, makes: bool) -> Result<Box<dyn Operations>> {
+pub fn reach(
+    loaded: &LoadedConfig,
+    program: &dyn Program,
+    makes: bool,
+) -> Result<Box<dyn Operations>> {
     if let Some(address) = running(&loaded.config.http.listen)? {
         return Ok(Box::new(Remote::new(address)));
     }

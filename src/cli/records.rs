@@ -5,8 +5,8 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::args::{Erase, Events, Undo, Unknown};
-use super::console::{Answer, Console};
+use super::args::{EraseArgs, EventsArgs, UndoArgs, UnknownArgs};
+use super::console::{Console, ExitAnswer};
 use super::list::{at, said, show};
 use super::print;
 use super::time_args::Direction;
@@ -54,10 +54,10 @@ pub(super) fn events(
 const FOLLOW: Duration = Duration::from_millis(250);
 
 pub(super) fn print_events(
-    args: &Events,
+    args: &EventsArgs,
     service: &dyn Operations,
     console: &mut Console<'_>,
-) -> Result<Answer> {
+) -> Result<ExitAnswer> {
     let (mut from, mut left) = (args.from, args.limit.unwrap_or(usize::MAX));
     while left > 0 {
         let page = service.events(from, left.min(PAGE))?;
@@ -75,7 +75,7 @@ pub(super) fn print_events(
             std::thread::sleep(FOLLOW);
         }
     }
-    Ok(Answer::Yes)
+    Ok(ExitAnswer::Yes)
 }
 
 /// Messages that say the same, but for addresses, hosts, numbers and ids.
@@ -102,10 +102,10 @@ impl Wording {
 }
 
 pub(super) fn unknown(
-    args: &Unknown,
+    args: &UnknownArgs,
     service: &dyn Operations,
     console: &mut Console<'_>,
-) -> Result<Answer> {
+) -> Result<ExitAnswer> {
     let since = at(args.since.as_deref(), console.now, Direction::Back)?;
     let mut wordings: BTreeMap<String, Wording> = BTreeMap::new();
     let mut beyond = 0u64;
@@ -163,7 +163,7 @@ pub(super) fn unknown(
         writeln!(console.out, "           {first_seen} to {last_seen}, first{by} in {id}")?;
     }
     remark(console, unread, beyond);
-    Ok(Answer::yes_if(!sorted.is_empty()))
+    Ok(ExitAnswer::yes_if(!sorted.is_empty()))
 }
 
 pub(super) fn remark(console: &mut Console<'_>, unread: u64, beyond: u64) {
@@ -176,10 +176,10 @@ pub(super) fn remark(console: &mut Console<'_>, unread: u64, beyond: u64) {
 }
 
 pub(super) fn undo(
-    args: Undo,
+    args: UndoArgs,
     service: &dyn Operations,
     console: &mut Console<'_>,
-) -> Result<Answer> {
+) -> Result<ExitAnswer> {
     let moment =
         |n: usize| at(args.between.get(n).map(String::as_str), console.now, Direction::Back);
     let (after, before) = (moment(0)?, moment(1)?);
@@ -188,39 +188,39 @@ pub(super) fn undo(
     {
         return Err(anyhow!("--between: {after} is later than {before}, swap the two"));
     }
-    let Undo { rule, provider, peer, reason, dry_run, .. } = args;
+    let UndoArgs { rule, provider, peer, reason, dry_run, .. } = args;
     let reason = match reason {
         // A dry run writes nothing down.
         None => "dry run".to_string(),
         Some(reason) => said(&reason)?.to_string(),
     };
     let act = Act::Undo { rule, provider, peer, after, before, reason };
-    let mut told = service.act(act, dry_run)?;
+    let mut changed = service.act(act, dry_run)?;
     // A bad day of a provider is thousands of addresses: one a line, which is what `wc` and `grep`
     // want too.
-    let addresses = told.as_object_mut().and_then(|told| told.remove("addresses"));
-    show(&told, false, console)?;
+    let addresses = changed.as_object_mut().and_then(|changed| changed.remove("addresses"));
+    show(&changed, false, console)?;
     for address in addresses.iter().filter_map(serde_json::Value::as_array).flatten() {
         writeln!(console.out, "  {}", print::visible(&print::plain(address)))?;
     }
-    if dry_run && told.get("evidence").is_some_and(|evidence| evidence == 0) {
+    if dry_run && changed.get("evidence").is_some_and(|evidence| evidence == 0) {
         console.say(
             "no evidence in the list meets these conditions; `bounced explain ADDRESS` and \
              `bounced events` show the rule, provider and peer of each event",
         );
-        return Ok(Answer::No);
+        return Ok(ExitAnswer::No);
     }
-    Ok(Answer::Yes)
+    Ok(ExitAnswer::Yes)
 }
 
 pub(super) fn erase(
-    args: Erase,
+    args: EraseArgs,
     service: &dyn Operations,
     console: &mut Console<'_>,
-) -> Result<Answer> {
-    let told = service.act(Act::Erase { address: args.address, hash: String::new() }, false)?;
-    show(&told, false, console)?;
-    Ok(Answer::Yes)
+) -> Result<ExitAnswer> {
+    let changed = service.act(Act::Erase { address: args.address, hash: String::new() }, false)?;
+    show(&changed, false, console)?;
+    Ok(ExitAnswer::Yes)
 }
 
 #[cfg(test)]

@@ -224,9 +224,9 @@ impl Operations for Remote {
             true => "/v1/suppressions:import?dry_run=true",
             false => "/v1/suppressions:import",
         };
-        let told = self.json(self.send(false, path, "application/x-ndjson", &body)?)?;
-        let number = |name: &str| told.get(name).and_then(Value::as_u64).unwrap_or(0);
-        let refusals = told.get("refusals").and_then(Value::as_array);
+        let answer = self.json(self.send(false, path, "application/x-ndjson", &body)?)?;
+        let number = |name: &str| answer.get(name).and_then(Value::as_u64).unwrap_or(0);
+        let refusals = answer.get("refusals").and_then(Value::as_array);
         let mut refused: Vec<(usize, String)> = refusals
             .into_iter()
             .flatten()
@@ -245,7 +245,7 @@ impl Operations for Remote {
             suppressed: number("suppressed"),
             unchanged: number("unchanged"),
             refused,
-            sample: told.get("sample").and_then(Value::as_array).cloned().unwrap_or_default(),
+            sample: answer.get("sample").and_then(Value::as_array).cloned().unwrap_or_default(),
         })
     }
 

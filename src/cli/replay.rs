@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use anyhow::{Result, anyhow, bail};
 use serde_json::{Value, json};
 
-use super::args::Replay;
-use super::console::{Answer, Console};
+use super::args::ReplayArgs;
+use super::console::{Console, ExitAnswer};
 use super::list::{at, said, show};
 use super::print;
 use super::program::Judge;
@@ -52,18 +52,18 @@ impl Lookback for Past<'_> {
 }
 
 #[derive(Default)]
-struct Change {
+struct VerdictChange {
     count: u64,
     samples: Vec<String>,
 }
 
 /// Old and new verdict.
-type Pair = (String, String);
+type OldAndNew = (String, String);
 
 /// What the pass over the journal found.
 #[derive(Default)]
 struct ReplayFindings {
-    matrix: BTreeMap<Pair, Change>,
+    matrix: BTreeMap<OldAndNew, VerdictChange>,
     judged: u64,
     folded: u64,
     first_seq: Option<u64>,
@@ -74,11 +74,11 @@ struct ReplayFindings {
 }
 
 pub(super) fn replay(
-    args: &Replay,
+    args: &ReplayArgs,
     wanted: Wanted<'_>,
     service: &dyn Operations,
     console: &mut Console<'_>,
-) -> Result<Answer> {
+) -> Result<ExitAnswer> {
     if args.apply && args.policy.is_some() {
         bail!(
             "--apply does not take --policy: the policy in force is the one of the configuration; \
@@ -123,15 +123,15 @@ pub(super) fn replay(
     remarks(&found, since, console);
     if args.apply && !found.changed.is_empty() {
         let reason = said(args.reason.as_deref().unwrap_or_default())?.to_string();
-        let told = service.act(Act::Rejudge { verdicts: found.changed, reason }, false)?;
-        show(&told, args.json, console)?;
+        let rejudged = service.act(Act::Rejudge { verdicts: found.changed, reason }, false)?;
+        show(&rejudged, args.json, console)?;
     }
-    Ok(Answer::Yes)
+    Ok(ExitAnswer::Yes)
 }
 
 /// Reads the journal once and feeds both trials.
 fn pass(
-    args: &Replay,
+    args: &ReplayArgs,
     since: Option<Timestamp>,
     judge: Option<&Judge>,
     service: &dyn Operations,
@@ -202,7 +202,7 @@ fn again(event: &mut Event, judge: &Judge, apply: bool, found: &mut ReplayFindin
 fn tally(
     old: &[RecipientVerdict],
     new: &[RecipientVerdict],
-    matrix: &mut BTreeMap<Pair, Change>,
+    matrix: &mut BTreeMap<OldAndNew, VerdictChange>,
 ) -> bool {
     let mut differs = old.len() != new.len();
     for (old, new) in old.iter().zip(new) {
@@ -227,7 +227,7 @@ fn verdict(recipient: &RecipientVerdict) -> String {
 }
 
 /// The verdicts that would change, most frequent first.
-fn rows(found: &ReplayFindings) -> Vec<(&Pair, &Change)> {
+fn rows(found: &ReplayFindings) -> Vec<(&OldAndNew, &VerdictChange)> {
     let mut rows: Vec<_> = found.matrix.iter().filter(|((old, new), _)| old != new).collect();
     rows.sort_by_key(|(_, change)| std::cmp::Reverse(change.count));
     rows
@@ -282,7 +282,7 @@ fn as_json(
     judged: bool,
     console: &mut Console<'_>,
 ) -> Result<()> {
-    for ((old, new), Change { count, samples }) in rows(found) {
+    for ((old, new), VerdictChange { count, samples }) in rows(found) {
         let line = json!({"what": "verdict", "from": old, "to": new, "count": count,
             "samples": samples});
         writeln!(console.out, "{line}")?;
@@ -319,7 +319,7 @@ pub(super) fn shadow(
     json: bool,
     service: &dyn Operations,
     console: &mut Console<'_>,
-) -> Result<Answer> {
+) -> Result<ExitAnswer> {
     let table = service.shadow()?;
     if table.get("configured") != Some(&json!(true)) {
         bail!(
@@ -329,7 +329,7 @@ pub(super) fn shadow(
     }
     if json {
         show(&table, true, console)?;
-        return Ok(Answer::Yes);
+        return Ok(ExitAnswer::Yes);
     }
     let word = |value: &Value, key: &str| {
         print::visible(value.get(key).and_then(Value::as_str).unwrap_or("none"))
@@ -349,7 +349,7 @@ pub(super) fn shadow(
         let beyond = count(&table, "beyond");
         console.say(&format!("{beyond} of them are of further pairs, not shown"));
     }
-    Ok(Answer::Yes)
+    Ok(ExitAnswer::Yes)
 }
 
 #[cfg(test)]

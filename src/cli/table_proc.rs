@@ -23,8 +23,8 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 
-use super::args::TableProc;
-use super::console::{Answer, Console};
+use super::args::TableProcArgs;
+use super::console::{Console, ExitAnswer};
 use super::reach::reachable;
 use crate::config::Listen;
 
@@ -34,11 +34,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const MAX_ANSWER: usize = 100_000;
 
 pub(super) fn run(
-    args: &TableProc,
+    args: &TableProcArgs,
     listens: &[Listen],
     input: &mut dyn BufRead,
     console: &mut Console<'_>,
-) -> Result<Answer> {
+) -> Result<ExitAnswer> {
     let listen = listens
         .first()
         .ok_or_else(|| anyhow!("lookup.listen is empty; write \"127.0.0.1:8526\" there"))?;
@@ -56,27 +56,27 @@ pub(super) fn run(
     loop {
         line.clear();
         if input.read_until(b'\n', &mut line)? == 0 {
-            return Ok(Answer::Yes);
+            return Ok(ExitAnswer::Yes);
         }
         let text = String::from_utf8_lossy(&line);
-        let told = answer(text.trim_end_matches(['\r', '\n']), args.open, &mut |address| {
+        let reply = answer(text.trim_end_matches(['\r', '\n']), args.open, &mut |address| {
             port.ask(address)
         });
-        console.out.write_all(told.as_bytes())?;
+        console.out.write_all(reply.as_bytes())?;
         console.out.flush()?;
     }
 }
 
 /// What the lookup port knows of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Known {
+enum Listed {
     Clear,
     Held,
     Suppressed,
 }
 
 /// The lines that answer a line of smtpd; empty for those that want none.
-fn answer(line: &str, open: bool, ask: &mut dyn FnMut(&str) -> io::Result<Known>) -> String {
+fn answer(line: &str, open: bool, ask: &mut dyn FnMut(&str) -> io::Result<Listed>) -> String {
     let mut fields = line.splitn(8, '|');
     let mut next = || fields.next().unwrap_or_default();
     match next() {
@@ -97,9 +97,9 @@ fn answer(line: &str, open: bool, ask: &mut dyn FnMut(&str) -> io::Result<Known>
         "not-found".to_string()
     } else {
         match ask(key) {
-            Ok(Known::Suppressed) => found(operation, key),
-            Ok(Known::Held) => "error|the recipient is held".to_string(),
-            Ok(Known::Clear) => "not-found".to_string(),
+            Ok(Listed::Suppressed) => found(operation, key),
+            Ok(Listed::Held) => "error|the recipient is held".to_string(),
+            Ok(Listed::Clear) => "not-found".to_string(),
             Err(_) if open => "not-found".to_string(),
             Err(why) => {
                 format!("error|{}", why.to_string().replace(['|', '\r', '\n'], " "))
@@ -113,19 +113,19 @@ fn found(operation: &str, key: &str) -> String {
     if operation == "lookup" { format!("found|{key}") } else { "found".to_string() }
 }
 
-trait Stream: Read + Write + Send {}
-impl Stream for TcpStream {}
-impl Stream for UnixStream {}
+trait LookupStream: Read + Write + Send {}
+impl LookupStream for TcpStream {}
+impl LookupStream for UnixStream {}
 
 /// The lookup port, spoken to as a socketmap over one kept connection.
 struct LookupPort<'a> {
     listen: &'a Listen,
     map: String,
-    connection: Option<BufReader<Box<dyn Stream>>>,
+    connection: Option<BufReader<Box<dyn LookupStream>>>,
 }
 
 impl LookupPort<'_> {
-    fn ask(&mut self, address: &str) -> io::Result<Known> {
+    fn ask(&mut self, address: &str) -> io::Result<Listed> {
         // A kept connection may have been closed since; a new one tells whether the service is.
         let kept = self.connection.is_some();
         match self.exchange(address) {
@@ -133,12 +133,12 @@ impl LookupPort<'_> {
                 self.connection = None;
                 self.exchange(address)
             }
-            told => told,
+            known => known,
         }
         .inspect_err(|_| self.connection = None)
     }
 
-    fn exchange(&mut self, address: &str) -> io::Result<Known> {
+    fn exchange(&mut self, address: &str) -> io::Result<Listed> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(connect(self.listen)?),
@@ -150,8 +150,8 @@ impl LookupPort<'_> {
     }
 }
 
-fn connect(listen: &Listen) -> io::Result<BufReader<Box<dyn Stream>>> {
-    let stream: Box<dyn Stream> = match listen {
+fn connect(listen: &Listen) -> io::Result<BufReader<Box<dyn LookupStream>>> {
+    let stream: Box<dyn LookupStream> = match listen {
         Listen::Tcp(address) => {
             let stream = TcpStream::connect_timeout(&reachable(*address), PATIENCE)?;
             stream.set_read_timeout(Some(PATIENCE))?;
@@ -187,11 +187,11 @@ fn netstring(from: &mut impl BufRead) -> io::Result<String> {
     }
 }
 
-fn known(reply: &str) -> io::Result<Known> {
+fn known(reply: &str) -> io::Result<Listed> {
     match reply.split_once(' ').unwrap_or((reply, "")) {
-        ("OK", text) if text.starts_with('5') => Ok(Known::Suppressed),
-        ("OK", text) if text.starts_with('4') => Ok(Known::Held),
-        ("NOTFOUND", _) => Ok(Known::Clear),
+        ("OK", text) if text.starts_with('5') => Ok(Listed::Suppressed),
+        ("OK", text) if text.starts_with('4') => Ok(Listed::Held),
+        ("NOTFOUND", _) => Ok(Listed::Clear),
         (_, why) => Err(io::Error::other(why.to_string())),
     }
 }
@@ -203,13 +203,13 @@ mod tests {
     #[test]
     fn each_line_of_smtpd_has_its_answer() {
         let mut ask = |address: &str| match address {
-            "gone@e.test" | "a|b@e.test" => Ok(Known::Suppressed),
-            "held@e.test" => Ok(Known::Held),
-            "fine@e.test" => Ok(Known::Clear),
+            "gone@e.test" | "a|b@e.test" => Ok(Listed::Suppressed),
+            "held@e.test" => Ok(Listed::Held),
+            "fine@e.test" => Ok(Listed::Clear),
             _ => Err(io::Error::other("away|now\n")),
         };
         let t = "table|0.1|1713795097.394049|bounced|";
-        for (line, open, told) in [
+        for (line, open, expected) in [
             ("config|smtpd-version|7.6.0".to_string(), false, ""),
             ("config|ready".to_string(), false, "register|mailaddr\nregister|ready\n"),
             (format!("{t}update|478ff0d2"), false, "update-result|478ff0d2|ok\n"),
@@ -240,24 +240,24 @@ mod tests {
             ("nonsense".to_string(), false, ""),
             (String::new(), false, ""),
         ] {
-            assert_eq!(answer(&line, open, &mut ask), told, "{line}");
+            assert_eq!(answer(&line, open, &mut ask), expected, "{line}");
         }
     }
 
     #[test]
     fn answers_of_the_lookup_port() {
-        for (octets, told) in [
-            ("27:OK 550 5.1.1 gone [bounced],", Some(Known::Suppressed)),
-            ("16:OK 450 4.2.1 hel,", Some(Known::Held)),
-            ("9:NOTFOUND ,", Some(Known::Clear)),
+        for (octets, expected) in [
+            ("27:OK 550 5.1.1 gone [bounced],", Some(Listed::Suppressed)),
+            ("16:OK 450 4.2.1 hel,", Some(Listed::Held)),
+            ("9:NOTFOUND ,", Some(Listed::Clear)),
             ("9:TEMP away,", None),
             ("9:NOTFOUND x", None),
             ("OK\n", None),
             ("999999999:", None),
             ("", None),
         ] {
-            let told_now = netstring(&mut octets.as_bytes()).and_then(|reply| known(&reply));
-            assert_eq!(told_now.ok(), told, "{octets}");
+            let read = netstring(&mut octets.as_bytes()).and_then(|reply| known(&reply));
+            assert_eq!(read.ok(), expected, "{octets}");
         }
     }
 }

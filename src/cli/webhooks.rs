@@ -4,14 +4,18 @@
 use anyhow::{Result, anyhow};
 use serde_json::Value;
 
-use super::args::Webhooks;
-use super::console::{Answer, Console};
+use super::args::WebhooksCommand;
+use super::console::{Console, ExitAnswer};
 use super::print;
 use super::reach::running;
 use super::remote::Remote;
-use crate::config::Loaded;
+use crate::config::LoadedConfig;
 
-pub(super) fn run(args: &Webhooks, loaded: &Loaded, console: &mut Console<'_>) -> Result<Answer> {
+pub(super) fn run(
+    args: &WebhooksCommand,
+    loaded: &LoadedConfig,
+    console: &mut Console<'_>,
+) -> Result<ExitAnswer> {
     if loaded.config.webhooks.is_empty() {
         return Err(anyhow!(
             "no webhook is configured: write [[webhooks]] with name, url and secret_file"
@@ -22,14 +26,16 @@ pub(super) fn run(args: &Webhooks, loaded: &Loaded, console: &mut Console<'_>) -
     })?;
     let service = Remote::new(address);
     match args {
-        Webhooks::Status { json } => status(&service.webhooks()?, *json, console),
-        Webhooks::Test { name, json } => tested(&service.test_webhook(name)?, *json, console),
+        WebhooksCommand::Status { json } => status(&service.webhooks()?, *json, console),
+        WebhooksCommand::Test { name, json } => {
+            tested(&service.test_webhook(name)?, *json, console)
+        }
     }
 }
 
 /// Exit 0 when every endpoint takes what it is told.
-fn status(told: &Value, json: bool, console: &mut Console<'_>) -> Result<Answer> {
-    let endpoints = told["webhooks"].as_array().map(Vec::as_slice).unwrap_or_default();
+fn status(report: &Value, json: bool, console: &mut Console<'_>) -> Result<ExitAnswer> {
+    let endpoints = report["webhooks"].as_array().map(Vec::as_slice).unwrap_or_default();
     for one in endpoints {
         if json {
             writeln!(console.out, "{one}")?;
@@ -44,21 +50,21 @@ fn status(told: &Value, json: bool, console: &mut Console<'_>) -> Result<Answer>
             None => writeln!(console.out)?,
         }
     }
-    Ok(Answer::yes_if(endpoints.iter().all(|one| one["state"] == "ok")))
+    Ok(ExitAnswer::yes_if(endpoints.iter().all(|one| one["state"] == "ok")))
 }
 
 /// Exit 0 when it was taken.
-fn tested(told: &Value, json: bool, console: &mut Console<'_>) -> Result<Answer> {
-    let taken = told["delivered"] == true;
+fn tested(report: &Value, json: bool, console: &mut Console<'_>) -> Result<ExitAnswer> {
+    let taken = report["delivered"] == true;
     if json {
-        writeln!(console.out, "{told}")?;
+        writeln!(console.out, "{report}")?;
     } else if taken {
-        writeln!(console.out, "taken: {} in {} ms", told["status"], told["took_ms"])?;
+        writeln!(console.out, "taken: {} in {} ms", report["status"], report["took_ms"])?;
     } else {
-        let why = told["error"].as_str().unwrap_or_default();
+        let why = report["error"].as_str().unwrap_or_default();
         writeln!(console.out, "not taken: {}", print::visible(why))?;
     }
-    Ok(Answer::yes_if(taken))
+    Ok(ExitAnswer::yes_if(taken))
 }
 
 #[cfg(test)]
@@ -68,7 +74,7 @@ mod tests {
     use print::Paint;
     use serde_json::json;
 
-    fn said(show: impl FnOnce(&mut Console<'_>) -> Result<Answer>) -> (Answer, String) {
+    fn said(show: impl FnOnce(&mut Console<'_>) -> Result<ExitAnswer>) -> (ExitAnswer, String) {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let now = Timestamp::from_millis(0);
         let mut console = Console { out: &mut out, err: &mut err, paint: Paint::PLAIN, now };
@@ -84,17 +90,17 @@ mod tests {
         };
         let fine = json!({"webhooks": [endpoint("ok", Value::Null)]});
         let (answer, out) = said(|console| status(&fine, false, console));
-        assert_eq!(answer, Answer::Yes);
+        assert_eq!(answer, ExitAnswer::Yes);
         assert_eq!(out, "crm  ok  crm.example.com  3 behind, 7 delivered, 1 retrying\n");
         let bad = json!({"webhooks": [endpoint("failing", json!("it answered\u{1b} 500"))]});
         let (answer, out) = said(|console| status(&bad, false, console));
-        assert_eq!(answer, Answer::No);
+        assert_eq!(answer, ExitAnswer::No);
         assert!(out.ends_with("2026-11-22T00:00:00Z: it answered\\u{1b} 500\n"), "{out}");
         let taken = json!({"delivered": true, "status": 204, "took_ms": 12, "error": null});
         let (answer, out) = said(|console| tested(&taken, false, console));
-        assert_eq!((answer, out.as_str()), (Answer::Yes, "taken: 204 in 12 ms\n"));
+        assert_eq!((answer, out.as_str()), (ExitAnswer::Yes, "taken: 204 in 12 ms\n"));
         let not = json!({"delivered": false, "status": null, "error": "no answer within 30 s"});
         let (answer, out) = said(|console| tested(&not, false, console));
-        assert_eq!((answer, out.as_str()), (Answer::No, "not taken: no answer within 30 s\n"));
+        assert_eq!((answer, out.as_str()), (ExitAnswer::No, "not taken: no answer within 30 s\n"));
     }
 }

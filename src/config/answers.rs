@@ -3,7 +3,7 @@
 //! back as a bounce, would count against the address.
 
 use super::raw::RawAnswers;
-use super::value::Check;
+use super::value::Checker;
 
 /// The mark of a refusal, and that of a pause.
 const MARKS: [&str; 2] = ["[bounced:suppressed]", "[bounced:held]"];
@@ -13,12 +13,12 @@ const MOST_OCTETS: usize = 300;
 /// Words with gaps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
-    parts: Vec<Part>,
+    parts: Vec<TemplatePart>,
 }
 
 /// A piece of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
+pub enum TemplatePart {
     /// As it stands.
     Text(String),
     /// `{code}`: the enhanced code.
@@ -29,7 +29,7 @@ pub enum Part {
 
 impl Template {
     /// Its pieces, in order.
-    pub fn parts(&self) -> &[Part] {
+    pub fn parts(&self) -> &[TemplatePart] {
         &self.parts
     }
 
@@ -38,11 +38,11 @@ impl Template {
         while let Some((before, behind)) = rest.split_once('{') {
             let (name, behind) = behind.split_once('}').ok_or("has a { without its }")?;
             if !before.is_empty() {
-                parts.push(Part::Text(before.to_string()));
+                parts.push(TemplatePart::Text(before.to_string()));
             }
             parts.push(match name {
-                "code" => Part::Code,
-                "words" => Part::Words,
+                "code" => TemplatePart::Code,
+                "words" => TemplatePart::Words,
                 other => {
                     return Err(format!("has {{{other}}}, and known are {{code}} and {{words}}"));
                 }
@@ -50,7 +50,7 @@ impl Template {
             rest = behind;
         }
         if !rest.is_empty() {
-            parts.push(Part::Text(rest.to_string()));
+            parts.push(TemplatePart::Text(rest.to_string()));
         }
         Ok(Self { parts })
     }
@@ -86,7 +86,7 @@ impl Default for Answers {
     }
 }
 
-impl Check<'_> {
+impl Checker<'_> {
     pub(super) fn answers(&mut self, raw: RawAnswers) -> Answers {
         let default = Answers::default();
         let [suppressed, held] = MARKS;

@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::origin::{Origin, Problem};
+use super::origin::{ConfigProblem, Origin};
 use super::raw::{
     RawConfig, RawJournal, RawKey, RawPostgres, RawPrivacy, RawSmtp, RawStore, RawTls, RawVerp,
 };
-use super::value::{Check, domain, listen};
+use super::value::{Checker, domain, listen};
 use super::{
-    Config, Engine, Http, Journal, KeepRaw, Listen, Log, LogFormat, Postgres, Privacy, Proxies,
-    Smtp, Sockets, Store, TlsFiles, Unscoped, Verp,
+    Config, HttpConfig, JournalConfig, KeepRaw, Listen, LogConfig, LogFormat, PostgresConfig,
+    PrivacyConfig, ProxyNetworks, SmtpConfig, Sockets, StoreConfig, StoreEngine, TlsFiles,
+    Unscoped, VerpConfig,
 };
 
 /// Smallest `smtp.max_message`: any smaller one refuses ordinary reports.
@@ -29,8 +30,8 @@ pub const MIN_HASH_KEY_OCTETS: usize = 32;
 pub(super) fn check(
     raw: RawConfig,
     origin: &Origin,
-) -> Result<(Config, Vec<String>), Vec<Problem>> {
-    let mut check = Check { origin, problems: Vec::new(), notes: Vec::new() };
+) -> Result<(Config, Vec<String>), Vec<ConfigProblem>> {
+    let mut check = Checker { origin, problems: Vec::new(), notes: Vec::new() };
     let default = Config::default();
     let lmtp = raw.lmtp.unwrap_or_default();
     let smtp = raw.smtp.unwrap_or_default();
@@ -40,7 +41,7 @@ pub(super) fn check(
     let config = Config {
         hostname: check.hostname(raw.hostname, default.hostname),
         data_dir: check.path("data_dir", raw.data_dir).unwrap_or(default.data_dir),
-        proxies: Proxies {
+        proxies: ProxyNetworks {
             smtp: check.networks("smtp.proxy_from", &smtp.proxy_from),
             lmtp: check.networks("lmtp.proxy_from", &lmtp.proxy_from),
             http: check.networks("http.proxy_from", &http.proxy_from),
@@ -59,7 +60,7 @@ pub(super) fn check(
         smtp: check.smtp(smtp),
         lmtp: check.listen("lmtp.listen", lmtp.listen, default.lmtp),
         verp: check.verp(raw.verp.unwrap_or_default(), default.verp),
-        http: Http {
+        http: HttpConfig {
             listen: check.listen("http.listen", http.listen, default.http.listen),
             tokens_file: check.optional_path(http.tokens_file),
         },
@@ -81,7 +82,7 @@ pub(super) fn check(
         shadow_rules_dir: check.optional_path(rules.shadow_dir),
         webhooks: check.webhooks(raw.webhooks.unwrap_or_default()),
         privacy: check.privacy(raw.privacy.unwrap_or_default()),
-        log: Log { format: check.log_format(raw.log.unwrap_or_default().format) },
+        log: LogConfig { format: check.log_format(raw.log.unwrap_or_default().format) },
     };
     // A wrong value stands at its default here, so what follows from it would mislead.
     if check.problems.is_empty() {
@@ -90,7 +91,7 @@ pub(super) fn check(
     if check.problems.is_empty() { Ok((config, check.notes)) } else { Err(check.problems) }
 }
 
-impl Check<'_> {
+impl Checker<'_> {
     fn hostname(&mut self, given: Option<String>, default: String) -> String {
         let Some(given) = given else { return default };
         match domain(&given) {
@@ -156,10 +157,10 @@ impl Check<'_> {
         networks
     }
 
-    fn smtp(&mut self, raw: RawSmtp) -> Smtp {
-        let default = Smtp::default();
+    fn smtp(&mut self, raw: RawSmtp) -> SmtpConfig {
+        let default = SmtpConfig::default();
         let sizes = MIN_MESSAGE..=MAX_MESSAGE;
-        Smtp {
+        SmtpConfig {
             listen: self.listen("smtp.listen", raw.listen, default.listen),
             domains: self.domains(raw.domains.unwrap_or_default()),
             max_message: self.size("smtp.max_message", raw.max_message, default.max_message, sizes),
@@ -250,7 +251,7 @@ impl Check<'_> {
         }
     }
 
-    fn verp(&mut self, raw: RawVerp, default: Verp) -> Verp {
+    fn verp(&mut self, raw: RawVerp, default: VerpConfig) -> VerpConfig {
         let (mut signed, mut plain) = (default.signed, default.plain);
         if let Some(schemes) = raw.schemes {
             (signed, plain) = (false, false);
@@ -283,7 +284,7 @@ impl Check<'_> {
             (Duration::from_secs(86_400), "1d"),
             (Duration::from_secs(366 * 86_400), "366d"),
         );
-        Verp { signed, plain, keys, max_age }
+        VerpConfig { signed, plain, keys, max_age }
     }
 
     fn keys(&mut self, raw: Vec<RawKey>) -> Vec<(String, Vec<u8>)> {
@@ -322,7 +323,7 @@ impl Check<'_> {
         keys
     }
 
-    fn privacy(&mut self, raw: RawPrivacy) -> Privacy {
+    fn privacy(&mut self, raw: RawPrivacy) -> PrivacyConfig {
         let file = raw.hash_key_file.filter(|file| !file.is_empty());
         let (key, words) = ("privacy.hash_key_file", [("plain", false), ("hashed", true)]);
         let hashed = self.word("privacy.addresses", raw.addresses, &words, false);
@@ -334,11 +335,11 @@ impl Check<'_> {
             );
         }
         let read = |file: String| self.secret(key, "hash_key_file", &file, MIN_HASH_KEY_OCTETS);
-        Privacy { hash_key: file.and_then(read), hashed }
+        PrivacyConfig { hash_key: file.and_then(read), hashed }
     }
 
     /// `[journal.postgres]`; None when the journal is in `data_dir` alone.
-    fn postgres(&mut self, raw: RawPostgres) -> Option<Postgres> {
+    fn postgres(&mut self, raw: RawPostgres) -> Option<PostgresConfig> {
         let key = "journal.postgres.url_file";
         let Some(file) = raw.url_file.filter(|file| !file.is_empty()) else {
             self.wrong(
@@ -376,16 +377,16 @@ impl Check<'_> {
         let stale = self.duration("journal.postgres.stale", raw.stale, default, zero, century);
         let schema = raw.schema.unwrap_or_else(|| "bounced".to_string());
         let ledger = i16::try_from(ledger).unwrap_or(1);
-        Some(Postgres { url, schema, ledger, node, patience, stale })
+        Some(PostgresConfig { url, schema, ledger, node, patience, stale })
     }
 
-    fn journal(&mut self, raw: RawJournal, default: Journal) -> Journal {
+    fn journal(&mut self, raw: RawJournal, default: JournalConfig) -> JournalConfig {
         let words = [("local", false), ("postgres", true)];
         let is_shared = self.word("journal.engine", raw.engine, &words, false);
         let postgres = raw.postgres.unwrap_or_default();
         let (hour, century) =
             ((Duration::from_secs(3600), "1h"), (Duration::from_secs(36_500 * 86_400), "36500d"));
-        Journal {
+        JournalConfig {
             keep: self.duration("journal.keep", raw.keep, default.keep, hour, century),
             raw: self.word(
                 "journal.raw",
@@ -414,13 +415,13 @@ impl Check<'_> {
         }
     }
 
-    fn store(&mut self, raw: RawStore, default: Store) -> Store {
+    fn store(&mut self, raw: RawStore, default: StoreConfig) -> StoreConfig {
         const MIB: u64 = 1 << 20;
-        Store {
+        StoreConfig {
             engine: self.word(
                 "store.engine",
                 raw.engine,
-                &[("sled", Engine::Sled)],
+                &[("sled", StoreEngine::Sled)],
                 default.engine,
             ),
             cache: self.size("store.cache", raw.cache, default.cache, MIB..=MIB << 20),

@@ -1,10 +1,10 @@
 //! What each value allows and all of them together do not: dangerous combinations are refused
 //! with a sentence, doubtful ones become notes.
 
-use super::value::Check;
+use super::value::Checker;
 use super::{Config, KeepRaw, Listen};
 
-impl Check<'_> {
+impl Checker<'_> {
     /// What each value allows and all of them together do not.
     pub(super) fn combinations(&mut self, config: &Config) {
         let open = |listens: &[Listen]| listens.iter().find(|l| !l.is_local()).cloned();

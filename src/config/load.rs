@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use super::origin::{ConfigError, Origin, Problem};
+use super::origin::{ConfigError, ConfigProblem, Origin};
 use super::raw::RawConfig;
 use super::{Config, check, hint, reason};
 
@@ -19,7 +19,7 @@ pub const SEARCH: [&str; 2] = ["./bounced.toml", "/etc/bounced/bounced.toml"];
 
 /// A configuration, where it came from, and what a person should know about it.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadedConfig {
     /// The values.
     pub config: Config,
     /// Which line each key stands on.
@@ -31,12 +31,12 @@ pub struct Loaded {
 impl Config {
     /// Reads the file that `--config` or `$BOUNCED_CONFIG` names, or the first one of [`SEARCH`]
     /// that exists, or takes the embedded defaults.
-    pub fn load(named: Option<&Path>) -> Result<Loaded, ConfigError> {
+    pub fn load(named: Option<&Path>) -> Result<LoadedConfig, ConfigError> {
         Self::load_from(named, &SEARCH.map(Path::new))
     }
 
     /// [`Config::load`] with another list of places.
-    pub fn load_from(named: Option<&Path>, search: &[&Path]) -> Result<Loaded, ConfigError> {
+    pub fn load_from(named: Option<&Path>, search: &[&Path]) -> Result<LoadedConfig, ConfigError> {
         let places: Vec<&Path> = named.map_or_else(|| search.to_vec(), |path| vec![path]);
         for path in places {
             let file = path.strip_prefix("./").unwrap_or(path).display().to_string();
@@ -46,7 +46,7 @@ impl Config {
                         let text = "this is not UTF-8 text, write the file again".to_string();
                         return Err(ConfigError {
                             file,
-                            problems: vec![Problem { line: None, text }],
+                            problems: vec![ConfigProblem { line: None, text }],
                         });
                     };
                     return Self::parse(&text, &file);
@@ -58,7 +58,10 @@ impl Config {
                          read or leave --config and $BOUNCED_CONFIG out",
                         reason(&e)
                     );
-                    return Err(ConfigError { file, problems: vec![Problem { line: None, text }] });
+                    return Err(ConfigError {
+                        file,
+                        problems: vec![ConfigProblem { line: None, text }],
+                    });
                 }
             }
         }
@@ -76,14 +79,14 @@ impl Config {
     }
 
     /// Reads a text; `file` only names it in errors.
-    pub fn parse(text: &str, file: &str) -> Result<Loaded, ConfigError> {
+    pub fn parse(text: &str, file: &str) -> Result<LoadedConfig, ConfigError> {
         let fail = |problem| ConfigError { file: file.to_string(), problems: vec![problem] };
         let tree = DeTable::parse(text).map_err(|e| fail(not_toml(&e, text)))?;
-        let index = Index::new(text, tree.get_ref());
+        let index = KeyIndex::new(text, tree.get_ref());
         let raw: RawConfig = toml::from_str(text).map_err(|e| fail(index.explain(&e, text)))?;
         let origin = Origin { file: PathBuf::from(file), embedded: false, lines: index.lines() };
         match check::check(raw, &origin) {
-            Ok((config, notes)) => Ok(Loaded { config, origin, notes }),
+            Ok((config, notes)) => Ok(LoadedConfig { config, origin, notes }),
             Err(mut problems) => {
                 problems.sort_by_key(|problem| problem.line);
                 Err(ConfigError { file: file.to_string(), problems })
@@ -93,7 +96,7 @@ impl Config {
 }
 
 /// Every key of the text with its place.
-struct Index {
+struct KeyIndex {
     entries: Vec<Entry>,
 }
 
@@ -103,7 +106,7 @@ struct Entry {
     value: Range<usize>,
 }
 
-impl Index {
+impl KeyIndex {
     fn new(text: &str, tree: &DeTable<'_>) -> Self {
         let mut index = Self { entries: Vec::new() };
         index.table(text, tree, "");
@@ -146,7 +149,7 @@ impl Index {
     }
 
     /// Turns what serde says into what a person should write.
-    fn explain(&self, error: &toml::de::Error, text: &str) -> Problem {
+    fn explain(&self, error: &toml::de::Error, text: &str) -> ConfigProblem {
         let start = error.span().map_or(0, |span| span.start);
         let line = line_of(text, start);
         let mut quoted = error.message().split('`').skip(1).step_by(2);
@@ -162,7 +165,7 @@ impl Index {
                     (last == key).then_some(table)
                 })
                 .unwrap_or("");
-            return Problem { line: Some(line), text: unknown_key(key, table, &known) };
+            return ConfigProblem { line: Some(line), text: unknown_key(key, table, &known) };
         }
         let entry = self
             .entries
@@ -176,14 +179,15 @@ impl Index {
             }
             None => format!("{said}, see config/bounced.toml for every key and its form"),
         };
-        Problem { line: Some(line), text }
+        ConfigProblem { line: Some(line), text }
     }
 }
 
 /// serde's words for a value of the wrong type in those of people.
 fn plain(said: &str) -> String {
-    let told = said.strip_prefix("invalid type: ").or(said.strip_prefix("invalid value: "));
-    let Some((got, wanted)) = told.and_then(|told| told.split_once(", expected ")) else {
+    let mismatch = said.strip_prefix("invalid type: ").or(said.strip_prefix("invalid value: "));
+    let Some((got, wanted)) = mismatch.and_then(|mismatch| mismatch.split_once(", expected "))
+    else {
         return said.to_string();
     };
     let got = match got.split_once(' ').unwrap_or((got, "")) {
@@ -229,7 +233,7 @@ fn unknown_key(key: &str, table: &str, known: &[&str]) -> String {
     }
 }
 
-fn not_toml(error: &toml::de::Error, text: &str) -> Problem {
+fn not_toml(error: &toml::de::Error, text: &str) -> ConfigProblem {
     let start = error.span().map_or(0, |span| span.start);
     let said = error.message().lines().next().unwrap_or_default();
     let advice = if said.contains("duplicate") {
@@ -238,7 +242,7 @@ fn not_toml(error: &toml::de::Error, text: &str) -> Problem {
         "write key = \"text\", key = 5, key = [\"a\", \"b\"] or [table]"
     };
     let line = line_of(text, start);
-    Problem { line: Some(line), text: format!("this is not TOML ({said}), {advice}") }
+    ConfigProblem { line: Some(line), text: format!("this is not TOML ({said}), {advice}") }
 }
 
 fn line_of(text: &str, offset: usize) -> usize {

@@ -26,11 +26,11 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-pub use answers::{Answers, Part, Template};
+pub use answers::{Answers, Template, TemplatePart};
 pub use check::{MAX_MESSAGE, MIN_HASH_KEY_OCTETS, MIN_MESSAGE, MIN_SECRET_OCTETS};
 pub use hint::{DEFAULT_FILE, nearest, uncomment};
-pub use load::{Loaded, SEARCH};
-pub use origin::{ConfigError, Origin, Problem};
+pub use load::{LoadedConfig, SEARCH};
+pub use origin::{ConfigError, ConfigProblem, Origin};
 pub use sockets::{SocketAccess, Sockets};
 pub use units::{parse_duration, parse_size, print_size};
 pub(crate) use value::reason;
@@ -44,13 +44,13 @@ pub struct Config {
     /// Journal and view live here.
     pub data_dir: PathBuf,
     /// SMTP listeners.
-    pub smtp: Smtp,
+    pub smtp: SmtpConfig,
     /// LMTP listeners.
     pub lmtp: Vec<Listen>,
     /// Return-path addresses.
-    pub verp: Verp,
+    pub verp: VerpConfig,
     /// HTTP API.
-    pub http: Http,
+    pub http: HttpConfig,
     /// Lookup port.
     pub lookup: Vec<Listen>,
     /// `lookup.unscoped`
@@ -60,23 +60,23 @@ pub struct Config {
     /// Who may connect to unix sockets.
     pub sockets: Sockets,
     /// Whose PROXY headers are believed.
-    pub proxies: Proxies,
+    pub proxies: ProxyNetworks,
     /// `[policy]` as it was written; `policy::Policy` reads and checks it.
     pub policy_table: toml::Table,
     /// How long journal and raw messages are kept.
-    pub journal: Journal,
+    pub journal: JournalConfig,
     /// The view.
-    pub store: Store,
+    pub store: StoreConfig,
     /// Operator rules. Skipped when it is the default and is not there.
     pub rules_dir: Option<PathBuf>,
     /// Operator rules on trial: asked before the others, and they decide nothing.
     pub shadow_rules_dir: Option<PathBuf>,
     /// Hashing of erased addresses.
-    pub privacy: Privacy,
+    pub privacy: PrivacyConfig,
     /// Who is told of what happens.
     pub webhooks: Vec<Webhook>,
     /// Log lines.
-    pub log: Log,
+    pub log: LogConfig,
 }
 
 impl Config {
@@ -106,7 +106,7 @@ impl Config {
 
 /// `[smtp]`
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Smtp {
+pub struct SmtpConfig {
     /// Where to listen.
     pub listen: Vec<Listen>,
     /// RCPT domains, lower case, A-labels. Empty: every domain (loopback only).
@@ -130,7 +130,7 @@ pub struct Smtp {
 /// `proxy_from` of each kind of listener: connections from these networks must begin with a header
 /// of the PROXY protocol, and count as the client that it names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Proxies {
+pub struct ProxyNetworks {
     /// `smtp.proxy_from`
     pub smtp: Vec<IpNet>,
     /// `lmtp.proxy_from`
@@ -192,7 +192,7 @@ impl std::fmt::Display for Listen {
 
 /// `[verp]`
 #[derive(Clone, PartialEq, Eq)]
-pub struct Verp {
+pub struct VerpConfig {
     /// `signed` is accepted.
     pub signed: bool,
     /// `plain` is accepted.
@@ -203,7 +203,7 @@ pub struct Verp {
     pub max_age: Duration,
 }
 
-impl std::fmt::Debug for Verp {
+impl std::fmt::Debug for VerpConfig {
     /// Key ids only: a log line or a panic text must not carry a secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let ids: Vec<&str> = self.keys.iter().map(|(id, _)| id.as_str()).collect();
@@ -218,7 +218,7 @@ impl std::fmt::Debug for Verp {
 
 /// `[http]`
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Http {
+pub struct HttpConfig {
     /// Where to listen.
     pub listen: Vec<Listen>,
     /// Token file; None: loopback only, reading and changing without a token.
@@ -236,7 +236,7 @@ pub enum Unscoped {
 
 /// `[journal]`
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Journal {
+pub struct JournalConfig {
     /// How long events are kept behind a checkpoint.
     pub keep: Duration,
     /// Which raw messages are kept.
@@ -246,12 +246,12 @@ pub struct Journal {
     /// Octets of raw messages at most.
     pub raw_quota: u64,
     /// `journal.engine = "postgres"`: other nodes append to it, too; None: it is in `data_dir` alone.
-    pub postgres: Option<Postgres>,
+    pub postgres: Option<PostgresConfig>,
 }
 
 /// `[journal.postgres]`
 #[derive(Clone, PartialEq, Eq)]
-pub struct Postgres {
+pub struct PostgresConfig {
     /// What the file of `journal.postgres.url_file` says.
     pub url: String,
     /// Tables are in this schema.
@@ -266,7 +266,7 @@ pub struct Postgres {
     pub stale: Duration,
 }
 
-impl std::fmt::Debug for Postgres {
+impl std::fmt::Debug for PostgresConfig {
     /// Without the URL, which has a password in it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { schema, ledger, node, patience, stale, .. } = self;
@@ -293,9 +293,9 @@ pub enum KeepRaw {
 
 /// `[store]`
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Store {
+pub struct StoreConfig {
     /// Which engine holds the view.
-    pub engine: Engine,
+    pub engine: StoreEngine,
     /// Octets of memory for its cache.
     pub cache: u64,
     /// Octets that must stay free on the file system; below, mail is answered 452 4.3.1.
@@ -304,14 +304,14 @@ pub struct Store {
 
 /// `store.engine`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Engine {
+pub enum StoreEngine {
     /// Embedded, in `data_dir`.
     Sled,
 }
 
 /// `[privacy]`
 #[derive(Clone, PartialEq, Eq, Default)]
-pub struct Privacy {
+pub struct PrivacyConfig {
     /// Key under which blocks of erased addresses stand, read from its file; None: one is made in
     /// the data directory when the first address is erased.
     pub hash_key: Option<Vec<u8>>,
@@ -319,14 +319,14 @@ pub struct Privacy {
     pub hashed: bool,
 }
 
-impl Privacy {
+impl PrivacyConfig {
     /// The key under which addresses are stored; None: they are stored as they are.
     pub fn name_key(&self) -> Option<&[u8]> {
         self.hash_key.as_deref().filter(|_| self.hashed)
     }
 }
 
-impl std::fmt::Debug for Privacy {
+impl std::fmt::Debug for PrivacyConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Privacy")
             .field("hash_key", &self.hash_key.as_ref().map(|_| "..."))
@@ -337,7 +337,7 @@ impl std::fmt::Debug for Privacy {
 
 /// `[log]`
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Log {
+pub struct LogConfig {
     /// How a log line looks.
     pub format: LogFormat,
 }
@@ -364,34 +364,34 @@ impl Default for Config {
         Self {
             hostname: "localhost".to_string(),
             data_dir: PathBuf::from("./bounced-data"),
-            smtp: Smtp::default(),
+            smtp: SmtpConfig::default(),
             lmtp: Vec::new(),
-            verp: Verp { signed: true, plain: true, keys: Vec::new(), max_age: 30 * DAY },
-            http: Http { listen: loopback(8525), tokens_file: None },
+            verp: VerpConfig { signed: true, plain: true, keys: Vec::new(), max_age: 30 * DAY },
+            http: HttpConfig { listen: loopback(8525), tokens_file: None },
             lookup: loopback(8526),
-            proxies: Proxies::default(),
+            proxies: ProxyNetworks::default(),
             unscoped: Unscoped::Any,
             answers: Answers::default(),
             sockets: Sockets::default(),
             policy_table: toml::Table::new(),
-            journal: Journal {
+            journal: JournalConfig {
                 keep: 90 * DAY,
                 raw: KeepRaw::Unrecognised,
                 raw_keep: 7 * DAY,
                 raw_quota: 1024 * MIB,
                 postgres: None,
             },
-            store: Store { engine: Engine::Sled, cache: 64 * MIB, min_free: 64 * MIB },
+            store: StoreConfig { engine: StoreEngine::Sled, cache: 64 * MIB, min_free: 64 * MIB },
             rules_dir: Some(PathBuf::from("/etc/bounced/rules.d")),
             shadow_rules_dir: None,
-            privacy: Privacy::default(),
+            privacy: PrivacyConfig::default(),
             webhooks: Vec::new(),
-            log: Log { format: LogFormat::Text },
+            log: LogConfig { format: LogFormat::Text },
         }
     }
 }
 
-impl Default for Smtp {
+impl Default for SmtpConfig {
     fn default() -> Self {
         Self {
             listen: loopback(2525),
@@ -433,7 +433,7 @@ mod tests {
         let mut config = Config::default();
         config.verp.keys.push(("a".into(), b"correct horse battery".to_vec()));
         config.privacy.hash_key = Some(b"staple".to_vec());
-        config.journal.postgres = Some(Postgres {
+        config.journal.postgres = Some(PostgresConfig {
             url: "postgresql://b:staple@db1/b".to_string(),
             schema: "bounced".to_string(),
             ledger: 1,

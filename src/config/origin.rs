@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct ConfigProblem {
     /// Line in the file, from 1; None when no line is to blame.
     pub line: Option<usize>,
     /// What is wrong and what to write instead.
@@ -18,7 +18,7 @@ pub struct ConfigError {
     /// The file as it was named.
     pub file: String,
     /// At least one, in the order of the file's lines.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<ConfigProblem>,
 }
 
 impl std::error::Error for ConfigError {}

@@ -13,7 +13,7 @@ use rustix::fs::{Access, access};
 use rustls_pki_types::pem::{PemObject, SectionKind};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::config::{Config, ConfigError, Listen, Origin, Problem, TlsFiles, reason};
+use crate::config::{Config, ConfigError, ConfigProblem, Listen, Origin, TlsFiles, reason};
 
 /// Longest PEM or token file; anything longer is the wrong file.
 const MAX_FILE: u64 = 4 << 20;
@@ -22,7 +22,7 @@ const MAX_FILE: u64 = 4 << 20;
 pub fn check(config: &Config, origin: &Origin) -> Result<(), ConfigError> {
     let mut problems = Vec::new();
     for (key, text) in findings(config, origin) {
-        problems.push(Problem { line: origin.line(key), text });
+        problems.push(ConfigProblem { line: origin.line(key), text });
     }
     if problems.is_empty() {
         return Ok(());

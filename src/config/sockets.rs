@@ -1,6 +1,6 @@
 //! Who may connect to a unix socket: `socket_mode` and `socket_group` of each kind of listener.
 
-use super::value::Check;
+use super::value::Checker;
 
 /// The file of a unix socket; None leaves it as the system makes it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct Sockets {
     pub lookup: SocketAccess,
 }
 
-impl Check<'_> {
+impl Checker<'_> {
     pub(super) fn socket(
         &mut self,
         table: &str,

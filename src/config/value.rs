@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::origin::{Origin, Problem};
+use super::origin::{ConfigProblem, Origin};
 use super::units::{parse_duration, parse_size, print_size};
 use super::{Listen, hint};
 
@@ -14,15 +14,15 @@ const MAX_SECRET_OCTETS: u64 = 4096;
 /// `sun_path` of unix(7) holds 108 octets with its NUL.
 const MAX_SOCKET_PATH: usize = 107;
 
-pub(super) struct Check<'a> {
+pub(super) struct Checker<'a> {
     pub(super) origin: &'a Origin,
-    pub(super) problems: Vec<Problem>,
+    pub(super) problems: Vec<ConfigProblem>,
     pub(super) notes: Vec<String>,
 }
 
-impl Check<'_> {
+impl Checker<'_> {
     pub(super) fn wrong(&mut self, key: &str, text: impl Into<String>) {
-        self.problems.push(Problem { line: self.origin.line(key), text: text.into() });
+        self.problems.push(ConfigProblem { line: self.origin.line(key), text: text.into() });
     }
 
     /// One of some words.

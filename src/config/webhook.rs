@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::hint;
 use super::raw::RawWebhook;
-use super::value::{Check, domain, read_secret, readable_by_all};
+use super::value::{Checker, domain, read_secret, readable_by_all};
 
 /// Endpoints at most: each is a label value of metrics and has connections of its own.
 const MOST: usize = 16;
@@ -100,7 +100,7 @@ impl std::fmt::Debug for Webhook {
     }
 }
 
-impl Check<'_> {
+impl Checker<'_> {
     pub(super) fn webhooks(&mut self, raw: Vec<RawWebhook>) -> Vec<Webhook> {
         if raw.len() > MOST {
             let text = format!("webhooks: {} endpoints, write {MOST} at most", raw.len());

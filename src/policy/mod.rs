@@ -37,5 +37,5 @@ pub use settings::{
     Blast, Effect, Layer, Numbers, Outage, Policy, PolicyTable, ScopeTable, Thresholds, Untried,
 };
 pub use term::Term;
-pub use view::{GuardStatus, Reader};
+pub use view::{GuardStatus, PolicyReader};
 pub use whatif::{Difference, Shift, Trial, compare};

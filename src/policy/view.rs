@@ -7,12 +7,12 @@ use arc_swap::ArcSwap;
 use super::judge::explain;
 use super::privacy::HashKeys;
 use super::settings::Policy;
-use crate::event::Told;
+use crate::event::Imported;
 use crate::ledger::{Ledger, LedgerError};
 use crate::mail::{Address, Case, Timestamp};
 use crate::policy::fold::health::{self, Health};
 use crate::policy::fold::progress::{PROGRESS_KEY, Progress};
-use crate::policy::judge::facts::{Facts, PolicyCache, Source};
+use crate::policy::judge::facts::{Facts, PolicyCache, RowSource};
 use crate::policy::judge::intervals::{self, Intervals};
 use crate::policy::judge::row::{
     ADDRESSES, AddressRow, ItemKind, address_key, address_of, block_key, life_key,
@@ -41,14 +41,14 @@ pub struct GuardStatus {
 
 /// Reads what the fold wrote. Keeps parsed policies; share one between threads.
 #[derive(Debug, Default)]
-pub struct Reader {
+pub struct PolicyReader {
     cache: PolicyCache,
     /// Finds blocks that outlived an erasure; without keys none is looked for.
     keys: ArcSwap<HashKeys>,
     case: Case,
 }
 
-impl Reader {
+impl PolicyReader {
     /// A reader.
     pub fn new() -> Self {
         Self::default()
@@ -119,7 +119,7 @@ impl Reader {
         &self,
         ledger: &dyn Ledger,
         address: &Address,
-        (scope, until, told): (&str, Option<Timestamp>, &Told),
+        (scope, until, imported): (&str, Option<Timestamp>, &Imported),
         now: Timestamp,
     ) -> Result<bool, LedgerError> {
         let keyed = address.key_in(self.case);
@@ -133,8 +133,8 @@ impl Reader {
                 && row.items.get(stop.item).is_some_and(|item| match item.kind {
                     ItemKind::Failure => scope == "*",
                     ItemKind::Suppress => {
-                        let known = item.told.as_deref();
-                        item.scope == scope && (told.is_empty() || known == Some(told))
+                        let known = item.imported.as_deref();
+                        item.scope == scope && (imported.is_empty() || known == Some(imported))
                     }
                     _ => item.scope == scope,
                 })

@@ -11,7 +11,7 @@ use super::driver::Receiver;
 use super::metrics::{Change, Handshake, Metrics};
 use super::refusals::{Refusals, Say};
 use crate::ledger::{Committed, LedgerError};
-use crate::service::local::{LocalService, MessageObserver, Tally};
+use crate::service::local::{LocalService, MessageObserver, MessageTally};
 use crate::smtp::{
     Acceptance, Delivery, Dialect, Observer, Outcome, RcptRefusal, RecipientCheck, Rejection, Verb,
 };
@@ -87,7 +87,7 @@ impl MessageObserver for Counter {
         self.metrics.shadow_verdicts(same, different);
     }
 
-    fn stored(&self, tally: &Tally, committed: &Committed) {
+    fn stored(&self, tally: &MessageTally, committed: &Committed) {
         self.metrics.message_stored(tally.kind);
         self.metrics.message_read(tally.octets, tally.took);
         if committed.duplicate {

@@ -57,13 +57,13 @@ where
 {
     let mut stop = stop.clone();
     let mut stopped = pin!(async move { stop.wait_for(|stop| *stop).await.is_ok() });
-    let mut told = false;
+    let mut shutting_down = false;
     let mut alarm = pin!(sleep_until(deadline(session)));
     loop {
         match session.next() {
             Action::Read => tokio::select! {
                 biased; // a client that never pauses must not keep us from hearing `stop`
-                _ = &mut stopped, if !told => { told = true; session.shutdown(); }
+                _ = &mut stopped, if !shutting_down => { shutting_down = true; session.shutdown(); }
                 read = fill(io, |octets| {
                     session.tick(Instant::now());
                     session.feed(octets);

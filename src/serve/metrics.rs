@@ -56,9 +56,9 @@ pub struct Metrics {
 }
 
 /// Counts an open connection, and counts it out on drop, also when its task panics.
-pub struct Open(IntGauge);
+pub struct OpenGauge(IntGauge);
 
-impl Drop for Open {
+impl Drop for OpenGauge {
     fn drop(&mut self) {
         self.0.dec();
     }
@@ -267,13 +267,13 @@ impl Metrics {
     }
 
     /// A connection to the HTTP or lookup port was opened; it is open until this is dropped.
-    pub fn opened(&self, port: Port) -> Open {
+    pub fn opened(&self, port: Port) -> OpenGauge {
         let open = match port {
             Port::Http => &self.operations.http_connections,
             Port::Lookup => &self.lookups.connections,
         };
         open.inc();
-        Open(open.clone())
+        OpenGauge(open.clone())
     }
 
     /// Such a connection got no place, or lost it to a newcomer.

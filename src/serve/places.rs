@@ -77,17 +77,17 @@ struct Table {
 
 /// Connections in the order in which they began to wait, as far as is known: a key is brought up
 /// to date when it is met, so that a request costs no lock.
-type Connections = BTreeMap<Key, Arc<State>>;
+type Connections = BTreeMap<WaitOrder, Arc<PlaceState>>;
 
 /// Since when it waits at least, and a number for those of one moment.
-type Key = (u64, u64);
+type WaitOrder = (u64, u64);
 
 #[derive(Debug)]
-struct State {
+struct PlaceState {
     /// [`ANSWERED`], [`SENT_AWAY`], or milliseconds at which it began to wait.
     since: AtomicU64,
     /// Where it stands in the table; changed under the lock of the table.
-    key: Mutex<Key>,
+    key: Mutex<WaitOrder>,
     sent_away: Notify,
 }
 
@@ -103,7 +103,7 @@ impl Places {
     }
 
     /// A place for a new connection, which waits for its client.
-    pub fn take(self: &Arc<Self>, peer: &Peer) -> Result<Place, NoPlace> {
+    pub fn take(self: &Arc<Self>, peer: &Peer) -> Result<ConnectionPlace, NoPlace> {
         let network = Network::of(peer).filter(|_| !peer.is_this_machine());
         let now = self.now();
         let mut table = lock(&self.table);
@@ -123,13 +123,13 @@ impl Places {
         table.open += 1;
         table.numbers += 1;
         let key = (now, table.numbers);
-        let state = Arc::new(State {
+        let state = Arc::new(PlaceState {
             since: AtomicU64::new(now),
             key: Mutex::new(key),
             sent_away: Notify::new(),
         });
         table.networks.entry(network).or_default().insert(key, Arc::clone(&state));
-        Ok(Place { places: Arc::clone(self), network, state, reserved })
+        Ok(ConnectionPlace { places: Arc::clone(self), network, state, reserved })
     }
 
     fn now(&self) -> u64 {
@@ -172,7 +172,7 @@ impl Table {
     }
 }
 
-impl State {
+impl PlaceState {
     fn become_sent_away(&self, since: u64) -> bool {
         self.since.compare_exchange(since, SENT_AWAY, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
@@ -184,14 +184,14 @@ pub struct Since(u64);
 
 /// The place of one connection.
 #[derive(Debug)]
-pub struct Place {
+pub struct ConnectionPlace {
     places: Arc<Places>,
     network: Option<Network>,
-    state: Arc<State>,
+    state: Arc<PlaceState>,
     reserved: bool,
 }
 
-impl Place {
+impl ConnectionPlace {
     /// Only questions about health are answered here.
     pub fn is_reserved(&self) -> bool {
         self.reserved
@@ -229,7 +229,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         let mut table = lock(&self.places.table);
         let key = *lock(&self.state.key);
@@ -255,7 +255,7 @@ mod tests {
         Places::new(Room { most, most_per_network, reserved })
     }
 
-    fn is_sent_away(place: &Place) -> bool {
+    fn is_sent_away(place: &ConnectionPlace) -> bool {
         place.state.since.load(Ordering::Acquire) == SENT_AWAY
     }
 

@@ -30,11 +30,11 @@ pub enum Say {
 /// The errors of a run of refusals.
 #[derive(Debug, Default)]
 pub struct Refusals {
-    state: Mutex<Option<State>>,
+    state: Mutex<Option<LastRefusal>>,
 }
 
 #[derive(Debug)]
-struct State {
+struct LastRefusal {
     kind: Discriminant<LedgerError>,
     said: Instant,
     more: u64,
@@ -45,11 +45,11 @@ impl Refusals {
     pub fn refused(&self, error: &LedgerError, now: Instant) -> Say {
         let mut state = lock(&self.state);
         let kind = discriminant(error);
-        let since = |state: &State| now.saturating_duration_since(state.said);
+        let since = |state: &LastRefusal| now.saturating_duration_since(state.said);
         // Two errors that take turns are no news each time.
         match state.as_mut().filter(|state| state.kind == kind || since(state) < CALM) {
             None => {
-                *state = Some(State { kind, said: now, more: 0 });
+                *state = Some(LastRefusal { kind, said: now, more: 0 });
                 Say::Begins
             }
             Some(known) => {

@@ -32,7 +32,7 @@ use crate::config::{Config, Listen, SocketAccess, preflight};
 use crate::mail::Timestamp;
 use crate::service::Service;
 use crate::service::local::LocalService;
-use crate::smtp::{self, Budget, Dialect, Limits, OurDomains};
+use crate::smtp::{self, Dialect, Limits, MessageBudget, OurDomains};
 
 /// How long running transactions may take after the signal to stop.
 const GRACE: Duration = Duration::from_secs(30);
@@ -96,7 +96,7 @@ fn run(runtime: &Runtime, mut server: Server) -> Result<()> {
     let webhooks = Arc::new(webhooks.map_err(|why| anyhow!("{why}"))?);
     let http = Arc::new(http.with_room(shares.http).with_webhooks(Arc::clone(&webhooks)));
     let ended = runtime.block_on(async {
-        let told = tell(&server, &webhooks, &stopping)?;
+        let deliveries = start_webhooks(&server, &webhooks, &stopping)?;
         let listeners = open(&server, &http, &service, shares, &stopping).await?;
         let data_dir = server.config.data_dir.display();
         tracing::info!(hostname = server.config.hostname, %data_dir, "ready");
@@ -107,7 +107,7 @@ fn run(runtime: &Runtime, mut server: Server) -> Result<()> {
         tracing::info!("stopping: running transactions are answered first");
         systemd::tell(&[NotifyState::Stopping]);
         stop.send_replace(true);
-        for task in listeners.into_iter().chain(told) {
+        for task in listeners.into_iter().chain(deliveries) {
             let _ = task.await;
         }
         gauges.abort();
@@ -119,7 +119,7 @@ fn run(runtime: &Runtime, mut server: Server) -> Result<()> {
 }
 
 /// Begins to deliver webhooks. Before anything is taken in: a new endpoint hears of all that comes.
-fn tell(
+fn start_webhooks(
     server: &Server,
     webhooks: &Webhooks,
     stopping: &watch::Receiver<bool>,
@@ -143,7 +143,7 @@ async fn open(
     let Server { config, service: local, metrics, tls, .. } = server;
     let admission = Admission::new(shares.smtp, config.smtp.max_connections_per_ip);
     let places = Places::new(shares.lookup);
-    let budget = Budget::default();
+    let budget = MessageBudget::default();
     let refusals = Arc::new(Refusals::default());
     let (mut mail, mut http_listeners, mut lookup_listeners) = (Vec::new(), Vec::new(), Vec::new());
     let proxies = &config.proxies;

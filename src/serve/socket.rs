@@ -36,7 +36,7 @@ pub async fn stopped(stop: &mut watch::Receiver<bool>) {
 /// A bound socket, and what comes by way of proxies.
 pub struct Listener {
     bound: Bound,
-    proxies: Option<Proxies>,
+    proxies: Option<ProxyQueue>,
 }
 
 enum Bound {
@@ -49,7 +49,7 @@ enum Bound {
 }
 
 /// Connections from proxies wait beside the others until their header is there.
-struct Proxies {
+struct ProxyQueue {
     from: Vec<IpNet>,
     waiting: mpsc::Sender<Socket>,
     arrived: mpsc::Receiver<Socket>,
@@ -121,7 +121,8 @@ impl Listener {
     /// The same, believing the PROXY headers of these networks.
     pub fn behind(self, from: &[IpNet]) -> Self {
         let (waiting, arrived) = mpsc::channel(1);
-        let proxies = (!from.is_empty()).then(|| Proxies { from: from.to_vec(), waiting, arrived });
+        let proxies =
+            (!from.is_empty()).then(|| ProxyQueue { from: from.to_vec(), waiting, arrived });
         Self { proxies, ..self }
     }
 
@@ -162,7 +163,7 @@ impl Listener {
     }
 }
 
-impl Proxies {
+impl ProxyQueue {
     fn sent(&self, socket: &Socket) -> bool {
         let ip = socket.peer.ip().map(|ip| ip.to_canonical());
         ip.is_some_and(|ip| self.from.iter().any(|network| network.contains(&ip)))

@@ -84,7 +84,7 @@ impl TlsError {
     }
 }
 
-struct Loaded {
+struct LoadedCertificate {
     config: Arc<ServerConfig>,
     expires: Option<Timestamp>,
 }
@@ -93,7 +93,7 @@ struct Loaded {
 pub struct ReloadableTls {
     cert: PathBuf,
     key: PathBuf,
-    loaded: ArcSwap<Loaded>,
+    loaded: ArcSwap<LoadedCertificate>,
 }
 
 impl ReloadableTls {
@@ -134,7 +134,7 @@ impl ReloadableTls {
     }
 }
 
-fn read(cert: &Path, key: &Path) -> Result<Loaded, TlsError> {
+fn read(cert: &Path, key: &Path) -> Result<LoadedCertificate, TlsError> {
     let file = |path: &Path| {
         std::fs::read(path).map_err(|source| TlsError::Read { path: path.to_path_buf(), source })
     };
@@ -160,7 +160,7 @@ fn read(cert: &Path, key: &Path) -> Result<Loaded, TlsError> {
         .map(|builder| builder.with_no_client_auth())
         .and_then(|builder| builder.with_single_cert(chain, private));
     match config {
-        Ok(config) => Ok(Loaded { config: Arc::new(config), expires }),
+        Ok(config) => Ok(LoadedCertificate { config: Arc::new(config), expires }),
         Err(rustls::Error::InconsistentKeys(_)) => Err(TlsError::Mismatch { cert, key }),
         Err(reason) => Err(TlsError::Unusable { cert, key, reason: reason.to_string() }),
     }

@@ -50,10 +50,10 @@ impl Role {
 
 /// The tokens of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tokens(Vec<Token>);
+pub struct Tokens(Vec<ApiToken>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Token {
+struct ApiToken {
     role: Role,
     hash: [u8; 32],
     name: String,
@@ -77,7 +77,7 @@ impl Tokens {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let token = Token::parse(line).map_err(|wrong| format!("line {number}: {wrong}"))?;
+            let token = ApiToken::parse(line).map_err(|wrong| format!("line {number}: {wrong}"))?;
             tokens.push(token);
         }
         if tokens.is_empty() {
@@ -109,7 +109,7 @@ impl Tokens {
     }
 }
 
-impl Token {
+impl ApiToken {
     fn parse(line: &str) -> Result<Self, String> {
         let mut fields = line.split_whitespace();
         let (Some(role), Some(hash), Some(name), None) =

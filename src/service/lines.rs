@@ -14,7 +14,7 @@ pub const COLUMNS: [&str; 10] = [
 
 /// How an export is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum ListFormat {
     /// One JSON object a line.
     Ndjson,
     /// RFC 4180 with a header.
@@ -23,7 +23,7 @@ pub enum Format {
     Lines,
 }
 
-impl Format {
+impl ListFormat {
     /// The format for a `format` parameter.
     pub fn parse(word: &str) -> Option<Self> {
         match word {
@@ -116,10 +116,10 @@ mod tests {
             "class": "invalid-recipient", "reason": "user-unknown", "category": "hard",
             "since": "2026-11-22T00:00:00Z", "until": null, "events": 2, "rule": "a,\"b\"\r\n"});
         for (format, expected) in [
-            (Format::Ndjson, format!("{entry}\n")),
-            (Format::Lines, "a@x.test\n".to_string()),
+            (ListFormat::Ndjson, format!("{entry}\n")),
+            (ListFormat::Lines, "a@x.test\n".to_string()),
             (
-                Format::Csv,
+                ListFormat::Csv,
                 "a@x.test,*,suppressed,invalid-recipient,user-unknown,hard,2026-11-22T00:00:00Z,,2,\
                  \"a,\"\"b\"\"  \"\r\n"
                     .to_string(),

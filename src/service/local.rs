@@ -37,7 +37,7 @@ use crate::ledger::committer::Committer;
 use crate::ledger::journal::{Disk, RealDisk};
 use crate::ledger::{Committed, Ledger, LedgerError};
 use crate::mail::{Address, Case, Timestamp};
-use crate::policy::{self, Reader, Standing};
+use crate::policy::{self, PolicyReader, Standing};
 use crate::report::{Attribution, Kind};
 use crate::service::ServiceError;
 use crate::service::occurrence::{self, Occurrence, Place};
@@ -57,14 +57,14 @@ const RECORDS_AT_ONCE: usize = 64;
 /// What is told to metrics about each message.
 pub trait MessageObserver: Send + Sync {
     /// A message was answered 250.
-    fn stored(&self, tally: &Tally, committed: &Committed);
+    fn stored(&self, tally: &MessageTally, committed: &Committed);
     /// Shadow rules agreed and disagreed with the live ones so often since the last time.
     fn shadowed(&self, same: u64, different: u64);
 }
 
 /// What metrics count of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tally {
+pub struct MessageTally {
     /// What the message is.
     pub kind: Kind,
     /// Its octets.
@@ -77,7 +77,7 @@ pub struct Tally {
     pub failures: Vec<(Option<String>, Category)>,
 }
 
-impl Tally {
+impl MessageTally {
     fn of(analysis: &Analysis, took: Duration) -> Self {
         let recipients = analysis.recipients.iter();
         let verdicts = recipients.clone().filter_map(|r| Some((r.class?, r.category))).collect();
@@ -122,7 +122,7 @@ pub struct LocalService {
     analyser: ArcSwap<Analyser>,
     ledger: Arc<dyn Ledger>,
     committer: Committer,
-    reader: Reader,
+    reader: PolicyReader,
     observer: Arc<dyn MessageObserver>,
     time: Time,
     pseudonyms: Pseudonyms,
@@ -142,7 +142,7 @@ impl LocalService {
     pub fn new(parts: Parts) -> Result<Self, String> {
         let Parts { analyser, ledger, committer, observer, raw, data_dir, .. } = parts;
         let Parts { case, unscoped, privacy, .. } = parts;
-        let mut reader = Reader::new();
+        let mut reader = PolicyReader::new();
         reader.set_case(case);
         let disk = RealDisk::new(&data_dir)
             .map_err(|error| format!("{} cannot be used: {error}", data_dir.display()))?;
@@ -330,7 +330,8 @@ impl LocalService {
     ) -> Result<(), LedgerError> {
         let began = Instant::now();
         let event = self.record(data, envelope, peer);
-        let tally = event.analysis.as_ref().map(|analysis| Tally::of(analysis, began.elapsed()));
+        let tally =
+            event.analysis.as_ref().map(|analysis| MessageTally::of(analysis, began.elapsed()));
         let observer = Arc::clone(&self.observer);
         let raw = self.keep_raw(&event, data);
         self.submit(

@@ -22,7 +22,7 @@ pub mod trend;
 use serde_json::{Value, json};
 
 use crate::classify::Class;
-use crate::event::{Act, Envelope, Told};
+use crate::event::{Act, Envelope, Imported};
 use crate::ledger::LedgerStatus;
 use crate::mail::{EnhancedStatus, Timestamp};
 use search::{Search, SearchFound};
@@ -219,15 +219,15 @@ pub struct ImportEntry {
     /// End; None is without end.
     pub until: Option<Timestamp>,
     /// What else the other list said.
-    pub told: Told,
+    pub imported: Imported,
 }
 
 impl ImportEntry {
     /// The entry as our own export writes it, and what was said in words.
     pub fn to_json(&self) -> Value {
-        let Self { address, scope, words, until, told } = self;
-        json!({"address": address, "scope": scope, "state": "suppressed", "reason": told.cause,
-            "since": told.since, "until": until, "events": told.events, "rule": told.rule,
+        let Self { address, scope, words, until, imported } = self;
+        json!({"address": address, "scope": scope, "state": "suppressed", "reason": imported.cause,
+            "since": imported.since, "until": until, "events": imported.events, "rule": imported.rule,
             "text": words})
     }
 }

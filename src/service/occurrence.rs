@@ -64,7 +64,7 @@ pub struct Occurrence {
 
 /// The occurrences of a record, in order.
 pub fn occurrences(event: &Event, policy: &Policy) -> Vec<Occurrence> {
-    let mut found = Found { event, all: Vec::new() };
+    let mut found = EventOccurrences { event, all: Vec::new() };
     for decision in &event.decisions {
         if let Some(what) = what_is(decision) {
             found.decided(what, decision);
@@ -90,12 +90,12 @@ fn what_is(decision: &Decision) -> Option<What> {
     }
 }
 
-struct Found<'a> {
+struct EventOccurrences<'a> {
     event: &'a Event,
     all: Vec<Occurrence>,
 }
 
-impl Found<'_> {
+impl EventOccurrences<'_> {
     fn decided(&mut self, what: What, decision: &Decision) {
         let verdict = self.verdict(&decision.address);
         let mut data = json!({
@@ -110,7 +110,7 @@ impl Found<'_> {
             data = json!({"guard": decision.clause, "scope": decision.scope,
                 "until": decision.until});
         } else {
-            data["verdict"] = verdict.map_or(Value::Null, told);
+            data["verdict"] = verdict.map_or(Value::Null, verdict_json);
             data["act"] = self.event.act.as_ref().map_or(Value::Null, act);
         }
         let category = verdict.and_then(|verdict| verdict.category);
@@ -133,7 +133,7 @@ impl Found<'_> {
                 None
             }
             Happened::Failed(reason) => {
-                data["verdict"] = verdict.map_or(Value::Null, told);
+                data["verdict"] = verdict.map_or(Value::Null, verdict_json);
                 let category = Some(reason.category());
                 self.push(What::Bounce, address, scope, category, data.clone());
                 category
@@ -197,7 +197,7 @@ impl Found<'_> {
 }
 
 /// What of a verdict others can use.
-fn told(verdict: &RecipientVerdict) -> Value {
+fn verdict_json(verdict: &RecipientVerdict) -> Value {
     let said = &verdict.recipient;
     json!({
         "reason": verdict.reason,
@@ -279,7 +279,7 @@ mod tests {
         event
     }
 
-    fn told_of(event: &Event, policy: &Policy) -> Vec<(String, What, String)> {
+    fn named_parts(event: &Event, policy: &Policy) -> Vec<(String, What, String)> {
         let all = occurrences(event, policy).into_iter();
         all.map(|one| (one.id, one.what, one.address)).collect()
     }
@@ -306,7 +306,7 @@ mod tests {
             ("e1.6", What::Moved, "user@x.test"),
         ];
         let expected = expected.map(|(id, what, who)| (id.to_string(), what, who.to_string()));
-        assert_eq!(told_of(&event, &Policy::default()), expected);
+        assert_eq!(named_parts(&event, &Policy::default()), expected);
         let first = &occurrences(&event, &Policy::default())[0];
         assert_eq!(first.place, (7, 0));
         assert_eq!(first.category, Some(Category::Hard));
@@ -317,17 +317,17 @@ mod tests {
     #[test]
     fn what_counts_in_nothing_is_not_told() {
         let event = failure(Reason::UserUnknown);
-        assert_eq!(told_of(&event, &Policy::default()).len(), 1);
+        assert_eq!(named_parts(&event, &Policy::default()).len(), 1);
         let mut signed = Policy::default();
         signed.require_signed = true;
-        assert_eq!(told_of(&event, &signed), []);
+        assert_eq!(named_parts(&event, &signed), []);
         let mut forwarded = event.clone();
         forwarded.analysis.as_mut().expect("there").forwarded = true;
-        assert_eq!(told_of(&forwarded, &Policy::default()), []);
+        assert_eq!(named_parts(&forwarded, &Policy::default()), []);
         let mut forged = event;
         forged.analysis.as_mut().expect("there").verp.as_mut().expect("there").authentic =
             Some(false);
-        assert_eq!(told_of(&forged, &Policy::default()), []);
+        assert_eq!(named_parts(&forged, &Policy::default()), []);
     }
 
     #[test]
@@ -336,17 +336,17 @@ mod tests {
         let analysis = event.analysis.as_mut().expect("there");
         analysis.kind = Kind::Complaint;
         analysis.feedback_type = Some("abuse".into());
-        let told = occurrences(&event, &Policy::default());
-        assert_eq!((told.len(), told[0].what), (1, What::Complaint));
-        assert_eq!(told[0].data["feedback_type"], "abuse");
+        let found = occurrences(&event, &Policy::default());
+        assert_eq!((found.len(), found[0].what), (1, What::Complaint));
+        assert_eq!(found[0].data["feedback_type"], "abuse");
         event.analysis.as_mut().expect("there").feedback_type = Some("not-spam".into());
         assert_eq!(occurrences(&event, &Policy::default()), []);
         let analysis = event.analysis.as_mut().expect("there");
         analysis.kind = Kind::AutoReply;
         analysis.new_address = Some("new@y.test".into());
-        let told = occurrences(&event, &Policy::default());
-        let what: Vec<What> = told.iter().map(|one| one.what).collect();
+        let found = occurrences(&event, &Policy::default());
+        let what: Vec<What> = found.iter().map(|one| one.what).collect();
         assert_eq!(what, [What::AutoReply, What::Moved]);
-        assert_eq!(told[1].data["new_address"], "new@y.test");
+        assert_eq!(found[1].data["new_address"], "new@y.test");
     }
 }

@@ -40,7 +40,7 @@ impl RawStore {
     /// Opens or makes the folder of a data directory and counts what is there.
     pub fn open(
         disk: Arc<dyn Disk>,
-        journal: &config::Journal,
+        journal: &config::JournalConfig,
         now: Timestamp,
     ) -> io::Result<Self> {
         let mut held = Held::default();
@@ -168,8 +168,8 @@ mod tests {
     use crate::ledger::journal::simulated::{DiskFault, SimulatedDisk};
     use crate::mail::Case;
 
-    fn journal(raw: KeepRaw) -> config::Journal {
-        config::Journal {
+    fn journal(raw: KeepRaw) -> config::JournalConfig {
+        config::JournalConfig {
             keep: Duration::from_secs(86_400),
             raw,
             raw_keep: Duration::from_secs(60),

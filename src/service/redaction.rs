@@ -114,7 +114,7 @@ impl<'a> Redaction<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Envelope, EventType, Told};
+    use crate::event::{Envelope, EventType, Imported};
     use crate::mail::{Case, Timestamp};
 
     const PERSON: &str = "jane.roe@example.com";
@@ -195,7 +195,7 @@ mod tests {
                 scope: "*".to_string(),
                 reason: reason.to_string(),
                 until: None,
-                told: Told::default(),
+                imported: Imported::default(),
             })
         };
         let hash = String::new();

@@ -18,7 +18,7 @@ pub const MOST_RECORDS: u64 = 1_000_000;
 const AT_ONCE: usize = 250;
 
 /// What a rule said since a moment.
-struct Row {
+struct RuleCount {
     rule: String,
     provider: Option<String>,
     reason: Option<String>,
@@ -38,7 +38,7 @@ pub struct RulesReport {
     from: u64,
     next: u64,
     records: u64,
-    rows: BTreeMap<(String, Option<String>), Row>,
+    rows: BTreeMap<(String, Option<String>), RuleCount>,
 }
 
 impl RulesReport {
@@ -78,7 +78,7 @@ impl RulesReport {
     /// The most frequent first. `records` is how many were read; `complete` is false when the
     /// reading ended before the journal did.
     pub fn to_json(&self) -> Value {
-        let mut rows: Vec<&Row> = self.rows.values().collect();
+        let mut rows: Vec<&RuleCount> = self.rows.values().collect();
         rows.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.rule.cmp(&b.rule)));
         let rows: Vec<Value> = rows.into_iter().map(shown).collect();
         json!({"since": self.since, "from_seq": self.from, "records": self.records,
@@ -94,14 +94,14 @@ fn verdicts(event: &Event) -> impl Iterator<Item = &RecipientVerdict> {
 }
 
 fn count(
-    rows: &mut BTreeMap<(String, Option<String>), Row>,
+    rows: &mut BTreeMap<(String, Option<String>), RuleCount>,
     event: &Event,
     verdict: &RecipientVerdict,
     by_provider: bool,
 ) {
     let rule = verdict.rule.clone().unwrap_or_default();
     let provider = verdict.provider.clone().filter(|_| by_provider);
-    let row = rows.entry((rule.clone(), provider.clone())).or_insert_with(|| Row {
+    let row = rows.entry((rule.clone(), provider.clone())).or_insert_with(|| RuleCount {
         rule,
         provider,
         reason: verdict.reason.map(|reason| reason.to_string()),
@@ -118,7 +118,7 @@ fn count(
     row.last_seq = event.seq;
 }
 
-fn shown(row: &Row) -> Value {
+fn shown(row: &RuleCount) -> Value {
     json!({"rule": row.rule, "provider": row.provider, "reason": row.reason,
         "category": row.category, "count": row.count, "first": row.first, "last": row.last,
         "last_seq": row.last_seq, "sample": row.sample})
@@ -190,9 +190,9 @@ fn bounce(event: &Event, verdict: &RecipientVerdict) -> Value {
     let mailed = event.analysis.as_ref().and_then(|analysis| analysis.verp.as_ref());
     let mailed = mailed.filter(|verp| verp.authentic != Some(false));
     let mailed = mailed.and_then(|verp| verp.recipient.as_deref());
-    let told = event.result.as_ref().map(|result| result.address.as_str());
+    let named = event.result.as_ref().map(|result| result.address.as_str());
     json!({
-        "address": told.or(mailed).or(verdict.address()),
+        "address": named.or(mailed).or(verdict.address()),
         "scope": event.scope,
         "campaign": event.campaign,
         "at": event.received_at,

@@ -63,12 +63,12 @@ impl Default for Limits {
 /// without it, a hundred clients with ten megabytes each are a gigabyte. A message that finds the
 /// budget used up is read to its end and answered `452 4.3.1`; its sender comes back.
 #[derive(Debug, Clone)]
-pub struct Budget {
+pub struct MessageBudget {
     used: Arc<AtomicUsize>,
     total: usize,
 }
 
-impl Budget {
+impl MessageBudget {
     /// A budget of so many octets.
     pub fn new(total: usize) -> Self {
         Self { used: Arc::default(), total }
@@ -85,7 +85,7 @@ impl Budget {
     }
 }
 
-impl Default for Budget {
+impl Default for MessageBudget {
     /// 128 MiB: twelve messages of the largest size at once, or twenty thousand of the usual one.
     /// The allocator may hold as much again (measured).
     fn default() -> Self {
@@ -96,7 +96,7 @@ impl Default for Budget {
 /// What one message holds of the budget; given back when it is dropped.
 #[derive(Debug)]
 pub struct Reservation {
-    budget: Budget,
+    budget: MessageBudget,
     octets: usize,
 }
 
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_budget_is_shared_and_given_back() {
-        let budget = Budget::new(200 << 10);
+        let budget = MessageBudget::new(200 << 10);
         let (mut a, mut b) = (budget.reservation(), budget.reservation());
         assert!(a.cover(100 << 10));
         assert_eq!(budget.used(), 128 << 10, "whole steps are taken");

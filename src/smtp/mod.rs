@@ -31,7 +31,7 @@ mod verb;
 pub use command::{BodyType, Command};
 pub use data::{DataReader, TextProgress};
 pub use dialect::Dialect;
-pub use limits::{Budget, Limits, Reservation};
+pub use limits::{Limits, MessageBudget, Reservation};
 pub use observer::{NoObserver, Observer, Outcome, Rejection};
 pub use recipient::{OurDomains, RcptRefusal, RecipientCheck};
 pub use reply::{Acceptance, Reply};

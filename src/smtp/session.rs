@@ -102,14 +102,14 @@ struct Incoming {
 }
 
 #[derive(Debug)]
-enum State {
+enum SessionState {
     Connected,
     Greeted { helo: String },
     Mail(Box<Transaction>),
     Data(Box<Incoming>),
     Chunk { left: u64, last: bool, incoming: Box<Incoming> },
     Chunks(Box<Incoming>),
-    Swallow { left: u64, then: Box<State> },
+    Swallow { left: u64, then: Box<SessionState> },
     Complete(Box<Incoming>),
     Receiving { helo: String, recipients: usize, verb: Verb },
     Upgrading { asked: bool },
@@ -120,7 +120,7 @@ enum State {
 pub struct Session {
     service: Arc<SessionSettings>,
     id: Arc<str>,
-    state: State,
+    state: SessionState,
     tls: bool,
     stopping: bool,
     outcome: Outcome,
@@ -148,7 +148,7 @@ impl Session {
             deadline: now + service.limits.request,
             service,
             id,
-            state: State::Connected,
+            state: SessionState::Connected,
             tls: false,
             stopping: false,
             outcome: Outcome::Dropped,
@@ -181,7 +181,7 @@ impl Session {
     /// runs, for then it is not the client who keeps us waiting.
     pub fn deadline(&self) -> Option<Instant> {
         match self.state {
-            State::Receiving { .. } | State::Upgrading { asked: true } => None,
+            SessionState::Receiving { .. } | SessionState::Upgrading { asked: true } => None,
             _ => Some(self.deadline),
         }
     }
@@ -191,13 +191,13 @@ impl Session {
         self.now = self.now.max(now);
         let waits_for_client = matches!(
             self.state,
-            State::Connected
-                | State::Greeted { .. }
-                | State::Mail(_)
-                | State::Data(_)
-                | State::Chunk { .. }
-                | State::Chunks(_)
-                | State::Swallow { .. }
+            SessionState::Connected
+                | SessionState::Greeted { .. }
+                | SessionState::Mail(_)
+                | SessionState::Data(_)
+                | SessionState::Chunk { .. }
+                | SessionState::Chunks(_)
+                | SessionState::Swallow { .. }
         );
         if waits_for_client && self.now >= self.deadline {
             self.service.observer.rejected(Rejection::Timeout);
@@ -208,7 +208,7 @@ impl Session {
 
     /// Octets came.
     pub fn feed(&mut self, octets: &[u8]) {
-        if matches!(self.state, State::Closed) {
+        if matches!(self.state, SessionState::Closed) {
             return;
         }
         let limits = &self.service.limits;
@@ -230,8 +230,10 @@ impl Session {
     /// The client sends no more.
     pub fn eof(&mut self) {
         let outcome = match self.state {
-            State::Closed => return,
-            State::Connected | State::Greeted { .. } if self.input.is_empty() => Outcome::Ok,
+            SessionState::Closed => return,
+            SessionState::Connected | SessionState::Greeted { .. } if self.input.is_empty() => {
+                Outcome::Ok
+            }
             _ => Outcome::Dropped,
         };
         self.close(outcome);
@@ -243,7 +245,7 @@ impl Session {
         self.input = Vec::new();
         self.consumed = 0;
         self.skipped = 0;
-        self.state = State::Connected;
+        self.state = SessionState::Connected;
         self.renew();
     }
 
@@ -255,13 +257,13 @@ impl Session {
     /// The message that `next` handed out has been dealt with. SMTP gives the client one answer,
     /// the worst of them; LMTP one for each recipient, where a single receipt stands for all.
     pub fn answered(&mut self, receipts: &[Acceptance]) {
-        let State::Receiving { helo, recipients, verb } =
-            mem::replace(&mut self.state, State::Closed)
+        let SessionState::Receiving { helo, recipients, verb } =
+            mem::replace(&mut self.state, SessionState::Closed)
         else {
             self.close(Outcome::ProtocolError);
             return;
         };
-        self.state = State::Greeted { helo };
+        self.state = SessionState::Greeted { helo };
         let stored = |receipt: &&Acceptance| matches!(receipt, Acceptance::Stored { .. });
         if receipts.iter().any(|receipt| stored(&receipt)) {
             (self.errors, self.junk) = (0, 0);
@@ -294,13 +296,13 @@ impl Session {
         if !self.output.is_empty() {
             return Action::Write(mem::take(&mut self.output));
         }
-        match mem::replace(&mut self.state, State::Closed) {
-            State::Complete(incoming) => Action::Receive(Box::new(self.hand_out(*incoming))),
-            State::Upgrading { asked: false } => {
-                self.state = State::Upgrading { asked: true };
+        match mem::replace(&mut self.state, SessionState::Closed) {
+            SessionState::Complete(incoming) => Action::Receive(Box::new(self.hand_out(*incoming))),
+            SessionState::Upgrading { asked: false } => {
+                self.state = SessionState::Upgrading { asked: true };
                 Action::StartTls
             }
-            State::Closed => Action::Close,
+            SessionState::Closed => Action::Close,
             state => {
                 self.state = state;
                 Action::Read
@@ -310,7 +312,7 @@ impl Session {
 
     fn hand_out(&mut self, incoming: Incoming) -> Delivery {
         let Incoming { verb, transaction, reader, held, .. } = incoming;
-        self.state = State::Receiving {
+        self.state = SessionState::Receiving {
             helo: transaction.helo.clone(),
             recipients: transaction.envelope.to.len(),
             verb,
@@ -332,18 +334,21 @@ impl Session {
     /// Consumes one command or some text; false when there is nothing to do without the outside.
     fn step(&mut self) -> bool {
         match self.state {
-            State::Connected | State::Greeted { .. } if self.stopping => {
+            SessionState::Connected | SessionState::Greeted { .. } if self.stopping => {
                 self.say(Verb::Other, reply::SHUTDOWN);
                 self.close(Outcome::Shutdown);
                 true
             }
-            State::Connected | State::Greeted { .. } | State::Mail(_) | State::Chunks(_) => {
+            SessionState::Connected
+            | SessionState::Greeted { .. }
+            | SessionState::Mail(_)
+            | SessionState::Chunks(_) => {
                 let input = mem::take(&mut self.input);
                 let used = self.take_line(input.get(self.consumed..).unwrap_or_default());
                 self.put_back(input, used);
                 used > 0
             }
-            State::Data(_) | State::Chunk { .. } | State::Swallow { .. } => {
+            SessionState::Data(_) | SessionState::Chunk { .. } | SessionState::Swallow { .. } => {
                 let input = mem::take(&mut self.input);
                 let used = self.take_text(input.get(self.consumed..).unwrap_or_default());
                 self.put_back(input, used);
@@ -357,7 +362,7 @@ impl Session {
     /// used up, so that an idle connection holds next to nothing.
     fn put_back(&mut self, input: Vec<u8>, used: usize) {
         const KEPT_WHEN_IDLE: usize = 512;
-        if matches!(self.state, State::Closed) {
+        if matches!(self.state, SessionState::Closed) {
             return;
         }
         self.input = input;
@@ -432,7 +437,7 @@ impl Session {
 
     /// Nothing more is read; what is queued is still sent.
     fn close(&mut self, outcome: Outcome) {
-        self.state = State::Closed;
+        self.state = SessionState::Closed;
         self.outcome = outcome;
         self.deadline = self.now + self.service.limits.farewell;
         self.input = Vec::new();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::dialect::Dialect;
-use super::{Budget, Limits, NoObserver, Observer, OurDomains, RecipientCheck};
+use super::{Limits, MessageBudget, NoObserver, Observer, OurDomains, RecipientCheck};
 
 /// What all sessions of a listener share.
 #[derive(Clone)]
@@ -23,7 +23,7 @@ pub struct SessionSettings {
     /// Who counts.
     pub observer: Arc<dyn Observer>,
     /// Memory for message texts, shared with other listeners.
-    pub budget: Budget,
+    pub budget: MessageBudget,
 }
 
 impl SessionSettings {
@@ -37,7 +37,7 @@ impl SessionSettings {
             reject_bare_newline: false,
             recipients: Arc::new(OurDomains::new(&[], None)),
             observer: Arc::new(NoObserver),
-            budget: Budget::default(),
+            budget: MessageBudget::default(),
         }
     }
 }

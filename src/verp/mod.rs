@@ -148,7 +148,7 @@ impl Attributed {
 
 impl Verp {
     /// Checks keys and schemes against each other; `domains` are those of `[smtp]`.
-    pub fn new(config: &config::Verp, domains: &[String]) -> Result<Self, VerpError> {
+    pub fn new(config: &config::VerpConfig, domains: &[String]) -> Result<Self, VerpError> {
         let ring = KeyRing::new(config.keys.clone(), config.max_age)?;
         if config.signed && !config.plain && ring.is_empty() {
             return Err(VerpError::SignedWithoutKey);

@@ -10,10 +10,10 @@ fn now() -> Timestamp {
     Timestamp::default().plus_days(DAY)
 }
 
-fn config(signed: bool, plain: bool, keys: &[&str]) -> config::Verp {
+fn config(signed: bool, plain: bool, keys: &[&str]) -> config::VerpConfig {
     let keys = keys.iter().map(|id| (id.to_string(), format!("secret of {id:0>16}").into_bytes()));
     let max_age = Duration::from_secs(30 * 86_400);
-    config::Verp { signed, plain, keys: keys.collect(), max_age }
+    config::VerpConfig { signed, plain, keys: keys.collect(), max_age }
 }
 
 fn front(signed: bool, plain: bool, keys: &[&str]) -> Verp {

@@ -11,7 +11,7 @@ use bounced::analysis::Analyser;
 use bounced::classify::{Refusal, RuleSet};
 use bounced::config::Answers;
 use bounced::mail::{Address, EnhancedStatus, Timestamp};
-use bounced::serve::lookup::wire::{Answer, Map, Parsed, Request, Wire};
+use bounced::serve::lookup::wire::{Answer, Map, Parsed, Request, WireProtocol};
 use bounced::smtp::{Acceptance, Action, Dialect, OurDomains, Session, SessionSettings};
 use bounced::verp::Verp;
 
@@ -25,7 +25,7 @@ static PIPELINE: LazyLock<Analyser> = LazyLock::new(|| Analyser {
 });
 
 fn keyed_verp() -> Verp {
-    let config = bounced::config::Verp {
+    let config = bounced::config::VerpConfig {
         signed: true,
         plain: true,
         keys: vec![("a".into(), vec![7; 32]), ("b".into(), vec![9; 32])],
@@ -184,7 +184,7 @@ fn session(octets: &[u8], sizes: &mut dyn Iterator<Item = usize>) -> (Vec<u8>, V
 /// Any octets at the lookup port: each request takes at least one octet, each reply is printable
 /// and ends.
 pub fn lookup(data: &[u8]) {
-    let Some(wire) = Wire::detect(data) else { return };
+    let Some(wire) = WireProtocol::detect(data) else { return };
     let mut rest = data;
     while let Parsed::Complete(request, octets) = wire.parse(rest) {
         assert!(octets > 0 && octets <= rest.len(), "a request of {octets} octets");

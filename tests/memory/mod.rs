@@ -1,4 +1,4 @@
-//! A house in memory, behind the same trait as the real one: what the transports are tested with.
+//! A service in memory, behind the same trait as the real one: what the transports are tested with.
 //! It keeps a list, a journal and a switch that makes every call fail.
 
 // Each test file uses the part of it that it needs.
@@ -157,7 +157,7 @@ impl Operations for Memory {
                 outcome.suppressed += 1;
                 continue;
             }
-            let reason = one.told.cause.map_or(one.words, |cause| cause.to_string());
+            let reason = one.imported.cause.map_or(one.words, |cause| cause.to_string());
             let made = entry(&key, &one.scope, "suppressed", &reason, one.until);
             match list.insert((key, one.scope), made) {
                 None => outcome.suppressed += 1,

@@ -215,7 +215,7 @@ fn message(carrier: &Carrier, way: Way, about: &str, to: &str) -> String {
 }
 
 fn pipeline() -> Analyser {
-    let config = bounced::config::Verp {
+    let config = bounced::config::VerpConfig {
         signed: true,
         plain: true,
         keys: vec![("k".to_string(), vec![7; 32])],

@@ -3,7 +3,7 @@
 //! journal alone.
 
 use bounced::classify::Reason;
-use bounced::event::{Act, Event, EventType, Told};
+use bounced::event::{Act, Event, EventType, Imported};
 use bounced::ledger::{Fold, MemoryRows};
 use bounced::mail::{Address, Case, Timestamp};
 use bounced::policy::{Forgotten, HashKeys, Policy, PolicyFold, block_key, touched};
@@ -142,7 +142,7 @@ fn event(random: &mut Random, n: usize) -> Event {
             scope: random.of(&["*", "news"]).to_string(),
             reason: format!("as {other} asked"),
             until: None,
-            told: Told::default(),
+            imported: Imported::default(),
         }),
     };
     if event.event_type == EventType::Message && random.below(2) == 0 {

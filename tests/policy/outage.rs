@@ -276,14 +276,14 @@ fn held_ones_are_released_by_calm_or_by_hand_and_watched_then() {
         // Known for two weeks, so that thirty are enough.
         book.put(0, failure("first@gmail.com", Reason::UserUnknown));
         let night = 15 * DAY;
-        let mut told = Vec::new();
+        let mut guards = Vec::new();
         for n in 0..100 {
             let decisions =
                 book.put(night + n * 1_000, failure(&living(n as usize), Reason::UserUnknown));
-            told.extend(decisions.into_iter().filter(|d| d.address.is_empty()));
+            guards.extend(decisions.into_iter().filter(|d| d.address.is_empty()));
         }
-        assert_eq!(told.len(), 1);
-        assert_eq!((&*told[0].clause, &*told[0].to), ("guard/outage google", "held"));
+        assert_eq!(guards.len(), 1);
+        assert_eq!((&*guards[0].clause, &*guards[0].to), ("guard/outage google", "held"));
         // Those before the trip are held again, too; the one of two weeks ago is not.
         for n in 0..100 {
             assert_eq!(book.state(&living(n), night + 5 * MINUTE), "held", "{n}");

@@ -1,7 +1,7 @@
 //! The sentences of docs/policy.md that hold for every history.
 
 use bounced::classify::Reason;
-use bounced::event::{Act, Event, EventType, Told};
+use bounced::event::{Act, Event, EventType, Imported};
 use bounced::ledger::Fold;
 use bounced::mail::{Address, Timestamp};
 use bounced::policy::{MAX_ITEMS, Policy, PolicyFold};
@@ -45,7 +45,7 @@ fn record() -> impl Strategy<Value = (i64, Event)> {
                 scope: SCOPES[scope].unwrap_or("*").to_string(),
                 reason: "test".to_string(),
                 until: (mail % 2 == 0).then(|| Timestamp::from_millis(mail as i64 * 10 * DAY)),
-                told: Told::default(),
+                imported: Imported::default(),
             }),
             _ => act(Act::Release {
                 address: address.to_string(),
@@ -233,10 +233,10 @@ proptest! {
             }
             let before = book.state(USERS[0], at);
             let decisions = book.put(at, event);
-            let told = decisions.iter().rev().find(|d| d.address == USERS[0] && d.scope == "*");
+            let last = decisions.iter().rev().find(|d| d.address == USERS[0] && d.scope == "*");
             // What was decided is what is looked up, also right after a row had to shrink.
-            if let Some(told) = told && book.state_in(USERS[0], None, at) != before {
-                prop_assert_eq!(&told.to, &book.state_in(USERS[0], Some("unheard-of"), at));
+            if let Some(last) = last && book.state_in(USERS[0], None, at) != before {
+                prop_assert_eq!(&last.to, &book.state_in(USERS[0], Some("unheard-of"), at));
             }
         }
         let rows = book.memory().rows;

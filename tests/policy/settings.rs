@@ -1,7 +1,7 @@
 //! The `[policy]` table: presets, layers, refusals.
 
 use bounced::classify::Reason;
-use bounced::event::{Act, Told};
+use bounced::event::{Act, Imported};
 use bounced::mail::Case;
 use bounced::policy::{Effect, Policy, PolicyTable, Term};
 use bounced::report::Kind;
@@ -108,7 +108,7 @@ fn one_mailbox_or_two_by_case() {
             scope: "*".to_string(),
             reason: "asked".to_string(),
             until: None,
-            told: Told::default(),
+            imported: Imported::default(),
         })
     };
     let records = || {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bounced::classify::Reason;
-use bounced::event::{Act, Event, EventType, Told};
+use bounced::event::{Act, Event, EventType, Imported};
 use bounced::mail::{Case, Timestamp};
 use bounced::policy::{Effect, Forgotten, HashKeys, Policy};
 use bounced::report::{Action, Attribution, Kind};
@@ -132,7 +132,7 @@ fn by_hand_holds_as_told_and_a_release_frees() {
         scope: scope.to_string(),
         reason: "asked by telephone".to_string(),
         until: until.map(Timestamp::from_millis),
-        told: Told::default(),
+        imported: Imported::default(),
     };
     let release = |scope: &str| Act::Release {
         address: USER.to_string(),

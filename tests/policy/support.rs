@@ -6,7 +6,7 @@ use bounced::classify::{Reason, RecipientVerdict};
 use bounced::event::{Act, Analysis, Decision, Envelope, Event, EventType, SendResult, VerpInfo};
 use bounced::ledger::{Committed, Fold, Ledger, LedgerError, LedgerStatus, MemoryRows, Page, Rows};
 use bounced::mail::{Address, Timestamp};
-use bounced::policy::{Policy, PolicyFold, Reader, Standing};
+use bounced::policy::{Policy, PolicyFold, PolicyReader, Standing};
 use bounced::report::{Action, Attribution, Kind, Original, Recipient};
 
 pub const DAY: i64 = 86_400_000;
@@ -19,19 +19,22 @@ pub type Memory = MemoryRows<Vec<Event>>;
 /// A ledger with one fold.
 pub struct Book {
     inner: Mutex<(Memory, PolicyFold)>,
-    pub reader: Reader,
+    pub reader: PolicyReader,
 }
 
 impl Default for Book {
     fn default() -> Self {
-        Self { inner: Mutex::new((Memory::default(), PolicyFold::new())), reader: Reader::new() }
+        Self {
+            inner: Mutex::new((Memory::default(), PolicyFold::new())),
+            reader: PolicyReader::new(),
+        }
     }
 }
 
 impl Book {
     /// Over rows that were folded elsewhere.
     pub fn over(rows: Memory) -> Self {
-        Self { inner: Mutex::new((rows, PolicyFold::new())), reader: Reader::new() }
+        Self { inner: Mutex::new((rows, PolicyFold::new())), reader: PolicyReader::new() }
     }
 
     pub fn with(policy: &Policy) -> Self {

@@ -3,8 +3,8 @@
 use bounced::event::Act;
 use bounced::mail::Timestamp;
 use bounced::policy::prefix;
-use bounced::service::import::{Read, Reader, Wishes};
-use bounced::service::lines::{COLUMNS, Format};
+use bounced::service::import::{ImportReader, Read, Wishes};
+use bounced::service::lines::{COLUMNS, ListFormat};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ fn list(book: &Book, at: i64) -> Vec<Value> {
 /// A book into which an export went, and how many entries of it did not.
 fn imported(text: &str, at: i64) -> (Book, usize) {
     let wishes = Wishes { reason: "moved".to_string(), scope: "*".to_string(), all: false };
-    let (mut reader, book) = (Reader::new(wishes), Book::default());
+    let (mut reader, book) = (ImportReader::new(wishes), Book::default());
     reader.feed(text.as_bytes()).expect("a list");
     reader.end().expect("a list");
     let mut left_out = 0;
@@ -44,7 +44,7 @@ fn imported(text: &str, at: i64) -> (Book, usize) {
                         scope: entry.scope,
                         reason: entry.words,
                         until: entry.until,
-                        told: entry.told,
+                        imported: entry.imported,
                     },
                 );
             }
@@ -68,7 +68,7 @@ proptest! {
         let list_of_old = list(&book, at);
         let (kept, held): (Vec<Value>, Vec<Value>) =
             list_of_old.iter().cloned().partition(|entry| entry["state"] == "suppressed");
-        for format in [Format::Ndjson, Format::Csv] {
+        for format in [ListFormat::Ndjson, ListFormat::Csv] {
             let mut text = format.header();
             let mut order: Vec<&Value> = list_of_old.iter().collect();
             if backwards {

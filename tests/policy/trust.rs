@@ -34,11 +34,11 @@ fn figures(book: &Book) -> Figures {
 /// Our own refusal of an address, as a report and as an in-band result, each of a mail of its own.
 fn echoes(address: &str, n: usize) -> Vec<bounced::event::Event> {
     let report = about(failure(address, Reason::SuppressedHere), &format!("<{n}@ours.example>"));
-    let mut told = result("failed", address, Some(Reason::SuppressedHere));
-    if let Some(result) = &mut told.result {
+    let mut refused = result("failed", address, Some(Reason::SuppressedHere));
+    if let Some(result) = &mut refused.result {
         result.message_id = Some(format!("<in-band-{n}@ours.example>"));
     }
-    vec![report.clone(), signed(report, address, &format!("b-{n}"), None), told]
+    vec![report.clone(), signed(report, address, &format!("b-{n}"), None), refused]
 }
 
 #[test]
@@ -240,27 +240,27 @@ fn a_journal_of_before_is_folded_as_it_was() {
 fn a_question_without_a_scope_is_answered_by_the_worst() {
     let numbers = policy("[scopes.bills.reasons.mailbox-full]\nstrikes = 1\nstrike_days = 1", &[]);
     let book = Book::with(&numbers);
-    let told = |address: &str, scope: Option<&str>, at: i64| {
+    let state_of = |address: &str, scope: Option<&str>, at: i64| {
         book.standing(address, scope, at).map(|s| (s.state.to_string(), s.scope))
     };
     let stopped = |scope: &str| Some(("suppressed".to_string(), scope.to_string()));
     let in_news = signed(message(Kind::Complaint, USER), USER, "b-1", Some("news"));
     book.put(0, in_news);
-    assert_eq!(told(USER, None, HOUR), stopped("news"));
-    assert_eq!(told(USER, Some("news"), HOUR), stopped("news"));
-    assert_eq!(told(USER, Some("marketing"), HOUR).map(|t| t.0).as_deref(), Some("clear"));
+    assert_eq!(state_of(USER, None, HOUR), stopped("news"));
+    assert_eq!(state_of(USER, Some("news"), HOUR), stopped("news"));
+    assert_eq!(state_of(USER, Some("marketing"), HOUR).map(|t| t.0).as_deref(), Some("clear"));
     // What holds for every scope is said of every scope.
     let both = "both@example.com";
     book.put(0, signed(message(Kind::Complaint, both), both, "b-2", Some("news")));
     book.put(1, failure(both, Reason::UserUnknown));
-    assert_eq!(told(both, None, HOUR), stopped("*"));
+    assert_eq!(state_of(both, None, HOUR), stopped("*"));
     // A scope that only the policy knows has no evidence of its own, and stops all the same.
     let full = "full@example.com";
     book.put(0, signed(failure(full, Reason::MailboxFull), full, "b-3", Some("news")));
-    assert_eq!(told(full, Some("news"), HOUR).map(|t| t.0).as_deref(), Some("watched"));
-    assert_eq!(told(full, None, HOUR), stopped("bills"));
+    assert_eq!(state_of(full, Some("news"), HOUR).map(|t| t.0).as_deref(), Some("watched"));
+    assert_eq!(state_of(full, None, HOUR), stopped("bills"));
     // Released everywhere is released.
     release(&book, DAY);
-    assert_eq!(told(USER, None, 2 * DAY).map(|t| t.0).as_deref(), Some("clear"));
-    assert_eq!(told("stranger@example.com", None, DAY), None);
+    assert_eq!(state_of(USER, None, 2 * DAY).map(|t| t.0).as_deref(), Some("clear"));
+    assert_eq!(state_of("stranger@example.com", None, DAY), None);
 }

@@ -77,8 +77,12 @@ impl Forge {
     pub fn new(seed: u64) -> Self {
         let keys = ["ours", "older"];
         let secrets = keys.map(|s| (s.to_string(), format!("{s:_>32}").into_bytes()));
-        let config =
-            config::Verp { signed: true, plain: false, keys: secrets.to_vec(), max_age: MAX_AGE };
+        let config = config::VerpConfig {
+            signed: true,
+            plain: false,
+            keys: secrets.to_vec(),
+            max_age: MAX_AGE,
+        };
         let verp = Verp::new(&config, &[DOMAIN.to_string()]).expect("good config");
         let now = Timestamp::default().plus_days(DAY);
         // One secret in 128 has the hint of one of our two keys: its tokens get as far as the

@@ -19,8 +19,8 @@ fn journal() -> Fake {
 }
 
 fn run(
-    command: impl FnOnce(&Fake, &mut Console<'_>) -> Result<Answer>,
-) -> (Answer, String, Vec<(Act, bool)>) {
+    command: impl FnOnce(&Fake, &mut Console<'_>) -> Result<ExitAnswer>,
+) -> (ExitAnswer, String, Vec<(Act, bool)>) {
     let journal = journal();
     let (answer, out, _) = fake::run(&journal, command);
     (answer.expect("this journal can be read"), out, journal.acts.into_inner())
@@ -28,7 +28,7 @@ fn run(
 
 #[test]
 fn unknown_wordings_are_counted_together() {
-    let args = |since: Option<&str>, limit| Unknown {
+    let args = |since: Option<&str>, limit| UnknownArgs {
         since: since.map(str::to_string),
         limit,
         json: false,
@@ -49,7 +49,7 @@ fn unknown_wordings_are_counted_together() {
     ] {
         let (answer, out, _) = run(|journal, console| unknown(&args, journal, console));
         assert_eq!(out, expected);
-        assert_eq!(answer, Answer::yes_if(!expected.is_empty()));
+        assert_eq!(answer, ExitAnswer::yes_if(!expected.is_empty()));
     }
 }
 
@@ -61,16 +61,16 @@ fn the_words_of_in_band_results_are_unknown_as_well() {
         "result": {"outcome": "failed", "address": "u@example.com",
             "verdict": reported["recipients"][0]}});
     let journal = Fake { lines: vec![result.to_string()], ..Fake::default() };
-    let args = Unknown { since: None, limit: 50, json: false };
+    let args = UnknownArgs { since: None, limit: 50, json: false };
     let (answer, out, err) = fake::run(&journal, |s, c| unknown(&args, s, c));
-    assert_eq!(answer.ok(), Some(Answer::Yes), "{err}");
+    assert_eq!(answer.ok(), Some(ExitAnswer::Yes), "{err}");
     assert!(out.starts_with("      1  550 rare words\n"), "{out}");
 }
 
 #[test]
 fn an_undo_says_what_it_takes_back() {
     let (_, out, acts) = run(|journal, console| {
-        let args = Undo {
+        let args = UndoArgs {
             rule: Some("iana/5.1.1".into()),
             provider: None,
             peer: None,

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::thread::JoinHandle;
 
 use super::*;
-use crate::event::Told;
+use crate::event::Imported;
 
 /// Answers one request with `status` and `body`; gives what was asked.
 fn answer(status: &str, body: &str) -> (Remote, JoinHandle<(String, String)>) {
@@ -85,8 +85,8 @@ fn each_operation_asks_its_path() {
     let (remote, handle) = answer("200 OK", r#"{"id":"x"}"#);
     let to = vec!["b+u=e.test@b.test".to_string()];
     let envelope = Envelope { to, trusted: true, ..Envelope::default() };
-    let told = remote.message(b"Subject: x\r\n\r\n".to_vec(), envelope, None);
-    assert_eq!(told, Ok(json!({"id": "x"})));
+    let taken = remote.message(b"Subject: x\r\n\r\n".to_vec(), envelope, None);
+    assert_eq!(taken, Ok(json!({"id": "x"})));
     let (path, body) = asked(handle);
     assert_eq!(path, "POST /v1/messages?to=b%2Bu%3De.test%40b.test&trust=true");
     assert_eq!(body, "Subject: x\r\n\r\n");
@@ -113,14 +113,14 @@ fn pages_and_imports() {
     assert_eq!((page.entries.len(), page.next.as_deref()), (1, Some("c 2")));
     assert_eq!(asked(handle).0, "GET /v1/suppressions?limit=5&domain=example.com");
 
-    let told = r#"{"suppressed":1,"unchanged":0,"refused":3,"refusals":[{"line":2,"error":"no"}]}"#;
-    let (remote, handle) = answer("200 OK", told);
+    let done = r#"{"suppressed":1,"unchanged":0,"refused":3,"refusals":[{"line":2,"error":"no"}]}"#;
+    let (remote, handle) = answer("200 OK", done);
     let entry = |address: &str| ImportEntry {
         address: address.into(),
         scope: "*".into(),
         words: "old list".into(),
         until: None,
-        told: Told::default(),
+        imported: Imported::default(),
     };
     let outcome = remote.import(vec![entry("a@example.com"), entry("b")], false).expect("200");
     assert_eq!((outcome.suppressed, outcome.refused.len()), (1, 2));

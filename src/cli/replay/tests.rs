@@ -50,8 +50,8 @@ fn never() -> Policy {
     Policy::check(toml::from_str(table).expect("a table")).expect("a policy")
 }
 
-fn args() -> Replay {
-    Replay {
+fn args() -> ReplayArgs {
+    ReplayArgs {
         rules: None,
         policy: None,
         shadow: false,
@@ -62,9 +62,9 @@ fn args() -> Replay {
     }
 }
 
-type Ran = (anyhow::Result<Answer>, String, String, Vec<(Act, bool)>);
+type Ran = (anyhow::Result<ExitAnswer>, String, String, Vec<(Act, bool)>);
 
-fn run(args: &Replay, rules: bool, policy: Option<Policy>) -> Ran {
+fn run(args: &ReplayArgs, rules: bool, policy: Option<Policy>) -> Ran {
     let journal = journal();
     let judge: Option<&Judge> = if rules { Some(&judge) } else { None };
     let (answer, out, err) = fake::run(&journal, |service, console| {
@@ -77,7 +77,7 @@ fn run(args: &Replay, rules: bool, policy: Option<Policy>) -> Ran {
 #[test]
 fn other_rules_show_the_matrix_and_the_addresses() {
     let (answer, out, err, acts) = run(&args(), true, None);
-    assert_eq!(answer.expect("a journal"), Answer::Yes);
+    assert_eq!(answer.expect("a journal"), ExitAnswer::Yes);
     let expected = "      2  undetermined -> user-unknown (hard)  a@example.com, c@example.com\n      \
                     2  user-unknown (hard) -> blocked (block)  b@example.com, d@example.com\n\
                     4 events judged, 4 verdicts would change\n\
@@ -111,7 +111,7 @@ fn another_policy_stands_in_the_place_of_every_one() {
 
 #[test]
 fn a_span_is_folded_alone_and_says_so() {
-    let since = Replay { since: Some("2026-11-15".to_string()), ..args() };
+    let since = ReplayArgs { since: Some("2026-11-15".to_string()), ..args() };
     let (_, out, err, _) = run(&since, true, None);
     assert!(out.contains("1 would be suppressed\n  c@example.com  clear"), "{out}");
     assert!(out.contains("0 would be released\n"), "{out}");
@@ -120,7 +120,7 @@ fn a_span_is_folded_alone_and_says_so() {
 
 #[test]
 fn json_names_all() {
-    let (_, out, _, _) = run(&Replay { json: true, ..args() }, true, None);
+    let (_, out, _, _) = run(&ReplayArgs { json: true, ..args() }, true, None);
     let lines: Vec<Value> =
         out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let found: Vec<&str> = lines.iter().filter_map(|line| line["what"].as_str()).collect();
@@ -133,7 +133,7 @@ fn json_names_all() {
 
 #[test]
 fn only_new_verdicts_can_be_applied() {
-    let apply = Replay { apply: true, reason: Some("better rules".to_string()), ..args() };
+    let apply = ReplayArgs { apply: true, reason: Some("better rules".to_string()), ..args() };
     let (_, _, _, acts) = run(&apply, true, None);
     match acts.as_slice() {
         [(Act::Rejudge { verdicts, reason }, false)] => {
@@ -142,7 +142,7 @@ fn only_new_verdicts_can_be_applied() {
         }
         other => panic!("{other:?}"),
     }
-    let apply = Replay { policy: Some("p.toml".into()), ..apply };
+    let apply = ReplayArgs { policy: Some("p.toml".into()), ..apply };
     let (answer, _, _, acts) = run(&apply, false, Some(never()));
     let refused = answer.expect_err("refused").to_string();
     assert!(refused.contains("write it into [policy] there"), "{refused}");
@@ -158,7 +158,7 @@ fn the_table_of_the_rules_on_trial() {
     let service = Fake { shadow: table, ..Fake::default() };
     let (answer, out, err) =
         fake::run(&service, |service, console| shadow(false, service, console));
-    assert_eq!(answer.expect("a table"), Answer::Yes);
+    assert_eq!(answer.expect("a table"), ExitAnswer::Yes);
     assert!(out.starts_with("      3  undetermined (a) -> mailbox-full (b)\n"), "{out}");
     assert!(
         out.ends_with("9 verdicts are the same, 5 differ\n") && !out.contains('\u{1b}'),

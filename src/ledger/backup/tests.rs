@@ -124,8 +124,8 @@ fn what_is_spoilt_is_named_and_never_put_back() {
         Vec::<String>::new(),
         "mended from the original"
     );
-    let told = into_folder(&data, &data.join("below/backup")).expect_err("inside").to_string();
-    assert!(told.contains("inside the data directory"), "{told}");
+    let error = into_folder(&data, &data.join("below/backup")).expect_err("inside").to_string();
+    assert!(error.contains("inside the data directory"), "{error}");
     let back = dir.path().join("back");
     assert!(from_folder(&copy, &back).is_err());
     assert!(is_cut_off(&back) && !back.join("journal").exists(), "half a list does not serve");
@@ -145,18 +145,18 @@ fn strange_folders_manifests_and_paths_are_refused() {
     let (data, copy) = (dir.path().join("data"), dir.path().join("copy"));
     data_dir(&data);
     write(&copy, "holiday.jpg", "x");
-    let told = into_folder(&data, &copy).expect_err("not a backup").to_string();
-    assert!(told.contains("other things than a backup"), "{told}");
-    let told = into_folder(&copy, &dir.path().join("new")).expect_err("no data").to_string();
-    assert!(told.contains("holds no journal"), "{told}");
+    let error = into_folder(&data, &copy).expect_err("not a backup").to_string();
+    assert!(error.contains("other things than a backup"), "{error}");
+    let error = into_folder(&copy, &dir.path().join("new")).expect_err("no data").to_string();
+    assert!(error.contains("holds no journal"), "{error}");
     let newer = dir.path().join("newer");
     write(
         &newer,
         MANIFEST,
         "{\"format\":99,\"made_by\":\"bounced 9\",\"made_at\":\"2030-01-01T00:00:00Z\",\"files\":[]}",
     );
-    let told = verify(&newer).expect_err("newer").to_string();
-    assert!(told.contains("bounced 9") && told.contains("newer program"), "{told}");
+    let error = verify(&newer).expect_err("newer").to_string();
+    assert!(error.contains("bounced 9") && error.contains("newer program"), "{error}");
     // An erasure that is under way is waited for; one that stays is said.
     let mut tar = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
@@ -165,6 +165,6 @@ fn strange_folders_manifests_and_paths_are_refused() {
     header.set_cksum();
     tar.append(&header, &b"x"[..]).expect("in memory");
     let stream = tar.into_inner().expect("in memory");
-    let told = from_stream(&mut stream.as_slice(), &dir.path().join("back")).expect_err("outside");
-    assert!(told.to_string().contains("not a path of ours"), "{told}");
+    let error = from_stream(&mut stream.as_slice(), &dir.path().join("back")).expect_err("outside");
+    assert!(error.to_string().contains("not a path of ours"), "{error}");
 }

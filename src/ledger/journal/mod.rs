@@ -64,8 +64,8 @@ mod writer;
 
 pub use batch::Batch;
 pub use checkpoint::{
-    Checkpoint, CheckpointWriter, Cursor, checkpoints, drop_checkpoint, keep_newest, refuse_newer,
-    sweep,
+    Checkpoint, CheckpointWriter, RowCursor, checkpoints, drop_checkpoint, keep_newest,
+    refuse_newer, sweep,
 };
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use lock::DirLock;

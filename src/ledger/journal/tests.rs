@@ -285,9 +285,9 @@ fn strange_files_are_set_aside_and_lost_ones_are_told() {
     disk.remove(&Segment::file_name(gone)).expect("there");
     let journal = open(&disk);
     assert_eq!(journal.reader().damaged(), next - gone);
-    let told = journal.reader().troubles();
-    assert_eq!(told[0].seqs, Some((gone, next - 1)));
-    assert_eq!(told[0].kind, TroubleKind::JournalMissing);
+    let troubles = journal.reader().troubles();
+    assert_eq!(troubles[0].seqs, Some((gone, next - 1)));
+    assert_eq!(troubles[0].kind, TroubleKind::JournalMissing);
     assert_eq!(all(&journal).len() as u64, RECORDS - (next - gone));
     let (disk, starts) = whole();
     let mut file = disk.open(&Segment::file_name(starts[1]), false).expect("there");

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::*;
-use crate::event::{Act, Event, EventType, Told};
+use crate::event::{Act, Event, EventType, Imported};
 use crate::ledger::journal::Batch;
 use crate::ledger::order::{Appended, Journal, Place as Position, SharedJournal};
 use crate::ledger::store::{self, Share, SledLedger};
@@ -57,10 +57,10 @@ fn sql(server: &Server, text: &str) -> Vec<Vec<String>> {
 fn event(n: u64) -> Event {
     let address = format!("user{}@example.com", n % 50);
     let scope = "*".to_string();
-    let (reason, until, told) = ("asked".to_string(), None, Told::default());
+    let (reason, until, imported) = ("asked".to_string(), None, Imported::default());
     let act = match n % 7 {
         0 => Act::Release { address, scope, reason },
-        _ => Act::Suppress { address, scope, reason, until, told },
+        _ => Act::Suppress { address, scope, reason, until, imported },
     };
     Event {
         act: Some(act),

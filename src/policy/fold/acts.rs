@@ -28,11 +28,11 @@ pub(crate) fn addresses(event: &Event, case: Case) -> Vec<String> {
 /// Folds an act.
 pub(crate) fn take(step: &mut Step<'_>, event: &Event) -> Result<(), LedgerError> {
     match &event.act {
-        Some(Act::Suppress { address, scope, reason, until, told }) => {
-            let told = (!told.is_empty()).then(|| Box::new(told.clone()));
+        Some(Act::Suppress { address, scope, reason, until, imported }) => {
+            let imported = (!imported.is_empty()).then(|| Box::new(imported.clone()));
             let item = Item {
                 until_ms: until.map(Timestamp::millis),
-                told,
+                imported,
                 ..act(step, event, ItemKind::Suppress, (scope, reason))
             };
             by_hand(step, address, item)
@@ -77,7 +77,7 @@ fn act(step: &Step<'_>, event: &Event, kind: ItemKind, (scope, words): (&str, &s
         inferred: false,
         words: Some(words.to_string()),
         until_ms: None,
-        told: None,
+        imported: None,
         undone: 0,
     }
 }
@@ -172,7 +172,7 @@ fn block(step: &Step<'_>, row: &AddressRow) -> Result<AddressRow, LedgerError> {
             inferred: false,
             words: Some("erased; only the block is kept".to_string()),
             until_ms: judged.until.map(Timestamp::millis),
-            told: None,
+            imported: None,
             undone: 0,
         });
     }
@@ -202,7 +202,7 @@ fn bare(items: &[Item]) -> Vec<Item> {
         token: number(&|i| i.token, item.token),
         peer: None,
         words: None,
-        told: None,
+        imported: None,
         ..item.clone()
     });
     bare.collect()

@@ -76,7 +76,7 @@ pub(crate) fn level_of(event: &Event, analysis: &Analysis) -> Attribution {
 /// Everything a record says about addresses that may decide something. Acts say nothing here.
 pub(crate) fn read(event: &Event, policy: &Policy) -> Vec<Claim> {
     let case = policy.local_part_case;
-    let (analysis, told) = (event.analysis.as_ref(), event.result.as_ref());
+    let (analysis, outcome) = (event.analysis.as_ref(), event.result.as_ref());
     match event.event_type {
         EventType::Message => {
             let mut claims = analysis.map_or_else(Vec::new, |a| message(event, a, case));
@@ -86,7 +86,7 @@ pub(crate) fn read(event: &Event, policy: &Policy) -> Vec<Claim> {
             }
             claims
         }
-        EventType::Result => told.map_or_else(Vec::new, |r| result(event, r, case)),
+        EventType::Result => outcome.map_or_else(Vec::new, |r| result(event, r, case)),
         EventType::Act => Vec::new(),
     }
 }
@@ -151,7 +151,7 @@ fn blank(event: &Event, kind: ItemKind, level: Attribution) -> Item {
         inferred: false,
         words: None,
         until_ms: None,
-        told: None,
+        imported: None,
         undone: 0,
     }
 }

@@ -125,9 +125,9 @@ impl Step<'_> {
             let old = before.0.iter().find(|(s, _)| s == scope).map(|(_, j)| j);
             let old = old.or(before.everywhere()).unwrap_or(&new).clone();
             // What holds everywhere is said once.
-            let told = everywhere.as_ref().is_some_and(|all| all.is_same(&new));
+            let is_said = everywhere.as_ref().is_some_and(|all| all.is_same(&new));
             let changed = changed(&old, &new);
-            if changed && !told {
+            if changed && !is_said {
                 self.decide(address, scope, &old, &new);
             }
             if scope == "*" && changed {

@@ -79,7 +79,7 @@ fn piece(item: &Item, note: Note, facts: &Facts) -> Value {
         "peer": item.peer,
         "note": item.words,
         "until": item.until_ms.map(Timestamp::from_millis),
-        "told": item.told,
+        "told": item.imported,
         "guard": guard,
         "undone_by": (item.undone != 0).then_some(item.undone),
         "counted": matches!(note, Note::Counted | Note::NoChange),

@@ -30,18 +30,18 @@ fn read_policy(version: u32, bytes: &[u8]) -> Policy {
 }
 
 /// Where rows are read from: a fold's rows or a ledger.
-pub(crate) trait Source {
+pub(crate) trait RowSource {
     /// The values of some rows, in the order of the keys.
     fn values(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, LedgerError>;
 }
 
-impl Source for &dyn Rows {
+impl RowSource for &dyn Rows {
     fn values(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, LedgerError> {
         keys.iter().map(|key| self.get(key)).collect()
     }
 }
 
-impl Source for &dyn Ledger {
+impl RowSource for &dyn Ledger {
     fn values(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, LedgerError> {
         self.look_up(keys)
     }
@@ -112,7 +112,7 @@ impl Facts {
 
     /// Reads what the items of a row need, for a walk at `now`.
     pub(crate) fn load(
-        source: &dyn Source,
+        source: &dyn RowSource,
         cache: &PolicyCache,
         row: &AddressRow,
         now: Timestamp,
@@ -181,12 +181,12 @@ pub(crate) fn policy_key(version: u32) -> Vec<u8> {
 /// the octets are compared, not only the number.
 #[derive(Debug, Default)]
 pub(crate) struct PolicyCache {
-    parsed: Mutex<BTreeMap<u32, Parsed>>,
+    parsed: Mutex<BTreeMap<u32, ParsedPolicy>>,
     fallback: Arc<Policy>,
 }
 
 /// The octets of a policy and what they say.
-type Parsed = (Vec<u8>, Arc<Policy>);
+type ParsedPolicy = (Vec<u8>, Arc<Policy>);
 
 /// Versions that stay parsed.
 const MAX_PARSED: usize = 64;
@@ -214,7 +214,7 @@ impl PolicyCache {
     /// The version in force and its policy.
     pub(crate) fn in_force(
         &self,
-        source: &dyn Source,
+        source: &dyn RowSource,
     ) -> Result<(InForce, Arc<Policy>), LedgerError> {
         let value = source.values(&[IN_FORCE_KEY.to_vec()])?.into_iter().next().flatten();
         let Some(in_force) = value.and_then(|v| serde_json::from_slice::<InForce>(&v).ok()) else {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::classify::Reason;
-use crate::event::Told;
+use crate::event::Imported;
 use crate::mail::{Timestamp, words};
 use crate::report::Attribution;
 
@@ -113,7 +113,7 @@ pub struct Item {
     pub until_ms: Option<i64>,
     /// What the list said that a person imported it from.
     #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
-    pub told: Option<Box<Told>>,
+    pub imported: Option<Box<Imported>>,
     /// Position of the act that took it back.
     #[serde(rename = "x", default, skip_serializing_if = "is_zero64")]
     pub undone: u64,
@@ -134,7 +134,7 @@ impl Item {
 
     /// Cuts texts that a peer or a person chose to their bound.
     pub(crate) fn bound(mut self) -> Self {
-        if let Some(rule) = self.told.as_mut().and_then(|told| told.rule.as_mut()) {
+        if let Some(rule) = self.imported.as_mut().and_then(|imported| imported.rule.as_mut()) {
             cut(rule, MAX_RULE);
         }
         for text in
@@ -314,7 +314,7 @@ mod tests {
             inferred: true,
             words: Some("w".repeat(5_000)),
             until_ms: Some(i64::MIN),
-            told: Some(Box::new(Told {
+            imported: Some(Box::new(Imported {
                 cause: Some(crate::event::Cause::Failure(Reason::ProviderSuppressed)),
                 since: Some(Timestamp::from_millis(1)),
                 rule: Some("r".repeat(5_000)),

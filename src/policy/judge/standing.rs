@@ -114,7 +114,8 @@ fn standing(
         since: judged.since,
         until: judged.until,
         events: events_of(row),
-        rule: item.and_then(|i| i.told.as_ref().map_or(&i.rule, |told| &told.rule).clone()),
+        rule: item
+            .and_then(|i| i.imported.as_ref().map_or(&i.rule, |imported| &imported.rule).clone()),
         attribution: item.map(|i| i.level),
         seq: item.map(|i| i.seq),
         outlook: outlook(track, &judged, scope, facts, item),
@@ -127,9 +128,9 @@ fn cause_of(item: &Item) -> Option<Cause> {
         ItemKind::Failure => item.reason.map(Cause::Failure),
         ItemKind::Complaint => Some(Cause::Complaint),
         ItemKind::Unsubscribe => Some(Cause::Unsubscribe),
-        ItemKind::Suppress => {
-            Some(item.told.as_ref().and_then(|told| told.cause).unwrap_or(Cause::ByHand))
-        }
+        ItemKind::Suppress => Some(
+            item.imported.as_ref().and_then(|imported| imported.cause).unwrap_or(Cause::ByHand),
+        ),
         _ => None,
     }
 }
@@ -137,12 +138,12 @@ fn cause_of(item: &Item) -> Option<Cause> {
 /// What a row knows of: its own items, dropped ones included, and what an import told of instead.
 /// Each scope of an imported address tells of the same events, so they count once.
 fn events_of(row: &AddressRow) -> u64 {
-    let (mut own, mut told) = (row.dropped, 0);
+    let (mut own, mut imported) = (row.dropped, 0);
     for item in &row.items {
-        match item.told.as_ref().and_then(|told| told.events) {
-            Some(events) => told = events.max(told),
+        match item.imported.as_ref().and_then(|imported| imported.events) {
+            Some(events) => imported = events.max(imported),
             None => own += 1,
         }
     }
-    told.saturating_add(own)
+    imported.saturating_add(own)
 }

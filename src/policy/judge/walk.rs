@@ -113,8 +113,8 @@ impl Track {
     pub(crate) fn stops(&self, now: Timestamp) -> impl Iterator<Item = &Stop> {
         let mailbox = self.stopped.as_ref().map(|s| &s.stop);
         let mailbox = mailbox.filter(move |s| s.until.is_none_or(|until| now < until));
-        let told = [&self.by_hand, &self.complaint, &self.unsubscribed];
-        told.into_iter().chain(&self.imported).flatten().chain(mailbox)
+        let by_people = [&self.by_hand, &self.complaint, &self.unsubscribed];
+        by_people.into_iter().chain(&self.imported).flatten().chain(mailbox)
     }
 }
 
@@ -295,14 +295,14 @@ impl Walker<'_> {
         let until = item.until_ms.map(Timestamp::from_millis);
         let [here, everywhere] = &mut self.track.imported;
         let imported = if item.scope == "*" { everywhere } else { here };
-        let Some(told) = &item.told else {
+        let Some(list) = &item.imported else {
             // Who acts on one address knows better than a list.
             *imported = None;
             self.track.by_hand = Some(stop(item, "by-hand", until, place));
             return;
         };
         let stop = stop(item, "import", until, place);
-        let since = told.since.map_or(stop.since, |since| since.min(stop.since));
+        let since = list.since.map_or(stop.since, |since| since.min(stop.since));
         *imported = Some(Stop { since, ..stop });
     }
 

@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 
-use super::body::Incoming;
+use super::body::IncomingBody;
 use super::params::Params;
 use super::shared::{Http, blocking, from_json};
 use crate::event::Act;
@@ -19,7 +19,7 @@ use crate::serve::problem::Problem;
 /// Commits an act, or says with `dry_run` what it would change.
 pub async fn act(State(http): State<Arc<Http>>, uri: Uri, body: Body) -> Result<Response, Problem> {
     let dry_run = Params::of(&uri, &["dry_run"])?.flag("dry_run")?;
-    let body = Incoming::new(body).whole(limits::ACT_OCTETS, &http.budget.intake).await?;
+    let body = IncomingBody::new(body).whole(limits::ACT_OCTETS, &http.budget.intake).await?;
     let (act, _share) = from_json(&http, body).await?.map_err(|wrong| {
         let example = r#"{"what":"undo","rule":"a-rule","reason":"it is wrong"}"#;
         Problem::bad_request(format!("the body must be an act such as {example}: {wrong}"))

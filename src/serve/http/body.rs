@@ -13,7 +13,7 @@ use hyper::body::Frame;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::budget::{Octets, Share};
+use super::budget::{OctetShare, Octets};
 use crate::serve::admission::Permit;
 use crate::serve::limits;
 use crate::serve::problem::Problem;
@@ -23,13 +23,13 @@ const RESERVED: u64 = 1 << 20;
 
 /// A request body that must keep coming: its deadline grows with each octet received (Postfix's
 /// `smtpd_min_data_rate`), so a large upload may take long and a stalled one may not.
-pub struct Incoming {
+pub struct IncomingBody {
     body: Body,
     start: Instant,
     received: u64,
 }
 
-impl Incoming {
+impl IncomingBody {
     /// The body of a request whose header has just been read.
     pub fn new(body: Body) -> Self {
         Self { body, start: Instant::now(), received: 0 }
@@ -79,7 +79,7 @@ impl Incoming {
             Err(problem) if problem.status == StatusCode::TOO_MANY_REQUESTS => {
                 Err(self.refused(limit, problem).await)
             }
-            told => told,
+            answer => answer,
         }
     }
 
@@ -122,7 +122,7 @@ impl Incoming {
     }
 }
 
-impl Incoming {
+impl IncomingBody {
     /// The answer to a body that is not wanted now. What comes of it is thrown away first: many
     /// clients do not look for an answer before they have sent all.
     pub async fn refused(mut self, limit: u64, problem: Problem) -> Problem {
@@ -151,12 +151,12 @@ pub fn too_much() -> Problem {
 #[derive(Debug)]
 pub struct Whole {
     octets: Vec<u8>,
-    share: Share,
+    share: OctetShare,
 }
 
 impl Whole {
     /// The octets, and what counts them.
-    pub fn into_parts(self) -> (Vec<u8>, Share) {
+    pub fn into_parts(self) -> (Vec<u8>, OctetShare) {
         (self.octets, self.share)
     }
 }
@@ -189,7 +189,7 @@ impl Outgoing {
 }
 
 /// What makes an answer text by text.
-pub trait Source: Send + 'static {
+pub trait AnswerSource: Send + 'static {
     /// The next text; it may be empty. Not called after the end.
     fn next(&mut self) -> impl Future<Output = Result<String, Problem>> + Send;
 
@@ -200,7 +200,7 @@ pub trait Source: Send + 'static {
 /// The answer that a source makes: in one piece when it is short, and when there is no place, which
 /// is for sources that are known to be short. The first text is made before the status is chosen,
 /// so that trouble is a problem and not half an answer.
-pub async fn answer<S: Source>(
+pub async fn answer<S: AnswerSource>(
     content_type: &'static str,
     mut source: S,
     place: Option<Permit>,
@@ -220,7 +220,7 @@ pub async fn answer<S: Source>(
     Ok(([(header::CONTENT_TYPE, content_type)], body).into_response())
 }
 
-async fn send<S: Source>(mut text: String, mut source: S, pieces: Pieces) {
+async fn send<S: AnswerSource>(mut text: String, mut source: S, pieces: Pieces) {
     while let Ok(room) = pieces.reserve().await {
         if text.is_empty() {
             match source.next().await {
@@ -272,12 +272,12 @@ mod tests {
     #[tokio::test]
     async fn limits_count_the_whole_body() {
         let room = Octets::new(0);
-        let body = |octets: usize| Incoming::new(Body::from(vec![b'x'; octets]));
+        let body = |octets: usize| IncomingBody::new(Body::from(vec![b'x'; octets]));
         assert_eq!(body(10).whole(10, &room).await.expect("fits").len(), 10);
         assert_eq!(body(11).whole(10, &room).await.expect_err("too large").code, "too-large");
         // Without a length the octets themselves are counted.
         let (sender, body) = dripping(6, Duration::ZERO);
-        let error = Incoming::new(body).whole(10, &room).await.expect_err("too large");
+        let error = IncomingBody::new(body).whole(10, &room).await.expect_err("too large");
         assert_eq!(error.status, StatusCode::PAYLOAD_TOO_LARGE);
         sender.await.expect("the sender ends with the body");
     }
@@ -287,7 +287,7 @@ mod tests {
         let small = limits::SMALL_OCTETS as usize;
         let room = Octets::new(100);
         let take =
-            |octets: usize| Incoming::new(Body::from(vec![b'x'; octets])).whole(1 << 30, &room);
+            |octets: usize| IncomingBody::new(Body::from(vec![b'x'; octets])).whole(1 << 30, &room);
         let held = take(small + 60).await.expect("there is room");
         let error = take(small + 60).await.expect_err("no room is left");
         assert_eq!(
@@ -303,11 +303,11 @@ mod tests {
     async fn a_place_is_taken_before_a_large_body_is_held() {
         let places = Admission::new(1, 1);
         let room = Octets::new(1 << 20);
-        let taken = async |body: Incoming| {
+        let taken = async |body: IncomingBody| {
             let place = || places.admit(&Peer::Local).map_err(|_| too_much());
             body.whole_in_place(1 << 20, &room, place).await
         };
-        let of = |octets: usize| Incoming::new(Body::from(vec![b'x'; octets]));
+        let of = |octets: usize| IncomingBody::new(Body::from(vec![b'x'; octets]));
         let small = limits::SMALL_OCTETS as usize;
         assert!(taken(of(small)).await.expect("small").1.is_none());
         let (held, place) = taken(of(small + 1)).await.expect("a place is free");
@@ -315,7 +315,10 @@ mod tests {
         // Its octets would fit; those that say no length are found out, too.
         assert_eq!(taken(of(small + 1)).await.expect_err("no place").status.as_u16(), 429);
         let (sender, body) = dripping(small, Duration::ZERO);
-        assert_eq!(taken(Incoming::new(body)).await.expect_err("no place").status.as_u16(), 429);
+        assert_eq!(
+            taken(IncomingBody::new(body)).await.expect_err("no place").status.as_u16(),
+            429
+        );
         sender.await.expect("what is refused is read to its limit and left");
         assert!(taken(of(small)).await.is_ok());
         drop(place);
@@ -325,7 +328,7 @@ mod tests {
     /// Counts to three.
     struct Three(u8, Option<u8>);
 
-    impl Source for Three {
+    impl AnswerSource for Three {
         async fn next(&mut self) -> Result<String, Problem> {
             self.0 += 1;
             match self.1 {
@@ -344,7 +347,7 @@ mod tests {
         let places = Admission::new(1, 1);
         let place = || places.admit(&Peer::Local).ok();
         let octets = async |response: Response| {
-            let mut body = Incoming::new(response.into_body());
+            let mut body = IncomingBody::new(response.into_body());
             let mut octets = Vec::new();
             while let Some(piece) = body.next().await? {
                 octets.extend_from_slice(&piece);
@@ -373,7 +376,8 @@ mod tests {
         let start = Instant::now();
         // One octet every ten seconds.
         let (sender, body) = dripping(1, Duration::from_secs(10));
-        let error = Incoming::new(body).whole(1000, &Octets::new(0)).await.expect_err("too slow");
+        let error =
+            IncomingBody::new(body).whole(1000, &Octets::new(0)).await.expect_err("too slow");
         assert_eq!(error.code, "too-slow");
         assert_eq!(start.elapsed().as_secs(), limits::BODY_GRACE.as_secs());
         sender.await.expect("the sender ends with the body");

@@ -33,19 +33,19 @@ impl Octets {
     }
 
     /// A share of it, still empty.
-    pub fn share(&self) -> Share {
-        Share { of: Arc::clone(&self.0), held: None }
+    pub fn share(&self) -> OctetShare {
+        OctetShare { of: Arc::clone(&self.0), held: None }
     }
 }
 
 /// What one request holds of [`Octets`]; given back on drop.
 #[derive(Debug)]
-pub struct Share {
+pub struct OctetShare {
     of: Arc<Semaphore>,
     held: Option<OwnedSemaphorePermit>,
 }
 
-impl Share {
+impl OctetShare {
     /// Takes more; false when there is not so much left.
     pub fn grow(&mut self, octets: usize) -> bool {
         let Ok(octets) = u32::try_from(octets) else { return false };

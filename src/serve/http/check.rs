@@ -13,10 +13,10 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 
-use super::body::{Incoming, Source, answer};
-use super::budget::Share;
+use super::body::{AnswerSource, IncomingBody, answer};
+use super::budget::OctetShare;
 use super::params::Params;
-use super::shared::{Http, Peer, from_json, in_turn};
+use super::shared::{Http, PeerIp, from_json, in_turn};
 use super::suppressions::{Entries, long};
 use crate::serve::limits;
 use crate::serve::metrics::{LookupResult, Protocol};
@@ -26,7 +26,7 @@ use crate::service::Service;
 /// Body of `:check`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Check {
+struct CheckBody {
     addresses: Addresses,
     scope: Option<String>,
 }
@@ -54,9 +54,9 @@ impl Addresses {
 
 impl<'de> Deserialize<'de> for Addresses {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct List;
+        struct AddressList;
 
-        impl<'de> Visitor<'de> for List {
+        impl<'de> Visitor<'de> for AddressList {
             type Value = Addresses;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,34 +80,34 @@ impl<'de> Deserialize<'de> for Addresses {
             }
         }
 
-        deserializer.deserialize_seq(List)
+        deserializer.deserialize_seq(AddressList)
     }
 }
 
 /// `POST /v1/suppressions:check`
 pub async fn check(
     State(http): State<Arc<Http>>,
-    Extension(peer): Extension<Peer>,
+    Extension(peer): Extension<PeerIp>,
     uri: Uri,
     body: Body,
 ) -> Result<Response, Problem> {
     let scope = Params::of(&uri, &["scope"])?.text("scope")?;
-    let (body, place) = Incoming::new(body)
+    let (body, place) = IncomingBody::new(body)
         .whole_in_place(limits::JSON_OCTETS, &http.budget.intake, || http.budget.reader(peer.0))
         .await?;
-    let (check, share) = from_json::<Check>(&http, body).await?.map_err(|wrong| {
+    let (check, share) = from_json::<CheckBody>(&http, body).await?.map_err(|wrong| {
         let example = r#"{"addresses":["a@example.com"]}"#;
         Problem::bad_request(format!("the body must be JSON such as {example}: {wrong}"))
     })?;
-    let asked = check.addresses.count;
-    if asked > limits::CHECK_ADDRESSES {
+    let count = check.addresses.count;
+    if count > limits::CHECK_ADDRESSES {
         let most = limits::CHECK_ADDRESSES;
-        let detail = format!("{asked} addresses; ask for at most {most} at once");
+        let detail = format!("{count} addresses; ask for at most {most} at once");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail));
     }
     let place = match place {
-        Some(place) => Some(place).filter(|_| asked > limits::PIECE_ROWS),
-        None => long(&http, peer, asked)?,
+        Some(place) => Some(place).filter(|_| count > limits::PIECE_ROWS),
+        None => long(&http, peer, count)?,
     };
     let scope = check.scope.or(scope).filter(|scope| !scope.is_empty());
     let addresses = Arc::new(check.addresses);
@@ -126,33 +126,33 @@ struct Checking {
     entries: Entries,
     ended: bool,
     /// The addresses count as the body that they came in.
-    _share: Share,
+    _share: OctetShare,
 }
 
-impl Source for Checking {
+impl AnswerSource for Checking {
     async fn next(&mut self) -> Result<String, Problem> {
         let start = Instant::now();
         let (addresses, scope, so_far) = (self.addresses.clone(), self.scope.clone(), self.entries);
         let these = self.done..addresses.count.min(self.done + limits::PIECE_ROWS);
-        let (asked, end) = (these.len(), these.end);
+        let (batch, end) = (these.len(), these.end);
         let look = move |service: &dyn Service| {
             let hits = service.check(&addresses.get(these), scope.as_deref())?;
             Ok((hits.len(), so_far.push(&hits)))
         };
         let looked = in_turn(&self.http, look).await;
-        let each = start.elapsed() / u32::try_from(asked.max(1)).unwrap_or(u32::MAX);
+        let each = start.elapsed() / u32::try_from(batch.max(1)).unwrap_or(u32::MAX);
         let count = |result, times: usize| {
             (0..times).for_each(|_| self.http.metrics.lookup(Protocol::Http, result, each));
         };
         let (hits, (mut text, entries)) = match looked {
             Ok(looked) => looked,
             Err(problem) => {
-                count(LookupResult::Error, asked);
+                count(LookupResult::Error, batch);
                 return Err(problem);
             }
         };
         count(LookupResult::Hit, hits);
-        count(LookupResult::Miss, asked.saturating_sub(hits));
+        count(LookupResult::Miss, batch.saturating_sub(hits));
         (self.entries, self.done) = (entries, end);
         self.ended = end == self.addresses.count;
         if self.ended {

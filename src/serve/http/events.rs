@@ -13,9 +13,9 @@ use axum::http::{Uri, header};
 use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
 
-use super::body::{Outgoing, Pieces, Source, answer};
+use super::body::{AnswerSource, Outgoing, Pieces, answer};
 use super::params::Params;
-use super::shared::{Http, Peer, in_turn};
+use super::shared::{Http, PeerIp, in_turn};
 use crate::serve::limits;
 use crate::serve::problem::Problem;
 use crate::serve::socket::stopped;
@@ -24,13 +24,13 @@ use crate::serve::socket::stopped;
 /// an answer.
 pub async fn feed(
     State(http): State<Arc<Http>>,
-    Extension(peer): Extension<Peer>,
+    Extension(peer): Extension<PeerIp>,
     uri: Uri,
 ) -> Result<Response, Problem> {
     let params = Params::of(&uri, &["from", "limit", "follow"])?;
     let left = params.number("limit")?.unwrap_or(u64::MAX);
     let from = params.number("from")?.unwrap_or(0);
-    let mut reader = Reader { http, from, left, ended: false };
+    let mut reader = EventReader { http, from, left, ended: false };
     if params.flag("follow")? {
         let place = reader.http.budget.follower(peer.0)?;
         let first = reader.next().await?;
@@ -46,7 +46,7 @@ pub async fn feed(
 const NDJSON: &str = "application/x-ndjson";
 
 /// Where a client is in the journal.
-struct Reader {
+struct EventReader {
     http: Arc<Http>,
     from: u64,
     left: u64,
@@ -54,7 +54,7 @@ struct Reader {
     ended: bool,
 }
 
-impl Source for Reader {
+impl AnswerSource for EventReader {
     async fn next(&mut self) -> Result<String, Problem> {
         let limit = self.left.min(limits::PIECE_LINES as u64) as usize;
         let from = self.from;
@@ -80,7 +80,7 @@ impl Source for Reader {
     }
 }
 
-impl Reader {
+impl EventReader {
     /// Sends piece after piece until the limit is reached, the client is gone or the service
     /// stops; at the end of the journal it waits for more.
     async fn follow(mut self, first: String, pieces: Pieces) {

@@ -20,8 +20,8 @@ use axum::response::{IntoResponse, Response};
 
 use super::budget;
 use super::page::login;
-use super::shared::{Http, Peer};
-use crate::serve::places::Place;
+use super::shared::{Http, PeerIp};
+use crate::serve::places::ConnectionPlace;
 use crate::serve::problem::Problem;
 use crate::serve::tokens::{Role, Tokens};
 use crate::serve::web::Viewer;
@@ -49,7 +49,7 @@ pub async fn gate(
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let route = path.and_then(|path| names.get(path)).copied().unwrap_or("other");
     let asks = asks(&request, route);
-    let place = request.extensions().get::<Arc<Place>>().cloned();
+    let place = request.extensions().get::<Arc<ConnectionPlace>>().cloned();
     let reserved = place.as_ref().is_some_and(|place| place.is_reserved());
     let answering = place.map(Answering::begin).transpose();
     let admitted = match &answering {
@@ -80,13 +80,13 @@ pub async fn gate(
 }
 
 /// The client is being answered until this goes.
-struct Answering(Arc<Place>);
+struct Answering(Arc<ConnectionPlace>);
 
 /// The place went to somebody else in this moment.
 struct Gone;
 
 impl Answering {
-    fn begin(place: Arc<Place>) -> Result<Self, Gone> {
+    fn begin(place: Arc<ConnectionPlace>) -> Result<Self, Gone> {
         if place.answering().is_some() { Ok(Self(place)) } else { Err(Gone) }
     }
 }
@@ -165,7 +165,7 @@ fn is_browser(request: &Request) -> bool {
 
 /// No token, or a wrong one.
 fn refused(http: &Http, request: &Request, guessed: bool) -> Problem {
-    let client: Option<IpAddr> = request.extensions().get::<Peer>().and_then(|peer| peer.0);
+    let client: Option<IpAddr> = request.extensions().get::<PeerIp>().and_then(|peer| peer.0);
     if guessed && let Err(too_many) = http.count_guess(client) {
         return too_many;
     }

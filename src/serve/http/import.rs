@@ -9,17 +9,17 @@ use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
 use tokio::time::Instant;
 
-use super::body::{Incoming, Source, answer, too_much};
-use super::budget::Share;
+use super::body::{AnswerSource, IncomingBody, answer, too_much};
+use super::budget::OctetShare;
 use super::listing::Listing;
 use super::params::Params;
-use super::shared::{Http, Peer, blocking};
+use super::shared::{Http, PeerIp, blocking};
 use super::suppressions::list_query;
 use crate::serve::limits;
 use crate::serve::problem::Problem;
 use crate::service::ImportEntry;
-use crate::service::import::{Read as Found, Reader, Tally, Wishes};
-use crate::service::lines::Format;
+use crate::service::import::{ImportReader, ImportTally, Read as Found, Wishes};
+use crate::service::lines::ListFormat;
 
 /// `POST /v1/suppressions:import`. Records that cannot be read are counted and shown, the others
 /// are done. Sending the same again changes nothing, so a broken import is sent once more.
@@ -34,9 +34,9 @@ pub async fn import(
         scope: params.text("scope")?.unwrap_or_else(|| "*".to_string()),
         all: params.flag("all")?,
     };
-    let mut import = Import::new(http, Reader::new(wishes), params.flag("dry_run")?);
-    let mut body = Incoming::new(body);
-    while let Some(piece) = body.next().await.map_err(|problem| import.told(problem))? {
+    let mut import = ImportRun::new(http, ImportReader::new(wishes), params.flag("dry_run")?);
+    let mut body = IncomingBody::new(body);
+    while let Some(piece) = body.next().await.map_err(|problem| import.how_far(problem))? {
         for piece in piece.chunks(limits::IMPORT_PIECE) {
             import.reader.feed(piece).map_err(Problem::bad_request)?;
             import.take().await?;
@@ -49,21 +49,21 @@ pub async fn import(
 }
 
 /// An import under way.
-struct Import {
+struct ImportRun {
     http: Arc<Http>,
-    reader: Reader,
+    reader: ImportReader,
     dry_run: bool,
     batch: Vec<ImportEntry>,
     /// Number of each entry of the batch.
     numbers: Vec<u64>,
     /// What the batch holds.
-    share: Share,
+    share: OctetShare,
     committed: u64,
-    tally: Tally,
+    tally: ImportTally,
 }
 
-impl Import {
-    fn new(http: Arc<Http>, reader: Reader, dry_run: bool) -> Self {
+impl ImportRun {
+    fn new(http: Arc<Http>, reader: ImportReader, dry_run: bool) -> Self {
         Self {
             share: http.budget.intake.share(),
             http,
@@ -72,7 +72,7 @@ impl Import {
             batch: Vec::new(),
             numbers: Vec::new(),
             committed: 0,
-            tally: Tally::default(),
+            tally: ImportTally::default(),
         }
     }
 
@@ -102,7 +102,7 @@ impl Import {
         let last = Instant::now() + limits::IMPORT_PATIENCE;
         while !self.share.grow(octets) {
             if Instant::now() >= last {
-                return Err(self.told(too_much()));
+                return Err(self.how_far(too_much()));
             }
             match self.batch.is_empty() {
                 true => tokio::time::sleep(limits::IMPORT_LOOK).await,
@@ -120,7 +120,7 @@ impl Import {
         }
         let dry_run = self.dry_run;
         let outcome = blocking(&self.http, move |service| service.import(batch, dry_run)).await;
-        let outcome = outcome.map_err(|problem| self.told(problem))?;
+        let outcome = outcome.map_err(|problem| self.how_far(problem))?;
         self.share.clear();
         self.committed = numbers.last().copied().unwrap_or(self.committed);
         self.tally.add(outcome, &numbers);
@@ -128,7 +128,7 @@ impl Import {
     }
 
     /// A problem that says how far the import came.
-    fn told(&self, mut problem: Problem) -> Problem {
+    fn how_far(&self, mut problem: Problem) -> Problem {
         let done = self.committed;
         problem.detail += &format!("; lines up to {done} are in; send all of it again");
         problem
@@ -138,34 +138,34 @@ impl Import {
 /// `GET /v1/suppressions:export?format=`, with the filters of the list.
 pub async fn export(
     State(http): State<Arc<Http>>,
-    Extension(peer): Extension<Peer>,
+    Extension(peer): Extension<PeerIp>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let params = Params::of(&uri, &["format", "domain", "class", "since", "scope"])?;
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = match params.text("format")? {
-        Some(word) => Format::parse(&word).ok_or_else(|| {
+        Some(word) => ListFormat::parse(&word).ok_or_else(|| {
             Problem::bad_request(format!("`{word}` is no format; use ndjson, csv or lines"))
         })?,
-        None if accept.is_some_and(|accept| accept.starts_with("text/csv")) => Format::Csv,
-        None if accept.is_some_and(|accept| accept.starts_with("text/plain")) => Format::Lines,
-        None => Format::Ndjson,
+        None if accept.is_some_and(|accept| accept.starts_with("text/csv")) => ListFormat::Csv,
+        None if accept.is_some_and(|accept| accept.starts_with("text/plain")) => ListFormat::Lines,
+        None => ListFormat::Ndjson,
     };
     let place = http.budget.reader(peer.0)?;
     let listing = Listing::all(http, list_query(&params)?);
-    let export = Export { listing, format, begun: false };
+    let export = ExportAnswer { listing, format, begun: false };
     answer(format.content_type(), export, Some(place)).await
 }
 
 /// An export under way.
-struct Export {
+struct ExportAnswer {
     listing: Listing,
-    format: Format,
+    format: ListFormat,
     begun: bool,
 }
 
-impl Source for Export {
+impl AnswerSource for ExportAnswer {
     async fn next(&mut self) -> Result<String, Problem> {
         let format = self.format;
         let mut text = if self.begun { String::new() } else { format.header() };

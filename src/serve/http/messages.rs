@@ -7,9 +7,9 @@ use axum::extract::{Extension, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 
-use super::body::Incoming;
+use super::body::IncomingBody;
 use super::params::Params;
-use super::shared::{Http, Peer, blocking};
+use super::shared::{Http, PeerIp, blocking};
 use crate::event::Envelope;
 use crate::serve::limits;
 use crate::serve::problem::Problem;
@@ -17,7 +17,7 @@ use crate::serve::problem::Problem;
 /// Answers after the message is durable.
 pub async fn receive(
     State(http): State<Arc<Http>>,
-    Extension(peer): Extension<Peer>,
+    Extension(peer): Extension<PeerIp>,
     uri: Uri,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -29,7 +29,7 @@ pub async fn receive(
     }
     let from = params.addresses("from")?.into_iter().next().unwrap_or_default();
     let most = http.max_message;
-    let body = Incoming::new(body).whole(most, &http.budget.intake).await;
+    let body = IncomingBody::new(body).whole(most, &http.budget.intake).await;
     let (data, share) = body
         .map_err(|problem| match problem.code {
             "too-large" => {

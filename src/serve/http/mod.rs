@@ -39,11 +39,11 @@ use tokio::sync::{mpsc, watch};
 
 use gate::RouteNames;
 pub use shared::Http;
-use shared::Peer;
+use shared::PeerIp;
 
 use crate::serve::limits;
 use crate::serve::metrics::{Port, Refused};
-use crate::serve::places::{NoPlace, Place};
+use crate::serve::places::{ConnectionPlace, NoPlace};
 use crate::serve::problem::Problem;
 use crate::serve::socket::{Listener, Socket, stopped};
 
@@ -95,10 +95,10 @@ fn no_place(why: NoPlace) -> &'static [u8] {
 }
 
 /// One connection.
-async fn connection(socket: Socket, router: Router, http: &Http, place: Arc<Place>) {
+async fn connection(socket: Socket, router: Router, http: &Http, place: Arc<ConnectionPlace>) {
     let mut stopping = http.stopping.subscribe();
-    let service = Known {
-        peer: Peer(socket.peer().ip()),
+    let service = PeerService {
+        peer: PeerIp(socket.peer().ip()),
         place: place.clone(),
         inner: TowerToHyperService::new(router),
     };
@@ -124,13 +124,13 @@ async fn connection(socket: Socket, router: Router, http: &Http, place: Arc<Plac
 }
 
 /// Adds the client's address and its place to each request.
-struct Known {
-    peer: Peer,
-    place: Arc<Place>,
+struct PeerService {
+    peer: PeerIp,
+    place: Arc<ConnectionPlace>,
     inner: TowerToHyperService<Router>,
 }
 
-impl hyper::service::Service<hyper::Request<Incoming>> for Known {
+impl hyper::service::Service<hyper::Request<Incoming>> for PeerService {
     type Response = Response;
     type Error = std::convert::Infallible;
     type Future =

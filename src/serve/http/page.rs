@@ -62,7 +62,7 @@ impl IntoResponse for Failed {
     }
 }
 
-type Answer = Result<Response, Failed>;
+type PageResult = Result<Response, Failed>;
 
 /// A page with its security headers.
 fn html(page: HtmlPage) -> Response {
@@ -133,7 +133,7 @@ fn is_unhealthy(rates: &Value) -> bool {
 pub async fn overview(
     State(http): State<Arc<Http>>,
     Extension(viewer): Extension<Viewer>,
-) -> Answer {
+) -> PageResult {
     // What is broken is on the page; the page itself comes.
     let counts = blocking(&http, |service| service.overview()).await.ok();
     let last = counts.as_ref().map_or(0, |counts| counts.ledger.last_seq);
@@ -147,12 +147,12 @@ pub async fn overview(
         unhealthy.retain(is_unhealthy);
         let bounces = bounces(service, &seqs, last)?;
         let guards = service.guard_history()?;
-        Ok(web::Overview { of_late, unhealthy, bounces, guards, ..Default::default() })
+        Ok(web::OverviewPage { of_late, unhealthy, bounces, guards, ..Default::default() })
     });
     let read = read.await.unwrap_or_default();
     let failing = checks(&http).await.into_iter();
     let failing = failing.filter_map(|(name, finding)| finding.err().map(|words| (name, words)));
-    let page = web::Overview { counts, failing: failing.collect(), ..read };
+    let page = web::OverviewPage { counts, failing: failing.collect(), ..read };
     Ok(html(web::overview(&viewer, &page)))
 }
 
@@ -161,7 +161,7 @@ pub async fn search(
     State(http): State<Arc<Http>>,
     Extension(viewer): Extension<Viewer>,
     uri: Uri,
-) -> Answer {
+) -> PageResult {
     let params = Params::of(&uri, &["q", "before", "after"])?;
     let text = params.text("q")?.unwrap_or_default().trim().to_string();
     let search = Search {
@@ -222,7 +222,7 @@ pub async fn address(
     State(http): State<Arc<Http>>,
     Extension(viewer): Extension<Viewer>,
     uri: Uri,
-) -> Answer {
+) -> PageResult {
     let params = Params::of(&uri, &["address", "released", "suppressed"])?;
     let address = params.text("address")?.unwrap_or_default().trim().to_string();
     let notice = match (params.flag("released")?, params.flag("suppressed")?) {
@@ -241,7 +241,7 @@ pub async fn event(
     State(http): State<Arc<Http>>,
     Extension(viewer): Extension<Viewer>,
     uri: Uri,
-) -> Answer {
+) -> PageResult {
     let params = Params::of(&uri, &["seq", "whole"])?;
     let whole = params.flag("whole")? && viewer.may_write();
     let Some(seq) = params.number("seq")? else {
@@ -268,7 +268,7 @@ pub async fn suppressions(
     State(http): State<Arc<Http>>,
     Extension(viewer): Extension<Viewer>,
     uri: Uri,
-) -> Answer {
+) -> PageResult {
     let query = list_query(&Params::of(&uri, &["cursor", "domain", "class", "since", "scope"])?)?;
     let scopes = blocking(&http, |service| service.scopes()).await?;
     let mut listing = Listing::page(http, query.clone());
@@ -285,7 +285,7 @@ pub async fn providers(
     State(http): State<Arc<Http>>,
     Extension(viewer): Extension<Viewer>,
     uri: Uri,
-) -> Answer {
+) -> PageResult {
     Params::of(&uri, &[])?;
     let page = in_turn(&http, |service| of_late(service, web::Providers::of)).await?;
     Ok(html(web::providers(&viewer, &page)))
@@ -296,7 +296,7 @@ pub async fn provider(
     State(http): State<Arc<Http>>,
     Extension(viewer): Extension<Viewer>,
     uri: Uri,
-) -> Answer {
+) -> PageResult {
     let params = Params::of(&uri, &["name", "scope"])?;
     let name = named(&params, "provider")?;
     let (wanted, scope) = (name.clone(), params.text("scope")?);
@@ -358,7 +358,7 @@ pub async fn campaigns(
     State(http): State<Arc<Http>>,
     Extension(viewer): Extension<Viewer>,
     uri: Uri,
-) -> Answer {
+) -> PageResult {
     Params::of(&uri, &[])?;
     let page = in_turn(&http, |service| of_late(service, web::Campaigns::of)).await?;
     Ok(html(web::campaigns(&viewer, &page)))
@@ -369,7 +369,7 @@ pub async fn campaign(
     State(http): State<Arc<Http>>,
     Extension(viewer): Extension<Viewer>,
     uri: Uri,
-) -> Answer {
+) -> PageResult {
     let params = Params::of(&uri, &["name", "from"])?;
     let name = named(&params, "campaign")?;
     let from = usize::try_from(params.number("from")?.unwrap_or_default()).unwrap_or(usize::MAX);
@@ -391,7 +391,7 @@ pub async fn scopes(
     State(http): State<Arc<Http>>,
     Extension(viewer): Extension<Viewer>,
     uri: Uri,
-) -> Answer {
+) -> PageResult {
     Params::of(&uri, &[])?;
     let (scopes, more) = in_turn(&http, rates_of_scopes).await?;
     Ok(html(web::scopes(&viewer, &scopes, more)))
@@ -402,7 +402,7 @@ pub async fn scope(
     State(http): State<Arc<Http>>,
     Extension(viewer): Extension<Viewer>,
     uri: Uri,
-) -> Answer {
+) -> PageResult {
     let (scope, from, to) = days(&uri)?;
     let (rates, guards) = in_turn(&http, move |service| {
         let rates = service.health(scope.as_deref(), from, to)?;
@@ -419,9 +419,9 @@ pub async fn unknown(
     State(http): State<Arc<Http>>,
     Extension(viewer): Extension<Viewer>,
     uri: Uri,
-) -> Answer {
+) -> PageResult {
     Params::of(&uri, &[])?;
-    let page = in_turn(&http, |service| of_late(service, web::Unknown::of)).await?;
+    let page = in_turn(&http, |service| of_late(service, web::UnknownPage::of)).await?;
     Ok(html(web::unknown(&viewer, &page)))
 }
 
@@ -430,7 +430,7 @@ pub async fn health(
     State(http): State<Arc<Http>>,
     Extension(viewer): Extension<Viewer>,
     uri: Uri,
-) -> Answer {
+) -> PageResult {
     let (scope, from, to) = days(&uri)?;
     // A store that does not answer must not take the finding that says so with it; a question
     // that is wrong is an error as everywhere.
@@ -442,7 +442,7 @@ pub async fn health(
         rates => rates.ok(),
     };
     let guards = blocking(&http, |service| service.guard_history()).await.unwrap_or_default();
-    let page = web::Health { findings: checks(&http).await, guards, scopes, rates };
+    let page = web::HealthPage { findings: checks(&http).await, guards, scopes, rates };
     Ok(html(web::health(&viewer, &page)))
 }
 

@@ -7,9 +7,9 @@ use axum::extract::{Extension, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 
-use super::body::{Source, answer};
+use super::body::{AnswerSource, answer};
 use super::params::Params;
-use super::shared::{self, Http, Peer, in_turn};
+use super::shared::{self, Http, PeerIp, in_turn};
 use crate::mail::Timestamp;
 use crate::serve::percent;
 use crate::serve::problem::Problem;
@@ -21,7 +21,7 @@ const DAYS: i64 = 7;
 /// Which rule said what, how often, where, since when.
 pub async fn rules(
     State(http): State<Arc<Http>>,
-    Extension(peer): Extension<Peer>,
+    Extension(peer): Extension<PeerIp>,
     uri: Uri,
 ) -> Result<Response, Problem> {
     let params = Params::of(&uri, &["by", "since"])?;
@@ -54,7 +54,7 @@ pub async fn rules(
 /// Who of a campaign bounced, from a position of the journal on.
 pub async fn campaign(
     State(http): State<Arc<Http>>,
-    Extension(peer): Extension<Peer>,
+    Extension(peer): Extension<PeerIp>,
     uri: Uri,
 ) -> Result<Response, Problem> {
     let params = Params::of(&uri, &["scope", "from"])?;
@@ -85,7 +85,7 @@ struct Bounces {
     ended: bool,
 }
 
-impl Source for Bounces {
+impl AnswerSource for Bounces {
     async fn next(&mut self) -> Result<String, Problem> {
         let (campaign, scope, next) = (self.campaign.clone(), self.scope.clone(), self.next);
         let read = in_turn(&self.http, move |service| {

@@ -10,7 +10,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::body::Incoming;
+use super::body::IncomingBody;
 use super::params::Params;
 use super::shared::{Http, apart, blocking, from_json, read_json};
 use crate::mail::Timestamp;
@@ -27,7 +27,7 @@ pub async fn results(
     body: Body,
 ) -> Result<Response, Problem> {
     Params::of(&uri, &[])?;
-    let body = Incoming::new(body).whole(limits::JSON_OCTETS, &http.budget.intake).await?;
+    let body = IncomingBody::new(body).whole(limits::JSON_OCTETS, &http.budget.intake).await?;
     let wrong = |why: serde_json::Error| {
         Problem::bad_request(format!("the body must be results such as {EXAMPLE}: {why}"))
     };
@@ -67,14 +67,14 @@ pub async fn mint(
     body: Body,
 ) -> Result<Response, Problem> {
     Params::of(&uri, &[])?;
-    let body = Incoming::new(body).whole(limits::JSON_OCTETS, &http.budget.intake).await?;
-    let (asked, _share) = from_json::<Mint>(&http, body).await?.map_err(|why| {
+    let body = IncomingBody::new(body).whole(limits::JSON_OCTETS, &http.budget.intake).await?;
+    let (mint, _share) = from_json::<Mint>(&http, body).await?.map_err(|why| {
         let example = r#"{"recipient":"user@example.com","tag":"news.2026-11","domain":"bounce.example.com"}"#;
         Problem::bad_request(format!("the body must be such as {example}: {why}"))
     })?;
-    let single = asked.recipients.is_none();
+    let single = mint.recipients.is_none();
     let recipients =
-        asked.recipients.or_else(|| asked.recipient.map(|r| vec![r])).unwrap_or_default();
+        mint.recipients.or_else(|| mint.recipient.map(|r| vec![r])).unwrap_or_default();
     if recipients.is_empty() || recipients.len() > limits::CHECK_ADDRESSES {
         let most = limits::CHECK_ADDRESSES;
         return Err(Problem::bad_request(format!(
@@ -83,7 +83,7 @@ pub async fn mint(
     }
     read_json(&http, move |service| {
         let mint = |recipient: &String| {
-            let path = service.mint(recipient, asked.tag.as_deref(), asked.domain.as_deref())?;
+            let path = service.mint(recipient, mint.tag.as_deref(), mint.domain.as_deref())?;
             Ok(json!({"recipient": recipient, "return_path": path}))
         };
         let minted: Result<Vec<_>, ServiceError> = recipients.iter().map(mint).collect();

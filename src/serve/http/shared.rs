@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 
 use super::body::Whole;
-use super::budget::{Budget, Share};
+use super::budget::{Budget, OctetShare};
 use super::sessions::Sessions;
 use crate::serve::limits;
 use crate::serve::metrics::Metrics;
@@ -103,7 +103,7 @@ impl Http {
 
 /// The client's address; None on a unix socket.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) Option<IpAddr>);
+pub(super) struct PeerIp(pub(super) Option<IpAddr>);
 
 /// Calls the service on a thread that may wait for a disk.
 pub(super) async fn blocking<T: Send + 'static>(
@@ -148,7 +148,7 @@ pub(super) async fn apart<T: Send + 'static>(
     http: &Http,
     body: Whole,
     read: impl FnOnce(&[u8]) -> T + Send + 'static,
-) -> Result<(T, Share), Problem> {
+) -> Result<(T, OctetShare), Problem> {
     let large = body.len() as u64 > limits::SMALL_OCTETS;
     let (octets, share) = body.into_parts();
     if !large {
@@ -161,9 +161,9 @@ pub(super) async fn apart<T: Send + 'static>(
 pub(super) async fn from_json<T: DeserializeOwned + Send + 'static>(
     http: &Http,
     body: Whole,
-) -> Result<serde_json::Result<(T, Share)>, Problem> {
-    let (told, share) = apart(http, body, |octets| serde_json::from_slice(octets)).await?;
-    Ok(told.map(|told| (told, share)))
+) -> Result<serde_json::Result<(T, OctetShare)>, Problem> {
+    let (parsed, share) = apart(http, body, |octets| serde_json::from_slice(octets)).await?;
+    Ok(parsed.map(|parsed| (parsed, share)))
 }
 
 /// A JSON answer on one line.

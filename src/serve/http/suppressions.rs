@@ -10,10 +10,10 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body::{Incoming, Source, answer};
+use super::body::{AnswerSource, IncomingBody, answer};
 use super::listing::Listing;
 use super::params::{self, Params};
-use super::shared::{Http, Peer, blocking, limit, read_json};
+use super::shared::{Http, PeerIp, blocking, limit, read_json};
 use crate::classify::Class;
 use crate::mail::Timestamp;
 use crate::serve::admission::Permit;
@@ -62,18 +62,18 @@ pub async fn explain(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response
 /// `GET /v1/suppressions`
 pub async fn list(
     State(http): State<Arc<Http>>,
-    Extension(peer): Extension<Peer>,
+    Extension(peer): Extension<PeerIp>,
     uri: Uri,
 ) -> Result<Response, Problem> {
     let known = ["limit", "cursor", "domain", "class", "since", "scope"];
     let query = list_query(&Params::of(&uri, &known)?)?;
     let place = long(&http, peer, query.limit)?;
-    let list = List { listing: Listing::page(http, query), entries: Entries::default() };
+    let list = ListAnswer { listing: Listing::page(http, query), entries: Entries::default() };
     answer("application/json", list, place).await
 }
 
 /// A place for an answer with so many entries; none for a short one.
-pub fn long(http: &Http, peer: Peer, entries: usize) -> Result<Option<Permit>, Problem> {
+pub fn long(http: &Http, peer: PeerIp, entries: usize) -> Result<Option<Permit>, Problem> {
     (entries > limits::PIECE_ROWS).then(|| http.budget.reader(peer.0)).transpose()
 }
 
@@ -103,12 +103,12 @@ impl Entries {
 }
 
 /// A page of the list under way.
-struct List {
+struct ListAnswer {
     listing: Listing,
     entries: Entries,
 }
 
-impl Source for List {
+impl AnswerSource for ListAnswer {
     async fn next(&mut self) -> Result<String, Problem> {
         let so_far = self.entries;
         let piece = self.listing.piece(move |entries| so_far.push(&entries)).await?;
@@ -166,8 +166,8 @@ impl ByHand {
     /// Body and query together; what the body says counts more.
     async fn read(http: &Http, uri: &Uri, body: Body, known: &[&str]) -> Result<Self, Problem> {
         let params = Params::of(uri, known)?;
-        let body = Incoming::new(body).whole(limits::FORM_OCTETS, &http.budget.intake).await?;
-        let told: Self = if body.iter().all(u8::is_ascii_whitespace) {
+        let body = IncomingBody::new(body).whole(limits::FORM_OCTETS, &http.budget.intake).await?;
+        let given: Self = if body.iter().all(u8::is_ascii_whitespace) {
             Self::default()
         } else {
             serde_json::from_slice(&body).map_err(|wrong| {
@@ -176,9 +176,9 @@ impl ByHand {
             })?
         };
         Ok(Self {
-            reason: told.reason.or(params.text("reason")?),
-            scope: told.scope.or(params.text("scope")?),
-            until: told.until.or(params.text("until")?),
+            reason: given.reason.or(params.text("reason")?),
+            scope: given.scope.or(params.text("scope")?),
+            until: given.until.or(params.text("until")?),
         })
     }
 
@@ -207,8 +207,8 @@ pub async fn suppress(
     body: Body,
 ) -> Result<Response, Problem> {
     let address = params::address(&uri, PREFIX)?;
-    let told = ByHand::read(&http, &uri, body, &["reason", "scope", "until"]).await?;
-    let (reason, scope, until) = (told.reason()?, told.scope(), told.until()?);
+    let given = ByHand::read(&http, &uri, body, &["reason", "scope", "until"]).await?;
+    let (reason, scope, until) = (given.reason()?, given.scope(), given.until()?);
     let suppress = move |service: &dyn crate::service::Service| {
         service.suppress(&address, &scope, &reason, until)
     };
@@ -222,11 +222,11 @@ pub async fn release(
     body: Body,
 ) -> Result<Response, Problem> {
     let address = params::address(&uri, PREFIX)?;
-    let told = ByHand::read(&http, &uri, body, &["reason", "scope"]).await?;
-    if told.until.is_some() {
+    let given = ByHand::read(&http, &uri, body, &["reason", "scope"]).await?;
+    if given.until.is_some() {
         return Err(Problem::bad_request("a release has no end; leave `until` out"));
     }
-    let (reason, scope) = (told.reason()?, told.scope());
+    let (reason, scope) = (given.reason()?, given.scope());
     let released = blocking(&http, move |service| service.release(&address, &scope, &reason));
     Ok(super::shared::json(&released.await?))
 }

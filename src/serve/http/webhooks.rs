@@ -23,9 +23,9 @@ pub async fn test(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response, P
     let params = Params::of(&uri, &["name"])?;
     let name = params.text("name")?;
     let name = name.ok_or_else(|| Problem::bad_request("`name` says which webhook to test"))?;
-    let told = http.webhooks.test(&name).await.ok_or_else(|| {
+    let attempt = http.webhooks.test(&name).await.ok_or_else(|| {
         let detail = "there is no webhook of this name; GET /v1/webhooks lists them";
         Problem::new(StatusCode::NOT_FOUND, "no-such-webhook", detail)
     })?;
-    Ok(shared::json(&told))
+    Ok(shared::json(&attempt))
 }

@@ -22,10 +22,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::config::Answers;
 use crate::serve::limits;
 use crate::serve::metrics::{LookupResult, Metrics, Port, Protocol, Refused};
-use crate::serve::places::{Place, Places};
+use crate::serve::places::{ConnectionPlace, Places};
 use crate::serve::socket::{Listener, stopped};
 use crate::service::{Lookup, Service, ServiceError};
-use wire::{Answer, Map, Parsed, Request, Scope, Wire};
+use wire::{Answer, Map, Parsed, Request, Scope, WireProtocol};
 
 /// Answers clients of a listener until `stop` becomes true; connections then end after the
 /// requests that they have sent.
@@ -99,7 +99,7 @@ impl Deadline<'_> {
 async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     mut socket: S,
     backend: &Backend,
-    place: &Place,
+    place: &ConnectionPlace,
     mut stop: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let (mut input, mut out) = (Vec::new(), Vec::new());
@@ -127,7 +127,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
         let mut at = 0;
         let open = loop {
             let rest = input.get(at..).unwrap_or_default();
-            wire = wire.or_else(|| Wire::detect(rest));
+            wire = wire.or_else(|| WireProtocol::detect(rest));
             let Some(wire) = wire else { break true };
             match wire.parse(rest) {
                 Parsed::Partial => break true,
@@ -169,11 +169,11 @@ impl Backend {
         Ok(())
     }
 
-    fn reply(&self, wire: Wire, map: Map, answer: Answer<'_>, out: &mut Vec<u8>) {
+    fn reply(&self, wire: WireProtocol, map: Map, answer: Answer<'_>, out: &mut Vec<u8>) {
         wire.reply(map, answer, &self.answers, out);
     }
 
-    async fn answer(&self, wire: Wire, request: Request<'_>, out: &mut Vec<u8>) {
+    async fn answer(&self, wire: WireProtocol, request: Request<'_>, out: &mut Vec<u8>) {
         let start = std::time::Instant::now();
         let (map, result) = match request {
             Request::Ask(Map::Explain, key, scope) => {
@@ -235,8 +235,8 @@ impl Backend {
         scope: Option<Cow<'_, str>>,
     ) -> Result<Option<String>, ServiceError> {
         let (service, scope) = (self.service.clone(), scope.map(Cow::into_owned));
-        let asked = scope.clone();
-        let explain = move || service.explain(&address, asked.as_deref());
+        let question_scope = scope.clone();
+        let explain = move || service.explain(&address, question_scope.as_deref());
         let explained = tokio::task::spawn_blocking(explain).await;
         let value = explained
             .unwrap_or_else(|_| Err(ServiceError::Internal("explaining failed".to_string())))?;
@@ -276,10 +276,10 @@ fn result_of(answer: Answer<'_>) -> LookupResult {
     }
 }
 
-fn protocol(wire: Wire) -> Protocol {
+fn protocol(wire: WireProtocol) -> Protocol {
     match wire {
-        Wire::Socketmap => Protocol::Socketmap,
-        Wire::Tcp | Wire::Bare => Protocol::Tcp,
-        Wire::Policy => Protocol::Policy,
+        WireProtocol::Socketmap => Protocol::Socketmap,
+        WireProtocol::Tcp | WireProtocol::Bare => Protocol::Tcp,
+        WireProtocol::Policy => Protocol::Policy,
     }
 }

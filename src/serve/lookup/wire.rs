@@ -39,7 +39,7 @@ pub use request::{Map, Request, Scope};
 
 /// How a connection talks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wire {
+pub enum WireProtocol {
     /// Netstrings.
     Socketmap,
     /// `get KEY` lines.
@@ -61,7 +61,7 @@ pub enum Parsed<'a> {
     Broken(&'static str),
 }
 
-impl Wire {
+impl WireProtocol {
     /// Tells the protocol by the first octets; None: more are needed.
     pub fn detect(input: &[u8]) -> Option<Self> {
         let first = *input.first()?;
@@ -160,7 +160,7 @@ fn socketmap_request(query: &[u8]) -> Request<'_> {
 }
 
 /// `get KEY`, `put KEY VALUE`, or a bare address.
-fn parse_line(wire: Wire, input: &[u8]) -> Parsed<'_> {
+fn parse_line(wire: WireProtocol, input: &[u8]) -> Parsed<'_> {
     let Some(end) = memchr::memchr(b'\n', input) else {
         return if input.len() > limits::LOOKUP_QUERY {
             Parsed::Broken(TOO_LONG)
@@ -175,7 +175,7 @@ fn parse_line(wire: Wire, input: &[u8]) -> Parsed<'_> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let request = match (line.strip_prefix(b"get "), wire) {
         (Some(key), _) => tcp_request(key),
-        (None, Wire::Bare) if memchr::memchr(b'@', line).is_some() => {
+        (None, WireProtocol::Bare) if memchr::memchr(b'@', line).is_some() => {
             ask(Map::Suppress, line, Scope::Unsaid)
         }
         (None, _) if line.starts_with(b"put ") => Request::Put,

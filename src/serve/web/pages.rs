@@ -23,14 +23,14 @@ pub use address::{Flash, address};
 pub use campaign::{Campaign, CampaignOfLate, Campaigns, campaign, campaigns};
 pub use error::error;
 pub use event::{EventPage, event};
-pub use health::{Health, health};
+pub use health::{HealthPage, health};
 pub use list::suppressions;
 pub use login::login;
-pub use overview::{OfLate, Overview, overview};
+pub use overview::{OfLate, OverviewPage, overview};
 pub use provider::{Provider, ProviderOfLate, Providers, provider, providers};
 pub use scopes::{scope, scopes};
 pub use search::{SearchPage, search};
-pub use unknown::{RuleTrial, Unknown, draft, rule, unknown};
+pub use unknown::{RuleTrial, UnknownPage, draft, rule, unknown};
 
 /// Rows of a page that shows many.
 const ROWS: usize = 100;

@@ -57,7 +57,7 @@ impl Column {
 
 /// A list that an import knows.
 #[derive(Debug)]
-pub(super) struct Format {
+pub(super) struct KnownList {
     /// Its name, for programs and people.
     pub name: &'static str,
     /// Columns that it always has.
@@ -75,8 +75,8 @@ const fn format(
     needs: &'static [&'static str],
     columns: &'static [(&'static str, Column)],
     otherwise: Option<Sense>,
-) -> Format {
-    Format { name, needs, exactly: false, columns, otherwise }
+) -> KnownList {
+    KnownList { name, needs, exactly: false, columns, otherwise }
 }
 
 const COMPLAINT: Option<Sense> = Some(Sense::Is(Cause::Complaint));
@@ -88,7 +88,7 @@ const OVER: Sense = Sense::Not("over already there");
 use Column as C;
 
 /// The columns of our own export.
-pub(super) const OWN: Format = format(
+pub(super) const OWN: KnownList = format(
     "bounced",
     &["address", "scope", "state"],
     &[
@@ -107,7 +107,7 @@ pub(super) const OWN: Format = format(
 
 /// A file without a header whose second column is no scope but a word such as `BOUNCE`: the files
 /// that SES imports.
-pub(super) const WORDED: Format = format(
+pub(super) const WORDED: KnownList = format(
     "addresses with a reason, as SES imports them",
     &[],
     &[("address", C::Address), ("reason", C::Word), ("since", C::Since)],
@@ -115,7 +115,7 @@ pub(super) const WORDED: Format = format(
 );
 
 /// Anything else that has a column of addresses.
-pub(super) const ANY: Format = format(
+pub(super) const ANY: KnownList = format(
     "columns by their names",
     &[],
     &[
@@ -141,7 +141,7 @@ pub(super) const ANY: Format = format(
 );
 
 /// The lists of others.
-pub(super) const FORMATS: &[Format] = &[
+pub(super) const FORMATS: &[KnownList] = &[
     format(
         "Sisimai",
         &["recipient", "reason", "diagnosticcode", "timestamp"],
@@ -339,7 +339,7 @@ pub(super) const FORMATS: &[Format] = &[
         &[("address", C::Address), ("tag", C::Scopes), ("createdat", C::Since)],
         UNSUBSCRIBE,
     ),
-    Format {
+    KnownList {
         exactly: true,
         ..format(
             "Mailgun complaints",
@@ -354,7 +354,7 @@ pub(super) const FORMATS: &[Format] = &[
         &[("email", C::Address), ("reason", C::Text), ("status", C::Code), ("created", C::Since)],
         Some(BOUNCE),
     ),
-    Format {
+    KnownList {
         exactly: true,
         ..format(
             "SendGrid invalid addresses",
@@ -363,7 +363,7 @@ pub(super) const FORMATS: &[Format] = &[
             BAD_ADDRESS,
         )
     },
-    Format {
+    KnownList {
         exactly: true,
         ..format(
             "SendGrid spam reports",
@@ -372,7 +372,7 @@ pub(super) const FORMATS: &[Format] = &[
             COMPLAINT,
         )
     },
-    Format {
+    KnownList {
         exactly: true,
         ..format(
             "SendGrid unsubscribes",
@@ -384,9 +384,9 @@ pub(super) const FORMATS: &[Format] = &[
 ];
 
 /// The list that has such columns; None when no address is among them.
-pub(super) fn recognise(names: &[String]) -> Option<&'static Format> {
+pub(super) fn recognise(names: &[String]) -> Option<&'static KnownList> {
     let has = |name: &&str| names.iter().any(|n| n == name);
-    let fits = |format: &&Format| {
+    let fits = |format: &&KnownList| {
         format.needs.iter().all(has) && (!format.exactly || names.len() == format.needs.len())
     };
     let own = Some(&OWN).filter(fits);

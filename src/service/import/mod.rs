@@ -15,10 +15,10 @@ pub mod tally;
 mod text;
 mod words;
 
-pub use reader::{Reader, Understanding};
+pub use reader::{ImportReader, Understanding};
 pub use row::{Read, Wishes};
 pub use split::MAX_RECORD;
-pub use tally::Tally;
+pub use tally::ImportTally;
 
 #[cfg(test)]
 mod tests;

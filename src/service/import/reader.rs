@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use serde_json::Value;
 
-use super::formats::{ANY, Column, Format, OWN, WORDED};
+use super::formats::{ANY, Column, KnownList, OWN, WORDED};
 use super::row::{Read, Wishes};
 use super::split::{Shape, SplitStep, Splitter};
 use super::{cells, foreign, formats, row, text, words};
@@ -20,7 +20,7 @@ pub struct Understanding {
 }
 
 /// Reads an import.
-pub struct Reader {
+pub struct ImportReader {
     wishes: Wishes,
     decoder: text::Decoder,
     splitter: Splitter,
@@ -40,7 +40,7 @@ pub struct Reader {
 #[derive(Debug, Clone)]
 struct Plan {
     names: Vec<String>,
-    format: &'static Format,
+    format: &'static KnownList,
     /// Columns with the place of their cells, in the order of the format.
     fields: Vec<(Column, usize)>,
 }
@@ -54,7 +54,7 @@ impl Plan {
     }
 
     /// The columns of a format, in its order.
-    fn positional(format: &'static Format, names: &[&str]) -> Self {
+    fn positional(format: &'static KnownList, names: &[&str]) -> Self {
         let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
         Self { fields: fields(format, &names), names, format }
     }
@@ -72,12 +72,12 @@ impl Plan {
     }
 }
 
-fn fields(format: &Format, names: &[String]) -> Vec<(Column, usize)> {
+fn fields(format: &KnownList, names: &[String]) -> Vec<(Column, usize)> {
     let at = |known: &str| names.iter().position(|name| name == known);
     format.columns.iter().filter_map(|(name, column)| Some((*column, at(name)?))).collect()
 }
 
-impl Reader {
+impl ImportReader {
     /// A reader of one file or body.
     pub fn new(wishes: Wishes) -> Self {
         Self {
@@ -94,7 +94,7 @@ impl Reader {
         }
     }
 
-    /// Takes more octets, of which [`Reader::next`] gives the records. The error says what the file
+    /// Takes more octets, of which [`ImportReader::next`] gives the records. The error says what the file
     /// is instead of a list: nothing of it can be read.
     pub fn feed(&mut self, octets: &[u8]) -> Result<(), String> {
         self.take(octets, false)

@@ -1,8 +1,8 @@
 //! What one row of a known list says: an entry, several (one for each scope), or why it is none.
 
-use super::formats::{Column, Format, OWN};
+use super::formats::{Column, KnownList, OWN};
 use super::words::{Sense, sense};
-use crate::event::{Cause, Told};
+use crate::event::{Cause, Imported};
 use crate::mail::Timestamp;
 use crate::service::ImportEntry;
 
@@ -35,7 +35,7 @@ pub(super) fn is_state(word: &str) -> bool {
 
 /// Reads the cells of a row.
 pub(super) fn read(
-    format: &Format,
+    format: &KnownList,
     fields: &[(Column, usize)],
     cells: &[String],
     wishes: &Wishes,
@@ -70,7 +70,7 @@ struct ImportRow {
 }
 
 impl ImportRow {
-    fn of(format: &Format, fields: &[(Column, usize)], cells: &[String]) -> Result<Self, No> {
+    fn of(format: &KnownList, fields: &[(Column, usize)], cells: &[String]) -> Result<Self, No> {
         let mut row = Self::default();
         for (column, at) in fields {
             let cell = cells.get(*at).map(|cell| cell.trim()).unwrap_or_default();
@@ -89,7 +89,7 @@ impl ImportRow {
         }
     }
 
-    fn take(&mut self, format: &Format, column: Column, cell: &str) -> Result<(), No> {
+    fn take(&mut self, format: &KnownList, column: Column, cell: &str) -> Result<(), No> {
         let ours = format.name == OWN.name;
         match column {
             Column::Address if self.address.is_empty() => self.address = cell.to_string(),
@@ -159,13 +159,13 @@ impl ImportRow {
         }
     }
 
-    fn entries(self, format: &Format, wishes: &Wishes) -> Result<Vec<ImportEntry>, No> {
+    fn entries(self, format: &KnownList, wishes: &Wishes) -> Result<Vec<ImportEntry>, No> {
         let cause = self.cause(format, wishes)?;
         let mut words = crate::report::bounded_words(&self.text.join("; "));
         if words.is_empty() {
             words.clone_from(&wishes.reason);
         }
-        let told = Told { cause, since: self.since, rule: self.rule, events: self.events };
+        let imported = Imported { cause, since: self.since, rule: self.rule, events: self.events };
         let mut scopes = self.scopes;
         if scopes.is_empty() {
             scopes.push(wishes.scope.clone());
@@ -175,13 +175,13 @@ impl ImportRow {
             scope,
             words: words.clone(),
             until: self.until,
-            told: told.clone(),
+            imported: imported.clone(),
         };
         Ok(scopes.into_iter().map(entry).collect())
     }
 
     /// Why it is suppressed; None: nobody says.
-    fn cause(&self, format: &Format, wishes: &Wishes) -> Result<Option<Cause>, No> {
+    fn cause(&self, format: &KnownList, wishes: &Wishes) -> Result<Option<Cause>, No> {
         let says = self.word.or(self.flag).or(format.otherwise);
         // A complaint and a wish are neither hard nor soft.
         let failure = matches!(says, None | Some(Sense::Is(Cause::Failure(_))));

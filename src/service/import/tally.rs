@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::reader::{Reader, Understanding};
+use super::reader::{ImportReader, Understanding};
 use crate::service::ImportOutcome;
 
 /// Refused records that are named one by one; the others are counted.
@@ -14,7 +14,7 @@ pub const SHOWN: usize = 10;
 
 /// What became of the records of an import.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Tally {
+pub struct ImportTally {
     /// Suppressed now and not before.
     pub suppressed: u64,
     /// Suppressed already.
@@ -31,7 +31,7 @@ pub struct Tally {
     pub sample: Vec<Value>,
 }
 
-impl Tally {
+impl ImportTally {
     /// Counts a record that is left out.
     pub fn leave_out(&mut self, number: u64, why: &str) {
         self.left_out += 1;
@@ -74,7 +74,7 @@ impl Tally {
     }
 
     /// The answer (docs/interface.md, "HTTP").
-    pub fn answer(&mut self, reader: &Reader, dry_run: bool) -> Value {
+    pub fn answer(&mut self, reader: &ImportReader, dry_run: bool) -> Value {
         self.refusals.sort_by_key(|(number, _)| *number);
         let refusals: Vec<Value> = self
             .refusals

@@ -8,11 +8,11 @@ fn wishes(all: bool) -> Wishes {
 }
 
 /// `address scope reason words [since] [until]` of each entry, else the sentence.
-fn told(read: Read) -> String {
+fn shown(read: Read) -> String {
     match read {
-        Read::Entry(ImportEntry { address, scope, words, until, told }) => {
-            let cause = told.cause.map_or("-", |cause| cause.as_str());
-            let since = told.since.map_or(String::new(), |since| format!(" since {since}"));
+        Read::Entry(ImportEntry { address, scope, words, until, imported }) => {
+            let cause = imported.cause.map_or("-", |cause| cause.as_str());
+            let since = imported.since.map_or(String::new(), |since| format!(" since {since}"));
             let until = until.map_or(String::new(), |until| format!(" until {until}"));
             format!("{address} {scope} {cause} `{words}`{since}{until}")
         }
@@ -22,14 +22,14 @@ fn told(read: Read) -> String {
 }
 
 fn read_with(text: &[u8], size: usize, all: bool) -> Result<(String, Vec<String>), String> {
-    let mut reader = Reader::new(wishes(all));
+    let mut reader = ImportReader::new(wishes(all));
     let mut found = Vec::new();
     for piece in text.chunks(size) {
         reader.feed(piece)?;
-        found.extend(std::iter::from_fn(|| reader.next()).map(|(_, read)| told(read)));
+        found.extend(std::iter::from_fn(|| reader.next()).map(|(_, read)| shown(read)));
     }
     reader.end()?;
-    found.extend(std::iter::from_fn(|| reader.next()).map(|(_, read)| told(read)));
+    found.extend(std::iter::from_fn(|| reader.next()).map(|(_, read)| shown(read)));
     let format = reader.understanding().map(|understood| understood.format.clone());
     Ok((format.unwrap_or_default(), found))
 }
@@ -386,7 +386,7 @@ fn lines_are_counted_also_when_the_last_does_not_end() {
         [("", 0), ("a@x.test", 1), ("a@x.test\n\nb@x.test\n", 3), ("[{\"email\":\"a@x.test\"}]", 1)]
     {
         for size in [1, 1 << 16] {
-            let mut reader = Reader::new(wishes(false));
+            let mut reader = ImportReader::new(wishes(false));
             for piece in text.as_bytes().chunks(size) {
                 reader.feed(piece).expect("a list");
                 while reader.next().is_some() {}
@@ -416,7 +416,7 @@ fn what_was_left_out_is_taken_when_asked_for() {
 
 #[test]
 fn a_formula_of_an_export_comes_back() {
-    use crate::service::lines::Format;
+    use crate::service::lines::ListFormat;
     use serde_json::json;
     for payload in [
         "=1+1@x.test",
@@ -430,8 +430,8 @@ fn a_formula_of_an_export_comes_back() {
         "\"quoted, twice\"@x.test",
         "plain@x.test",
     ] {
-        let mut out = Format::Csv.header();
-        Format::Csv.push(&json!({"address": payload, "reason": payload}), &mut out);
+        let mut out = ListFormat::Csv.header();
+        ListFormat::Csv.push(&json!({"address": payload, "reason": payload}), &mut out);
         let row = out.lines().nth(1).expect("a row");
         let row = cells::of_row(row, ',').expect("closed");
         for cell in row.iter().filter(|cell| !cell.is_empty()) {

@@ -6,7 +6,7 @@ use super::make_event::act_event;
 use super::validate::{bounded, checked_rule, checked_scope, parsed, still_to_come};
 use crate::analysis::judge_reply;
 use crate::classify::{Certainty, Reason};
-use crate::event::{Act, Cause, Event, Told};
+use crate::event::{Act, Cause, Event, Imported};
 use crate::mail::{Address, Timestamp};
 use crate::service::import::tally;
 use crate::service::{ImportEntry, ImportOutcome, ServiceError};
@@ -19,7 +19,7 @@ impl LocalService {
         dry_run: bool,
     ) -> Result<ImportOutcome, ServiceError> {
         let mut outcome = ImportOutcome::default();
-        let (mut waiting, now) = (Vec::new(), self.now());
+        let (mut batch, now) = (Vec::new(), self.now());
         for (place, entry) in entries.into_iter().enumerate() {
             let (address, entry) = match self.checked(entry, now) {
                 Ok(checked) => checked,
@@ -32,21 +32,21 @@ impl LocalService {
                 outcome.sample.push(entry.to_json());
             }
             let stored = self.pseudonyms.of(&address);
-            let wanted = (entry.scope.as_str(), entry.until, &entry.told);
+            let wanted = (entry.scope.as_str(), entry.until, &entry.imported);
             if self.reader.is_stopped(&*self.ledger, &stored, wanted, now)? {
                 outcome.unchanged += 1;
             } else if !dry_run {
-                let ImportEntry { address, scope, words: reason, until, told } = entry;
-                let act = Act::Suppress { address, scope, reason, until, told };
-                waiting.push(Event { received_at: now, ..act_event(act) });
+                let ImportEntry { address, scope, words: reason, until, imported } = entry;
+                let act = Act::Suppress { address, scope, reason, until, imported };
+                batch.push(Event { received_at: now, ..act_event(act) });
             } else {
                 outcome.suppressed += 1;
             }
-            if waiting.len() >= QUEUED_AT_ONCE {
-                outcome.suppressed += self.commit_many(std::mem::take(&mut waiting))?;
+            if batch.len() >= QUEUED_AT_ONCE {
+                outcome.suppressed += self.commit_many(std::mem::take(&mut batch))?;
             }
         }
-        outcome.suppressed += self.commit_many(waiting)?;
+        outcome.suppressed += self.commit_many(batch)?;
         Ok(outcome)
     }
 
@@ -59,26 +59,28 @@ impl LocalService {
         let address = parsed(&entry.address)?;
         checked_scope(&entry.scope)?;
         still_to_come(entry.until, now)?;
-        entry.told.rule.as_deref().map_or(Ok(()), checked_rule)?;
+        entry.imported.rule.as_deref().map_or(Ok(()), checked_rule)?;
         let words = bounded(&entry.words)?;
-        let told = self.with_finer_cause(entry.told, &address, &words);
-        let stored = ImportEntry { address: address.key_in(self.case), words, told, ..entry };
+        let imported = self.with_finer_cause(entry.imported, &address, &words);
+        let stored = ImportEntry { address: address.key_in(self.case), words, imported, ..entry };
         Ok((address, stored))
     }
 
     /// A list that says no more than "it bounced" may hold what the server said: that is read like
     /// any other refusal.
-    fn with_finer_cause(&self, told: Told, address: &Address, words: &str) -> Told {
-        if told.cause != Some(Cause::Failure(Reason::ProviderSuppressed)) || told.rule.is_some() {
-            return told;
+    fn with_finer_cause(&self, imported: Imported, address: &Address, words: &str) -> Imported {
+        if imported.cause != Some(Cause::Failure(Reason::ProviderSuppressed))
+            || imported.rule.is_some()
+        {
+            return imported;
         }
         let verdict = judge_reply(&self.analyser.load(), true, address, words, None);
         match verdict.filter(|verdict| verdict.certainty == Some(Certainty::Said)) {
             Some(verdict) if verdict.reason.is_some_and(|reason| reason != Reason::Generic) => {
                 let cause = verdict.reason.map(Cause::Failure);
-                Told { cause, rule: verdict.rule, ..told }
+                Imported { cause, rule: verdict.rule, ..imported }
             }
-            _ => told,
+            _ => imported,
         }
     }
 }

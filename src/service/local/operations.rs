@@ -15,7 +15,7 @@ use super::validate::{
     still_to_come,
 };
 use crate::config::Unscoped;
-use crate::event::{Act, Envelope, Event, Told};
+use crate::event::{Act, Envelope, Event, Imported};
 use crate::mail::{Address, Timestamp};
 use crate::policy::{self, Selection, Standing, State};
 use crate::service::search::{Search, SearchFound};
@@ -41,7 +41,7 @@ impl Operations for LocalService {
         address: &str,
         scope: Option<&str>,
     ) -> Result<Option<Value>, ServiceError> {
-        let standing = self.standing(&parsed(address)?, self.asked(scope))?;
+        let standing = self.standing(&parsed(address)?, self.scope_or_default(scope))?;
         Ok(standing.filter(|s| s.state.stops()).map(|s| entry(&s)))
     }
 
@@ -67,7 +67,7 @@ impl Operations for LocalService {
                 scope: scope.to_string(),
                 reason: bounded(reason)?,
                 until,
-                told: Told::default(),
+                imported: Imported::default(),
             }))?;
         }
         self.entry_now(&address, scope)
@@ -128,7 +128,7 @@ impl Operations for LocalService {
     }
 
     fn explain(&self, address: &str, scope: Option<&str>) -> Result<Value, ServiceError> {
-        let (address, scope) = (parsed(address)?, self.asked(scope));
+        let (address, scope) = (parsed(address)?, self.scope_or_default(scope));
         let standing = self.standing(&address, scope)?;
         let (stored, now) = (self.pseudonyms.of(&address), self.now());
         let events = self.noted_history(&stored)?;
@@ -141,7 +141,7 @@ impl Operations for LocalService {
         };
         let entries: Vec<Value> = everywhere?.iter().map(shown).collect();
         let state = standing.as_ref().map_or(State::Clear, |s| s.state);
-        let mut told = json!({
+        let mut explained = json!({
             "address": address.key_in(self.case),
             "state": state,
             "summary": summary(&address.key_in(self.case), standing.as_ref(), events.len()),
@@ -150,8 +150,8 @@ impl Operations for LocalService {
             "policy": why,
             "events": events,
         });
-        self.pseudonyms.reveal(&mut told, &address);
-        Ok(told)
+        self.pseudonyms.reveal(&mut explained, &address);
+        Ok(explained)
     }
 
     fn events(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, ServiceError> {
@@ -231,7 +231,7 @@ impl Operations for LocalService {
 impl Service for LocalService {
     fn lookup(&self, address: &str, scope: Option<&str>) -> Result<Lookup, ServiceError> {
         let Some(address) = Address::parse(address) else { return Ok(Lookup::Clear) };
-        let Some(standing) = self.standing(&address, self.asked(scope))? else {
+        let Some(standing) = self.standing(&address, self.scope_or_default(scope))? else {
             return Ok(Lookup::Clear);
         };
         let text = stop_words(&standing);
@@ -251,12 +251,16 @@ impl Service for LocalService {
 
     fn check(&self, addresses: &[String], scope: Option<&str>) -> Result<Vec<Value>, ServiceError> {
         scope.map_or(Ok(()), checked_scope)?;
-        let asked: Vec<Address> = addresses.iter().filter_map(|a| Address::parse(a)).collect();
+        let queried: Vec<Address> = addresses.iter().filter_map(|a| Address::parse(a)).collect();
         let stored: Vec<Address> =
-            asked.iter().map(|address| self.pseudonyms.of(address)).collect();
-        let standings =
-            self.reader.standings(&*self.ledger, &stored, self.asked(scope), self.now())?;
-        let found = asked.iter().zip(standings).filter_map(|(address, standing)| {
+            queried.iter().map(|address| self.pseudonyms.of(address)).collect();
+        let standings = self.reader.standings(
+            &*self.ledger,
+            &stored,
+            self.scope_or_default(scope),
+            self.now(),
+        )?;
+        let found = queried.iter().zip(standings).filter_map(|(address, standing)| {
             let standing = standing.filter(|s| s.state.stops())?;
             Some(entry(&Standing { address: address.key_in(self.case), ..standing }))
         });
@@ -265,7 +269,7 @@ impl Service for LocalService {
 
     fn results(&self, results: Vec<InBand>) -> Result<ResultsOutcome, ServiceError> {
         let analyser = self.analyser.load();
-        let (mut outcome, mut waiting) = (ResultsOutcome::default(), Vec::new());
+        let (mut outcome, mut batch) = (ResultsOutcome::default(), Vec::new());
         for (place, result) in results.into_iter().enumerate() {
             let event = match result_event(&analyser, result, self.case) {
                 Ok(event) => Event { received_at: self.now(), ..event },
@@ -274,12 +278,12 @@ impl Service for LocalService {
                     continue;
                 }
             };
-            waiting.push(event);
-            if waiting.len() >= QUEUED_AT_ONCE {
-                outcome.stored += self.commit_many(std::mem::take(&mut waiting))?;
+            batch.push(event);
+            if batch.len() >= QUEUED_AT_ONCE {
+                outcome.stored += self.commit_many(std::mem::take(&mut batch))?;
             }
         }
-        outcome.stored += self.commit_many(waiting)?;
+        outcome.stored += self.commit_many(batch)?;
         Ok(outcome)
     }
 
@@ -387,7 +391,7 @@ impl Service for LocalService {
 
 impl LocalService {
     /// The scope that a question is about; None: all of them.
-    fn asked<'a>(&self, scope: Option<&'a str>) -> Option<&'a str> {
+    fn scope_or_default<'a>(&self, scope: Option<&'a str>) -> Option<&'a str> {
         scope.or(match self.unscoped {
             Unscoped::Any => None,
             Unscoped::Global => Some(policy::DEFAULT_SCOPE),

@@ -200,7 +200,7 @@ fn replace(value: &mut Value, old: &str, new: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Act, EventType, Told};
+    use crate::event::{Act, EventType, Imported};
     use crate::ledger::journal::RealDisk;
     use crate::mail::Timestamp;
 
@@ -246,7 +246,7 @@ mod tests {
             scope: "*".into(),
             reason: reason.into(),
             until: None,
-            told: Told::default(),
+            imported: Imported::default(),
         });
         assert_eq!(Pseudonyms::default().pseudonymise(event.clone()), Some(event.clone()));
         let written = pseudonyms.pseudonymise(event.clone()).expect("plain data");
@@ -272,8 +272,13 @@ mod tests {
             let mut event = Event::new(EventType::Act, "e1".to_string(), Timestamp::default());
             let (address, scope) = (person.to_string(), "*".to_string());
             let reason = "like Jane@example.com and jane@example.com".to_string();
-            event.act =
-                Some(Act::Suppress { address, scope, reason, until: None, told: Told::default() });
+            event.act = Some(Act::Suppress {
+                address,
+                scope,
+                reason,
+                until: None,
+                imported: Imported::default(),
+            });
             let written = pseudonyms.pseudonymise(event).expect("plain data");
             let name = pseudonyms.of(person).to_string();
             assert_eq!(touched(&written, Case::Keep), [name]);

@@ -32,9 +32,9 @@ pub(super) fn awaited(receipt: &Receipt) -> Result<Committed, ServiceError> {
 }
 
 /// Waits for the commits of a batch; gives how many there were.
-pub(super) fn drain(waiting: &mut Vec<Receipt>) -> Result<u64, ServiceError> {
+pub(super) fn drain(receipts: &mut Vec<Receipt>) -> Result<u64, ServiceError> {
     let mut done = 0;
-    for receipt in waiting.drain(..) {
+    for receipt in receipts.drain(..) {
         awaited(&receipt)?;
         done += 1;
     }

@@ -31,29 +31,29 @@ const SAMPLE: usize = 200;
 impl LocalService {
     pub(super) fn search_all(&self, search: &Search) -> Result<SearchFound, ServiceError> {
         let mut found = SearchFound::default();
-        let needle = search.text.trim().to_lowercase();
-        if needle.chars().count() < SHORTEST {
+        let text = search.text.trim().to_lowercase();
+        if text.chars().count() < SHORTEST {
             return Ok(found);
         }
         // Going on in one of the two leaves the other alone.
         if search.before.is_none() {
-            self.search_addresses(&needle, search.after.as_deref(), &mut found)?;
+            self.search_addresses(&text, search.after.as_deref(), &mut found)?;
         }
         if search.after.is_none() {
             if search.before.is_none()
-                && let Some(event) = self.event_by_id(&needle)?
+                && let Some(event) = self.event_by_id(&text)?
             {
                 found.events.push(event);
                 return Ok(found);
             }
-            self.search_events(&needle, search.before, &mut found)?;
+            self.search_events(&text, search.before, &mut found)?;
         }
         Ok(found)
     }
 
     fn search_addresses(
         &self,
-        needle: &str,
+        text: &str,
         after: Option<&str>,
         found: &mut SearchFound,
     ) -> Result<(), ServiceError> {
@@ -66,7 +66,7 @@ impl LocalService {
             let page = self.ledger.list(&prefix, cursor.as_deref(), ROWS)?;
             for (key, _) in &page.rows {
                 let Some(address) = policy::address_of(key) else { continue };
-                if !address.contains(needle) {
+                if !address.contains(text) {
                     continue;
                 }
                 if found.addresses.len() >= FOUND {
@@ -90,14 +90,14 @@ impl LocalService {
 
     fn search_events(
         &self,
-        needle: &str,
+        text: &str,
         before: Option<u64>,
         found: &mut SearchFound,
     ) -> Result<(), ServiceError> {
         // As it stands in the JSON of a line.
-        let needle = json!(needle).to_string();
-        let needle = needle.trim_matches('"').as_bytes();
-        let finder = memchr::memmem::Finder::new(needle);
+        let text = json!(text).to_string();
+        let text = text.trim_matches('"').as_bytes();
+        let finder = memchr::memmem::Finder::new(text);
         let until = Instant::now() + PATIENCE;
         self.newest_first(before, &mut |seq, line| {
             found.since = time_of(line).or(found.since);

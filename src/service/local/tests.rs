@@ -45,7 +45,7 @@ pub(super) fn real(dir: &std::path::Path) -> LocalService {
     let config = Config::default();
     let disk = Arc::new(RealDisk::new(dir).expect("a folder"));
     let journal =
-        crate::config::Journal { raw: crate::config::KeepRaw::All, ..config.journal.clone() };
+        crate::config::JournalConfig { raw: crate::config::KeepRaw::All, ..config.journal.clone() };
     let options = CommitterOptions::default();
     LocalService::new(Parts {
         analyser: Analyser {
@@ -68,7 +68,7 @@ pub(super) fn real(dir: &std::path::Path) -> LocalService {
 struct Nobody;
 
 impl MessageObserver for Nobody {
-    fn stored(&self, _: &Tally, _: &Committed) {}
+    fn stored(&self, _: &MessageTally, _: &Committed) {}
     fn shadowed(&self, _: u64, _: u64) {}
 }
 

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::mem;
 
-use super::{Incoming, Session, State, Transaction};
+use super::{Incoming, Session, SessionState, Transaction};
 use crate::event::Envelope;
 use crate::smtp::command::MailFrom;
 use crate::smtp::reply::{self, Reply};
@@ -32,12 +32,14 @@ impl Session {
             Command::Data => self.data(behind),
             Command::Rset => {
                 let helo = match &mut self.state {
-                    State::Mail(transaction) => Some(mem::take(&mut transaction.helo)),
-                    State::Chunks(incoming) => Some(mem::take(&mut incoming.transaction.helo)),
+                    SessionState::Mail(transaction) => Some(mem::take(&mut transaction.helo)),
+                    SessionState::Chunks(incoming) => {
+                        Some(mem::take(&mut incoming.transaction.helo))
+                    }
                     _ => None,
                 };
                 if let Some(helo) = helo {
-                    self.state = State::Greeted { helo };
+                    self.state = SessionState::Greeted { helo };
                 }
                 self.junk(verb, Some(reply::OK));
             }
@@ -63,13 +65,13 @@ impl Session {
     }
 
     fn greet(&mut self, helo: &str) {
-        self.state = State::Greeted { helo: helo.to_string() };
+        self.state = SessionState::Greeted { helo: helo.to_string() };
     }
 
     fn mail(&mut self, mail: MailFrom<'_>) {
         let helo = match &mut self.state {
-            State::Greeted { helo } => helo,
-            State::Mail(_) | State::Chunks(_) => {
+            SessionState::Greeted { helo } => helo,
+            SessionState::Mail(_) | SessionState::Chunks(_) => {
                 return self.refuse(Verb::Mail, reply::MAIL_TWICE, Rejection::BadSequence);
             }
             _ => return self.refuse(Verb::Mail, self.hello_first(), Rejection::BadSequence),
@@ -77,7 +79,7 @@ impl Session {
         if mail.size.is_some_and(|size| size > self.service.limits.message) {
             return self.refuse(Verb::Mail, reply::TOO_BIG, Rejection::TooBig);
         }
-        self.state = State::Mail(Box::new(Transaction {
+        self.state = SessionState::Mail(Box::new(Transaction {
             helo: mem::take(helo),
             envelope: Envelope { from: mail.reverse_path.to_string(), ..Envelope::default() },
             refused: false,
@@ -88,7 +90,7 @@ impl Session {
     }
 
     fn rcpt(&mut self, forward_path: &str) {
-        let State::Mail(transaction) = &mut self.state else {
+        let SessionState::Mail(transaction) = &mut self.state else {
             return self.refuse(Verb::Rcpt, self.mail_first(), Rejection::BadSequence);
         };
         if transaction.envelope.to.len() >= self.service.limits.recipients {
@@ -116,10 +118,11 @@ impl Session {
             self.refuse(Verb::Data, reply::EARLY_TALK, Rejection::EarlyTalk);
             return self.close(Outcome::ProtocolError);
         }
-        match mem::replace(&mut self.state, State::Closed) {
-            State::Mail(transaction) if !transaction.envelope.to.is_empty() => {
+        match mem::replace(&mut self.state, SessionState::Closed) {
+            SessionState::Mail(transaction) if !transaction.envelope.to.is_empty() => {
                 let reader = DataReader::new(self.service.limits.message);
-                self.state = State::Data(Box::new(self.incoming(Verb::Data, *transaction, reader)));
+                self.state =
+                    SessionState::Data(Box::new(self.incoming(Verb::Data, *transaction, reader)));
                 self.say(Verb::Data, reply::GO_AHEAD);
             }
             state => {
@@ -136,14 +139,14 @@ impl Session {
             self.refuse(Verb::Bdat, reply::TOO_BIG, Rejection::TooBig);
             return self.close(Outcome::ProtocolError);
         }
-        self.state = match mem::replace(&mut self.state, State::Closed) {
-            State::Mail(transaction) if !transaction.envelope.to.is_empty() => {
+        self.state = match mem::replace(&mut self.state, SessionState::Closed) {
+            SessionState::Mail(transaction) if !transaction.envelope.to.is_empty() => {
                 let reader = DataReader::of_chunks(self.service.limits.message);
                 let incoming = Box::new(self.incoming(Verb::Bdat, *transaction, reader));
-                State::Chunk { left: size, last, incoming }
+                SessionState::Chunk { left: size, last, incoming }
             }
-            State::Chunks(incoming) => State::Chunk { left: size, last, incoming },
-            other => State::Swallow { left: size, then: Box::new(other) },
+            SessionState::Chunks(incoming) => SessionState::Chunk { left: size, last, incoming },
+            other => SessionState::Swallow { left: size, then: Box::new(other) },
         };
         if size == 0 {
             self.chunk_ended();
@@ -158,8 +161,8 @@ impl Session {
     /// Why neither DATA nor BDAT may come.
     pub(super) fn no_text_now(&self) -> Reply {
         match &self.state {
-            State::Mail(transaction) if transaction.refused => reply::NO_RECIPIENT,
-            State::Mail(_) => reply::RCPT_FIRST,
+            SessionState::Mail(transaction) if transaction.refused => reply::NO_RECIPIENT,
+            SessionState::Mail(_) => reply::RCPT_FIRST,
             _ => self.mail_first(),
         }
     }
@@ -177,7 +180,7 @@ impl Session {
             return self.close(Outcome::ProtocolError);
         }
         self.say(Verb::StartTls, reply::START_TLS);
-        self.state = State::Upgrading { asked: false };
+        self.state = SessionState::Upgrading { asked: false };
     }
 
     fn hello_first(&self) -> Reply {
@@ -189,8 +192,8 @@ impl Session {
 
     fn mail_first(&self) -> Reply {
         match self.state {
-            State::Connected => self.hello_first(),
-            State::Chunks(_) => reply::IN_CHUNKS,
+            SessionState::Connected => self.hello_first(),
+            SessionState::Chunks(_) => reply::IN_CHUNKS,
             _ => reply::MAIL_FIRST,
         }
     }

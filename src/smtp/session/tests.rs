@@ -1,6 +1,6 @@
 //! Tables for `session.rs`: time, hand-over and what the dialogs of tests/dialogs cannot show.
 
-use super::super::{Budget, RcptRefusal, RecipientCheck};
+use super::super::{MessageBudget, RcptRefusal, RecipientCheck};
 use super::*;
 
 /// A session with its clock, driven by hand.
@@ -215,7 +215,7 @@ fn shutdown_lets_the_running_transaction_end() {
 
 #[test]
 fn the_memory_budget_defers_what_does_not_fit() {
-    let budget = Budget::new(128 << 10);
+    let budget = MessageBudget::new(128 << 10);
     let mut first = Bench::new(|service| service.budget = budget.clone());
     let mut second = Bench::new(|service| service.budget = budget.clone());
     for bench in [&mut first, &mut second] {

@@ -6,12 +6,12 @@
 
 use std::mem;
 
-use super::{Incoming, Session, State};
+use super::{Incoming, Session, SessionState};
 use crate::smtp::reply;
-use crate::smtp::{Budget, Dialect, Outcome, Rejection, TextProgress, Verb};
+use crate::smtp::{Dialect, MessageBudget, Outcome, Rejection, TextProgress, Verb};
 
 impl Incoming {
-    fn read(&mut self, piece: &[u8], budget: &Budget) -> TextProgress {
+    fn read(&mut self, piece: &[u8], budget: &MessageBudget) -> TextProgress {
         let room = self.reader.room(piece.len());
         if !self.over_budget && !self.held.cover(room) {
             self.over_budget = true;
@@ -26,7 +26,7 @@ impl Session {
     /// Takes message text when it is awaited; how many octets.
     pub(super) fn take_text(&mut self, piece: &[u8]) -> usize {
         match &mut self.state {
-            State::Data(incoming) => match incoming.read(piece, &self.service.budget) {
+            SessionState::Data(incoming) => match incoming.read(piece, &self.service.budget) {
                 TextProgress::End(used) => {
                     self.text_ended();
                     used
@@ -38,7 +38,7 @@ impl Session {
                     piece.len()
                 }
             },
-            State::Chunk { left, incoming, .. } => {
+            SessionState::Chunk { left, incoming, .. } => {
                 let piece = within(piece, left);
                 // Only `finish` ends the text of chunks.
                 let _ = incoming.read(piece, &self.service.budget);
@@ -50,7 +50,7 @@ impl Session {
                 }
                 piece.len()
             }
-            State::Swallow { left, .. } => {
+            SessionState::Swallow { left, .. } => {
                 let piece = within(piece, left);
                 if *left == 0 {
                     self.chunk_ended();
@@ -68,23 +68,23 @@ impl Session {
 
     /// The octets that BDAT announced are there.
     pub(super) fn chunk_ended(&mut self) {
-        match mem::replace(&mut self.state, State::Closed) {
-            State::Chunk { last: true, mut incoming, .. } => {
+        match mem::replace(&mut self.state, SessionState::Closed) {
+            SessionState::Chunk { last: true, mut incoming, .. } => {
                 incoming.reader.finish();
-                self.state = State::Data(incoming);
+                self.state = SessionState::Data(incoming);
                 self.text_ended();
             }
-            State::Chunk { incoming, .. } => {
+            SessionState::Chunk { incoming, .. } => {
                 // Too much already: said now, so that the rest need not come.
                 if let Some((reply, reason)) = self.refusal(&incoming) {
-                    self.state = State::Greeted { helo: incoming.transaction.helo };
+                    self.state = SessionState::Greeted { helo: incoming.transaction.helo };
                     return self.refuse(Verb::Bdat, reply, reason);
                 }
-                self.state = State::Chunks(incoming);
+                self.state = SessionState::Chunks(incoming);
                 self.service.observer.command(Verb::Bdat, reply::CHUNK_OK.code);
                 reply::CHUNK_OK.write_to(&mut self.output);
             }
-            State::Swallow { then, .. } => {
+            SessionState::Swallow { then, .. } => {
                 self.state = *then;
                 self.refuse(Verb::Bdat, self.no_text_now(), Rejection::BadSequence);
             }
@@ -93,13 +93,16 @@ impl Session {
     }
 
     fn text_ended(&mut self) {
-        let State::Data(incoming) = mem::replace(&mut self.state, State::Closed) else { return };
+        let SessionState::Data(incoming) = mem::replace(&mut self.state, SessionState::Closed)
+        else {
+            return;
+        };
         let Some((reply, reason)) = self.refusal(&incoming) else {
-            self.state = State::Complete(incoming);
+            self.state = SessionState::Complete(incoming);
             return;
         };
         let (recipients, verb) = (incoming.transaction.envelope.to.len(), incoming.verb);
-        self.state = State::Greeted { helo: incoming.transaction.helo };
+        self.state = SessionState::Greeted { helo: incoming.transaction.helo };
         if self.service.dialect == Dialect::Lmtp {
             (1..recipients).for_each(|_| reply.write_to(&mut self.output));
         }

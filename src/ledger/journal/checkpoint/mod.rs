@@ -232,9 +232,9 @@ impl Checkpoint {
     }
 
     /// The rows from a key on.
-    pub fn rows_from(&self, key: &[u8]) -> io::Result<Cursor<'_>> {
+    pub fn rows_from(&self, key: &[u8]) -> io::Result<RowCursor<'_>> {
         let next = self.index.block_of(key).unwrap_or(0);
-        let mut cursor = Cursor { checkpoint: self, next, rows: Vec::new(), at: 0 };
+        let mut cursor = RowCursor { checkpoint: self, next, rows: Vec::new(), at: 0 };
         while cursor.row()?.is_some_and(|(found, _)| found < key) {
             cursor.advance();
         }
@@ -309,7 +309,7 @@ impl Checkpoint {
 }
 
 /// A place among the rows of a checkpoint.
-pub struct Cursor<'a> {
+pub struct RowCursor<'a> {
     checkpoint: &'a Checkpoint,
     /// The block after the one at hand.
     next: usize,
@@ -317,7 +317,7 @@ pub struct Cursor<'a> {
     at: usize,
 }
 
-impl Cursor<'_> {
+impl RowCursor<'_> {
     /// The row here; None after the last.
     pub fn row(&mut self) -> io::Result<Option<(&[u8], &[u8])>> {
         while self.at >= self.rows.len() {

@@ -12,11 +12,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::Response;
 
-use super::super::body::Incoming;
+use super::super::body::IncomingBody;
 use super::super::params::{Params, time};
 use super::super::sessions::is_ours;
 use super::super::shared::{Http, blocking, in_turn};
-use super::{Answer, html, see};
+use super::{PageResult, html, see};
 use crate::event::Act;
 use crate::serve::limits;
 use crate::serve::problem::Problem;
@@ -24,7 +24,7 @@ use crate::serve::web::{self, Viewer, link};
 
 /// The text of a form.
 pub(super) async fn form(http: &Http, body: Body) -> Result<String, Problem> {
-    let body = Incoming::new(body).whole(limits::FORM_OCTETS, &http.budget.intake).await?;
+    let body = IncomingBody::new(body).whole(limits::FORM_OCTETS, &http.budget.intake).await?;
     String::from_utf8(body.to_vec())
         .map_err(|_| Problem::bad_request("the form is not UTF-8; use the form on the page"))
 }
@@ -61,7 +61,7 @@ pub async fn release(
     Extension(viewer): Extension<Viewer>,
     headers: HeaderMap,
     body: Body,
-) -> Answer {
+) -> PageResult {
     let body = form(&http, body).await?;
     let form = Params::parse(&body, &["csrf", "address", "scope", "reason"])?;
     from_our_page(&headers, &viewer, &form)?;
@@ -78,7 +78,7 @@ pub async fn suppress(
     Extension(viewer): Extension<Viewer>,
     headers: HeaderMap,
     body: Body,
-) -> Answer {
+) -> PageResult {
     let body = form(&http, body).await?;
     let form = Params::parse(&body, &["csrf", "address", "scope", "reason", "until"])?;
     from_our_page(&headers, &viewer, &form)?;
@@ -96,7 +96,7 @@ pub async fn release_guard(
     Extension(viewer): Extension<Viewer>,
     headers: HeaderMap,
     body: Body,
-) -> Answer {
+) -> PageResult {
     let body = form(&http, body).await?;
     let form = Params::parse(&body, &["csrf", "provider", "scope", "reason"])?;
     from_our_page(&headers, &viewer, &form)?;
@@ -110,7 +110,7 @@ pub async fn release_guard(
 }
 
 /// `GET /rule?wording=`
-pub async fn rule(Extension(viewer): Extension<Viewer>, uri: Uri) -> Answer {
+pub async fn rule(Extension(viewer): Extension<Viewer>, uri: Uri) -> PageResult {
     let params = Params::of(&uri, &["wording"])?;
     let rules = web::draft(&params.text("wording")?.unwrap_or_default());
     Ok(html(web::rule(&viewer, &web::RuleTrial { rules: &rules, tried: None })))
@@ -122,7 +122,7 @@ pub async fn try_rule(
     Extension(viewer): Extension<Viewer>,
     headers: HeaderMap,
     body: Body,
-) -> Answer {
+) -> PageResult {
     let body = form(&http, body).await?;
     let form = Params::parse(&body, &["csrf", "rules"])?;
     from_our_page(&headers, &viewer, &form)?;

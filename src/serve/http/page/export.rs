@@ -7,13 +7,13 @@ use axum::http::Uri;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::super::body::{Source, answer};
+use super::super::body::{AnswerSource, answer};
 use super::super::params::Params;
-use super::super::shared::{Http, Peer, in_turn};
+use super::super::shared::{Http, PeerIp, in_turn};
 use super::{Failed, named, of_late};
 use crate::serve::limits;
 use crate::serve::problem::Problem;
-use crate::service::lines::{Format, push_csv};
+use crate::service::lines::{ListFormat, push_csv};
 use crate::service::trend::campaign_name;
 
 /// Columns of the export.
@@ -23,7 +23,7 @@ const COLUMNS: [&str; 9] =
 /// `GET /campaign.csv?name=`
 pub async fn campaign(
     State(http): State<Arc<Http>>,
-    Extension(peer): Extension<Peer>,
+    Extension(peer): Extension<PeerIp>,
     uri: Uri,
 ) -> Result<Response, Failed> {
     let name = named(&Params::of(&uri, &["name"])?, "campaign")?;
@@ -34,7 +34,7 @@ pub async fn campaign(
     let (from, last) = seqs.await?.unwrap_or((1, 0));
     let place = http.budget.reader(peer.0)?;
     let source = CampaignExport { http, name, from, last, begun: false };
-    Ok(answer(Format::Csv.content_type(), source, Some(place)).await?)
+    Ok(answer(ListFormat::Csv.content_type(), source, Some(place)).await?)
 }
 
 /// An export under way.
@@ -46,7 +46,7 @@ struct CampaignExport {
     begun: bool,
 }
 
-impl Source for CampaignExport {
+impl AnswerSource for CampaignExport {
     async fn next(&mut self) -> Result<String, Problem> {
         let mut text = String::new();
         if !self.begun {

@@ -11,9 +11,9 @@ use axum::response::{IntoResponse, Response};
 
 use super::super::params::Params;
 use super::super::sessions::{clear_cookie, is_ours, set_cookie};
-use super::super::shared::{Http, Peer};
+use super::super::shared::{Http, PeerIp};
 use super::acts::{form, refused};
-use super::{Answer, html, see};
+use super::{PageResult, html, see};
 use crate::serve::problem::Problem;
 use crate::serve::tokens::Tokens;
 use crate::serve::web::{self, link};
@@ -28,7 +28,7 @@ pub fn ask(uri: &Uri, asks: bool) -> Response {
 }
 
 /// `GET /login?next=`
-pub async fn show(State(http): State<Arc<Http>>, uri: Uri) -> Answer {
+pub async fn show(State(http): State<Arc<Http>>, uri: Uri) -> PageResult {
     let params = Params::of(&uri, &["next"])?;
     let next = local(params.text("next")?);
     if http.tokens.load().is_none() {
@@ -41,10 +41,10 @@ pub async fn show(State(http): State<Arc<Http>>, uri: Uri) -> Answer {
 /// `POST /login`
 pub async fn log_in(
     State(http): State<Arc<Http>>,
-    Extension(peer): Extension<Peer>,
+    Extension(peer): Extension<PeerIp>,
     headers: HeaderMap,
     body: Body,
-) -> Answer {
+) -> PageResult {
     let body = form(&http, body).await?;
     let form = Params::parse(&body, &["next", "token"])?;
     let next = local(form.text("next")?);
@@ -67,7 +67,7 @@ pub async fn log_in(
 }
 
 /// `POST /logout`
-pub async fn log_out(State(http): State<Arc<Http>>, headers: HeaderMap, body: Body) -> Answer {
+pub async fn log_out(State(http): State<Arc<Http>>, headers: HeaderMap, body: Body) -> PageResult {
     let body = form(&http, body).await?;
     let form = Params::parse(&body, &["csrf"])?;
     let code = form.text("csrf")?.unwrap_or_default();

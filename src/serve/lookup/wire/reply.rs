@@ -7,7 +7,7 @@
 use super::answer::Answer;
 use super::request::Map;
 use crate::classify::own_refusal;
-use crate::config::{Answers, Part, Template};
+use crate::config::{Answers, Template, TemplatePart};
 use crate::mail::EnhancedStatus;
 use crate::serve::{limits, percent};
 
@@ -121,19 +121,20 @@ fn push_filled(
 ) {
     let words = text.trim();
     let words = words.strip_suffix(mark).unwrap_or(words);
-    let said = |part: &Part| if let Part::Text(text) = part { text.len() } else { 0 };
+    let said =
+        |part: &TemplatePart| if let TemplatePart::Text(text) = part { text.len() } else { 0 };
     let taken: usize = template.parts().iter().map(said).sum();
     for part in template.parts() {
         match part {
-            Part::Text(text) => out.extend_from_slice(text.as_bytes()),
-            Part::Code => {
+            TemplatePart::Text(text) => out.extend_from_slice(text.as_bytes()),
+            TemplatePart::Code => {
                 out.push(b'0' + class);
                 out.push(b'.');
                 push_number(usize::from(status.subject), out);
                 out.push(b'.');
                 push_number(usize::from(status.detail), out);
             }
-            Part::Words => {
+            TemplatePart::Words => {
                 push_bounded_words(words, limits::REPLY_TEXT.saturating_sub(taken), out);
             }
         }

@@ -16,35 +16,35 @@ fn in_scope<'a>(map: Map, key: &'a str, scope: &'a str) -> Request<'a> {
 #[test]
 fn the_first_octets_choose() {
     for (input, wire) in [
-        ("23:suppress a@b.example,", Some(Wire::Socketmap)),
-        ("0:,", Some(Wire::Socketmap)),
+        ("23:suppress a@b.example,", Some(WireProtocol::Socketmap)),
+        ("0:,", Some(WireProtocol::Socketmap)),
         ("2", None),
         ("99999", None),
         // No length is that long; the reader says so.
-        ("999999", Some(Wire::Socketmap)),
-        ("get a@example.com\n", Some(Wire::Tcp)),
-        ("put a@example.com x\n", Some(Wire::Tcp)),
+        ("999999", Some(WireProtocol::Socketmap)),
+        ("get a@example.com\n", Some(WireProtocol::Tcp)),
+        ("put a@example.com x\n", Some(WireProtocol::Tcp)),
         ("g", None),
         ("get", None),
-        ("request=smtpd_access_policy\n", Some(Wire::Policy)),
-        ("recipient=a@example.com\n", Some(Wire::Policy)),
-        ("client_port=1", Some(Wire::Policy)),
+        ("request=smtpd_access_policy\n", Some(WireProtocol::Policy)),
+        ("recipient=a@example.com\n", Some(WireProtocol::Policy)),
+        ("client_port=1", Some(WireProtocol::Policy)),
         ("requ", None),
-        ("getter=x\n", Some(Wire::Policy)),
-        ("a@example.com\n", Some(Wire::Bare)),
-        ("123@example.com\n", Some(Wire::Bare)),
-        ("get@example.com\n", Some(Wire::Bare)),
-        ("GET / HTTP/1.1\r\n", Some(Wire::Bare)),
-        ("\u{0}\n", Some(Wire::Bare)),
+        ("getter=x\n", Some(WireProtocol::Policy)),
+        ("a@example.com\n", Some(WireProtocol::Bare)),
+        ("123@example.com\n", Some(WireProtocol::Bare)),
+        ("get@example.com\n", Some(WireProtocol::Bare)),
+        ("GET / HTTP/1.1\r\n", Some(WireProtocol::Bare)),
+        ("\u{0}\n", Some(WireProtocol::Bare)),
         ("", None),
     ] {
-        assert_eq!(Wire::detect(input.as_bytes()), wire, "{input:?}");
+        assert_eq!(WireProtocol::detect(input.as_bytes()), wire, "{input:?}");
     }
 }
 
 #[test]
 fn netstrings() {
-    let parse = |input: &'static str| Wire::Socketmap.parse(input.as_bytes());
+    let parse = |input: &'static str| WireProtocol::Socketmap.parse(input.as_bytes());
     for (input, request, used) in [
         ("22:suppress a@example.com,", asked(Map::Suppress, "a@example.com"), 26),
         ("23:transport a@example.com,9", asked(Map::Transport, "a@example.com"), 27),
@@ -76,27 +76,27 @@ fn netstrings() {
     for broken in ["10001:", "100000", "22:suppress a@example.com;", ":", "1x:"] {
         assert!(matches!(parse(broken), Parsed::Broken(_)), "{broken}");
     }
-    let no_text = Wire::Socketmap.parse(b"12:suppress \xff@b,");
+    let no_text = WireProtocol::Socketmap.parse(b"12:suppress \xff@b,");
     assert_eq!(no_text, Parsed::Complete(Request::NoAddress, 16));
 }
 
 #[test]
 fn lines() {
     for (wire, input, request) in [
-        (Wire::Tcp, "get a@example.com\n", asked(Map::Suppress, "a@example.com")),
-        (Wire::Tcp, "get a@example.com\r\n", asked(Map::Suppress, "a@example.com")),
-        (Wire::Tcp, "get per%2540%20c@x.test\n", asked(Map::Suppress, "per%40 c@x.test")),
+        (WireProtocol::Tcp, "get a@example.com\n", asked(Map::Suppress, "a@example.com")),
+        (WireProtocol::Tcp, "get a@example.com\r\n", asked(Map::Suppress, "a@example.com")),
+        (WireProtocol::Tcp, "get per%2540%20c@x.test\n", asked(Map::Suppress, "per%40 c@x.test")),
         // Exim does not encode: a lone percent sign is itself.
-        (Wire::Tcp, "get 100%@x.test\n", asked(Map::Suppress, "100%@x.test")),
-        (Wire::Tcp, "get a+b=c@x.test\n", asked(Map::Suppress, "a+b=c@x.test")),
-        (Wire::Tcp, "get %FF@x.test\n", Request::NoAddress),
-        (Wire::Tcp, "get *\n", Request::NoAddress),
-        (Wire::Tcp, "get example.com\n", Request::NoAddress),
-        (Wire::Tcp, "get \n", Request::NoAddress),
-        (Wire::Tcp, "put a@example.com gone\n", Request::Put),
-        (Wire::Bare, "a@example.com\n", asked(Map::Suppress, "a@example.com")),
-        (Wire::Bare, "123@example.com\r\n", asked(Map::Suppress, "123@example.com")),
-        (Wire::Bare, "get b@example.com\n", asked(Map::Suppress, "b@example.com")),
+        (WireProtocol::Tcp, "get 100%@x.test\n", asked(Map::Suppress, "100%@x.test")),
+        (WireProtocol::Tcp, "get a+b=c@x.test\n", asked(Map::Suppress, "a+b=c@x.test")),
+        (WireProtocol::Tcp, "get %FF@x.test\n", Request::NoAddress),
+        (WireProtocol::Tcp, "get *\n", Request::NoAddress),
+        (WireProtocol::Tcp, "get example.com\n", Request::NoAddress),
+        (WireProtocol::Tcp, "get \n", Request::NoAddress),
+        (WireProtocol::Tcp, "put a@example.com gone\n", Request::Put),
+        (WireProtocol::Bare, "a@example.com\n", asked(Map::Suppress, "a@example.com")),
+        (WireProtocol::Bare, "123@example.com\r\n", asked(Map::Suppress, "123@example.com")),
+        (WireProtocol::Bare, "get b@example.com\n", asked(Map::Suppress, "b@example.com")),
     ] {
         assert_eq!(
             wire.parse(input.as_bytes()),
@@ -106,21 +106,21 @@ fn lines() {
     }
     let long = format!("get {}@example.com\n", "a".repeat(limits::LOOKUP_QUERY));
     for (wire, broken) in [
-        (Wire::Tcp, "list\n"),
-        (Wire::Tcp, "a@example.com\n"),
-        (Wire::Bare, "GET / HTTP/1.1\r\n"),
-        (Wire::Bare, "\n"),
-        (Wire::Tcp, long.as_str()),
-        (Wire::Tcp, long.trim_end()),
+        (WireProtocol::Tcp, "list\n"),
+        (WireProtocol::Tcp, "a@example.com\n"),
+        (WireProtocol::Bare, "GET / HTTP/1.1\r\n"),
+        (WireProtocol::Bare, "\n"),
+        (WireProtocol::Tcp, long.as_str()),
+        (WireProtocol::Tcp, long.trim_end()),
     ] {
         assert!(matches!(wire.parse(broken.as_bytes()), Parsed::Broken(_)), "{broken:.40}");
     }
-    assert_eq!(Wire::Tcp.parse(b"get a@exam"), Parsed::Partial);
+    assert_eq!(WireProtocol::Tcp.parse(b"get a@exam"), Parsed::Partial);
 }
 
 #[test]
 fn attributes() {
-    let parse = |input: &str| match Wire::Policy.parse(input.as_bytes()) {
+    let parse = |input: &str| match WireProtocol::Policy.parse(input.as_bytes()) {
         Parsed::Complete(Request::Ask(map, key, Scope::Unsaid), used) => {
             format!("{map:?} {key} {used}")
         }
@@ -148,7 +148,7 @@ fn attributes() {
         assert_eq!(parse(input), found, "{input:?}");
     }
     let long = format!("helo_name={}", "x\n".repeat(limits::LOOKUP_QUERY));
-    assert!(matches!(Wire::Policy.parse(long.as_bytes()), Parsed::Broken(_)));
+    assert!(matches!(WireProtocol::Policy.parse(long.as_bytes()), Parsed::Broken(_)));
 }
 
 #[test]
@@ -160,81 +160,96 @@ fn replies() {
     let trouble = Answer::Trouble("the store is being rebuilt");
     for (wire, map, answer, expected) in [
         (
-            Wire::Socketmap,
+            WireProtocol::Socketmap,
             Map::Suppress,
             refuse,
             "45:OK 550 5.1.1 hard bounce [bounced:suppressed],",
         ),
         (
-            Wire::Socketmap,
+            WireProtocol::Socketmap,
             Map::Transport,
             refuse,
             "47:OK error:5.1.1 hard bounce [bounced:suppressed],",
         ),
-        (Wire::Socketmap, Map::Suppress, wait, "43:OK 450 4.2.1 provider outage [bounced:held],"),
         (
-            Wire::Socketmap,
+            WireProtocol::Socketmap,
+            Map::Suppress,
+            wait,
+            "43:OK 450 4.2.1 provider outage [bounced:held],",
+        ),
+        (
+            WireProtocol::Socketmap,
             Map::Transport,
             wait,
             "45:OK retry:4.2.1 provider outage [bounced:held],",
         ),
-        (Wire::Socketmap, Map::Explain, Answer::Words("å: gone\r\n"), "13:OK å: gone  ,"),
-        (Wire::Socketmap, Map::Suppress, Answer::Clear, "9:NOTFOUND ,"),
-        (Wire::Socketmap, Map::Transport, Answer::Clear, "9:NOTFOUND ,"),
-        (Wire::Socketmap, Map::Suppress, trouble, "31:TEMP the store is being rebuilt,"),
+        (WireProtocol::Socketmap, Map::Explain, Answer::Words("å: gone\r\n"), "13:OK å: gone  ,"),
+        (WireProtocol::Socketmap, Map::Suppress, Answer::Clear, "9:NOTFOUND ,"),
+        (WireProtocol::Socketmap, Map::Transport, Answer::Clear, "9:NOTFOUND ,"),
+        (WireProtocol::Socketmap, Map::Suppress, trouble, "31:TEMP the store is being rebuilt,"),
         (
-            Wire::Socketmap,
+            WireProtocol::Socketmap,
             Map::Suppress,
             Answer::NoSuchMap,
             "107:PERM there is no such map; use suppress, transport or explain, \
              alone or with a scope, such as suppress.news,",
         ),
         (
-            Wire::Tcp,
+            WireProtocol::Tcp,
             Map::Suppress,
             refuse,
             "200 550%205.1.1%20hard%20bounce%20[bounced:suppressed]\n",
         ),
-        (Wire::Tcp, Map::Suppress, wait, "200 450%204.2.1%20provider%20outage%20[bounced:held]\n"),
-        (Wire::Tcp, Map::Suppress, Answer::Clear, "500 not%20suppressed\n"),
-        (Wire::Tcp, Map::Suppress, Answer::ReadOnly, "500 read-only\n"),
-        (Wire::Bare, Map::Suppress, trouble, "400 the%20store%20is%20being%20rebuilt\n"),
         (
-            Wire::Policy,
+            WireProtocol::Tcp,
+            Map::Suppress,
+            wait,
+            "200 450%204.2.1%20provider%20outage%20[bounced:held]\n",
+        ),
+        (WireProtocol::Tcp, Map::Suppress, Answer::Clear, "500 not%20suppressed\n"),
+        (WireProtocol::Tcp, Map::Suppress, Answer::ReadOnly, "500 read-only\n"),
+        (WireProtocol::Bare, Map::Suppress, trouble, "400 the%20store%20is%20being%20rebuilt\n"),
+        (
+            WireProtocol::Policy,
             Map::Suppress,
             refuse,
             "action=550 5.1.1 hard bounce [bounced:suppressed]\n\n",
         ),
-        (Wire::Policy, Map::Suppress, wait, "action=450 4.2.1 provider outage [bounced:held]\n\n"),
-        (Wire::Policy, Map::Suppress, Answer::Clear, "action=DUNNO\n\n"),
         (
-            Wire::Policy,
+            WireProtocol::Policy,
+            Map::Suppress,
+            wait,
+            "action=450 4.2.1 provider outage [bounced:held]\n\n",
+        ),
+        (WireProtocol::Policy, Map::Suppress, Answer::Clear, "action=DUNNO\n\n"),
+        (
+            WireProtocol::Policy,
             Map::Suppress,
             trouble,
             "action=DEFER_IF_PERMIT the store is being rebuilt\n\n",
         ),
         (
-            Wire::Policy,
+            WireProtocol::Policy,
             Map::Suppress,
             Answer::Refuse(soft, "full"),
             "action=550 5.2.2 full [bounced:suppressed]\n\n",
         ),
         // Words that bring the mark themselves have it once.
         (
-            Wire::Policy,
+            WireProtocol::Policy,
             Map::Suppress,
             Answer::Refuse(status, "full [bounced:suppressed]"),
             "action=550 5.1.1 full [bounced:suppressed]\n\n",
         ),
         // Words from the network cannot end a reply or start another.
         (
-            Wire::Policy,
+            WireProtocol::Policy,
             Map::Suppress,
             Answer::Refuse(status, "a\n\naction=OK\u{202e}\u{1b}[2J"),
             "action=550 5.1.1 a??action=OK??[2J [bounced:suppressed]\n\n",
         ),
         (
-            Wire::Policy,
+            WireProtocol::Policy,
             Map::Suppress,
             Answer::Wait(" "),
             "action=450 4.2.1 no reason given [bounced:held]\n\n",
@@ -257,20 +272,25 @@ fn the_words_are_those_of_the_configuration() {
     let long = "x".repeat(1000);
     for (wire, map, answer, expected) in [
         (
-            Wire::Policy,
+            WireProtocol::Policy,
             Map::Suppress,
             Answer::Refuse(status, "full"),
             "action=REJECT 5.2.2 Nicht zustellbar [bounced:suppressed] full\n\n",
         ),
         (
-            Wire::Tcp,
+            WireProtocol::Tcp,
             Map::Suppress,
             Answer::Wait("x"),
             "200 DEFER_IF_PERMIT%20wait%20[bounced:held]\n",
         ),
-        (Wire::Socketmap, Map::Transport, Answer::Wait("x"), "31:OK error:4.2.1 x [bounced:held],"),
         (
-            Wire::Socketmap,
+            WireProtocol::Socketmap,
+            Map::Transport,
+            Answer::Wait("x"),
+            "31:OK error:4.2.1 x [bounced:held],",
+        ),
+        (
+            WireProtocol::Socketmap,
             Map::Transport,
             Answer::Refuse(status, "full"),
             "40:OK error:5.2.2 full [bounced:suppressed],",
@@ -281,7 +301,7 @@ fn the_words_are_those_of_the_configuration() {
         assert_eq!(String::from_utf8_lossy(&out), expected);
     }
     let mut out = Vec::new();
-    Wire::Policy.reply(Map::Suppress, Answer::Refuse(status, &long), &words, &mut out);
+    WireProtocol::Policy.reply(Map::Suppress, Answer::Refuse(status, &long), &words, &mut out);
     assert!(out.len() < limits::REPLY_TEXT + 20, "{}", out.len());
     assert!(own_refusal::mark_in(&String::from_utf8_lossy(&out)).is_some());
 }
@@ -290,9 +310,14 @@ fn the_words_are_those_of_the_configuration() {
 fn replies_stay_within_the_limits() {
     let status = EnhancedStatus::new(5, 999, 999);
     let text = "%å".repeat(200_000);
-    for wire in [Wire::Socketmap, Wire::Tcp, Wire::Bare, Wire::Policy] {
-        let limit =
-            if wire == Wire::Socketmap { limits::SOCKETMAP_REPLY } else { limits::TCP_REPLY };
+    for wire in
+        [WireProtocol::Socketmap, WireProtocol::Tcp, WireProtocol::Bare, WireProtocol::Policy]
+    {
+        let limit = if wire == WireProtocol::Socketmap {
+            limits::SOCKETMAP_REPLY
+        } else {
+            limits::TCP_REPLY
+        };
         for answer in [
             Answer::Refuse(status, &text),
             Answer::Wait(&text),
@@ -320,7 +345,7 @@ fn requests(input: &[u8], pieces: &[usize]) -> (Vec<String>, bool) {
         let (piece, left) = rest.split_at(n);
         rest = left;
         buffer.extend_from_slice(piece);
-        while let Some(known) = wire.or_else(|| Wire::detect(&buffer)) {
+        while let Some(known) = wire.or_else(|| WireProtocol::detect(&buffer)) {
             wire = Some(known);
             match known.parse(&buffer) {
                 Parsed::Partial => break,
@@ -364,13 +389,13 @@ proptest! {
     #[test]
     fn junk_is_survived(input in prop::collection::vec(any::<u8>(), 0..300), text in any::<String>()) {
         requests(&input, &[7]);
-        for wire in [Wire::Socketmap, Wire::Tcp, Wire::Bare, Wire::Policy] {
+        for wire in [WireProtocol::Socketmap, WireProtocol::Tcp, WireProtocol::Bare, WireProtocol::Policy] {
             let _ = wire.parse(&input);
             let mut out = Vec::new();
             let refusal = Answer::Refuse(EnhancedStatus::new(5, 1, 1), &text);
             wire.reply(Map::Suppress, refusal, &Answers::default(), &mut out);
             let lines = out.iter().filter(|&&octet| octet == b'\n').count();
-            let expected = match wire { Wire::Socketmap => 0, Wire::Tcp | Wire::Bare => 1, Wire::Policy => 2 };
+            let expected = match wire { WireProtocol::Socketmap => 0, WireProtocol::Tcp | WireProtocol::Bare => 1, WireProtocol::Policy => 2 };
             prop_assert_eq!(lines, expected);
             prop_assert!(out.iter().all(|octet| matches!(octet, b'\n' | b' '..=b'~')));
         }

@@ -12,7 +12,7 @@ use crate::serve::web::words;
 
 /// What the health page shows.
 #[derive(Debug, Default)]
-pub struct Health {
+pub struct HealthPage {
     /// Name and finding of each check.
     pub findings: Vec<(String, Result<String, String>)>,
     /// The guards of late, as [`Service::guard_history`](crate::service::Service::guard_history)
@@ -29,7 +29,7 @@ pub struct Health {
 const ROWS: usize = 50;
 
 /// `/health`
-pub fn health(viewer: &Viewer, page: &Health) -> HtmlPage {
+pub fn health(viewer: &Viewer, page: &HealthPage) -> HtmlPage {
     let chosen = page.rates.as_ref().map_or("", |rates| text(rates, "scope"));
     let body = html! {
         h1 { "Health" }

@@ -15,7 +15,7 @@ use crate::service::trend::Hour;
 
 /// What the overview shows.
 #[derive(Default)]
-pub struct Overview {
+pub struct OverviewPage {
     /// Counts, sizes and guards; None when the service cannot tell now.
     pub counts: Option<service::Overview>,
     /// The guards of late, as [`Service::guard_history`](crate::service::Service::guard_history)
@@ -56,7 +56,7 @@ impl OfLate {
 const WORDINGS: usize = 5;
 
 /// `/`
-pub fn overview(viewer: &Viewer, page: &Overview) -> HtmlPage {
+pub fn overview(viewer: &Viewer, page: &OverviewPage) -> HtmlPage {
     let of_late = &page.of_late;
     let troubles = page.counts.iter().flat_map(|counts| &counts.ledger.troubles);
     let tripped = page.counts.as_ref().map_or(&[][..], |counts| &counts.guards);

@@ -90,7 +90,7 @@ fn pages(payload: &str) -> Vec<String> {
         "covers_from": payload, "calm_at": payload});
     let mut over = guard.clone();
     over["ended"] = json!(payload);
-    let machine = Health {
+    let machine = HealthPage {
         findings: vec![(payload.into(), Ok(payload.into())), (payload.into(), Err(payload.into()))],
         guards: json!([guard, over]),
         scopes: vec![payload.to_string()],
@@ -114,7 +114,7 @@ fn pages(payload: &str) -> Vec<String> {
     [
         overview(
             &me,
-            &Overview {
+            &OverviewPage {
                 counts: Some(counts),
                 guards: machine.guards.clone(),
                 failing,
@@ -154,7 +154,7 @@ fn pages(payload: &str) -> Vec<String> {
         ),
         super::scopes(&me, std::slice::from_ref(&rates), 1),
         super::scope(&me, &rates, machine.guards.as_array().expect("a list")),
-        unknown(&me, &Unknown::of(&trend)),
+        unknown(&me, &UnknownPage::of(&trend)),
         rule(&me, &RuleTrial { rules: payload, tried: Some(Ok(tried)) }),
         rule(&me, &RuleTrial { rules: payload, tried: Some(Err(payload.to_string())) }),
         search(
@@ -355,7 +355,7 @@ fn the_health_page_shows_rates_with_what_they_are_made_of() {
         "to": "2026-11-22T00:00:00Z", "total": part("risky", 2000, 60, 3.0),
         "by_provider": {"small": part("unknown", 1, 0, 0.0), "zz-large": part("risky", 1999, 60, 3.0)},
         "by_campaign": {"": part("risky", 2000, 60, 3.0)}, "by_day": {}});
-    let page = Health { rates: Some(rates), ..Default::default() };
+    let page = HealthPage { rates: Some(rates), ..Default::default() };
     let page = health(&viewer(), &page).into_string();
     for piece in [
         "None is tripped.",

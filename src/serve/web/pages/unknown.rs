@@ -56,12 +56,12 @@ pub fn rising(trend: &Trend) -> Vec<Rising> {
 }
 
 /// What the page of unknown wordings shows.
-pub struct Unknown {
+pub struct UnknownPage {
     wordings: Vec<Rising>,
     progress: Markup,
 }
 
-impl Unknown {
+impl UnknownPage {
     /// The wordings that were counted.
     pub fn of(trend: &Trend) -> Self {
         Self { wordings: rising(trend), progress: progress(trend) }
@@ -69,7 +69,7 @@ impl Unknown {
 }
 
 /// `/unknown`
-pub fn unknown(viewer: &Viewer, page: &Unknown) -> HtmlPage {
+pub fn unknown(viewer: &Viewer, page: &UnknownPage) -> HtmlPage {
     let body = html! {
         h1 { "Unknown wordings" }
         p.lead { "What servers said in the last 30 days, and no rule knows." }

@@ -81,7 +81,7 @@ impl std::fmt::Display for Cause {
 
 /// What the other list said of an entry, as far as it did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
+pub struct Imported {
     /// Why.
     #[serde(rename = "reason", default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
@@ -96,7 +96,7 @@ pub struct Told {
     pub events: Option<u64>,
 }
 
-impl Told {
+impl Imported {
     /// Whether it said nothing at all.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -126,15 +126,15 @@ mod tests {
             r#"{"what":"suppress","address":"a@x.test","scope":"*","reason":"asked","until":null}"#;
         let act: Act = serde_json::from_str(old).expect("an act of before");
         assert_eq!(serde_json::to_string(&act).expect("plain data"), old);
-        let new = r#"{"what":"suppress","address":"a@x.test","scope":"*","reason":"550 no","until":null,"told":{"reason":"complaint","since":"2026-11-22T00:00:00Z","rule":"iana/5.1.1","events":2}}"#;
+        let new = r#"{"what":"suppress","address":"a@x.test","scope":"*","reason":"550 no","until":null,"imported":{"reason":"complaint","since":"2026-11-22T00:00:00Z","rule":"iana/5.1.1","events":2}}"#;
         let act: Act = serde_json::from_str(new).expect("an act of now");
         assert_eq!(serde_json::to_string(&act).expect("plain data"), new);
     }
 
     #[test]
     fn what_was_not_said_is_not_written() {
-        assert_eq!(serde_json::to_string(&Told::default()).ok().as_deref(), Some("{}"));
-        assert!(Told::default().is_empty());
-        assert!(!Told { events: Some(1), ..Told::default() }.is_empty());
+        assert_eq!(serde_json::to_string(&Imported::default()).ok().as_deref(), Some("{}"));
+        assert!(Imported::default().is_empty());
+        assert!(!Imported { events: Some(1), ..Imported::default() }.is_empty());
     }
 }
