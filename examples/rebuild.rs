@@ -211,20 +211,13 @@ fn message(mut event: Event, kind: Kind, address: String, reason: Option<Reason>
         ..Original::default()
     };
     event.analysis = Some(Analysis {
-        kind,
-        format: "rfc3464".to_string(),
         bytes: 4_711,
-        verp: None,
         reporting_mta: Some("mx.example.net".to_string()),
-        arrival_date: None,
         recipients: vec![verdict],
         original,
         feedback_type: (kind == Kind::Complaint).then(|| "abuse".to_string()),
-        away_until: None,
-        new_address: None,
-        forwarded: false,
         clues: vec!["multipart/report; report-type=delivery-status".to_string()],
-        defects: Vec::new(),
+        ..Analysis::new(kind, "rfc3464")
     });
     event
 }

@@ -53,6 +53,28 @@ pub struct Analysis {
     pub defects: Vec<String>,
 }
 
+impl Analysis {
+    /// An analysis that says nothing but what the message is and which recogniser read it.
+    pub fn new(kind: Kind, format: &str) -> Self {
+        Self {
+            kind,
+            format: format.to_string(),
+            bytes: 0,
+            verp: None,
+            reporting_mta: None,
+            arrival_date: None,
+            recipients: Vec::new(),
+            original: Original::default(),
+            feedback_type: None,
+            away_until: None,
+            new_address: None,
+            forwarded: false,
+            clues: Vec::new(),
+            defects: Vec::new(),
+        }
+    }
+}
+
 /// What an envelope recipient says about the mailing that it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerpInfo {

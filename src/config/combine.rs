@@ -77,12 +77,7 @@ impl Checker<'_> {
 
     fn collisions(&mut self, config: &Config) {
         let mut seen: Vec<(String, &Listen)> = Vec::new();
-        for (key, listens) in [
-            ("smtp.listen", &config.smtp.listen),
-            ("lmtp.listen", &config.lmtp),
-            ("http.listen", &config.http.listen),
-            ("lookup.listen", &config.lookup),
-        ] {
+        for (key, listens) in config.listeners() {
             for listen in listens {
                 if let Some((other, taken)) = seen.iter().find(|(_, l)| l.collides_with(listen)) {
                     let text =

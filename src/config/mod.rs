@@ -80,6 +80,16 @@ pub struct Config {
 }
 
 impl Config {
+    /// Where each protocol listens, by its key.
+    pub fn listeners(&self) -> [(&'static str, &[Listen]); 4] {
+        [
+            ("smtp.listen", &self.smtp.listen),
+            ("lmtp.listen", &self.lmtp),
+            ("http.listen", &self.http.listen),
+            ("lookup.listen", &self.lookup),
+        ]
+    }
+
     /// Keys and tables that differ in `new` and are read at the start alone. Certificates, rules,
     /// verp, policy, tokens and the hash key are read again on SIGHUP.
     pub fn only_at_start(&self, new: &Self) -> Vec<&'static str> {

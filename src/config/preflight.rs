@@ -72,12 +72,7 @@ fn findings(config: &Config, origin: &Origin) -> Vec<(&'static str, String)> {
         );
         found.push(("rules.dir", text));
     }
-    for (key, listens) in [
-        ("smtp.listen", &config.smtp.listen),
-        ("lmtp.listen", &config.lmtp),
-        ("http.listen", &config.http.listen),
-        ("lookup.listen", &config.lookup),
-    ] {
+    for (key, listens) in config.listeners() {
         for listen in listens {
             if let Listen::Unix(path) = listen
                 && let Err(why) = socket_folder(path)

@@ -9,6 +9,7 @@
 //!
 //! Deliberately unknown here: status codes, sockets, tokens, tokio.
 
+mod accepted;
 pub mod import;
 pub mod lines;
 pub mod local;

@@ -227,7 +227,7 @@ mod tests {
     use super::*;
     use crate::event::{Analysis, EventType, VerpInfo};
     use crate::mail::Address;
-    use crate::report::{Attribution, Original, Recipient};
+    use crate::report::{Attribution, Recipient};
 
     fn decision(address: &str, from: &str, to: &str) -> Decision {
         Decision {
@@ -251,8 +251,6 @@ mod tests {
             ..Recipient::default()
         };
         event.analysis = Some(Analysis {
-            kind: Kind::Failure,
-            format: "rfc3464".into(),
             bytes: 1,
             verp: Some(VerpInfo {
                 recipient: Some("user@x.test".into()),
@@ -260,21 +258,13 @@ mod tests {
                 authentic: None,
                 tag: None,
             }),
-            reporting_mta: None,
-            arrival_date: None,
             recipients: vec![RecipientVerdict {
                 recipient,
                 reason: Some(reason),
                 category: Some(reason.category()),
                 ..RecipientVerdict::default()
             }],
-            original: Original::default(),
-            feedback_type: None,
-            away_until: None,
-            new_address: None,
-            forwarded: false,
-            clues: Vec::new(),
-            defects: Vec::new(),
+            ..Analysis::new(Kind::Failure, "rfc3464")
         });
         event
     }

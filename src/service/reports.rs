@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::accepted::first_since;
 use super::{Operations, ServiceError};
 use crate::classify::RecipientVerdict;
 use crate::event::{Event, EventType};
@@ -50,7 +51,7 @@ impl RulesReport {
         newest: u64,
         by_provider: bool,
     ) -> Result<Self, ServiceError> {
-        let from = first_since(service, since, newest)?;
+        let from = first_since(1..newest + 1, since, |from| service.events(from, 1))?;
         Ok(Self { since, by_provider, from, next: from, records: 0, rows: BTreeMap::new() })
     }
 
@@ -124,38 +125,6 @@ fn shown(row: &RuleCount) -> Value {
         "last_seq": row.last_seq, "sample": row.sample})
 }
 
-/// The first record that was accepted at a moment or later, by halving: records stand in the order in
-/// which they were accepted.
-fn first_since(
-    service: &dyn Operations,
-    since: Timestamp,
-    newest: u64,
-) -> Result<u64, ServiceError> {
-    halved(&|from, limit| service.events(from, limit), since, newest)
-}
-
-fn halved(
-    events: &dyn Fn(u64, usize) -> Result<Vec<(u64, String)>, ServiceError>,
-    since: Timestamp,
-    newest: u64,
-) -> Result<u64, ServiceError> {
-    let (mut low, mut high) = (1, newest + 1);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        match events(middle, 1)?.into_iter().next() {
-            // Older ones are gone: the first that is there stands for them.
-            Some((seq, line)) if accepted(&line).is_some_and(|at| at < since) => low = seq + 1,
-            _ => high = middle,
-        }
-    }
-    Ok(low)
-}
-
-fn accepted(line: &str) -> Option<Timestamp> {
-    let event: Value = serde_json::from_str(line).ok()?;
-    Timestamp::parse_rfc3339(event.get("received_at")?.as_str()?)
-}
-
 /// The failed recipients of a campaign, a JSON object each, from a position on; where to go on, and
 /// whether that is the end of the journal. `scope` narrows it to one.
 pub fn bounces_of(
@@ -164,24 +133,31 @@ pub fn bounces_of(
     scope: Option<&str>,
     from: u64,
 ) -> Result<(Vec<String>, u64, bool), ServiceError> {
-    let lines = service.events(from, AT_ONCE)?;
-    let Some(next) = lines.last().map(|(seq, _)| seq + 1) else {
-        return Ok((Vec::new(), from, true));
-    };
     let mut found = Vec::new();
-    for (_, line) in lines {
-        if !line.contains("\"campaign\":") {
-            continue;
+    let next = events_of(service, &|name| name == campaign, from, &mut |event| {
+        if scope.is_none_or(|scope| event.scope.as_deref() == Some(scope)) {
+            found.extend(verdicts(event).map(|verdict| bounce(event, verdict).to_string()));
         }
-        let Ok(event) = serde_json::from_str::<Event>(&line) else { continue };
-        let meant = event.campaign.as_deref() == Some(campaign)
-            && scope.is_none_or(|scope| event.scope.as_deref() == Some(scope));
-        if !meant || event.event_type == EventType::Act {
-            continue;
+    })?;
+    Ok((found, next.unwrap_or(from), next.is_none()))
+}
+
+/// Shows the messages and results of a campaign in the next records from a position on; gives where to
+/// go on, None at the end of the journal.
+pub fn events_of(
+    service: &dyn Operations,
+    is_meant: &dyn Fn(&str) -> bool,
+    from: u64,
+    see: &mut dyn FnMut(&Event),
+) -> Result<Option<u64>, ServiceError> {
+    let lines = service.events(from, AT_ONCE)?;
+    for (_, line) in lines.iter().filter(|(_, line)| line.contains("\"campaign\":")) {
+        let Ok(event) = serde_json::from_str::<Event>(line) else { continue };
+        if event.campaign.as_deref().is_some_and(is_meant) && event.event_type != EventType::Act {
+            see(&event);
         }
-        found.extend(verdicts(&event).map(|verdict| bounce(&event, verdict).to_string()));
     }
-    Ok((found, next, false))
+    Ok(lines.last().map(|(seq, _)| seq + 1))
 }
 
 fn bounce(event: &Event, verdict: &RecipientVerdict) -> Value {
@@ -209,34 +185,4 @@ fn bounce(event: &Event, verdict: &RecipientVerdict) -> Value {
         "retry_after": verdict.retry_after,
         "blocklist": verdict.blocklist,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_record_since_a_moment_is_found_where_old_ones_are_gone() {
-        // The journal begins at 5; a record a day.
-        struct Days;
-        impl Days {
-            fn line(seq: u64) -> String {
-                format!("{{\"seq\":{seq},\"received_at\":\"2026-11-{seq:02}T00:00:00Z\"}}")
-            }
-        }
-        let events = |from: u64, limit: usize| -> Result<Vec<(u64, String)>, ServiceError> {
-            Ok((from.max(5)..=20).take(limit).map(|seq| (seq, Days::line(seq))).collect())
-        };
-        let day = |text: &str| Timestamp::parse_rfc3339(text).expect("a day");
-        for (since, first) in [
-            ("2026-11-01", 1),
-            ("2026-11-05", 1),
-            ("2026-11-06", 6),
-            ("2026-11-20", 20),
-            ("2026-11-21", 21),
-        ] {
-            assert_eq!(halved(&events, day(since), 20).expect("read"), first, "{since}");
-        }
-        assert_eq!(halved(&events, day("2026-11-01"), 0).expect("read"), 1);
-    }
 }

@@ -7,7 +7,7 @@ use bounced::event::{Act, Analysis, Decision, Envelope, Event, EventType, SendRe
 use bounced::ledger::{Committed, Fold, Ledger, LedgerError, LedgerStatus, MemoryRows, Page, Rows};
 use bounced::mail::{Address, Timestamp};
 use bounced::policy::{Policy, PolicyFold, PolicyReader, Standing};
-use bounced::report::{Action, Attribution, Kind, Original, Recipient};
+use bounced::report::{Action, Attribution, Kind, Recipient};
 
 pub const DAY: i64 = 86_400_000;
 pub const HOUR: i64 = 3_600_000;
@@ -180,22 +180,8 @@ pub fn message(kind: Kind, address: &str) -> Event {
     recipient.recipient.action = None;
     recipient.reason = None;
     recipient.rule = None;
-    event.analysis = Some(Analysis {
-        kind,
-        format: "test".to_string(),
-        bytes: 1,
-        verp: None,
-        reporting_mta: None,
-        arrival_date: None,
-        recipients: vec![recipient],
-        original: Original::default(),
-        feedback_type: None,
-        away_until: None,
-        new_address: None,
-        forwarded: false,
-        clues: Vec::new(),
-        defects: Vec::new(),
-    });
+    event.analysis =
+        Some(Analysis { bytes: 1, recipients: vec![recipient], ..Analysis::new(kind, "test") });
     event
 }
 

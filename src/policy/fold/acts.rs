@@ -61,24 +61,11 @@ pub(crate) fn take(step: &mut Step<'_>, event: &Event) -> Result<(), LedgerError
 /// The item of an act by hand.
 fn act(step: &Step<'_>, event: &Event, kind: ItemKind, (scope, words): (&str, &str)) -> Item {
     Item {
-        seq: event.seq,
-        at_ms: event.received_at.millis(),
-        kind,
         policy: step.in_force.version,
-        level: Attribution::Signed,
         scope: scope.to_string(),
-        reason: None,
         rule: Some(BY_HAND.to_string()),
-        code: None,
-        guard: None,
-        message: 0,
-        token: 0,
-        peer: event.peer.clone(),
-        inferred: false,
         words: Some(words.to_string()),
-        until_ms: None,
-        imported: None,
-        undone: 0,
+        ..Item::of(event, kind, Attribution::Signed)
     }
 }
 

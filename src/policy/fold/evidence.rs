@@ -134,26 +134,7 @@ pub(crate) fn why_silent(event: &Event, policy: &Policy, address: &str) -> Optio
 const OWN_REFUSAL: &str = "this is our own refusal: it counts in nothing";
 
 fn blank(event: &Event, kind: ItemKind, level: Attribution) -> Item {
-    Item {
-        seq: event.seq,
-        at_ms: event.received_at.millis(),
-        kind,
-        policy: 0,
-        level,
-        scope: scope_of(event),
-        reason: None,
-        rule: None,
-        code: None,
-        guard: None,
-        message: 0,
-        token: 0,
-        peer: event.peer.clone(),
-        inferred: false,
-        words: None,
-        until_ms: None,
-        imported: None,
-        undone: 0,
-    }
+    Item { scope: scope_of(event), ..Item::of(event, kind, level) }
 }
 
 fn message(event: &Event, analysis: &Analysis, case: Case) -> Vec<Claim> {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::classify::Reason;
-use crate::event::Imported;
+use crate::event::{Event, Imported};
 use crate::mail::{Timestamp, words};
 use crate::report::Attribution;
 
@@ -127,6 +127,30 @@ fn is_zero64(n: &u64) -> bool {
 }
 
 impl Item {
+    /// An item of a record that says what it is, and nothing more.
+    pub(crate) fn of(event: &Event, kind: ItemKind, level: Attribution) -> Self {
+        Self {
+            seq: event.seq,
+            at_ms: event.received_at.millis(),
+            kind,
+            policy: 0,
+            level,
+            scope: String::new(),
+            reason: None,
+            rule: None,
+            code: None,
+            guard: None,
+            message: 0,
+            token: 0,
+            peer: event.peer.clone(),
+            inferred: false,
+            words: None,
+            until_ms: None,
+            imported: None,
+            undone: 0,
+        }
+    }
+
     /// When its record was accepted.
     pub fn at(&self) -> Timestamp {
         Timestamp::from_millis(self.at_ms)

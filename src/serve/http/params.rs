@@ -16,20 +16,22 @@ impl<'a> Params<'a> {
         Self::parse(uri.query().unwrap_or_default(), known)
     }
 
+    /// Reads `a=b&c=d`, whatever the names are.
+    pub fn any(query: &'a str) -> Self {
+        let pairs = query.split('&').filter(|pair| !pair.is_empty());
+        Self(pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).collect())
+    }
+
     /// Reads `a=b&c=d`.
     pub fn parse(query: &'a str, known: &[&str]) -> Result<Self, Problem> {
-        let mut params = Vec::new();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            if !known.contains(&name) {
-                return Err(Problem::bad_request(match known {
-                    [] => format!("there are no parameters here; leave `{name}` out"),
-                    _ => format!("unknown parameter `{name}`; known are: {}", known.join(", ")),
-                }));
-            }
-            params.push((name, value));
+        let params = Self::any(query);
+        match params.0.iter().find(|(name, _)| !known.contains(name)) {
+            None => Ok(params),
+            Some((name, _)) => Err(Problem::bad_request(match known {
+                [] => format!("there are no parameters here; leave `{name}` out"),
+                _ => format!("unknown parameter `{name}`; known are: {}", known.join(", ")),
+            })),
         }
-        Ok(Self(params))
     }
 
     fn raw(&self, name: &str) -> Option<&'a str> {

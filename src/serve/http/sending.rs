@@ -10,7 +10,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::body::IncomingBody;
+use super::body::{IncomingBody, Whole};
 use super::params::Params;
 use super::shared::{Http, apart, blocking, from_json, read_json};
 use crate::mail::Timestamp;
@@ -26,8 +26,7 @@ pub async fn results(
     uri: Uri,
     body: Body,
 ) -> Result<Response, Problem> {
-    Params::of(&uri, &[])?;
-    let body = IncomingBody::new(body).whole(limits::JSON_OCTETS, &http.budget.intake).await?;
+    let body = json_body(&http, &uri, body).await?;
     let wrong = |why: serde_json::Error| {
         Problem::bad_request(format!("the body must be results such as {EXAMPLE}: {why}"))
     };
@@ -42,6 +41,12 @@ pub async fn results(
     let refused: Vec<_> =
         outcome.refused.iter().map(|(place, why)| json!({"place": place, "why": why})).collect();
     Ok(super::shared::json(&json!({"stored": outcome.stored, "refused": refused})))
+}
+
+/// The body of a route that has no parameters.
+async fn json_body(http: &Http, uri: &Uri, body: Body) -> Result<Whole, Problem> {
+    Params::of(uri, &[])?;
+    IncomingBody::new(body).whole(limits::JSON_OCTETS, &http.budget.intake).await
 }
 
 fn read_results(body: &[u8]) -> serde_json::Result<Vec<InBand>> {
@@ -66,8 +71,7 @@ pub async fn mint(
     uri: Uri,
     body: Body,
 ) -> Result<Response, Problem> {
-    Params::of(&uri, &[])?;
-    let body = IncomingBody::new(body).whole(limits::JSON_OCTETS, &http.budget.intake).await?;
+    let body = json_body(&http, &uri, body).await?;
     let (mint, _share) = from_json::<Mint>(&http, body).await?.map_err(|why| {
         let example = r#"{"recipient":"user@example.com","tag":"news.2026-11","domain":"bounce.example.com"}"#;
         Problem::bad_request(format!("the body must be such as {example}: {why}"))

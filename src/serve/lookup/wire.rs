@@ -161,16 +161,10 @@ fn socketmap_request(query: &[u8]) -> Request<'_> {
 
 /// `get KEY`, `put KEY VALUE`, or a bare address.
 fn parse_line(wire: WireProtocol, input: &[u8]) -> Parsed<'_> {
-    let Some(end) = memchr::memchr(b'\n', input) else {
-        return if input.len() > limits::LOOKUP_QUERY {
-            Parsed::Broken(TOO_LONG)
-        } else {
-            Parsed::Partial
-        };
+    let end = match within_limit(input, memchr::memchr(b'\n', input)) {
+        Ok(end) => end,
+        Err(incomplete) => return incomplete,
     };
-    if end > limits::LOOKUP_QUERY {
-        return Parsed::Broken(TOO_LONG);
-    }
     let line = input.get(..end).unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let request = match (line.strip_prefix(b"get "), wire) {
@@ -182,6 +176,15 @@ fn parse_line(wire: WireProtocol, input: &[u8]) -> Parsed<'_> {
         _ => return Parsed::Broken("expected get ADDRESS"),
     };
     Parsed::Complete(request, end + 1)
+}
+
+/// Where a request ends, if it is not longer than it may be; else what to say of the input.
+fn within_limit(input: &[u8], end: Option<usize>) -> Result<usize, Parsed<'static>> {
+    match end {
+        Some(end) if end <= limits::LOOKUP_QUERY => Ok(end),
+        None if input.len() <= limits::LOOKUP_QUERY => Err(Parsed::Partial),
+        _ => Err(Parsed::Broken(TOO_LONG)),
+    }
 }
 
 fn tcp_request(key: &[u8]) -> Request<'_> {
@@ -198,16 +201,10 @@ fn tcp_request(key: &[u8]) -> Request<'_> {
 
 /// `name=value` lines and an empty one; unknown names are ignored, the order does not matter.
 fn parse_attributes(input: &[u8]) -> Parsed<'_> {
-    let Some(end) = memchr::memmem::find(input, b"\n\n") else {
-        return if input.len() > limits::LOOKUP_QUERY {
-            Parsed::Broken(TOO_LONG)
-        } else {
-            Parsed::Partial
-        };
+    let end = match within_limit(input, memchr::memmem::find(input, b"\n\n")) {
+        Ok(end) => end,
+        Err(incomplete) => return incomplete,
     };
-    if end > limits::LOOKUP_QUERY {
-        return Parsed::Broken(TOO_LONG);
-    }
     let (mut recipient, mut sender) = (&b""[..], &b""[..]);
     let mut ours = true;
     for line in input.get(..end).unwrap_or_default().split(|&octet| octet == b'\n') {

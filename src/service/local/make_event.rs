@@ -6,7 +6,7 @@ use super::validate::{checked_scope, parsed};
 use crate::analysis::{Analyser, judge_reply};
 use crate::event::{Act, Analysis, Event, EventType, SendResult};
 use crate::mail::{Case, Timestamp};
-use crate::report::{Kind, Original};
+use crate::report::Kind;
 use crate::service::{InBand, ServiceError};
 
 /// The record of an in-band result.
@@ -67,20 +67,9 @@ pub(super) fn blank(event_type: EventType) -> Event {
 
 pub(super) fn unreadable(bytes: u64) -> Analysis {
     Analysis {
-        kind: Kind::Other,
-        format: "unreadable".to_string(),
         bytes,
-        verp: None,
-        reporting_mta: None,
-        arrival_date: None,
-        recipients: Vec::new(),
-        original: Original::default(),
-        feedback_type: None,
-        away_until: None,
-        new_address: None,
-        forwarded: false,
-        clues: Vec::new(),
         defects: vec!["reading it failed; this is a defect of bounced".to_string()],
+        ..Analysis::new(Kind::Other, "unreadable")
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::LocalService;
-use super::trend::{first_since, time_of};
+use super::trend::first_since;
 use crate::analysis::judge_again;
 use crate::classify::RecipientVerdict;
 use crate::event::Event;
@@ -14,6 +14,7 @@ use crate::ledger::LedgerError;
 use crate::mail::{Address, Timestamp, redacted};
 use crate::policy;
 use crate::service::ServiceError;
+use crate::service::accepted::accepted_at;
 use crate::service::search::{FOUND, Search, SearchFound};
 
 /// How long it looks at addresses, and at events.
@@ -100,7 +101,7 @@ impl LocalService {
         let finder = memchr::memmem::Finder::new(text);
         let until = Instant::now() + PATIENCE;
         self.newest_first(before, &mut |seq, line| {
-            found.since = time_of(line).or(found.since);
+            found.since = accepted_at(line).or(found.since);
             if finder.find(line.to_lowercase().as_bytes()).is_some() {
                 found.events.push((seq, line.to_string()));
             }
@@ -154,7 +155,7 @@ impl LocalService {
             let lines = self.ledger.journal(from, EVENTS as usize)?;
             let Some((last, newest)) = lines.last() else { break };
             from = last + 1;
-            let late = time_of(newest).is_some_and(|time| time.millis() > millis + NEAR_MS);
+            let late = accepted_at(newest).is_some_and(|time| time.millis() > millis + NEAR_MS);
             if let Some(found) = lines.iter().find(|(_, line)| line.contains(&wanted)) {
                 return Ok(Some(found.clone()));
             }

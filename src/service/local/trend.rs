@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 use crate::ledger::{Ledger, LedgerError};
 use crate::lock::lock;
 use crate::mail::Timestamp;
+use crate::service::accepted;
 use crate::service::trend::{HOUR_MS, HOURS, Trend};
 use count::CountedLine;
-pub use count::time_of;
 
 /// Events that are read and counted at a time.
 const PIECE: usize = 256;
@@ -142,21 +142,11 @@ fn step(
     Ok(last >= newest)
 }
 
-/// The first position whose event came at `moment` or later, found by halves: the journal is in
-/// the order of time.
+/// The first position whose event came at `moment` or later.
 pub fn first_since(ledger: &dyn Ledger, moment: Timestamp) -> Result<u64, LedgerError> {
     let status = ledger.status();
-    let (mut low, mut high) = (status.first_seq.max(1), status.last_seq + 1);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        let read = ledger.journal(middle, 1)?;
-        match read.first().and_then(|(seq, line)| Some((*seq, time_of(line)?))) {
-            Some((seq, time)) if time < moment => low = seq + 1,
-            // One that cannot be read, or that lies behind a gap, is later than what is asked for.
-            _ => high = middle,
-        }
-    }
-    Ok(low)
+    let positions = status.first_seq.max(1)..status.last_seq + 1;
+    accepted::first_since(positions, moment, |from| ledger.journal(from, 1))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::Response;
 
@@ -16,7 +16,7 @@ use super::super::body::IncomingBody;
 use super::super::params::{Params, time};
 use super::super::sessions::is_ours;
 use super::super::shared::{Http, blocking, in_turn};
-use super::{PageResult, html, see};
+use super::{Failed, PageResult, html, see};
 use crate::event::Act;
 use crate::serve::limits;
 use crate::serve::problem::Problem;
@@ -29,9 +29,37 @@ pub(super) async fn form(http: &Http, body: Body) -> Result<String, Problem> {
         .map_err(|_| Problem::bad_request("the form is not UTF-8; use the form on the page"))
 }
 
+/// A form that came from our own page, and who sent it.
+pub struct OwnForm {
+    viewer: Viewer,
+    text: String,
+}
+
+impl FromRequest<Arc<Http>> for OwnForm {
+    type Rejection = Failed;
+
+    async fn from_request(request: Request, http: &Arc<Http>) -> Result<Self, Failed> {
+        let (parts, body) = request.into_parts();
+        let viewer = parts.extensions.get::<Viewer>().cloned().ok_or_else(|| {
+            let detail = "nobody said who sent this form";
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+        })?;
+        let text = form(http, body).await?;
+        from_our_page(&parts.headers, &viewer, &text)?;
+        Ok(Self { viewer, text })
+    }
+}
+
+impl OwnForm {
+    /// Its fields, which must be among `known`.
+    fn fields(&self, known: &[&str]) -> Result<Params<'_>, Problem> {
+        Params::parse(&self.text, &[&["csrf"], known].concat())
+    }
+}
+
 /// Refuses a form that did not come from our page.
-fn from_our_page(headers: &HeaderMap, viewer: &Viewer, form: &Params<'_>) -> Result<(), Problem> {
-    let code = form.text("csrf")?.unwrap_or_default();
+fn from_our_page(headers: &HeaderMap, viewer: &Viewer, form: &str) -> Result<(), Problem> {
+    let code = Params::any(form).text("csrf")?.unwrap_or_default();
     if is_ours(&viewer.csrf, &code) {
         return Ok(());
     }
@@ -56,55 +84,34 @@ fn reason(form: &Params<'_>) -> Result<String, Problem> {
 }
 
 /// `POST /address/release`
-pub async fn release(
-    State(http): State<Arc<Http>>,
-    Extension(viewer): Extension<Viewer>,
-    headers: HeaderMap,
-    body: Body,
-) -> PageResult {
-    let body = form(&http, body).await?;
-    let form = Params::parse(&body, &["csrf", "address", "scope", "reason"])?;
-    from_our_page(&headers, &viewer, &form)?;
-    let (address, reason) = (form.text("address")?.unwrap_or_default(), reason(&form)?);
-    let scope = form.text("scope")?.unwrap_or("*".to_string());
+pub async fn release(State(http): State<Arc<Http>>, form: OwnForm) -> PageResult {
+    let fields = form.fields(&["address", "scope", "reason"])?;
+    let (address, reason) = (fields.text("address")?.unwrap_or_default(), reason(&fields)?);
+    let scope = fields.text("scope")?.unwrap_or("*".to_string());
     let to = link("/address", &[("address", &address), ("released", "true")]);
     blocking(&http, move |service| service.release(&address, &scope, &reason)).await?;
     Ok(see(&to))
 }
 
 /// `POST /address/suppress`
-pub async fn suppress(
-    State(http): State<Arc<Http>>,
-    Extension(viewer): Extension<Viewer>,
-    headers: HeaderMap,
-    body: Body,
-) -> PageResult {
-    let body = form(&http, body).await?;
-    let form = Params::parse(&body, &["csrf", "address", "scope", "reason", "until"])?;
-    from_our_page(&headers, &viewer, &form)?;
-    let (address, reason) = (form.text("address")?.unwrap_or_default(), reason(&form)?);
-    let scope = form.text("scope")?.unwrap_or("*".to_string());
-    let until = form.text("until")?.map(|text| time("until", &text)).transpose()?;
+pub async fn suppress(State(http): State<Arc<Http>>, form: OwnForm) -> PageResult {
+    let fields = form.fields(&["address", "scope", "reason", "until"])?;
+    let (address, reason) = (fields.text("address")?.unwrap_or_default(), reason(&fields)?);
+    let scope = fields.text("scope")?.unwrap_or("*".to_string());
+    let until = fields.text("until")?.map(|text| time("until", &text)).transpose()?;
     let to = link("/address", &[("address", &address), ("suppressed", "true")]);
     blocking(&http, move |service| service.suppress(&address, &scope, &reason, until)).await?;
     Ok(see(&to))
 }
 
 /// `POST /guards/release`
-pub async fn release_guard(
-    State(http): State<Arc<Http>>,
-    Extension(viewer): Extension<Viewer>,
-    headers: HeaderMap,
-    body: Body,
-) -> PageResult {
-    let body = form(&http, body).await?;
-    let form = Params::parse(&body, &["csrf", "provider", "scope", "reason"])?;
-    from_our_page(&headers, &viewer, &form)?;
-    let (provider, scope) = (form.text("provider")?, form.text("scope")?);
+pub async fn release_guard(State(http): State<Arc<Http>>, form: OwnForm) -> PageResult {
+    let fields = form.fields(&["provider", "scope", "reason"])?;
+    let (provider, scope) = (fields.text("provider")?, fields.text("scope")?);
     if provider.is_some() == scope.is_some() {
         return Err(Problem::bad_request("name the guard: its provider, or its scope").into());
     }
-    let act = Act::ReleaseHeld { provider, scope, reason: reason(&form)? };
+    let act = Act::ReleaseHeld { provider, scope, reason: reason(&fields)? };
     blocking(&http, move |service| service.act(act, false)).await?;
     Ok(see("/health"))
 }
@@ -117,23 +124,16 @@ pub async fn rule(Extension(viewer): Extension<Viewer>, uri: Uri) -> PageResult 
 }
 
 /// `POST /rule`
-pub async fn try_rule(
-    State(http): State<Arc<Http>>,
-    Extension(viewer): Extension<Viewer>,
-    headers: HeaderMap,
-    body: Body,
-) -> PageResult {
-    let body = form(&http, body).await?;
-    let form = Params::parse(&body, &["csrf", "rules"])?;
-    from_our_page(&headers, &viewer, &form)?;
-    let rules = form.text("rules")?.unwrap_or_default().replace("\r\n", "\n");
+pub async fn try_rule(State(http): State<Arc<Http>>, form: OwnForm) -> PageResult {
+    let fields = form.fields(&["rules"])?;
+    let rules = fields.text("rules")?.unwrap_or_default().replace("\r\n", "\n");
     let tried = rules.clone();
     let tried = match in_turn(&http, move |service| service.try_rules(&tried)).await {
         Err(problem) if problem.status == StatusCode::BAD_REQUEST => Err(problem.detail),
         Err(problem) => return Err(problem.into()),
         Ok(tried) => Ok(tried),
     };
-    Ok(html(web::rule(&viewer, &web::RuleTrial { rules: &rules, tried: Some(tried) })))
+    Ok(html(web::rule(&form.viewer, &web::RuleTrial { rules: &rules, tried: Some(tried) })))
 }
 
 /// The answer to a form, as the page of it.

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use axum::extract::{Extension, State};
 use axum::http::Uri;
 use axum::response::Response;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::super::body::{AnswerSource, answer};
 use super::super::params::Params;
 use super::super::shared::{Http, PeerIp, in_turn};
 use super::{Failed, named, of_late};
-use crate::serve::limits;
+use crate::event::Event;
+use crate::report::Kind;
 use crate::serve::problem::Problem;
 use crate::service::lines::{ListFormat, push_csv};
+use crate::service::reports;
 use crate::service::trend::campaign_name;
 
 /// Columns of the export.
@@ -58,15 +60,13 @@ impl AnswerSource for CampaignExport {
         }
         let (from, last, name) = (self.from, self.last, self.name.clone());
         let read = in_turn(&self.http, move |service| {
-            let lines = service.events(from, limits::PIECE_LINES)?;
-            for (_, line) in lines.iter().filter(|(seq, _)| *seq <= last) {
-                if let Ok(event) = serde_json::from_str::<Value>(line)
-                    && event["campaign"].as_str().is_some_and(|of| campaign_name(of) == name)
-                {
-                    push_event(&event, &mut text);
+            let is_meant = |campaign: &str| campaign_name(campaign) == name;
+            let next = reports::events_of(service, &is_meant, from, &mut |event| {
+                if event.seq <= last {
+                    push_event(event, &mut text);
                 }
-            }
-            Ok((lines.last().map(|(seq, _)| seq + 1), text))
+            })?;
+            Ok((next, text))
         });
         let (next, text) = read.await?;
         self.from = next.unwrap_or(u64::MAX);
@@ -79,15 +79,17 @@ impl AnswerSource for CampaignExport {
 }
 
 /// A line for each recipient that failed, complained or wants no more.
-fn push_event(event: &Value, out: &mut String) {
-    let wish = matches!(event["kind"].as_str(), Some("complaint" | "unsubscribe"));
-    let recipients = event["recipients"].as_array().into_iter().flatten();
-    let verdict = event.pointer("/result/verdict").filter(|verdict| verdict.is_object());
-    for one in recipients.chain(verdict).filter(|one| wish || one["category"].is_string()) {
-        let kind = event.pointer("/result/outcome").unwrap_or(&event["kind"]);
-        let line = json!({"address": one["address"], "kind": kind, "reason": one["reason"],
-            "class": one["class"], "category": one["category"], "provider": one["provider"],
-            "said": one["diagnostic"], "at": event["received_at"], "event": event["seq"]});
+fn push_event(event: &Event, out: &mut String) {
+    let kind = event.analysis.as_ref().map(|analysis| analysis.kind);
+    let wish = matches!(kind, Some(Kind::Complaint | Kind::Unsubscribe));
+    let recipients = event.analysis.iter().flat_map(|analysis| &analysis.recipients);
+    let verdict = event.result.iter().filter_map(|result| result.verdict.as_ref());
+    for one in recipients.chain(verdict).filter(|one| wish || one.category.is_some()) {
+        let outcome = event.result.as_ref().map(|result| json!(result.outcome));
+        let line = json!({"address": one.address(), "kind": outcome.unwrap_or(json!(kind)),
+            "reason": one.reason, "class": one.class, "category": one.category,
+            "provider": one.provider, "said": one.recipient.diagnostic, "at": event.received_at,
+            "event": event.seq});
         push_csv(&line, &COLUMNS, out);
     }
 }

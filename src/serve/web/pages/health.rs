@@ -231,7 +231,7 @@ fn table(title: &str, parts: Vec<(&str, &Value)>, to: Option<(&str, &str)>) -> M
 }
 
 /// A number with its rate, where there is one.
-fn number(name: &str, part: &Value, figure: &str, rate: &str) -> Markup {
+pub(super) fn number(name: &str, part: &Value, figure: &str, rate: &str) -> Markup {
     let percent = part.get(rate).and_then(|rate| rate.get("percent")?.as_f64());
     html! {
         td.n data-name=(name) {

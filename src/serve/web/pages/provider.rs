@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::health::guards;
+use super::health::{guards, number};
 use super::list::scope_select;
 use super::trends::{add, categories, days, hours, progress};
 use crate::classify::Category;
@@ -214,12 +214,7 @@ fn rates(days: &BTreeMap<String, Value>) -> Markup {
                 td data-name="state" { (state(text(part, "state"))) }
                 td.n data-name="sent" { (grouped(count(part, "sent"))) }
                 @for (name, rate) in [("hard", "hard_rate"), ("soft", "soft_rate"), ("block", "block_rate"), ("complaint", "complaints")] {
-                    td.n data-name=(name) {
-                        (grouped(count(part, name)))
-                        @if let Some(percent) = part.get(rate).and_then(|rate| rate.get("percent")?.as_f64()) {
-                            " " span.soft { (format!("{percent:.1} %")) }
-                        }
-                    }
+                    (number(name, part, name, rate))
                 }
             } } }
         } }

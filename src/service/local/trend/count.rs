@@ -62,16 +62,6 @@ struct StateChange {
     to: String,
 }
 
-#[derive(Deserialize)]
-struct ReceivedAt {
-    received_at: Timestamp,
-}
-
-/// When a line was written; None when it cannot be read.
-pub fn time_of(line: &str) -> Option<Timestamp> {
-    serde_json::from_str::<ReceivedAt>(line).ok().map(|line| line.received_at)
-}
-
 impl CountedLine {
     /// What is counted of a line; None when it cannot be read, or there is nothing to count.
     pub fn read(line: &str) -> Option<Self> {

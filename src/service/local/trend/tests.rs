@@ -2,43 +2,12 @@
 
 use serde_json::json;
 
-use super::super::tests::real;
+use super::super::tests::{Lines, real};
 use super::*;
 use crate::classify::Category;
-use crate::event::{Act, Event};
-use crate::ledger::{Committed, LedgerStatus, Page};
+use crate::event::Act;
 use crate::report::Kind;
 use crate::service::{InBand, Operations, Service};
-
-/// A journal of lines and nothing else.
-struct Lines(Mutex<Vec<String>>);
-
-impl Ledger for Lines {
-    fn commit(&self, _: &mut [Event]) -> Result<Vec<Committed>, LedgerError> {
-        Ok(Vec::new())
-    }
-    fn look_up(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, LedgerError> {
-        Ok(vec![None; keys.len()])
-    }
-    fn list(&self, _: &[u8], _: Option<&[u8]>, _: usize) -> Result<Page, LedgerError> {
-        Ok(Page { rows: Vec::new(), next: None })
-    }
-    fn history(&self, _: &str, _: usize) -> Result<Vec<Event>, LedgerError> {
-        Ok(Vec::new())
-    }
-    fn journal(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, LedgerError> {
-        let lines = lock(&self.0);
-        let numbered = (1..).zip(lines.iter()).skip_while(|(seq, _)| *seq < from);
-        Ok(numbered.take(limit).map(|(seq, line)| (seq, line.clone())).collect())
-    }
-    fn status(&self) -> LedgerStatus {
-        let last_seq = lock(&self.0).len() as u64;
-        LedgerStatus { last_seq, first_seq: 1, ..LedgerStatus::default() }
-    }
-    fn checkpoint(&self, _: Timestamp) -> Result<(), LedgerError> {
-        Ok(())
-    }
-}
 
 fn now() -> Timestamp {
     Timestamp::parse_rfc3339("2026-11-27T10:30:00Z").expect("a time")
