@@ -1,4 +1,5 @@
-//! Every metric of the program, declared once with its help text (docs/interface.md, "Metrics").
+//! Every metric of the program, and what counts it (docs/interface.md, "Metrics"). `families` declares
+//! them, each once with its help text.
 //!
 //! Promises: label values come from closed sets (enums, or words of the program itself), so no
 //! input makes a new series (docs/reliability.md, "Metric labels"); every series of a small set
@@ -6,17 +7,15 @@
 //! `promtool check metrics` (test). An address, a host or a client's words are never a label.
 
 mod declare;
+mod families;
 mod labels;
 mod process;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prometheus::core::Collector;
-use prometheus::{
-    Encoder, Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
-    TextEncoder,
-};
+use prometheus::{Encoder, IntGauge, Registry, TextEncoder};
 
 use crate::classify::{Category, Class, Reason};
 use crate::ledger::TroubleKind;
@@ -25,22 +24,12 @@ use crate::report::Kind;
 use crate::service::Overview;
 use crate::smtp::{Outcome, Rejection};
 use declare::{Declare, whole};
+use families::{
+    JournalMetrics, ListMetrics, LookupsMetrics, MailMetrics, OperationsMetrics, SmtpMetrics,
+    WebhookMetrics,
+};
 pub use labels::{Change, Handshake, LookupResult, Port, Protocol, Refused, Verb, WebhookOutcome};
 use process::Process;
-
-/// Buckets in seconds around what one fdatasync takes.
-const COMMIT_BUCKETS: &[f64] =
-    &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
-/// Buckets in seconds for work in memory.
-const QUICK_BUCKETS: &[f64] =
-    &[0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0];
-/// Buckets in seconds for whole sessions.
-const SESSION_BUCKETS: &[f64] = &[0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0];
-/// Buckets in octets of messages.
-const SIZE_BUCKETS: &[f64] =
-    &[1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 4_194_304.0, 16_777_216.0];
-/// Buckets in events of one commit.
-const BATCH_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
 /// All metrics and their registry, by subject.
 pub struct Metrics {
@@ -62,81 +51,6 @@ impl Drop for OpenGauge {
     fn drop(&mut self) {
         self.0.dec();
     }
-}
-
-/// Messages and what they said.
-struct MailMetrics {
-    messages: IntCounterVec,
-    duplicates: IntCounter,
-    message_size: Histogram,
-    parse: Histogram,
-    verdicts: IntCounterVec,
-    provider_failures: IntCounterVec,
-    shadow_verdicts: IntCounterVec,
-}
-
-/// The suppression list.
-struct ListMetrics {
-    suppressions: IntGaugeVec,
-    changes: IntCounterVec,
-    guards: IntGauge,
-    clock: IntGauge,
-}
-
-/// Questions of MTAs and programs.
-struct LookupsMetrics {
-    /// Indexed by protocol, then result: the hot path only adds.
-    results: Vec<Vec<IntCounter>>,
-    seconds: Vec<Histogram>,
-    connections: IntGauge,
-}
-
-/// Commits and sizes.
-struct JournalMetrics {
-    commit: Histogram,
-    commit_batch: Histogram,
-    commit_failures: IntCounter,
-    fsync: Histogram,
-    last_commit: Gauge,
-    last_seq: IntGauge,
-    journal_bytes: IntGauge,
-    ledger_lag: Gauge,
-    engine_synchronous: IntGauge,
-    store_lag: IntGauge,
-    store_bytes: IntGauge,
-    disk_free: IntGauge,
-    damaged: IntCounter,
-    /// What of it was counted.
-    damaged_so_far: AtomicU64,
-    troubles: IntGaugeVec,
-}
-
-/// SMTP and LMTP connections.
-struct SmtpMetrics {
-    open: IntGauge,
-    closed: IntCounterVec,
-    session: Histogram,
-    commands: IntCounterVec,
-    rejections: IntCounterVec,
-    tls_handshakes: IntCounterVec,
-}
-
-/// HTTP, certificates, reloads.
-struct OperationsMetrics {
-    http_requests: IntCounterVec,
-    http_seconds: Histogram,
-    http_connections: IntGauge,
-    refused: IntCounterVec,
-    certificate_expiry: prometheus::GaugeVec,
-    reload_success: IntGauge,
-    reload_time: Gauge,
-}
-
-/// Webhooks, by endpoint of the configuration.
-struct WebhookMetrics {
-    deliveries: IntCounterVec,
-    backlog: IntGaugeVec,
-    oldest: prometheus::GaugeVec,
 }
 
 impl Metrics {
@@ -411,250 +325,6 @@ impl Metrics {
         }
         String::from_utf8_lossy(&out).into_owned()
     }
-}
-
-impl MailMetrics {
-    fn declare(d: &Declare) -> Self {
-        Self {
-            messages: d.counters(
-                "bounced_messages_total",
-                "Messages answered 250 after DATA, duplicates included, by kind.",
-                &["kind"],
-            ),
-            duplicates: d.counter(
-                "bounced_duplicates_total",
-                "Messages delivered again that made no second event.",
-            ),
-            message_size: d.histogram(
-                "bounced_message_size_bytes",
-                "Size of received messages.",
-                SIZE_BUCKETS,
-            ),
-            parse: d.histogram(
-                "bounced_parse_duration_seconds",
-                "Time to read and judge one message.",
-                QUICK_BUCKETS,
-            ),
-            verdicts: d.counters(
-                "bounced_verdicts_total",
-                "Verdicts on recipients, by class and category; none is no failure.",
-                &["class", "category"],
-            ),
-            provider_failures: d.counters(
-                "bounced_refusals_total",
-                "Failed recipients, by provider of the closed table and category.",
-                &["provider", "category"],
-            ),
-            shadow_verdicts: d.counters(
-                "bounced_shadow_verdicts_total",
-                "Verdicts of the rules on trial (rules.shadow_dir), same as the live one or not.",
-                &["verdict"],
-            ),
-        }
-    }
-}
-
-impl ListMetrics {
-    fn declare(d: &Declare) -> Self {
-        Self {
-            suppressions: d.gauges(
-                "bounced_suppressions",
-                "Addresses that lookups answer with stop or pause, by state.",
-                &["state"],
-            ),
-            changes: d.counters(
-                "bounced_suppression_changes_total",
-                "Changes of suppressions, by what happened.",
-                &["op"],
-            ),
-            guards: d.gauge(
-                "bounced_guards_tripped",
-                "Guards that hold new suppressions back at the moment.",
-            ),
-            clock: d.gauge(
-                "bounced_clock_in_doubt",
-                "1 while the wall clock is not believed and nothing expires, until `bounced accept-clock`.",
-            ),
-        }
-    }
-}
-
-impl LookupsMetrics {
-    fn declare(d: &Declare) -> Self {
-        let lookups = d.counters(
-            "bounced_lookups_total",
-            "Questions whether an address is suppressed, by protocol and result.",
-            &["protocol", "result"],
-        );
-        let lookup_seconds = d.histograms(
-            "bounced_lookup_duration_seconds",
-            "Time from a complete lookup request to its answer.",
-            "protocol",
-            QUICK_BUCKETS,
-        );
-        Self {
-            results: grid(&lookups),
-            seconds: Protocol::ALL
-                .iter()
-                .map(|protocol| lookup_seconds.with_label_values(&[protocol.as_str()]))
-                .collect(),
-            connections: d.gauge("bounced_lookup_connections", "Open lookup connections."),
-        }
-    }
-}
-
-impl JournalMetrics {
-    fn declare(d: &Declare) -> Self {
-        Self {
-            commit: d.histogram(
-                "bounced_commit_seconds",
-                "Time from handing an event to the journal until it is durable.",
-                COMMIT_BUCKETS,
-            ),
-            commit_batch: d.histogram(
-                "bounced_commit_batch_size",
-                "Events made durable by one sync.",
-                BATCH_BUCKETS,
-            ),
-            commit_failures: d
-                .counter("bounced_commit_failures_total", "Commits that did not succeed."),
-            fsync: d.histogram(
-                "bounced_fsync_duration_seconds",
-                "Time of one fdatasync of the journal.",
-                COMMIT_BUCKETS,
-            ),
-            last_commit: d.real(
-                "bounced_last_commit_timestamp_seconds",
-                "When the journal last became durable.",
-            ),
-            last_seq: d.gauge("bounced_journal_last_sequence", "Position of the newest event."),
-            journal_bytes: d.gauge("bounced_journal_bytes", "Size of the journal."),
-            ledger_lag: d.real(
-                "bounced_ledger_lag_seconds",
-                "For how long this node has not had all of a shared journal.",
-            ),
-            engine_synchronous: d.gauge(
-                "bounced_engine_synchronous",
-                "Of a shared journal: 1 when what is acknowledged is on more than one server.",
-            ),
-            store_lag: d.gauge(
-                "bounced_store_lag_events",
-                "Events of the journal that the view does not hold yet.",
-            ),
-            store_bytes: d.gauge("bounced_store_bytes", "Size of the view."),
-            disk_free: d.gauge("bounced_disk_free_bytes", "Free space under the data directory."),
-            damaged: d.counter(
-                "bounced_journal_damaged_records_total",
-                "Records of the journal found damaged or missing.",
-            ),
-            damaged_so_far: AtomicU64::new(0),
-            troubles: d.gauges(
-                "bounced_trouble",
-                "What is wrong with stored data and stops nothing, by kind; /readyz has the words.",
-                &["what"],
-            ),
-        }
-    }
-}
-
-impl SmtpMetrics {
-    fn declare(d: &Declare) -> Self {
-        Self {
-            open: d.gauge("bounced_smtp_connections", "Open SMTP and LMTP connections."),
-            closed: d.counters(
-                "bounced_smtp_connections_total",
-                "SMTP and LMTP connections that ended, by outcome.",
-                &["outcome"],
-            ),
-            session: d.histogram(
-                "bounced_smtp_session_duration_seconds",
-                "Length of SMTP and LMTP connections.",
-                SESSION_BUCKETS,
-            ),
-            commands: d.counters(
-                "bounced_smtp_commands_total",
-                "SMTP commands, by verb and first digit of the reply.",
-                &["verb", "code"],
-            ),
-            rejections: d.counters(
-                "bounced_smtp_rejections_total",
-                "SMTP commands, messages and connections refused, by reason.",
-                &["reason"],
-            ),
-            tls_handshakes: d.counters(
-                "bounced_tls_handshakes_total",
-                "TLS handshakes, by result.",
-                &["result"],
-            ),
-        }
-    }
-}
-
-impl OperationsMetrics {
-    fn declare(d: &Declare) -> Self {
-        Self {
-            http_requests: d.counters(
-                "bounced_http_requests_total",
-                "HTTP requests, by route and first digit of the status.",
-                &["route", "code"],
-            ),
-            http_seconds: d.histogram(
-                "bounced_http_request_duration_seconds",
-                "Time from a request's header to the start of its answer.",
-                COMMIT_BUCKETS,
-            ),
-            http_connections: d.gauge("bounced_http_connections", "Open HTTP connections."),
-            refused: d.counters(
-                "bounced_connections_refused_total",
-                "HTTP and lookup connections closed for want of places, by port and reason.",
-                &["port", "reason"],
-            ),
-            certificate_expiry: d.reals(
-                "bounced_certificate_expiry_timestamp_seconds",
-                "When the certificate in use ends.",
-                &["name"],
-            ),
-            reload_success: d
-                .gauge("bounced_config_reload_success", "1 when the last reload was taken over."),
-            reload_time: d.real(
-                "bounced_config_reload_timestamp_seconds",
-                "When configuration was last taken over.",
-            ),
-        }
-    }
-}
-
-impl WebhookMetrics {
-    fn declare(d: &Declare) -> Self {
-        Self {
-            deliveries: d.counters(
-                "bounced_webhook_deliveries_total",
-                "Attempts to deliver a webhook, by endpoint and what became of them.",
-                &["endpoint", "outcome"],
-            ),
-            backlog: d.gauges(
-                "bounced_webhook_backlog",
-                "Records of the journal that an endpoint was not told of yet.",
-                &["endpoint"],
-            ),
-            oldest: d.reals(
-                "bounced_webhook_oldest_seconds",
-                "Age of the oldest thing that an endpoint was not told of; 0 when there is none.",
-                &["endpoint"],
-            ),
-        }
-    }
-}
-
-/// Handles of every protocol and result.
-fn grid(lookups: &IntCounterVec) -> Vec<Vec<IntCounter>> {
-    let row = |protocol: &Protocol| {
-        LookupResult::ALL
-            .iter()
-            .map(|result| lookups.with_label_values(&[protocol.as_str(), result.as_str()]))
-            .collect()
-    };
-    Protocol::ALL.iter().map(row).collect()
 }
 
 fn first_digit(code: u16) -> &'static str {

@@ -1,18 +1,18 @@
-//! The operator's pages: fetches what `web` renders. Forms are in `acts`, the log-in in `login`.
+//! The operator's pages, a handler each: it reads what `web` renders. What is read is in `read`,
+//! forms are in `forms`, the log-in in `login`, how a page is answered in `answer`.
 
-pub mod acts;
+mod answer;
 pub mod export;
+pub mod forms;
 pub mod login;
+mod read;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Extension;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use axum::response::{IntoResponse, Redirect, Response};
-use serde_json::Value;
+use axum::http::Uri;
+use axum::response::{IntoResponse, Redirect};
 
 use super::listing::Listing;
 use super::operations::checks;
@@ -23,111 +23,19 @@ use super::suppressions::list_query;
 use crate::mail::{Address, Timestamp};
 use crate::serve::limits;
 use crate::serve::problem::Problem;
-use crate::serve::web::{self, Flash, HtmlPage, Viewer, link};
+use crate::serve::web::{self, Flash, Viewer, link};
 use crate::service::search::Search;
-use crate::service::trend::{BOUNCES, Trend};
+use crate::service::trend::Trend;
 use crate::service::{ListPage, Service, ServiceError};
+pub use answer::{Failed, icon, nowhere, style};
+use answer::{PageResult, html, named, see};
+use read::{
+    EVENTS, bounces, chosen, days_of, events_at, guards_of, is_unhealthy, of_late, pages_named,
+    rates_of_scopes,
+};
 
-/// Events on the overview.
-const EVENTS: usize = 25;
-/// Journal lines that are looked through for bounces while none are counted yet.
-const TAIL: u64 = 250;
-/// Scopes whose rates are read for one page.
-const SCOPES: usize = 50;
 /// Bounces of a campaign on one page.
 const CAMPAIGN_PAGE: usize = 50;
-/// Days of rates.
-const DAYS: i64 = 30;
-
-/// Errors of the page are pages.
-pub struct Failed(Problem);
-
-impl From<Problem> for Failed {
-    fn from(problem: Problem) -> Self {
-        Self(problem)
-    }
-}
-
-impl From<ServiceError> for Failed {
-    fn from(error: ServiceError) -> Self {
-        Self(error.into())
-    }
-}
-
-impl IntoResponse for Failed {
-    fn into_response(self) -> Response {
-        let Self(Problem { status, detail, .. }) = self;
-        let title = status.canonical_reason().unwrap_or("Error");
-        (status, html(web::error(status.as_u16(), title, &detail))).into_response()
-    }
-}
-
-type PageResult = Result<Response, Failed>;
-
-/// A page with its security headers.
-fn html(page: HtmlPage) -> Response {
-    let fixed = |value: &'static str| HeaderValue::from_static(value);
-    let headers = [
-        (header::CONTENT_TYPE, fixed("text/html; charset=utf-8")),
-        (header::CONTENT_SECURITY_POLICY, fixed(web::CONTENT_SECURITY_POLICY)),
-        // `no-referrer` would turn the Origin of our own form into `null`.
-        (header::REFERRER_POLICY, fixed("same-origin")),
-        (header::CACHE_CONTROL, fixed("no-store")),
-        (header::X_FRAME_OPTIONS, fixed("DENY")),
-    ];
-    (headers, page.into_string()).into_response()
-}
-
-/// What `make` makes of the counts.
-fn of_late<T>(service: &dyn Service, make: impl FnOnce(&Trend) -> T) -> Result<T, ServiceError> {
-    let (mut make, mut made) = (Some(make), None);
-    service.trend(&mut |trend| made = make.take().map(|make| make(trend)))?;
-    made.ok_or_else(|| ServiceError::Internal("the counts were not shown".to_string()))
-}
-
-/// The events at these positions, as far as they are there.
-fn events_at(service: &dyn Service, seqs: &[u64]) -> Result<Vec<Value>, ServiceError> {
-    let mut events = Vec::with_capacity(seqs.len());
-    for seq in seqs {
-        let line = service.events(*seq, 1)?.into_iter().find(|(found, _)| found == seq);
-        events.extend(line.and_then(|(_, line)| serde_json::from_str(&line).ok()));
-    }
-    Ok(events)
-}
-
-/// The last bounces, newest first: as counted, or, while nothing is, out of the last lines.
-fn bounces(service: &dyn Service, seqs: &[u64], last: u64) -> Result<Vec<Value>, ServiceError> {
-    if !seqs.is_empty() {
-        return events_at(service, seqs);
-    }
-    let lines = service.events((last + 1).saturating_sub(TAIL), TAIL as usize)?;
-    let events =
-        lines.iter().rev().filter_map(|(_, line)| serde_json::from_str::<Value>(line).ok());
-    let is_bounce = |event: &Value| {
-        let verdict = event.pointer("/result/verdict").is_some_and(Value::is_object);
-        verdict || matches!(event["kind"].as_str(), Some("failure" | "delay" | "complaint"))
-    };
-    Ok(events.filter(is_bounce).take(EVENTS).collect())
-}
-
-/// The rates of the scopes over 30 days, in their order, as far as there is time, and how many were
-/// left out.
-fn rates_of_scopes(service: &dyn Service) -> Result<(Vec<Value>, usize), ServiceError> {
-    let (scopes, until) = (service.scopes()?, Instant::now() + limits::RATES_WITHIN);
-    let mut rates = Vec::new();
-    for scope in scopes.iter().take(SCOPES) {
-        if !rates.is_empty() && Instant::now() >= until {
-            break;
-        }
-        rates.push(service.health(Some(scope), None, None)?);
-    }
-    let more = scopes.len() - rates.len();
-    Ok((rates, more))
-}
-
-fn is_unhealthy(rates: &Value) -> bool {
-    matches!(rates["total"]["state"].as_str(), Some("unhealthy" | "risky" | "critical"))
-}
 
 /// `/`
 pub async fn overview(
@@ -178,43 +86,16 @@ pub async fn search(
     {
         return Ok(Redirect::to(&link("/address", &[("address", &text)])).into_response());
     }
-    let asked = text.clone();
+    let wanted = text.clone();
     let (found, pages) = in_turn(&http, move |service| {
         let found = service.search(&search)?;
-        Ok((found, if first { pages_named(service, &asked)? } else { Vec::new() }))
+        Ok((found, if first { pages_named(service, &wanted)? } else { Vec::new() }))
     })
     .await?;
     let events = found.events.iter().filter_map(|(_, line)| serde_json::from_str(line).ok());
     let events = events.collect();
     let results = web::SearchPage { text: &text, found: &found, events, pages };
     Ok(html(web::search(&viewer, &results)))
-}
-
-/// Pages whose name has the text in it: what they are, and where.
-fn pages_named(service: &dyn Service, text: &str) -> Result<Vec<(String, String)>, ServiceError> {
-    let wanted = text.to_lowercase();
-    let is = |name: &&String| !wanted.is_empty() && name.to_lowercase().contains(&wanted);
-    let mut pages = of_late(service, |trend| {
-        let campaigns = trend.campaigns.keys().filter(is).take(BOUNCES);
-        let providers = trend.providers.keys().filter(is).take(BOUNCES);
-        campaigns
-            .map(|name| (format!("campaign {name}"), link("/campaign", &[("name", name)])))
-            .chain(
-                providers
-                    .map(|name| (format!("provider {name}"), link("/provider", &[("name", name)]))),
-            )
-            .collect::<Vec<_>>()
-    })?;
-    let scopes = service.scopes()?;
-    pages.extend(
-        scopes.iter().filter(is).map(|n| (format!("scope {n}"), link("/scope", &[("scope", n)]))),
-    );
-    // A domain by itself.
-    if Address::parse(&format!("a@{text}")).is_some() && text.contains('.') && !text.contains('@') {
-        let to = link("/suppressions", &[("domain", text)]);
-        pages.push((format!("suppressed at {text}"), to));
-    }
-    Ok(pages)
 }
 
 /// `/address?address=`
@@ -230,8 +111,9 @@ pub async fn address(
         (_, true) => Some(Flash::Suppressed),
         _ => None,
     };
-    let asked = address.clone();
-    let read = move |service: &dyn Service| Ok((service.explain(&asked, None)?, service.scopes()?));
+    let wanted = address.clone();
+    let read =
+        move |service: &dyn Service| Ok((service.explain(&wanted, None)?, service.scopes()?));
     let (explained, scopes) = in_turn(&http, read).await?;
     Ok(html(web::address(&viewer, &address, &explained, &scopes, (Timestamp::now(), notice))))
 }
@@ -314,43 +196,6 @@ pub async fn provider(
     let (of_late, guards, scopes, scope, days) = read.await?;
     let page = web::Provider { name: &name, of_late, guards, scopes, scope: &scope, days };
     Ok(html(web::provider(&viewer, &page)))
-}
-
-/// The name that a page is about.
-fn named(params: &Params<'_>, what: &str) -> Result<String, Problem> {
-    let missing = || Problem::bad_request(format!("name the {what}: ?name="));
-    params.text("name")?.ok_or_else(missing)
-}
-
-/// The guards of a kind that are about one name.
-fn guards_of(all: &Value, kind: &str, name: &str) -> Vec<Value> {
-    let clause = format!("guard/{kind} {name}");
-    let all = all.as_array().map_or(&[][..], Vec::as_slice);
-    all.iter().filter(|guard| guard["clause"] == clause.as_str()).cloned().collect()
-}
-
-/// The scope that a page is about: the one that was asked for, else `default`, else the first there is.
-fn chosen(scope: Option<String>, scopes: &[String]) -> String {
-    let default = || scopes.iter().find(|scope| *scope == "default").or(scopes.first());
-    scope.or_else(|| default().cloned()).unwrap_or("default".to_string())
-}
-
-/// Rates of a provider by day.
-fn days_of(
-    service: &dyn Service,
-    scope: &str,
-    provider: &str,
-) -> Result<BTreeMap<String, Value>, ServiceError> {
-    let (now, mut days) = (Timestamp::now(), BTreeMap::new());
-    for ago in 0..DAYS {
-        let day = now.plus_days(-ago);
-        let rates = service.health(Some(scope), Some(day), Some(day))?;
-        if let Some(part) = rates["by_provider"].get(provider) {
-            let name: String = day.to_string().chars().take(10).collect();
-            days.insert(name, part.clone());
-        }
-    }
-    Ok(days)
 }
 
 /// `/campaigns`
@@ -444,33 +289,4 @@ pub async fn health(
     let guards = blocking(&http, |service| service.guard_history()).await.unwrap_or_default();
     let page = web::HealthPage { findings: checks(&http).await, guards, scopes, rates };
     Ok(html(web::health(&viewer, &page)))
-}
-
-/// What is nowhere: a page for those who want one.
-pub fn nowhere(headers: &HeaderMap, problem: Problem) -> Response {
-    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    match accept.is_some_and(|accept| accept.contains("text/html")) {
-        true => Failed(problem).into_response(),
-        false => problem.into_response(),
-    }
-}
-
-/// `/style.css`
-pub async fn style() -> Response {
-    asset("text/css; charset=utf-8", web::STYLE)
-}
-
-/// `/icon.svg`
-pub async fn icon() -> Response {
-    asset("image/svg+xml", web::ICON)
-}
-
-fn asset(content_type: &'static str, content: &'static str) -> Response {
-    let headers = [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "max-age=3600")];
-    (headers, content).into_response()
-}
-
-/// Where a form leads when it is done.
-fn see(to: &str) -> Response {
-    (StatusCode::SEE_OTHER, [(header::LOCATION, to.to_string())]).into_response()
 }

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use super::super::params::Params;
 use super::super::sessions::{clear_cookie, is_ours, set_cookie};
 use super::super::shared::{Http, PeerIp};
-use super::acts::{form, refused};
+use super::forms::{form, refused};
 use super::{PageResult, html, see};
 use crate::serve::problem::Problem;
 use crate::serve::tokens::Tokens;
