@@ -1,5 +1,5 @@
-//! The straight line from octets to an event. Read [`Analyser::analyse`] from top to bottom: each step
-//! is one call with one typed value.
+//! The straight line from octets to an event. Read [`Analyser::analyse`] from top to bottom: each
+//! step is one call with one typed value.
 //!
 //! Nothing here fails: a message that nobody understands is `other`, kept and counted, and
 //! suppresses nobody. No clock, no randomness: both are arguments.
@@ -30,7 +30,7 @@ pub struct Analyser {
 /// A message as it was received.
 #[derive(Debug, Clone)]
 pub struct Received<'a> {
-    /// Octets behind DATA, dots unstuffed.
+    /// Octets after DATA, dots unstuffed.
     pub data: &'a [u8],
     /// SMTP envelope.
     pub envelope: Envelope,
@@ -139,8 +139,8 @@ impl Analyser {
 
 impl Analyser {
     /// The signed return path that a sender put into `CFBL-Feedback-ID` (RFC 9477): who complains
-    /// sends to the address in `CFBL-Address`, so nothing but this names the mailed one. Any other id
-    /// is only kept.
+    /// sends to the address in `CFBL-Address`, so nothing but this names the mailed one. Any other
+    /// id is only kept.
     fn signed_feedback_id(&self, report: &Report, now: Moment) -> Option<String> {
         let id = report.original.cfbl_feedback_id.as_ref()?;
         let ours = report.kind == Kind::Complaint && self.verp.verify(id, now).is_ok();

@@ -1,5 +1,5 @@
-//! The composition root: from a configuration to the running parts. Read `service` below to see what is
-//! made of what; `serve` and the commands that find no running service both begin there.
+//! The composition root: from a configuration to the running parts. Read `service` below to see
+//! what is made of what; `serve` and the commands that find no running service both begin there.
 //!
 //! Nothing below knows this module: `serve` and `cli` are handed what they need.
 
@@ -93,7 +93,7 @@ fn policy(config: &Config) -> Result<Policy> {
         .policy_table
         .clone()
         .try_into()
-        // On a line of its own stands in which key.
+        // A line of its own says in which key.
         .map_err(|e: toml::de::Error| {
             anyhow!("[policy]: {}", e.to_string().trim().replace('\n', " "))
         })?;
@@ -117,8 +117,8 @@ fn policy_of(config: &Config, origin: &Origin) -> Result<Policy> {
     })
 }
 
-/// Which key an error of the policy is about: it begins with the key (`policy.outage.factor: ...`), or
-/// ends with it (`... in `reasons.mailbox-full``).
+/// Which key an error of the policy is about: it begins with the key (`policy.outage.factor: ...`),
+/// or ends with it (`... in `reasons.mailbox-full``).
 fn policy_key(text: &str) -> String {
     let text = text.strip_prefix("[policy]: ").unwrap_or(text);
     match text.split_once(": ") {

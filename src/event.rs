@@ -43,7 +43,7 @@ pub struct Analysis {
     /// New address of an address-change notice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new_address: Option<String>,
-    /// The report stands in mail that is no notice itself: it is kept, and decides nothing.
+    /// The report is inside mail that is not a notice itself: it is kept, and decides nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub forwarded: bool,
     /// The clues that decided the kind.
@@ -160,7 +160,7 @@ pub struct Event {
     #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
     pub analysis: Option<Analysis>,
     /// Addresses of this event (key form) on which a block outlived an erasure, with the keyed
-    /// hash that it stands under.
+    /// hash under which it is stored.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub erased: Vec<(String, String)>,
     /// An act by hand or by the program.

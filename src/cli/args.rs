@@ -9,7 +9,7 @@ use crate::mail::Address;
 
 const TEMPLATE: &str = "{about}\n\n{usage-heading} {usage}\n\n{all-args}{after-help}";
 
-/// Receives bounces, says what they mean, keeps the list of whom not to mail
+/// Receives bounces, says what they mean, keeps the list of addresses not to mail
 #[derive(Debug, Parser)]
 #[command(
     name = "bounced",
@@ -68,7 +68,8 @@ pub enum CliCommand {
     Ingest(IngestArgs),
     /// Answer OpenSMTPD as one of its tables
     ///
-    /// smtpd 7.6 or newer starts it (smtpd-tables(7)); it asks the lookup port of the configuration.
+    /// smtpd 7.6 or newer starts it (smtpd-tables(7)); it asks the lookup port of the
+    /// configuration.
     TableProc(TableProcArgs),
     /// Mint or check return-path addresses
     #[command(subcommand)]
@@ -317,7 +318,7 @@ pub struct TableProcArgs {
 pub enum VerpCommand {
     /// Mint the return path for one recipient
     Sign {
-        /// Whom you mail
+        /// The address that you mail
         recipient: String,
         /// Scope, or scope.campaign, to carry inside
         #[arg(long)]
@@ -349,7 +350,7 @@ pub enum RulesCommand {
 /// `webhooks`
 #[derive(Debug, Subcommand)]
 pub enum WebhooksCommand {
-    /// Show how each endpoint stands
+    /// Show the state of each endpoint
     ///
     /// Exit 0 when every endpoint takes what it is told, 1 when one does not.
     Status {
@@ -512,7 +513,8 @@ pub enum BackupCommand {
 /// `engine`
 #[derive(Debug, Subcommand)]
 pub enum EngineCommand {
-    /// Make the schema and the ledger, as far as they are missing, and print what a node's role needs
+    /// Make the schema and the ledger, as far as they are missing, and print what a node's role
+    /// needs
     ///
     /// It asks as the role of --url-file, which may make a schema. The GRANTs are for the role of
     /// journal.postgres.url_file, or --role.

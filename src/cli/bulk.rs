@@ -1,4 +1,4 @@
-//! Many addresses: import and export, streamed.
+//! Import and export of many addresses, streamed.
 
 use std::fs::File;
 use std::io::{self, Read, Write};

@@ -1,4 +1,4 @@
-//! `bounced classify`: what messages mean, as JSON lines or for a person's eye.
+//! `bounced classify`: what messages mean, as JSON lines or as text for people.
 //!
 //! Lines come in the order of the input and are written as they are made, so that a folder of any
 //! size streams. Text of a message reaches a terminal only without its control characters.

@@ -1,8 +1,8 @@
 //! `bounced doctor`: what an experienced operator would look at, each finding with its remedy.
 //!
 //! Promises: nothing is changed but one scratch file in the data directory, which is removed; it
-//! may run beside the service. What needs a look from outside (MX, reverse DNS, an open port 25)
-//! is said to be unchecked, with the command that checks it.
+//! may run while the service runs. What needs a look from outside (MX, reverse DNS, an open port
+//! 25) is said to be unchecked, with the command that checks it.
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -1,6 +1,6 @@
-//! `bounced explain` for a person: the sentence first, what stands, what would change it, then
+//! `bounced explain` for a person: first the decision in a sentence, then what would change it, then
 //! each piece of evidence with the words that decided. What this does not know by name is printed
-//! as an outline behind it, so that nothing the service tells is hidden.
+//! as an outline after it, so that nothing is hidden that the service says.
 
 use std::io::{self, Write};
 

@@ -1,5 +1,5 @@
-//! What stands still until it is calm or a person says so: guards that hold suppressions back
-//! (docs/policy.md, "Guards"), and a clock that is not believed.
+//! `bounced guards` shows and ends guards, which hold suppressions back (docs/policy.md, "Guards");
+//! `bounced accept-clock` ends the doubt about the clock.
 
 use anyhow::{Result, anyhow};
 use serde_json::{Value, json};

@@ -1,4 +1,5 @@
-//! Messages into the service as if they had come by SMTP, and whether it is ready for them.
+//! `bounced ingest` feeds messages to the service as if they came by SMTP; `bounced readyz` asks
+//! whether it is ready.
 
 use anyhow::Result;
 use serde_json::Value;

@@ -3,7 +3,7 @@
 //! than its names.
 //!
 //! mbox (RFC 4155, the mboxrd quoting): a message begins at a `From ` line that carries a clock
-//! and stands first or behind an empty line; one `>` is taken off `>From `. A file whose name ends in
+//! and comes first or after an empty line; one `>` is taken off `>From `. A file whose name ends in
 //! `.eml` is one message, whatever is in it. Symbolic links to
 //! folders are not followed below the given path, so a loop cannot catch us, and pipes and
 //! devices are read only when they are named.
@@ -21,7 +21,7 @@ const BUFFER: usize = 64 << 10;
 
 /// One message, or why there is none, under the name of its source.
 pub struct MailboxItem {
-    /// Path as given, with what was found below it; `#2` behind it for the second of an mbox.
+    /// Path as given, with what was found below it; `#2` after it for the second of an mbox.
     pub source: String,
     /// The octets.
     pub message: Result<Vec<u8>, String>,

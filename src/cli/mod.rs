@@ -1,11 +1,11 @@
-//! The command line: reads the words, asks whoever knows, prints the answer, gives the exit code.
+//! The command line: reads the words, asks the service, prints the answer, gives the exit code.
 //!
 //! Promises: standard output is the answer and nothing else, standard error is for people; exit 0
 //! is yes or done, 1 no or not found, 2 failed; a reader that closes our output early (`| head`)
 //! is no failure; text of strangers never steers a terminal.
 //!
-//! It does not know rules, policy, storage or sockets: [`Program`] is the rest of the program as seen
-//! from here, and `main.rs` hands it in.
+//! It does not know rules, policy, storage or sockets: [`Program`] is the rest of the program as
+//! seen from here, and `main.rs` hands it in.
 
 pub mod args;
 mod backup;
@@ -242,7 +242,7 @@ fn ask(
     }
 }
 
-/// `ok`, or what is wrong; both are the answer and stand on standard output.
+/// `ok`, or what is wrong; both are the answer and go to standard output.
 fn check_config(
     named: Option<&Path>,
     program: &dyn Program,

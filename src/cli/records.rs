@@ -1,4 +1,5 @@
-//! Over the whole journal: wordings that no rule knows, and the acts that take something back.
+//! Commands about the whole journal: its events, wordings that no rule knows, and the acts that
+//! take something back.
 
 use anyhow::{Result, anyhow};
 use serde_json::json;

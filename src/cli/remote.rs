@@ -1,5 +1,5 @@
 //! The running service over HTTP (docs/interface.md, "HTTP"). The token comes from
-//! `$BOUNCED_TOKEN`: an argument would stand in the process list.
+//! `$BOUNCED_TOKEN`: an argument would appear in the process list.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -135,7 +135,7 @@ impl Remote {
         }
     }
 
-    /// `GET /v1/webhooks`: how each endpoint stands.
+    /// `GET /v1/webhooks`: the state of each endpoint.
     pub fn webhooks(&self) -> Result<Value, ServiceError> {
         self.json(self.get("/v1/webhooks")?)
     }

@@ -1,7 +1,7 @@
 //! `bounced replay`: the journal judged again with other rules, folded again under another policy,
 //! or both; what would change, for verdicts and for addresses (docs/policy.md, "What if").
 //!
-//! The events come through the service, so it works beside a running service. Both folds live in
+//! The events come through the service, so it works while the service runs. Both folds live in
 //! memory, about 500 octets an address each. Nothing is changed but by `--apply`, which journals
 //! one act with the new verdicts.
 

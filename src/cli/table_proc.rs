@@ -1,7 +1,7 @@
 //! `bounced table-proc`: a table of OpenSMTPD 7.6 or newer (smtpd-tables(7)) that asks the lookup port.
 //!
 //! smtpd starts it, writes a line for each question and reads a line for each answer; fields are
-//! parted by `|`. It must never end while smtpd runs, so trouble with the service is the answer
+//! separated by `|`. It must never end while smtpd runs, so trouble with the service is the answer
 //! `error`, which smtpd turns into "451 Temporary failure".
 //!
 //! | smtpd says | we say |
@@ -12,8 +12,8 @@
 //! | the same with `lookup` | `lookup-result\|ID\|found\|ADDRESS`, … |
 //! | `fetch` | `fetch-result\|ID\|not-found`: a suppression list is no list of choices |
 //!
-//! A held address is an `error` too: smtpd's `reject` is for good, and a pause must become neither a
-//! refusal nor a mail. With `--open` trouble is `not-found`, so mail goes on while the service is
+//! A held address is an `error` too: smtpd's `reject` is for good, and a pause must become neither
+//! a refusal nor a mail. With `--open` trouble is `not-found`, so mail goes on while the service is
 //! down; a held address waits all the same.
 
 use std::io::{self, BufRead, BufReader, Read, Write};

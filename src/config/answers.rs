@@ -1,6 +1,6 @@
 //! `[lookup.answers]`: the words in which the lookup port says stop and wait. Whatever they are, a stop
-//! stays a stop, a pause a pause, and the mark stays in them: without it our own refusal, when it comes
-//! back as a bounce, would count against the address.
+//! stays a stop, a pause a pause, and the mark stays in them: without it our own refusal, when it
+//! comes back as a bounce, would count against the address.
 
 use super::raw::RawAnswers;
 use super::value::Checker;
@@ -19,7 +19,7 @@ pub struct Template {
 /// A piece of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TemplatePart {
-    /// As it stands.
+    /// As it is.
     Text(String),
     /// `{code}`: the enhanced code.
     Code,

@@ -84,7 +84,7 @@ pub(super) fn check(
         privacy: check.privacy(raw.privacy.unwrap_or_default()),
         log: LogConfig { format: check.log_format(raw.log.unwrap_or_default().format) },
     };
-    // A wrong value stands at its default here, so what follows from it would mislead.
+    // A wrong value has its default here, so what follows from it would mislead.
     if check.problems.is_empty() {
         check.combinations(&config);
     }

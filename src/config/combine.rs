@@ -1,5 +1,5 @@
-//! What each value allows and all of them together do not: dangerous combinations are refused
-//! with a sentence, doubtful ones become notes.
+//! Checks of several values together: dangerous combinations are refused with a sentence, doubtful
+//! ones become notes.
 
 use super::value::Checker;
 use super::{Config, KeepRaw, Listen};

@@ -1,5 +1,5 @@
-//! What to write instead: the shipped `config/bounced.toml` is the one source of examples, and
-//! the nearest known word is offered for a misspelt one.
+//! Proposes what to write instead: an example from the shipped `config/bounced.toml`, the one
+//! source of them, or the nearest known word for a misspelt one.
 //!
 //! The file has three kinds of comment: `# prose`, `#key = default`, and `#   example` (three
 //! spaces) for what has no default, such as `[[verp.keys]]`.

@@ -22,7 +22,7 @@ pub const SEARCH: [&str; 2] = ["./bounced.toml", "/etc/bounced/bounced.toml"];
 pub struct LoadedConfig {
     /// The values.
     pub config: Config,
-    /// Which line each key stands on.
+    /// The line of each key.
     pub origin: Origin,
     /// Sentences that are worth a warning and no refusal.
     pub notes: Vec<String>,

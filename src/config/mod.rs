@@ -247,7 +247,7 @@ pub enum Unscoped {
 /// `[journal]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournalConfig {
-    /// How long events are kept behind a checkpoint.
+    /// How long events are kept after a checkpoint.
     pub keep: Duration,
     /// Which raw messages are kept.
     pub raw: KeepRaw,
@@ -322,8 +322,8 @@ pub enum StoreEngine {
 /// `[privacy]`
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct PrivacyConfig {
-    /// Key under which blocks of erased addresses stand, read from its file; None: one is made in
-    /// the data directory when the first address is erased.
+    /// Key under which blocks of erased addresses are stored, read from its file; None: one is made
+    /// in the data directory when the first address is erased.
     pub hash_key: Option<Vec<u8>>,
     /// `privacy.addresses = "hashed"`: no address is stored but under a hash with that key.
     pub hashed: bool,

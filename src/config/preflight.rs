@@ -2,8 +2,8 @@
 //! data directory, certificate and key, tokens, rules and socket folders. `check-config`, `serve`
 //! and SIGHUP ask here, and `doctor` prints the same sentences.
 //!
-//! Promises: nothing is created, opened for writing or locked, so it may run beside a running
-//! service. Ports are not tried for the same reason; [`bind_trouble`] words what binding says.
+//! Promises: nothing is created, opened for writing or locked, so it may run while the service
+//! runs. Ports are not tried for the same reason; [`bind_trouble`] words what binding says.
 //! That a key belongs to its certificate is for `serve::tls`, which knows how to sign.
 
 use std::io;
@@ -123,7 +123,7 @@ fn data_dir(dir: &Path) -> Result<(), String> {
                     _ => PathBuf::from("."),
                 };
             }
-            // A file stands where a folder should: go up to name it.
+            // A file is where a folder should be: go up to name it.
             Err(e) if e.kind() == io::ErrorKind::NotADirectory => {
                 place = place.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf);
             }

@@ -1,4 +1,5 @@
-//! `[[webhooks]]`: who is told of what happens, by which words, and how they know that it is us.
+//! `[[webhooks]]`: the endpoints that hear what happens, of which events, in which format, and with
+//! which secrets it is signed.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -48,7 +49,7 @@ pub(super) const CATEGORIES: &[&str] = &["hard", "soft", "block", "admin", "unde
 /// One endpoint.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Webhook {
-    /// Stands in metrics, in the log, and names the file of its cursor.
+    /// Appears in metrics and in the log, and names the file of its cursor.
     pub name: String,
     /// Where it is; `http` or `https`, with a host.
     pub url: Uri,

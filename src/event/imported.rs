@@ -1,4 +1,4 @@
-//! What the list said that an imported entry comes from: kept in the act, and told again in the
+//! What another list said of an entry that was imported from it: kept in the act and shown in the
 //! entry, so that an export that is imported elsewhere comes back as it was.
 
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::classify::{Category, Class, Reason};
 use crate::mail::Timestamp;
 
-/// Why an entry of the list stands there: its `reason`. Class and category follow from it.
+/// Why an entry is on the list: its `reason`. Class and category follow from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "&'static str")]
 pub enum Cause {

@@ -1,7 +1,8 @@
 //! Rows in memory: what a fold works on when nothing of it is to be kept, such as a what-if over
 //! the journal. Holds everything; about 500 octets an address.
 //!
-//! It does not know the journal: whoever folds says with a [`Lookback`] where earlier events are.
+//! It does not know the journal: the caller of the fold says with a [`Lookback`] where earlier
+//! events are.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;

@@ -52,7 +52,7 @@ pub trait Fold: Send {
 /// What became of one event of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed {
-    /// The event as it stands in the journal; of a duplicate, only `seq` and `id` of the first.
+    /// The event as it is in the journal; of a duplicate, only `seq` and `id` of the first.
     pub seq: u64,
     /// Its id; of a duplicate, the id of the first.
     pub id: String,
@@ -101,9 +101,9 @@ pub trait Ledger: Send + Sync {
     /// Health and sizes.
     fn status(&self) -> LedgerStatus;
     /// Lets records and rows say less, where `line` and `row` say so: journal, checkpoints and view
-    /// hold nothing of what they take out when this returns `Ok` with the number of changed records.
-    /// After an error, or a crash, it must be done again; then it goes on where it was. Lookups
-    /// and commits go on all through.
+    /// hold nothing of what they take out when this returns `Ok` with the number of changed
+    /// records. After an error, or a crash, it must be done again; then it goes on where it was.
+    /// Lookups and commits go on all through.
     fn redact(&self, _: Redact<'_>) -> Result<u64, LedgerError> {
         Err(LedgerError::Fatal("this ledger cannot rewrite its journal".to_string()))
     }
@@ -137,11 +137,11 @@ pub struct LedgerStatus {
     pub troubles: Vec<Trouble>,
     /// What is wrong, in a sentence; None when commits and lookups work.
     pub trouble: Option<String>,
-    /// How this node stands to the others; None when it has the journal alone.
+    /// How far this node is behind the others; None when it has the journal alone.
     pub engine: Option<EngineStatus>,
 }
 
-/// How a node stands to the journal that it shares with others.
+/// How far a node is behind the journal that it shares with others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineStatus {
     /// For how long it has not had all there was.
@@ -238,8 +238,8 @@ pub enum LedgerError {
     /// harmless. SMTP: 451 4.3.0.
     #[error("the outcome of a commit is unknown: {0}")]
     Ambiguous(String),
-    /// The engine that holds the journal cannot be reached, or does not answer. Nothing was written,
-    /// and nothing will be until it is back. SMTP: 451 4.3.0.
+    /// The engine that holds the journal cannot be reached, or does not answer. Nothing was
+    /// written, and nothing will be until it is back. SMTP: 451 4.3.0.
     #[error("the engine is away: {0}")]
     Away(String),
     /// The records that this node has are not those of the engine: it must take its copy anew.

@@ -41,7 +41,7 @@ impl Address {
         &self.0
     }
 
-    /// What stands before the last `@`.
+    /// What comes before the last `@`.
     pub fn local(&self) -> &str {
         self.0.rsplit_once('@').map_or("", |(local, _)| local)
     }
@@ -51,7 +51,7 @@ impl Address {
         plain_local(self.local())
     }
 
-    /// What stands after the last `@`, lower case.
+    /// What comes after the last `@`, lower case.
     pub fn domain(&self) -> &str {
         self.0.rsplit_once('@').map_or("", |(_, domain)| domain)
     }

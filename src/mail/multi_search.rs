@@ -2,9 +2,9 @@
 //! notice is a kilobyte.
 //!
 //! Each piece is known by its rarest run of eight octets (four, two or one for shorter pieces). The
-//! text is read once for each of these widths; every position asks a filter of 8 KiB, which stays in
-//! the first cache, and nearly always hears no. An automaton over the same pieces does one step a
-//! position too, but through megabytes of table, each step waiting for the one before.
+//! text is read once for each of these widths; every position asks a filter of 8 KiB, which stays
+//! in the first cache, and nearly always hears no. An automaton over the same pieces does one step
+//! a position too, but through megabytes of table, each step waiting for the one before.
 //!
 //! Promises: every occurrence of every piece is reported, overlapping or not; linear in the text
 //! but for occurrences; nothing is allocated while searching.
@@ -68,7 +68,7 @@ impl MultiSearch {
         self.scan::<1>(&self.one, text, &mut on_match);
     }
 
-    /// Whether any piece stands in the text.
+    /// Whether any piece is in the text.
     pub fn any(&self, text: &[u8]) -> bool {
         let mut stands = false;
         self.find(text, |_, _| stands = true);
@@ -184,7 +184,7 @@ mod tests {
                 &[(0, 0), (1, 8), (2, 11), (3, 13), (4, 3), (4, 13), (4, 14)],
             ),
             (&["aa"], "aaaa", &[(0, 0), (0, 1), (0, 2)]),
-            // The run stands at the edge, the piece does not.
+            // The run is at the edge, the piece is not.
             (&["no such user here"], "such user here", &[]),
             (&["no such user here"], "no such user", &[]),
             // The same piece twice has two numbers.

@@ -1,4 +1,4 @@
-//! What many texts have in common when addresses, hosts, numbers and ids are blanked.
+//! The wording that many texts have in common when addresses, hosts, numbers and ids are blanked.
 
 /// Characters of a wording that are compared and shown.
 const CHARACTERS: usize = 200;

@@ -14,7 +14,7 @@ macro_rules! words {
             /// Every value, in the order of the taxonomy.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The word that stands in JSON, metrics and rules.
+            /// The word that is used in JSON, metrics and rules.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
             }

@@ -1,5 +1,5 @@
-//! The clock that policy is asked with: when the wall clock jumps by more than a day, time stands
-//! on the monotonic clock until an operator agrees, so that nothing expires (or comes back) in bulk
+//! The clock that policy goes by: when the wall clock jumps by more than a day, time follows the
+//! monotonic clock until an operator agrees, so that nothing expires (or comes back) in bulk
 //! because of a wrong clock.
 //!
 //! Pure: both clocks, and what the run before knew, come from outside. `serve` stamps records and

@@ -1,12 +1,12 @@
 //! What is left of a forgotten person (docs/policy.md, "Privacy"): a keyed hash, under which the
-//! block stands, and a mark that takes the place of the address wherever it was written.
+//! block is kept, and a mark that takes the place of the address wherever it was written.
 //!
 //! The hash is HMAC-SHA256, so whoever has the data without the key cannot try addresses. It is
 //! made above the fold and handed to it in the event: the fold knows no key, and a replay needs
 //! none. The mark is an address itself, at the same domain, so that a record that was rewritten is
 //! read, and folded, exactly like the one that it was: guards and health count by domain, and
-//! forgetting one person must not change how another one stands. What the estimate of addresses
-//! seen had from it (16 bits) stands in the mark for the same reason.
+//! forgetting one person must not change the state of another one. What the estimate of addresses
+//! seen had from it (16 bits) is in the mark for the same reason.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -17,7 +17,7 @@ use crate::mail::{Address, Case};
 
 /// Octets of a hash that are kept: 128 bits.
 const HASH_OCTETS: usize = 16;
-/// What stands in the place of `@` where an address is part of another one or of a URL.
+/// What replaces `@` where an address is part of another one or of a URL.
 const SIGNS: [&str; 8] = ["@", "=", "==a==", "==", "%", "+40", "%40", "=40"];
 
 /// What the local part of a mark begins with.
@@ -118,7 +118,7 @@ impl Forgotten {
         Self { plain, inside, address: address.to_string(), case, mark }
     }
 
-    /// What stands in the place of the address.
+    /// What replaces the address.
     pub fn mark(&self) -> &str {
         &self.mark
     }
@@ -144,7 +144,7 @@ impl Forgotten {
         self.plain.iter().chain(&self.inside).any(|form| text.contains(form.as_str()))
     }
 
-    /// The text with the mark in the place of the address; None when it does not stand there as
+    /// The text with the mark in the place of the address; None when it is not there as
     /// a whole. `user@example.com` is no part of `other-user@example.com`.
     pub fn blot(&self, text: &str) -> Option<String> {
         if !self.may_be_in(text) || self.is_neighbour(text) {

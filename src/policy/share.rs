@@ -1,4 +1,4 @@
-//! What one address adds to the estimate of addresses seen (`fold/seen.rs`): 16 bits, which a
+//! The share of one address in the estimate of addresses seen (`fold/seen.rs`): 16 bits, which a
 //! forgotten address leaves in its mark (`privacy.rs`).
 
 use crate::policy::judge::row::hash;

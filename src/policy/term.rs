@@ -17,7 +17,7 @@ const UNITS: [(&str, i64); 5] =
 const LONGEST_MS: i64 = 36_525 * 86_400_000;
 
 impl Term {
-    /// Never, or at once: the meaning stands at each key.
+    /// Never, or at once: each key says which.
     pub const NEVER: Self = Self(0);
     /// Without end.
     pub const FOREVER: Self = Self(i64::MAX);

@@ -1,4 +1,4 @@
-//! Reading the folded state over any ledger: how an address stands, who is suppressed, how many.
+//! Reads the folded state over any ledger: the state of an address, who is suppressed, how many.
 
 use std::sync::Arc;
 
@@ -70,8 +70,8 @@ impl PolicyReader {
         Ok((in_force.version != 0).then_some(policy))
     }
 
-    /// How an address stands in a scope (None: in the worst of all). None when nothing is known of
-    /// it.
+    /// The state of an address in a scope (None: in the worst of all). None when nothing is known
+    /// of it.
     pub fn standing(
         &self,
         ledger: &dyn Ledger,
@@ -82,7 +82,7 @@ impl PolicyReader {
         Ok(self.standings(ledger, std::slice::from_ref(address), scope, now)?.pop().flatten())
     }
 
-    /// How many addresses stand, in their order; one read for all of them.
+    /// The states of many addresses, in their order; one read for all of them.
     pub fn standings(
         &self,
         ledger: &dyn Ledger,
@@ -113,8 +113,8 @@ impl PolicyReader {
         Ok(standings)
     }
 
-    /// Whether mail to an address is stopped in just this scope until just this end, by evidence, or
-    /// by hand with just these words of another list.
+    /// Whether mail to an address is stopped in just this scope until just this end, by evidence,
+    /// or by hand with just these words of another list.
     pub fn is_stopped(
         &self,
         ledger: &dyn Ledger,
@@ -162,7 +162,8 @@ impl PolicyReader {
         Ok(Some(explain::explain(&key, &row, &scope, &facts, now)))
     }
 
-    /// The guards that are tripped at `now`: clause, scope and interval, in the order of their rows.
+    /// The guards that are tripped at `now`: clause, scope and interval, in the order of their
+    /// rows.
     pub fn guards(
         &self,
         ledger: &dyn Ledger,
@@ -212,7 +213,7 @@ impl PolicyReader {
         health::scopes(ledger)
     }
 
-    /// How many addresses stand in which state at `now`, in the order of [`State::ALL`], counted
+    /// How many addresses are in which state at `now`, in the order of [`State::ALL`], counted
     /// over all rows: exact, and as slow as that sounds. Each address counts under its worst scope.
     pub fn count_states(
         &self,
@@ -282,7 +283,7 @@ impl PolicyReader {
         Ok(entries)
     }
 
-    /// How an address stands wherever it does not stand clear: for all scopes first, then in each
+    /// The state of an address wherever it is not clear: for all scopes first, then in each
     /// scope that has something of its own to say.
     pub fn everywhere(
         &self,
@@ -320,13 +321,13 @@ impl PolicyReader {
     }
 }
 
-/// Whether a scope stands for itself: by another record than all scopes, or until another time.
+/// Whether a scope has a state of its own: by another record than `*`, or until another time.
 fn differs(own: &Standing, all: &Standing) -> bool {
     let of = |s: &Standing| (s.state, s.clause.clone(), s.until, s.seq);
     of(own) != of(all)
 }
 
-/// Where an address may stand: its own row, or the block that is left of it.
+/// Where the state of an address may be: its own row, or the block that is left of it.
 fn row_keys(keys: &HashKeys, address: &str) -> Vec<Vec<u8>> {
     let blocks = keys.hashes(address).into_iter().map(|hash| block_key(&hash));
     std::iter::once(address_key(address)).chain(blocks).collect()

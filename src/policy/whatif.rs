@@ -4,7 +4,7 @@
 //! A [`Trial`] is one such fold. It is fed every record in the order of the journal and holds the
 //! rows of the fold, about 500 octets an address; [`compare`] walks over the rows of two of them.
 //! Nothing is written anywhere. Without a policy of its own a trial follows the journalled ones;
-//! with one, that stands in the place of each of them, and only `require_signed`, which follows
+//! with one, that replaces each of them, and only `require_signed`, which follows
 //! from the keys of that time and not from the policy, stays as it was.
 
 use serde::Serialize;
@@ -66,7 +66,7 @@ impl<L: Lookback> Trial<L> {
         self.fold.fold(&mut self.rows, &mut event)
     }
 
-    /// How an address stands at a moment: in every scope that its row speaks of, `*` first.
+    /// The state of an address at a moment: in every scope that its row speaks of, `*` first.
     fn look(&self, value: &[u8], now: Timestamp) -> Result<Vec<(String, Judged)>, LedgerError> {
         let Some(row) = AddressRow::decode(value) else { return Ok(Vec::new()) };
         let facts = Facts::load(&(&self.rows as &dyn Rows), &self.cache, &row, now)?;
@@ -77,7 +77,7 @@ impl<L: Lookback> Trial<L> {
     }
 }
 
-/// How many addresses stand in a state before and after, each under its worst scope.
+/// How many addresses are in a state before and after, each under its worst scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Shift {
     /// The state.
@@ -145,7 +145,7 @@ fn differences(
     tell: &mut dyn FnMut(Difference),
 ) {
     let clear = Judged { state: State::Clear, since: None, until: None, clause: None, item: None };
-    // A scope that a side does not speak of stands as the mailbox does.
+    // A scope that a side does not speak of has the state of the mailbox.
     let find = |side: &[(String, Judged)], scope: &str| {
         let found = side.iter().find(|(s, _)| s == scope).or(side.first());
         found.map_or(clear.clone(), |(_, judged)| judged.clone())

@@ -33,7 +33,7 @@ impl Peer {
         }
     }
 
-    /// Whether it is loopback or a Unix socket: behind both are all programs of this machine.
+    /// Whether it is loopback or a Unix socket: all programs of this machine come through both.
     pub fn is_this_machine(&self) -> bool {
         self.ip().is_none_or(|ip| ip.is_loopback())
     }

@@ -84,7 +84,7 @@ where
                 }
             }
             Action::Receive(delivery) => {
-                // Boxed, lest every idle connection holds the room for it.
+                // Boxed, so that an idle connection does not hold the room for it.
                 let receipts = Box::pin(receiver.receive(*delivery, peer)).await;
                 session.tick(Instant::now());
                 session.answered(&receipts);

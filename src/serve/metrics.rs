@@ -1,5 +1,5 @@
-//! Every metric of the program, and what counts it (docs/interface.md, "Metrics"). `families` declares
-//! them, each once with its help text.
+//! Every metric of the program, and what counts it (docs/interface.md, "Metrics"). `families`
+//! declares them, each once with its help text.
 //!
 //! Promises: label values come from closed sets (enums, or words of the program itself), so no
 //! input makes a new series (docs/reliability.md, "Metric labels"); every series of a small set

@@ -1,5 +1,4 @@
-//! Sockets, TLS, HTTP. Everything that knows tokio, hyper or axum is here; `run` starts and stops
-//! it all.
+//! Sockets, TLS, HTTP: everything that needs tokio, hyper or axum. `run` starts and stops it.
 
 pub mod adapters;
 pub mod admission;

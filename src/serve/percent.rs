@@ -1,9 +1,9 @@
-//! Percent-encoding (RFC 3986 section 2.1) for paths, queries and tcp_table(5). Decoding is ours: the
-//! library takes half an encoding for text, and a wrong question must not become another one.
+//! Percent-encoding (RFC 3986 section 2.1) for paths, queries and tcp_table(5). Decoding is ours:
+//! the library takes half an encoding for text, and a wrong question must not become another one.
 
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// Decodes `%XX`; None when a `%` has no two hex digits behind it or the result is no UTF-8.
+/// Decodes `%XX`; None when a `%` is not followed by two hex digits or the result is not UTF-8.
 pub fn decode(text: &str) -> Option<String> {
     decode_octets(text.as_bytes()).and_then(|octets| String::from_utf8(octets).ok())
 }

@@ -8,7 +8,7 @@
 //!
 //! Promises: a connection that is being answered is never sent away; the one that goes belongs to
 //! the newcomer's network when that one has all it may have, else to the network with the most
-//! connections; loopback and unix sockets, behind which all programs of this machine are, have only
+//! connections; loopback and unix sockets, which all programs of this machine use, have only
 //! the common limit; when nobody waits, a few more places are left for questions about health; the
 //! work for one newcomer is bounded.
 
@@ -86,7 +86,7 @@ type WaitOrder = (u64, u64);
 struct PlaceState {
     /// [`ANSWERED`], [`SENT_AWAY`], or milliseconds at which it began to wait.
     since: AtomicU64,
-    /// Where it stands in the table; changed under the lock of the table.
+    /// Its place in the table; changed under the lock of the table.
     key: Mutex<WaitOrder>,
     sent_away: Notify,
 }
@@ -162,7 +162,7 @@ impl Table {
                 }
                 return true;
             }
-            // It has been answered since, or is just now: it goes behind those that were not.
+            // It has been answered since, or is just now: it goes after those that were not.
             let known = if since == known || since == ANSWERED { now } else { since };
             self.numbers += 1;
             *lock(&state.key) = (known, self.numbers);
@@ -342,7 +342,7 @@ mod tests {
         let busy: Vec<_> = (0..999).map(|_| places.take(&Peer::Local).unwrap()).collect();
         let idle = places.take(&Peer::Local).unwrap();
         assert!(busy.iter().all(|place| place.answering().is_some()));
-        // Each newcomer looks at a few; those that were seen stand behind it then.
+        // Each newcomer looks at a few; those that were seen are after it then.
         let tries = (1..).find(|_| places.take(&Peer::Local).is_ok()).unwrap();
         assert!(is_sent_away(&idle) && tries <= 1000 / LOOKED_AT + 1, "{tries} tries");
     }

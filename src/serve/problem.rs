@@ -1,7 +1,7 @@
 //! Errors of the HTTP API: RFC 9457 problem details, with our own `code` for programs.
 //!
 //! `type` stays `about:blank` (section 4.2.1: nothing more to know than the status); what there is
-//! to know stands in `code`, a word that does not change, and `detail`, a sentence that may.
+//! to know is in `code`, a word that does not change, and `detail`, a sentence that may.
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};

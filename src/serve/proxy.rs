@@ -1,9 +1,9 @@
-//! The PROXY protocol, versions 1 and 2 (HAProxy's proxy-protocol.txt): who the client is that a load
+//! The PROXY protocol, versions 1 and 2 (HAProxy's proxy-protocol.txt): the client that a load
 //! balancer speaks for.
 //!
 //! Only connections from `proxy_from` come here, and each must begin with a header: one without is
 //! closed, because its client would be counted as the proxy itself. `UNKNOWN` and `LOCAL` (health
-//! checks) count as the proxy. Nothing behind the header is read.
+//! checks) count as the proxy. Nothing after the header is read.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,7 +24,8 @@ const MAX_REST: usize = 2048;
 /// Longest line of version 1 with its line end.
 const MAX_LINE: usize = 107;
 
-/// Whom a connection from `proxy` is of; None when no header came in time, or none that can be read.
+/// Whom a connection from `proxy` is of; None when no header came in time, or none that can be
+/// read.
 pub async fn client<S: AsyncRead + Unpin>(stream: &mut S, proxy: Peer) -> Option<Peer> {
     match timeout(limits::PROXY_HEADER, header(stream)).await {
         Ok(Ok(Some(client))) => Some(Peer::Ip(client)),
@@ -121,7 +122,7 @@ mod tests {
             let shown = octets.escape_ascii().to_string();
             let all = [&octets[..], b"EHLO next"].concat();
             let mut stream = &all[..];
-            // Without anything behind it, the short ones end.
+            // Without anything after it, the short ones end.
             let mut short = &octets[..];
             let read = match client {
                 Err(()) => header(&mut short).await,

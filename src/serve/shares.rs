@@ -1,7 +1,7 @@
-//! How many connections fit under the limit of open files, and who gets how many of them.
+//! How many connections fit under the limit of open files, and how many each port gets.
 //!
-//! Promise: want of descriptors on one port never shuts the others: the store and the journal keep
-//! theirs, and when not all that is wanted fits, each port has its part
+//! Promise: one port that runs out of descriptors never closes the others: the store and the
+//! journal keep theirs, and when not all that is wanted fits, each port has its part
 //! (docs/reliability.md, "Connection floods").
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

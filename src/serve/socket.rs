@@ -3,9 +3,9 @@
 //!
 //! Promises: a client that takes nothing for [`limits::WRITE_STALL`], or takes its answer octet by
 //! octet, gets an error on the write side, so no reader with a zero window holds a connection for
-//! ever (docs/reliability.md, "Slow clients"); want of descriptors makes `accept` wait longer and
-//! longer, not spin (docs/reliability.md, "Connection floods"); a socket file left by a dead
-//! process is replaced, one of a live process is not.
+//! ever (docs/reliability.md, "Slow clients"); without descriptors `accept` waits longer and
+//! longer, and does not spin (docs/reliability.md, "Connection floods"); a socket file left by a
+//! dead process is replaced, one of a live process is not.
 
 use std::future::Future;
 use std::io;

@@ -1,5 +1,5 @@
-//! What systemd hands over and wants to hear: listeners of a socket unit (sd_listen_fds(3)), and the
-//! messages of `Type=notify` (sd_notify(3)). Without systemd all of it is nothing.
+//! What systemd hands over and wants to hear: listeners of a socket unit (sd_listen_fds(3)), and
+//! the messages of `Type=notify` (sd_notify(3)). Without systemd nothing is done.
 
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
@@ -84,7 +84,7 @@ fn serves(known: &Listen, wanted: &Listen) -> bool {
     }
 }
 
-/// Tells systemd where the service stands. A message that cannot be sent is no trouble of ours.
+/// Tells systemd the state of the service. A message that cannot be sent is no trouble of ours.
 pub fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "systemd did not hear us");

@@ -3,8 +3,8 @@
 //!
 //! Promises: TLS 1.2 and 1.3 only, with ring; a pair that cannot be used is refused with a
 //! sentence that says what to do; on reload the old pair stays when the new one is bad; an expired
-//! certificate is a warning, for senders of bounces hardly ever check it and refusing to start
-//! would lose their mail.
+//! certificate is a warning, because senders of bounces hardly ever check it and refusing to
+//! start would lose their mail.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -130,7 +130,7 @@ impl ApiToken {
     }
 }
 
-/// Wrong tokens of late, by client address.
+/// Wrong tokens that were sent, by client address.
 #[derive(Debug, Default)]
 pub struct Failures(Mutex<HashMap<Option<IpAddr>, (Instant, u32)>>);
 

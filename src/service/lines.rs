@@ -43,7 +43,7 @@ impl ListFormat {
         }
     }
 
-    /// What stands before the first entry.
+    /// What comes before the first entry.
     pub fn header(self) -> String {
         match self {
             Self::Csv => COLUMNS.join(",") + "\r\n",

@@ -1,11 +1,12 @@
-//! The operations that the outside may ask for, as one trait between transports (`serve`, `web`)
-//! and whoever answers. HTTP, the lookup port and the page are three spellings of these calls.
+//! The operations of the service, as two traits: [`Operations`] for everybody, [`Service`] for
+//! transports in the same process. HTTP, the lookup port and the page are three ways to call them.
 //!
 //! Promises: arguments are text as a client wrote it (the implementation reads addresses); answers
 //! are the JSON objects of docs/interface.md, "HTTP", so that HTTP, the page and the command line
 //! use the same words. Every call blocks. Reads of one address ([`Service::lookup`],
-//! [`Operations::suppression`]) take microseconds, and transports call them on the thread that reads
-//! the socket; everything else may wait for a disk, and transports move it to a blocking thread.
+//! [`Operations::suppression`]) take microseconds, and transports call them on the thread that
+//! reads the socket; everything else may wait for a disk, and transports move it to a blocking
+//! thread.
 //!
 //! Deliberately unknown here: status codes, sockets, tokens, tokio.
 
@@ -53,8 +54,8 @@ pub trait Operations {
     /// changes nothing and is no error.
     fn release(&self, address: &str, scope: &str, reason: &str) -> Result<Value, ServiceError>;
 
-    /// A page of entries, as [`Operations::suppression`] gives them. With a filter it may be short or
-    /// empty and go on all the same.
+    /// A page of entries, as [`Operations::suppression`] gives them. With a filter it may be short
+    /// or empty and go on all the same.
     fn list(&self, query: &ListQuery) -> Result<ListPage, ServiceError>;
 
     /// Suppresses many by hand. An entry that cannot be read is refused by its place in `entries`;
@@ -141,7 +142,7 @@ pub trait Service: Operations + Send + Sync {
     /// Counts and sizes for the page and for metrics. Called once a scrape: cheap.
     fn overview(&self) -> Result<Overview, ServiceError>;
 
-    /// What happened of late, as far as it is counted yet. `read` is called once and must be quick:
+    /// What happened lately, as far as it is counted yet. `read` is called once and must be quick:
     /// others wait for it.
     fn trend(&self, read: &mut dyn FnMut(&Trend)) -> Result<(), ServiceError>;
 
@@ -157,9 +158,9 @@ pub trait Service: Operations + Send + Sync {
     /// The message of an event, where it was kept (`journal.raw`), by the id of the event.
     fn raw(&self, id: &str) -> Result<Option<Vec<u8>>, ServiceError>;
 
-    /// What the newest events would mean if these rules (TOML, as in `rules.dir`) were kept: `judged`,
-    /// `since` (the oldest that was judged), `changes` (each with `from`, `to`, `count`, `sample`), and
-    /// `findings`, what is wrong with the rules. Changes nothing.
+    /// What the newest events would mean if these rules (TOML, as in `rules.dir`) were kept:
+    /// `judged`, `since` (the oldest that was judged), `changes` (each with `from`, `to`, `count`,
+    /// `sample`), and `findings`, what is wrong with the rules. Changes nothing.
     fn try_rules(&self, rules: &str) -> Result<Value, ServiceError>;
 }
 

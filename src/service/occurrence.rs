@@ -1,8 +1,9 @@
-//! What is told to others as it happens (webhooks): occurrences, made of records of the journal.
+//! Occurrences: what webhooks report as it happens, made of records of the journal.
 //!
 //! Promises: the same record under the same policy gives the same occurrences in the same order, so
-//! an occurrence has one place and one id for ever, however often it is told; what counts in nothing
-//! (forged, forwarded, about one of us) is no occurrence; one record is one or several of them.
+//! an occurrence has one place and one id for ever, however often it is reported; what counts in
+//! nothing (forged, forwarded, about one of us) is no occurrence; one record is one or several of
+//! them.
 
 use serde_json::{Value, json};
 
@@ -34,7 +35,7 @@ words! {
     }
 }
 
-/// Where an occurrence stands: position of its record, and its number there, from 0.
+/// Where an occurrence is: position of its record, and its number there, from 0.
 pub type Place = (u64, u64);
 
 /// One thing that happened.

@@ -1,5 +1,5 @@
 //! What a journal record says after a person was forgotten: the same, at the same place, with the
-//! mark of `policy::Forgotten` where the address stood.
+//! mark of `policy::Forgotten` where the address was.
 //!
 //! Everything that is text is looked through: addresses, diagnostics, reasons that people gave,
 //! decisions. Of a record that is about the person, what may name them in other words goes, too:

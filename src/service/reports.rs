@@ -1,6 +1,6 @@
-//! Questions about the journal as a whole: which rule said what, and who of a campaign bounced. Each is
-//! answered by reading records, so it costs what it reads; a reading ends after so many records, and
-//! the answer says how far it went.
+//! Questions about the journal as a whole: which rule said what, and the bounces of a campaign.
+//! Each is answered by reading records, so it costs what it reads; a reading ends after so many
+//! records, and the answer says how far it went.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ pub struct RulesReport {
 }
 
 impl RulesReport {
-    /// A report that has read nothing. With `by_provider` each rule stands once for each provider.
+    /// A report that has read nothing. With `by_provider` each rule has one row for each provider.
     /// `newest` is the position of the newest record.
     pub fn begin(
         service: &dyn Operations,
@@ -142,8 +142,8 @@ pub fn bounces_of(
     Ok((found, next.unwrap_or(from), next.is_none()))
 }
 
-/// Shows the messages and results of a campaign in the next records from a position on; gives where to
-/// go on, None at the end of the journal.
+/// Shows the messages and results of a campaign in the next records from a position on; gives where
+/// to go on, None at the end of the journal.
 pub fn events_of(
     service: &dyn Operations,
     is_meant: &dyn Fn(&str) -> bool,

@@ -1,4 +1,4 @@
-//! What [`Service::search`](super::Service::search) is asked and answers.
+//! The question and the answer of [`Service::search`](super::Service::search).
 
 use crate::mail::Timestamp;
 
@@ -8,8 +8,8 @@ pub const FOUND: usize = 50;
 /// What is looked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Search {
-    /// A piece of it, whatever it is: of an address, a Message-ID, an event id, a campaign. Case does
-    /// not matter.
+    /// A piece of it, whatever it is: of an address, a Message-ID, an event id, a campaign. Case
+    /// does not matter.
     pub text: String,
     /// Go on in the journal before this position.
     pub before: Option<u64>,

@@ -1,6 +1,6 @@
-//! What happened of late, counted: how many messages of which kind, refusals of which category,
+//! What happened lately, counted: how many messages of which kind, refusals of which category,
 //! changes of the list, by hour; and by provider, campaign and wording, with the positions of the
-//! events to look at. No address stands in it: an event is named by its position, a wording has its
+//! events to look at. It holds no address: an event is named by its position, a wording has its
 //! addresses blanked.
 //!
 //! It is made of the journal and of nothing else, so it can be thrown away and counted again.
@@ -97,13 +97,13 @@ impl WordingTrend {
     }
 }
 
-/// What happened of late.
+/// What happened lately.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Trend {
     /// The moment that it ends at.
     pub now: Timestamp,
-    /// Position of the first event that is counted, of the last one, and of the newest there is. The
-    /// last two differ while the journal is still being read.
+    /// Position of the first event that is counted, of the last one, and of the newest there is.
+    /// The last two differ while the journal is still being read.
     pub first: u64,
     /// See `first`.
     pub through: u64,

@@ -1,6 +1,6 @@
 //! The reader of message text: where a message sent by DATA ends, and what its octets are (RFC 5321
-//! section 4.5.2). The same reader takes the chunks of BDAT (RFC 3030): there a dot is a dot, and the
-//! session knows the end.
+//! section 4.5.2). The same reader takes the chunks of BDAT (RFC 3030): there a dot is a dot, and
+//! the session knows the end.
 //!
 //! Promises: only CRLF `.` CRLF ends the data, whatever the pieces in which it arrives (SMTP
 //! smuggling, CVE-2023-51764 and its kin, docs/reliability.md, "SMTP smuggling"). The start counts
@@ -14,7 +14,7 @@
 //! | `Dot` | `.` |
 //! | `DotCr` | `.` CR |
 //! | `Cr` | text and a CR that may begin the line end |
-//! | `Text` | anything else; also everything behind a bare LF or CR, which start no line |
+//! | `Text` | anything else; also everything after a bare LF or CR, which start no line |
 //! | `End` | the end was seen |
 
 use memchr::memchr2;
@@ -114,7 +114,7 @@ impl DataReader {
             (LineState::End, _) => {}
             (LineState::LineStart, b'.') if self.dots => self.state = LineState::Dot,
             (LineState::LineStart, b'\r') => self.state = LineState::Cr,
-            // A dot with anything behind it was stuffed, or should have been: it goes.
+            // A dot with anything after it was stuffed, or should have been: it goes.
             (LineState::Dot, b'\r') => self.state = LineState::DotCr,
             (LineState::LineStart | LineState::Dot | LineState::Text, _) => {
                 self.state = LineState::Text;
@@ -225,7 +225,7 @@ mod tests {
         (b"a\r\n.\0\r\nb", b"a\r\n\0\r\nb", None, false),
         (b"a\r\n. \r\nb", b"a\r\n \r\nb", None, false),
         (b"a\r\n.\r.\r\nb", b"a\r\n\r\n.\r\nb", None, true),
-        // A bare newline starts no line, so a dot behind it is not stuffed and stays.
+        // A bare newline starts no line, so a dot after it is not stuffed and stays.
         (b"a\n..\r\n.\r\n", b"a\r\n..\r\n", Some(0), true),
         (b"\n.\r\n.\r\n", b"\r\n.\r\n", Some(0), true),
         (b"a\r\r\n.\r\n", b"a\r\n\r\n", Some(0), true),

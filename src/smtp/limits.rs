@@ -1,6 +1,6 @@
 //! Every limit of the SMTP side in one place, and the budget of memory that sessions share.
 //!
-//! The names of Postfix stand beside ours where it has the same limit; defaults are the same or
+//! The names of Postfix are given beside ours where it has the same limit; defaults are the same or
 //! tighter. `Limits::default()` is what runs when the configuration says nothing.
 
 use std::sync::Arc;

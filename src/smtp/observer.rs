@@ -1,4 +1,4 @@
-//! What a session tells whoever counts: closed sets only, so that no stranger can make a metric
+//! What a session reports to the metrics: closed sets only, so that no stranger can make a metric
 //! grow (docs/reliability.md, "Metric labels"). `serve/metrics.rs` implements [`Observer`]; a
 //! session works without.
 
@@ -105,9 +105,9 @@ pub enum Rejection {
     TooManyRecipients,
     /// A bare CR or LF in DATA, where the configuration refuses it.
     BareNewline,
-    /// Text was sent behind DATA before the 354.
+    /// Text was sent after DATA before the 354.
     EarlyTalk,
-    /// Text was sent behind STARTTLS.
+    /// Text was sent after STARTTLS.
     StarttlsInjection,
     /// HTTP, or another protocol that does not belong here.
     WrongProtocol,

@@ -1,8 +1,8 @@
 //! Which forward-paths are taken (docs/interface.md, "SMTP").
 //!
 //! Promises: `postmaster`, alone and at any domain of ours, is always taken (RFC 5321 section
-//! 4.5.1); a domain that is not ours never is, so nothing is relayed. What stands in the local
-//! part is judged by whoever is plugged in behind (signed VERP).
+//! 4.5.1); a domain that is not ours never is, so nothing is relayed. What the
+//! local part says is judged by what is plugged in (signed VERP).
 
 use std::borrow::Cow;
 use std::sync::Arc;

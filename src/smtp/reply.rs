@@ -32,7 +32,7 @@ impl Reply {
         Self { code, text: Cow::Owned(text) }
     }
 
-    /// What stands behind the code.
+    /// What comes after the code.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -61,7 +61,7 @@ pub enum Acceptance {
 }
 
 impl Acceptance {
-    /// The reply. `session` stands in the log as well.
+    /// The reply. `session` is in the log as well.
     pub fn reply(&self, session: &str) -> Reply {
         match self {
             Self::Stored { id } => Reply::made(250, format!("2.0.0 stored {id}")),

@@ -3,7 +3,7 @@
 //! The caller says what came from outside (`feed`, `eof`, `tick`, `tls_started`, `answered`,
 //! `shutdown`) and then asks `next` what to do, until it says `Read`. `tick` comes before `feed`
 //! and `answered`, for time is known from it alone. The same octets give the same replies in
-//! whatever pieces they come, but for text sent where RFC 2920 and 3207 demand silence: behind
+//! whatever pieces they come, but for text sent where RFC 2920 and 3207 demand silence: after
 //! DATA and STARTTLS the session looks whether anything has arrived already, and then ends.
 //!
 //! | state | holds | what may come |
@@ -137,7 +137,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session that will greet. `id` stands in logs and in temporary refusals.
+    /// A session that will greet. `id` appears in logs and in temporary refusals.
     pub fn new(service: Arc<SessionSettings>, id: Arc<str>, now: Instant) -> Self {
         let protocol = match service.dialect {
             Dialect::Smtp => "ESMTP",

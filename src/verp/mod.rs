@@ -29,7 +29,7 @@ const MAX_RECIPIENTS: usize = 100;
 /// Addresses of one report that short tokens are tried with.
 const MAX_CANDIDATES: usize = 200;
 
-/// The front: what `[verp]` says, ready to use.
+/// What `[verp]` says, ready to use.
 #[derive(Debug)]
 pub struct Verp {
     ring: KeyRing,

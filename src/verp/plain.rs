@@ -9,9 +9,9 @@
 //! | `list-bounces+user=example.com`, `bounces-user=example.com` | Mailman and many others |
 //! | `lists+user=example.com`, `lists-user=example.com` | Postfix `XVERP` |
 //! | `user=example.com` | no prefix at all |
-//! | `lists+user#example.com` | `#` for `@`, only behind a `+` |
+//! | `lists+user#example.com` | `#` for `@`, only after a `+` |
 //!
-//! The domain stands behind the **last** `=`; `+`, `=`, `%` and case of the user stay as they
+//! The domain comes after the **last** `=`; `+`, `=`, `%` and case of the user stay as they
 //! are. Where the user begins cannot always be told (`my-list-jane-doe=example.com`): [`decode`]
 //! gives the likeliest reading, [`readings`] all of them, so that a caller who knows addresses
 //! from the report can let them decide.
@@ -27,7 +27,7 @@ use crate::mail::Address;
 const MAX_LOCAL: usize = 384;
 /// Readings of one local part: how many delimiters are tried as the end of the prefix.
 const MAX_READINGS: usize = 12;
-/// Words that end a prefix when they stand whole in front of a `-` or the first `+`.
+/// Words that end a prefix when they are whole and in front of a `-` or the first `+`.
 const BOUNCE_WORDS: [&str; 7] =
     ["bounces", "bounce", "returns", "return", "verp", "errors", "devnull"];
 
@@ -36,7 +36,7 @@ const BOUNCE_WORDS: [&str; 7] =
 pub struct PlainVerp {
     /// The address we mailed.
     pub recipient: Address,
-    /// What stands before it, without the delimiter: the list or the bounce mailbox.
+    /// What comes before it, without the delimiter: the list or the bounce mailbox.
     pub prefix: String,
 }
 
@@ -114,8 +114,8 @@ fn ezmlm(left: &str) -> Option<usize> {
     cookie.contains('.').then_some(start + number.len() + 1 + cookie.len())
 }
 
-/// The delimiter behind the first whole bounce word; only words before the first `+` count,
-/// because behind it the user has begun (`lists+bounces-john=example.com`).
+/// The delimiter after the first whole bounce word; only words before the first `+` count,
+/// because after it the user has begun (`lists+bounces-john=example.com`).
 fn bounce_word(left: &str, delimiters: &[char]) -> Option<usize> {
     let head_end = left.find('+').unwrap_or(left.len());
     let mut start = 0;
@@ -141,7 +141,7 @@ fn split(left: &str, at: usize, domain: &str) -> Option<PlainVerp> {
     Some(PlainVerp { recipient: address(user, domain)?, prefix: prefix.to_string() })
 }
 
-/// `bounce+user==a==example.com==list`, also with `==w` or `==r` behind.
+/// `bounce+user==a==example.com==list`, also with `==w` or `==r` after it.
 fn sympa(local: &str) -> Option<PlainVerp> {
     let (prefix, rest) = local.split_once('+')?;
     let (user, rest) = rest.split_once("==a==")?;
@@ -199,7 +199,7 @@ mod tests {
             )),
         ),
         ("lists-user=dom.test", Some(("user@dom.test", "lists"))),
-        // `XVERP===`, and other marks behind a word that says it.
+        // `XVERP===`, and other marks after a word that says it.
         ("lists=user=dom.test", Some(("user@dom.test", "lists"))),
         ("bounces.jane.doe=dom.test", Some(("jane.doe@dom.test", "bounces"))),
         ("bounces_jane=dom.test", Some(("jane@dom.test", "bounces"))),
@@ -219,7 +219,7 @@ mod tests {
         // Sympa.
         ("bounce+user==a==example.com==mylist", Some(("user@example.com", "bounce"))),
         ("bounce+user==a==example.com==mylist==w", Some(("user@example.com", "bounce"))),
-        // A hyphen in the user; a plus in the user behind a hyphen.
+        // A hyphen in the user; a plus in the user after a hyphen.
         ("bounces-jane-doe=example.com", Some(("jane-doe@example.com", "bounces"))),
         ("bounces-jane+news=example.com", Some(("jane+news@example.com", "bounces"))),
         ("lists+bounces-john=example.com", Some(("bounces-john@example.com", "lists"))),

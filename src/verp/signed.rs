@@ -191,7 +191,7 @@ impl KeyRing {
         let day16 = u16::try_from(day).map_err(|_| VerpError::Day(day))?;
         let recipient = recipient.key();
         let domain = fold_domain(domain);
-        // A key form that cannot be read back must not stand inside.
+        // A key form that cannot be read back must not be inside.
         let readable = Address::parse(&recipient).is_some();
         let fits = readable && tag.len() + recipient.len() <= FULL_ROOM;
         let mode = if fits { Mode::Full } else { Mode::Short };
@@ -289,12 +289,12 @@ impl Token {
         binds(&canonical) || (folded != canonical && binds(&folded))
     }
 
-    /// The scope that the tag names: all of it, or what stands before its first `.`.
+    /// The scope that the tag names: all of it, or what comes before its first `.`.
     pub fn scope(&self) -> Option<&str> {
         self.tag.as_deref().map(|tag| tag.split_once('.').map_or(tag, |(scope, _)| scope))
     }
 
-    /// The campaign that the tag names: what stands behind its first `.`.
+    /// The campaign that the tag names: what comes after its first `.`.
     pub fn campaign(&self) -> Option<&str> {
         self.tag.as_deref()?.split_once('.').map(|(_, campaign)| campaign)
     }

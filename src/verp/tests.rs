@@ -1,4 +1,4 @@
-//! The front: RCPT checks and attribution, as tables.
+//! RCPT checks and attribution, as tables.
 
 use std::time::Duration;
 

@@ -6,7 +6,7 @@
 //! `SRS1=hash=relay==hash=time=host=local`), which also changes the domain.
 //!
 //! Promises: never fails (what is not a coat is returned as it came), at most `MAX_COATS`
-//! coats, no check of foreign signatures: those belong to whoever made them.
+//! coats, no check of foreign signatures: they belong to those who made them.
 
 use std::borrow::Cow;
 
@@ -38,7 +38,7 @@ pub fn is_wrapped(local: &str) -> bool {
         || srs_name(local).is_some()
 }
 
-/// `text` behind `prefix`, compared without case: gateways fold local parts.
+/// `text` after `prefix`, compared without case: gateways fold local parts.
 fn after<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     let head = text.get(..prefix.len())?;
     head.eq_ignore_ascii_case(prefix).then(|| text.get(prefix.len()..)).flatten()

@@ -129,7 +129,7 @@ fn erase(step: &mut Step<'_>, address: &str, hash: &str) -> Result<(), LedgerErr
 
 /// What stays of a row when its person is forgotten: an end for each scope that is suppressed, and
 /// while a guard holds the address the bare failures, so that it stays held as long as it would
-/// have, and then stands as it would have.
+/// have, and then has the state that it would have.
 fn block(step: &Step<'_>, row: &AddressRow) -> Result<AddressRow, LedgerError> {
     let facts = step.facts(row)?;
     let scopes: Vec<&str> = std::iter::once("*").chain(row.scopes()).collect();

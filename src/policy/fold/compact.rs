@@ -8,7 +8,7 @@ use crate::policy::judge::walk::{Note, walk, walk_with};
 
 /// Shrinks a row: first what was taken back or does not count, then what changed nothing in any
 /// scope, then the oldest proof of life and strikes. What decides a state goes last of all, and
-/// nothing goes without which the address would stand otherwise: a failure may count for nothing
+/// nothing goes that the state of the address depends on: a failure may count for nothing
 /// only because an older one of the same mail did.
 pub(crate) fn compact(row: &mut AddressRow, scopes: &[String], facts: &Facts, now: Timestamp) {
     let scopes: Vec<&str> = std::iter::once("*").chain(scopes.iter().map(String::as_str)).collect();

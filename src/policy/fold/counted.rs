@@ -1,4 +1,4 @@
-//! What a record counts as, and for whom: for those who want to hear of it as it happens.
+//! What a record counts as, and for which address: for webhooks, which report it as it happens.
 
 use super::evidence::{self, Figure};
 use crate::classify::Reason;

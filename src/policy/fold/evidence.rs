@@ -2,8 +2,8 @@
 //! (docs/policy.md, "Attribution") applied to a message or an in-band result.
 //!
 //! Promises: with a VERP address the mailed address is the one the return path names, and no field
-//! of the report replaces it; a wrong signature names no one; only failed recipients fail; no report
-//! speaks against one of us; a message without a signed token decides for a bounded number.
+//! of the report replaces it; a wrong signature names no one; only failed recipients fail; no
+//! report speaks against one of us; a message without a signed token decides for a bounded number.
 
 use super::reserved::is_reserved;
 use crate::classify::{Category, Certainty, Reason, RecipientVerdict};

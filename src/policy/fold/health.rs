@@ -84,7 +84,7 @@ impl Figures {
 }
 
 words! {
-    /// How it stands.
+    /// Its state.
     Condition {
         /// Too little volume, or no `sent` results.
         Unknown = "unknown",

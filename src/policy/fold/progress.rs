@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ledger::{LedgerError, Rows};
 
-/// Row `m/fold`: how far the fold is, and how many addresses stand in which decided state.
+/// Row `m/fold`: how far the fold is, and how many addresses are in which decided state.
 ///
 /// An address is counted under the worst state that its last event left it in. An end that came by
 /// time alone, or by a guard's calm, moves it only with its next event; `view::count_states` counts

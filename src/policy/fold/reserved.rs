@@ -1,4 +1,4 @@
-//! Whom a report cannot speak against: addresses that are ours, or a mail program's.
+//! Addresses that a report cannot speak against: our own, and those of mail programs.
 //!
 //! A report says which address failed, and anyone can write one. Nobody mails these on a list, so
 //! such a claim is a mistake of a reader or a stranger's wish; either way it is evidence only.

@@ -74,12 +74,12 @@ impl Step<'_> {
         Ok(())
     }
 
-    /// Where a block on this address stands that outlived an erasure.
+    /// Where the block on this address is that outlived an erasure.
     pub(crate) fn block_of(&self, address: &str) -> Option<Vec<u8>> {
         self.erased.iter().find(|(erased, _)| erased == address).map(|(_, hash)| block_key(hash))
     }
 
-    /// How a row stands now, in every scope that it speaks of.
+    /// The state of a row now, in every scope that it speaks of.
     pub(crate) fn look(&self, row: &AddressRow) -> Result<PriorState, LedgerError> {
         let facts = self.facts(row)?;
         let scopes = std::iter::once("*").chain(row.scopes());
@@ -121,7 +121,7 @@ impl Step<'_> {
         for scope in &scopes {
             let new = judge(&walk(&row.items, scope, facts, self.now), self.now);
             worst = worst.max(new.state);
-            // A scope without a history stood as the mailbox did.
+            // A scope without a history had the state of the mailbox.
             let old = before.0.iter().find(|(s, _)| s == scope).map(|(_, j)| j);
             let old = old.or(before.everywhere()).unwrap_or(&new).clone();
             // What holds everywhere is said once.
@@ -164,7 +164,7 @@ impl Step<'_> {
     }
 }
 
-/// How an address stood before an event, by scope; `*` first.
+/// The state of an address before an event, by scope; `*` first.
 pub(crate) struct PriorState(Vec<(String, Judged)>);
 
 impl PriorState {

@@ -1,4 +1,4 @@
-//! What a record of a message or a result does to one address: its history, the guards, the
+//! Takes a record of a message or a result in for one address: its history, the guards, the
 //! figures.
 
 use super::evidence::{Claim, Figure};

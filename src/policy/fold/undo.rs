@@ -1,4 +1,4 @@
-//! Taking decisions back, and judging earlier records again.
+//! Takes decisions back, and judges earlier records again.
 //!
 //! `Act::Undo` marks every matching item as taken back; the walk passes over it, so the state
 //! afterwards is that of a history without it (property test `undo equals never-happened`). What is

@@ -47,7 +47,7 @@ pub fn fact_key(name: &str) -> Vec<u8> {
     [b"m/fact/", name.as_bytes()].concat()
 }
 
-/// Rule name under which acts by hand stand in a history, and by which `undo` finds them.
+/// Rule name of acts by hand in a history, and by which `undo` finds them.
 pub const BY_HAND: &str = "by-hand";
 
 /// Items that a row keeps; above it, those that change nothing go first.
@@ -189,7 +189,7 @@ pub struct AddressRow {
     /// Items that had to go.
     #[serde(rename = "d", default, skip_serializing_if = "is_zero64")]
     pub dropped: u64,
-    /// State under which the address stands in the counters (`m/states`); `standing::State` as its
+    /// State under which the address is counted (`m/states`); `standing::State` as its
     /// place in that enum.
     #[serde(rename = "q", default)]
     pub(crate) counted: u8,

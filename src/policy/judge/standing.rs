@@ -1,7 +1,8 @@
-//! How an address stands: the state that a track amounts to, with everything that a caller shows.
+//! The state of an address: what a track amounts to, with everything that a caller shows.
 //!
-//! What is known of the mailbox holds in every scope; complaints, unsubscribes and acts by hand hold
-//! in theirs. A question without a scope is about all of them: the worst answers, and names itself.
+//! What is known of the mailbox holds in every scope; complaints, unsubscribes and acts by hand
+//! hold in theirs. A question without a scope is about all of them: the worst answers, and names
+//! itself.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +20,7 @@ use serde::Serialize;
 /// Scope of mail without a tag.
 pub const DEFAULT_SCOPE: &str = "default";
 
-/// How an address stands in a scope at a moment.
+/// The state of an address in a scope at a moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Standing {
     /// Address, in its key form; empty for an erased one.
@@ -52,8 +53,8 @@ pub struct Standing {
     pub outlook: Vec<String>,
 }
 
-/// How a row stands in the scope in which it stands worst at `now`; `*` before all others that
-/// stand alike.
+/// The state of a row in the scope in which it is worst at `now`; `*` before all others that
+/// are alike.
 pub fn worst_standing(address: &str, row: &AddressRow, facts: &Facts, now: Timestamp) -> Standing {
     let look = |scope| {
         let track = walk(&row.items, scope, facts, now);
@@ -61,7 +62,7 @@ pub fn worst_standing(address: &str, row: &AddressRow, facts: &Facts, now: Times
         (scope, track, judged)
     };
     let mut worst = look("*");
-    // A scope of which row and policy say nothing stands as the mailbox does.
+    // A scope of which row and policy say nothing has the state of the mailbox.
     let mut scopes: BTreeSet<&str> = row.scopes().into_iter().collect();
     scopes.extend(facts.own_numbers());
     for scope in scopes {
@@ -77,7 +78,7 @@ pub fn worst_standing(address: &str, row: &AddressRow, facts: &Facts, now: Times
     standing(address, row, scope, facts, &track, judged)
 }
 
-/// How a row stands in a scope at `now`.
+/// The state of a row in a scope at `now`.
 pub fn standing_of(
     address: &str,
     row: &AddressRow,

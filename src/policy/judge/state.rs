@@ -1,4 +1,4 @@
-//! Which state a track amounts to at a moment.
+//! The state that a track amounts to at a moment.
 
 use super::walk::{Stop, Track};
 use crate::mail::{Timestamp, words};

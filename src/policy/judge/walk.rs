@@ -1,13 +1,13 @@
 //! From evidence to a track: what the items of one address amount to in one scope.
 //!
 //! A pure function: items in the order of the journal, each under the policy that was in force
-//! when it came, guards as they stand, and a moment. Nothing is remembered but the items, so a
+//! when it came, the guards, and a moment. Nothing is remembered but the items, so a
 //! term ends without a timer, an undo is a walk without the items it took back, and the live
 //! state and a rebuilt one cannot differ.
 //!
 //! | mailbox | an item | becomes |
 //! |---|---|---|
-//! | free | `now` | stopped for a term (behind recent proof of life: watched) |
+//! | free | `now` | stopped for a term (after recent proof of life: watched) |
 //! | free | `twice` | watched; on a later day within the time: stopped |
 //! | free | strike | watched; enough on enough days: stopped, each time longer |
 //! | stopped, term over (probation) | `now`, `twice` | stopped without end |

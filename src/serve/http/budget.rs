@@ -3,7 +3,7 @@
 //! Promises: what all bodies hold while they come in, and what all answers hold until their clients
 //! have taken them, is counted by the octet, and beyond its limit the answer is 429 with
 //! `Retry-After`; an answer of many pieces needs a place, one address cannot take all places
-//! (loopback can: behind it are programs of this machine), and the place is given back with the
+//! (loopback can: it is for programs of this machine), and the place is given back with the
 //! end of the answer; large reads are made in turn, so that however many ask, mail and lookups
 //! keep their share of the processors.
 
@@ -145,7 +145,7 @@ fn counted(client: Option<IpAddr>) -> Peer {
     }
 }
 
-/// Where to cut: behind a line, if there are lines, because chunks of a stream are what simple
+/// Where to cut: after a line, if there are lines, because chunks of a stream are what simple
 /// clients read.
 fn frame_octets(rest: &[u8]) -> usize {
     let Some((first, others)) = rest.split_at_checked(limits::PIECE_OCTETS) else {

@@ -1,5 +1,5 @@
-//! The operator's pages, a handler each: it reads what `web` renders. What is read is in `read`,
-//! forms are in `forms`, the log-in in `login`, how a page is answered in `answer`.
+//! The operator's pages. Each has a handler here, which reads what it needs (`read`) and has `web`
+//! render it. Forms are in `forms`, the log-in in `login`, headers and errors in `answer`.
 
 mod answer;
 pub mod export;

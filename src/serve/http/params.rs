@@ -82,7 +82,7 @@ pub fn time(name: &str, text: &str) -> Result<Timestamp, Problem> {
     })
 }
 
-/// What stands behind a prefix of the path: an address.
+/// What comes after a prefix of the path: an address.
 pub fn address(uri: &Uri, prefix: &str) -> Result<String, Problem> {
     let raw = uri.path().strip_prefix(prefix).unwrap_or_default();
     decoded("address", percent::decode(raw))

@@ -1,5 +1,5 @@
-//! `GET /v1/reports/rules`: which rule said what. `GET /v1/campaigns/{id}/bounces`: who of a campaign
-//! bounced, as NDJSON.
+//! `GET /v1/reports/rules`: which rule said what. `GET /v1/campaigns/{id}/bounces`: the bounces
+//! of a campaign, as NDJSON.
 
 use std::sync::Arc;
 

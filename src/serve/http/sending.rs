@@ -1,4 +1,4 @@
-//! What sending systems tell and ask: `POST /v1/events` (in-band results), `POST /v1/verp`
+//! The routes for sending systems: `POST /v1/events` (in-band results), `POST /v1/verp`
 //! (return paths), `GET /v1/health` and `GET /v1/guards`.
 
 use std::sync::Arc;

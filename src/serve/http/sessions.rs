@@ -1,11 +1,12 @@
-//! Who is logged in on the page, and what makes its forms ours.
+//! Log-ins of the page, and the code that shows that a form is ours.
 //!
 //! Promises: a session is a random name in a cookie that no script can read (`HttpOnly`); the table
-//! holds its hash and the hash of the token that opened it, never the token, and the token is looked
-//! up anew for each request, so that a token that was taken out of the file opens nothing any more.
-//! A form carries a code that is made of the session and of a key of this process (HMAC-SHA256), so
-//! that no other site can send it; one that nobody can log in to (no tokens, loopback) has one, too.
-//! The table is bounded, the session used longest ago goes first, and a restart ends all of them.
+//! holds its hash and the hash of the token that opened it, never the token, and the token is
+//! looked up anew for each request, so that a token that was taken out of the file opens nothing
+//! any more. A form carries a code that is made of the session and of a key of this process
+//! (HMAC-SHA256), so that no other site can send it; one that nobody can log in to (no tokens,
+//! loopback) has one, too. The table is bounded, the session used longest ago goes first, and a
+//! restart ends all of them.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -86,7 +87,8 @@ pub fn is_ours(expected: &str, presented: &str) -> bool {
     !expected.is_empty() && bool::from(expected.as_bytes().ct_eq(presented.as_bytes()))
 }
 
-/// The header that sets the cookie. `https`: it must not go over a connection that is not encrypted.
+/// The header that sets the cookie. `https`: it must not go over a connection that is not
+/// encrypted.
 pub fn set_cookie(name: &str, https: bool) -> String {
     let secure = if https { "; Secure" } else { "" };
     format!("{COOKIE}={name}; Path=/; HttpOnly; SameSite=Lax{secure}")

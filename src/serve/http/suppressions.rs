@@ -81,7 +81,7 @@ pub fn long(http: &Http, peer: PeerIp, entries: usize) -> Result<Option<Permit>,
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Entries {
     begun: bool,
-    /// Whether an entry stands there, so that a comma goes in front of the next.
+    /// Whether there is an entry already, so that a comma goes in front of the next.
     any: bool,
 }
 

@@ -1,4 +1,4 @@
-//! `GET /v1/webhooks`: how each endpoint stands. `POST /v1/webhooks:test?name=`: sends it a test.
+//! `GET /v1/webhooks`: the state of each endpoint. `POST /v1/webhooks:test?name=`: sends it a test.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::params::Params;
 use super::shared::{self, Http};
 use crate::serve::problem::Problem;
 
-/// How each endpoint stands.
+/// The state of each endpoint.
 pub async fn status(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response, Problem> {
     Params::of(&uri, &[])?;
     Ok(shared::json(&json!({"webhooks": http.webhooks.status()})))

@@ -1,4 +1,4 @@
-//! Making a metric and registering it, in one line each.
+//! Makes a metric and registers it, in one call.
 #![allow(missing_docs)] // name, help, labels: as the client library calls them
 
 use prometheus::core::Collector;

@@ -1,4 +1,4 @@
-//! What /proc/self tells of the process: memory, descriptors, processor time.
+//! Metrics of the process from /proc/self: memory, descriptors, processor time.
 
 use prometheus::{Counter, IntGauge};
 
@@ -59,7 +59,7 @@ impl Process {
         if let Some(max) = open_files.and_then(|l| l.split_whitespace().next()?.parse().ok()) {
             self.max_fds.set(max);
         }
-        // The name in parentheses may hold spaces; fields count from behind it.
+        // The name in parentheses may hold spaces; fields count from after it.
         let stat = file("/proc/self/stat");
         let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
         let ticks: f64 = fields.split(' ').skip(11).take(2).flat_map(str::parse::<f64>).sum();

@@ -1,6 +1,6 @@
-//! Stacked bars as inline SVG, with the same figures as a table behind it.
+//! Stacked bars as inline SVG, with the same figures as a table below it.
 //!
-//! The picture is stretched to the width that there is, so it holds no text; what is written stands
+//! The picture is stretched to the width that there is, so it holds no text; what is written is
 //! around it in HTML. Colours come from the style sheet (`.c0` to `.c9`), for light and dark.
 
 use maud::{Markup, html};

@@ -1,8 +1,8 @@
-//! What every page is: head, navigation and foot around a body, for one viewer.
+//! The frame of every page: head, navigation and foot around a body, for one viewer.
 //!
-//! maud escapes what is interpolated. What escaping does not catch, characters that turn text around
-//! or reach a terminal, is taken out of the finished page here, in one place: no literal of ours has
-//! any, so whatever is found came from the network.
+//! maud escapes what is interpolated. What escaping does not catch, characters that turn text
+//! around or reach a terminal, is taken out of the finished page here, in one place: no literal of
+//! ours has any, so whatever is found came from the network.
 
 use maud::{DOCTYPE, Markup, html};
 

@@ -1,6 +1,6 @@
 //! The pages, each in a file of its own.
 //!
-//! Promises: no column is out of reach on a telephone (narrow tables become lists, `data-name`
+//! Promises: no column is out of reach on a phone (narrow tables become lists, `data-name`
 //! names each value), every time says UTC, every field has a label, every page has one `h1`.
 
 mod address;

@@ -1,7 +1,7 @@
 //! Our words for people who do not know them: reasons, clauses of the policy, levels of
 //! attribution, states, and times.
 //!
-//! The words themselves belong to `classify` and `policy`; here stands what a support person reads
+//! The words themselves belong to `classify` and `policy`; here is what a support person reads
 //! beside them. A word that is not known here gets no gloss, and the page shows it alone.
 
 use crate::classify::Reason;
@@ -135,7 +135,7 @@ pub fn moment(text: &str) -> Option<(&str, &str)> {
     after.is_empty().then_some((date, clock))
 }
 
-/// Date, clock to the second, and the text behind the time whose `T` stands at `at`.
+/// Date, clock to the second, and the text after the time whose `T` is at `at`.
 fn stamp(text: &str, at: usize) -> Option<(&str, &str, &str)> {
     let date = text.get(at.checked_sub(10)?..at)?;
     let clock = text.get(at + 1..at + 9)?;

@@ -8,7 +8,7 @@ use crate::service::lines::FORMULA;
 const DEPTH: usize = 3;
 
 /// Names and values of an object: those of nested ones by their path. An object that is the only
-/// field stands for its envelope.
+/// field is its envelope.
 pub(super) fn of_object(object: Map<String, Value>) -> (Vec<String>, Vec<String>) {
     let (mut names, mut values) = (Vec::new(), Vec::new());
     let mut object = object;
@@ -47,7 +47,7 @@ fn flatten(
     }
 }
 
-/// The separator that comes first: none of them stands in an address without quotes.
+/// The separator that comes first: none of them is in an address without quotes.
 pub(super) fn delimiter(row: &str) -> Option<char> {
     let mut quoted = false;
     row.chars().find(|c| {

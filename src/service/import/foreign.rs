@@ -1,4 +1,4 @@
-//! Files that are no list at all, told by their first octets, and what to do with them.
+//! Files that are not a list, recognised by their first octets, and what to do with them.
 
 /// Octets that are enough to tell.
 pub(super) const ENOUGH: usize = 512;

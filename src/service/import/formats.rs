@@ -30,7 +30,7 @@ pub(super) enum Column {
     When(Sense),
     /// A flag that says this when it is not set.
     Unless(Sense),
-    /// `Recipient`: who stands there by hand asked out himself.
+    /// `Recipient`: who was put there by hand asked for it himself.
     Origin,
     /// It follows from others, or says nothing about suppression.
     Ignored,

@@ -1,4 +1,4 @@
-//! What one row of a known list says: an entry, several (one for each scope), or why it is none.
+//! Reads one row of a known list: an entry, several (one for each scope), or why there is none.
 
 use super::formats::{Column, KnownList, OWN};
 use super::words::{Sense, sense};

@@ -2,7 +2,7 @@
 //! CSV rows with line ends in quoted cells, JSON objects one a line, and JSON lists, bare or inside
 //! the answer of an API. Only one record is held at a time.
 //!
-//! Nothing is swallowed: a quote or a brace that stays open costs the line that it stands on, which
+//! Nothing is swallowed: a quote or a brace that stays open costs the line that it is on, which
 //! is named, and reading goes on with the next one.
 
 /// Octets of one record.
@@ -47,7 +47,7 @@ pub(super) enum Shape {
     Row,
 }
 
-/// Where the next octet stands.
+/// Where the next octet is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SplitPlace {
     /// At the beginning of a record.
@@ -69,7 +69,7 @@ struct Brackets {
 }
 
 impl Brackets {
-    /// Takes an octet; false when it cannot stand there.
+    /// Takes an octet; false when it does not belong there.
     fn take(&mut self, octet: u8) -> bool {
         match octet {
             _ if self.escaped => self.escaped = false,

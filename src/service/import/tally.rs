@@ -1,4 +1,4 @@
-//! What became of the records of an import, for the answer.
+//! Counts what became of the records of an import, for the answer.
 
 use serde_json::{Value, json};
 

@@ -3,8 +3,8 @@
 //! blocked so, because the fold knows no key.
 //!
 //! While nobody was ever erased this costs one look at a flag. Without `privacy.hash_key_file` a
-//! key is made at first use in `data_dir/privacy.key`; who loses it loses the blocks, for nobody
-//! can find them any more.
+//! key is made at first use in `data_dir/privacy.key`; without it the blocks are lost,
+//! because nobody can find them any more.
 
 use std::io;
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -18,10 +18,10 @@ use crate::lock::{self, lock};
 use crate::mail::{Address, Case};
 use crate::policy::{HashKeys, block_key, touched};
 
-/// Where a key that was made stands, in the data directory.
+/// Where a key that was made is kept, in the data directory.
 pub(super) const KEY_FILE: &str = "privacy.key";
 
-/// Keys, and what is known of the blocks that stand.
+/// Keys, and what is known of the blocks that there are.
 pub(super) struct Blocks {
     disk: Arc<dyn Disk>,
     /// `privacy.hash_key_file`

@@ -1,4 +1,4 @@
-//! What is written down of an erasure that runs: the address, so that the next start can finish it.
+//! The note of an erasure that runs: the address, so that the next start can finish it.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -1,5 +1,5 @@
-//! What transports and commands ask: the operations of [`Service`], each a few lines over the
-//! ledger, the reader of policy rows and the committer.
+//! The operations of [`Service`], each a few lines over the ledger, the reader of policy rows and
+//! the committer.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! How a standing is told: as the entry of docs/interface.md, "HTTP", in a sentence, as a refusal.
+//! How a standing is shown: as the entry of docs/interface.md, "HTTP", in a sentence, as a refusal.
 
 use serde_json::{Value, json};
 

@@ -5,10 +5,10 @@
 //! finds it. The domain stays: guards, health and lists by domain need it. So do addresses of
 //! programs (`postmaster`, `mailer-daemon`): they name no person, and the policy must know them.
 //!
-//! Names are stable, for evidence on one address must meet: `data_dir/naming` says under which key
+//! Names are stable, so that evidence on one address meets: `data_dir/naming` says under which key
 //! they were made, and another one is refused. Deliberately not reached: bare local parts in
-//! wordings ("jane.roe unknown"), which nobody can tell from words, and Message-IDs of our own mail,
-//! by which a mail is found again.
+//! wordings ("jane.roe unknown"), which nobody can tell from words, and Message-IDs of our own
+//! mail, by which a mail is found again.
 
 use std::path::Path;
 
@@ -41,8 +41,8 @@ pub(super) struct Pseudonyms {
 }
 
 impl Pseudonyms {
-    /// Names for a data directory `dir`, which is the disk's; `key`: they are hashed. `empty`: nothing
-    /// is stored there yet. The error is a sentence for the operator.
+    /// Names for a data directory `dir`, which is the disk's; `key`: they are hashed. `empty`:
+    /// nothing is stored there yet. The error is a sentence for the operator.
     pub(super) fn open(
         disk: &dyn Disk,
         dir: &Path,

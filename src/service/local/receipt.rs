@@ -1,4 +1,4 @@
-//! Waiting for commits: of one event, of a batch.
+//! Waits for commits: of one event, or of a batch.
 
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Search over what there is, without an index: addresses in the order of their rows, events from
+//! Search without an index: addresses in the order of their rows, events from
 //! the newest back, each for a moment, with a place to go on from.
 
 use std::time::{Duration, Instant};
@@ -95,7 +95,7 @@ impl LocalService {
         before: Option<u64>,
         found: &mut SearchFound,
     ) -> Result<(), ServiceError> {
-        // As it stands in the JSON of a line.
+        // As it is in the JSON of a line.
         let text = json!(text).to_string();
         let text = text.trim_matches('"').as_bytes();
         let finder = memchr::memmem::Finder::new(text);

@@ -1,7 +1,7 @@
-//! Counts what happened of late ([`Trend`]) when somebody looks, and not before.
+//! Counts what happened lately ([`Trend`]), and only when somebody looks.
 //!
 //! The first look reads the events of the last 30 days, each later one those that are new: for a
-//! moment while the asker waits, and what is left on a thread of its own that rests as long as it
+//! moment while the caller waits, and what is left on a thread of its own that rests as long as it
 //! reads. So a start, mail and lookups never wait for it, and a service whose page nobody opens
 //! counts nothing. Memory is bounded: hours, a closed table of providers, and so many rules,
 //! campaigns and wordings, of which the rarest go first.
@@ -21,7 +21,7 @@ use count::CountedLine;
 
 /// Events that are read and counted at a time.
 const PIECE: usize = 256;
-/// How long the asker waits for what is new.
+/// How long the caller waits for what is new.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// The counts and what reads on.

@@ -1,4 +1,4 @@
-//! Checks on what is asked, each error with its remedy.
+//! Checks the arguments of operations; each error says its remedy.
 
 use crate::mail::{Address, Timestamp};
 use crate::policy::Standing;
@@ -74,7 +74,7 @@ pub(super) fn checked_scope(scope: &str) -> Result<(), ServiceError> {
     ))
 }
 
-/// A suppression that is over already would end the one that stands.
+/// A suppression that is over already would end the one that holds.
 pub(super) fn still_to_come(until: Option<Timestamp>, now: Timestamp) -> Result<(), ServiceError> {
     match until {
         Some(until) if until <= now => Err(ServiceError::BadRequest(format!(

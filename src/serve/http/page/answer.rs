@@ -1,4 +1,4 @@
-//! How a page is answered: its headers, its errors, and what it is made of besides.
+//! The answers of the pages: their headers, their errors, redirects, style sheet and icon.
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};

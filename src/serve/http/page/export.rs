@@ -1,4 +1,4 @@
-//! Who bounced of a campaign, as CSV: read from the journal while it is sent.
+//! The bounces of a campaign as CSV, read from the journal while it is sent.
 
 use std::sync::Arc;
 

@@ -111,7 +111,8 @@ pub fn guards_of(all: &Value, kind: &str, name: &str) -> Vec<Value> {
     all.iter().filter(|guard| guard["clause"] == clause.as_str()).cloned().collect()
 }
 
-/// The scope that a page is about: the one that was asked for, else `default`, else the first there is.
+/// The scope that a page is about: the one that was asked for, else `default`, else the first there
+/// is.
 pub fn chosen(scope: Option<String>, scopes: &[String]) -> String {
     let default = || scopes.iter().find(|scope| *scope == "default").or(scopes.first());
     scope.or_else(|| default().cloned()).unwrap_or("default".to_string())

@@ -1,4 +1,4 @@
-//! What a client is told, whatever its protocol.
+//! The answer to a client, whatever its protocol.
 
 use crate::mail::EnhancedStatus;
 

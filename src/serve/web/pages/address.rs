@@ -171,7 +171,7 @@ fn said(address: &str, event: &Value) -> Markup {
     }
 }
 
-/// What an event says of an address; of the first recipient when the address stands in the return
+/// What an event says of an address; of the first recipient when the address is in the return
 /// path alone.
 fn verdict<'a>(address: &str, event: &'a Value) -> Option<&'a Value> {
     let result = event.get("result").and_then(|result| result.get("verdict"));

@@ -1,4 +1,4 @@
-//! Campaigns: what became of them, who bounced and why.
+//! Campaigns: how many of their recipients bounced, which ones, and why.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! One event: what it says of whom, what it decided, and the message where it was kept.
+//! One event: what it says about which address, what it decided, and the message if it was kept.
 
 use maud::{Markup, html};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Events as they stand in the journal, as a table.
+//! Events of the journal, as a table.
 
 use maud::{Markup, html};
 use serde_json::Value;
@@ -50,7 +50,7 @@ fn shown<'a>(event: &'a Value, only: Option<Only<'_>>) -> Vec<&'a Value> {
     };
     let ours = |one: &&Value| only.is_none_or(|only| text(one, "address") == only.address);
     let mut shown: Vec<&Value> = recipients.iter().copied().filter(ours).collect();
-    // The address may stand in the return path alone.
+    // The address may be in the return path alone.
     if shown.is_empty() {
         shown = recipients;
     }
@@ -73,7 +73,7 @@ fn part<'a>(event: &'a Value, name: &str) -> Option<&'a Value> {
     event.get(name).filter(|part| part.is_object())
 }
 
-/// A row; decisions stand once, or with the recipient that they are about.
+/// A row; decisions are shown once, or with the recipient that they are about.
 fn row(event: &Value, recipient: &Value, only: Option<Only<'_>>, first: bool) -> Markup {
     let act = part(event, "act");
     let address = [Some(recipient), act, part(event, "result")]

@@ -15,8 +15,9 @@ use crate::serve::web::words;
 pub struct HealthPage {
     /// Name and finding of each check.
     pub findings: Vec<(String, Result<String, String>)>,
-    /// The guards of late, as [`Service::guard_history`](crate::service::Service::guard_history)
-    /// tells: those without `ended` are tripped.
+    /// The guards of the last days, as
+    /// [`Service::guard_history`](crate::service::Service::guard_history) tells: those without
+    /// `ended` are tripped.
     pub guards: Value,
     /// Scopes to choose from.
     pub scopes: Vec<String>,

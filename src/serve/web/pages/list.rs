@@ -69,7 +69,7 @@ pub fn scope_select(scopes: &[String], chosen: Option<&str>, none: &str) -> Mark
     }
 }
 
-/// The filters of a query as they stand in a link, each with an `&` before it.
+/// The filters of a query as they are in a link, each with an `&` before it.
 fn filter(query: &ListQuery) -> String {
     let since = query.since.map(|since| since.to_string());
     [

@@ -1,4 +1,4 @@
-//! The overview: what needs somebody now, how mail fared of late, and what came back last.
+//! The overview: what needs somebody now, how mail fared lately, and what came back last.
 
 use maud::{Markup, html};
 use serde_json::Value;
@@ -18,8 +18,8 @@ use crate::service::trend::Hour;
 pub struct OverviewPage {
     /// Counts, sizes and guards; None when the service cannot tell now.
     pub counts: Option<service::Overview>,
-    /// The guards of late, as [`Service::guard_history`](crate::service::Service::guard_history)
-    /// tells.
+    /// The guards of the last days, as
+    /// [`Service::guard_history`](crate::service::Service::guard_history) tells.
     pub guards: Value,
     /// Health checks that fail.
     pub failing: Vec<(String, String)>,

@@ -1,4 +1,4 @@
-//! Scopes: a list to choose from, and one of them.
+//! The list of scopes, and the page of one.
 
 use maud::html;
 use serde_json::Value;

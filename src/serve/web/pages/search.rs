@@ -1,4 +1,4 @@
-//! What a search found, or that it found nothing.
+//! The results of a search.
 
 use maud::html;
 use serde_json::Value;

@@ -17,7 +17,7 @@ fn viewer() -> Viewer {
     Viewer { role: Role::Admin, csrf: "c0de".to_string(), session: true }
 }
 
-/// What was counted of late, with a text wherever one of a stranger can stand.
+/// What was counted lately, with a text wherever a stranger can put one.
 fn trend(text: &str) -> Trend {
     let hour = 494_000;
     let name = || text.to_string();
@@ -230,7 +230,8 @@ fn every_page_can_be_used_without_a_mouse_and_without_eyes() {
     }
 }
 
-/// What the service answers for an address that two reports are about, one of which names another too.
+/// What the service answers for an address that two reports are about, one of which names another
+/// too.
 fn explained() -> Value {
     json!({"address": "a@x.test", "state": "suppressed",
         "summary": "a@x.test is suppressed since 2026-11-22T10:00:00.123Z",

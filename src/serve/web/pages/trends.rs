@@ -1,4 +1,4 @@
-//! What was counted of late, as pictures: what the overview, the providers and the wordings share.
+//! What was counted lately, as pictures: what the overview, the providers and the wordings share.
 
 use maud::{Markup, html};
 

@@ -1,4 +1,4 @@
-//! Wordings that no rule knows, and a rule in the making.
+//! Wordings that no rule knows, and a rule that is being written.
 
 use maud::{Markup, html};
 use serde_json::Value;
@@ -132,10 +132,10 @@ pub fn draft(wording: &str) -> String {
 
 /// What the page of a rule in the making shows.
 pub struct RuleTrial<'a> {
-    /// The rule as it stands.
+    /// The rule as it is.
     pub rules: &'a str,
-    /// What it would change, as [`Service::try_rules`](crate::service::Service::try_rules) tells, or
-    /// what is wrong with it; None when it was not tried yet.
+    /// What it would change, as [`Service::try_rules`](crate::service::Service::try_rules) tells,
+    /// or what is wrong with it; None when it was not tried yet.
     pub tried: Option<Result<Value, String>>,
 }
 

@@ -1,4 +1,4 @@
-//! One journal line into the counts.
+//! Adds one journal line to the counts.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -55,7 +55,7 @@ fn what_the_journal_says_is_counted_once_and_by_its_hour() {
     let (trends, ledger) = (Trends::default(), lines.clone() as Arc<dyn Ledger>);
     let trend = looked(&trends, &ledger);
     let hour = trend.hour();
-    // Those of a day that is wholly behind the 30 days are not even read.
+    // Those of a day that is wholly before the 30 days are not even read.
     assert!(trend.first > 1 && trend.first <= too_old as u64, "{}", trend.first);
     let then = trend.hours[&(hour - 100)];
     let place = |kind| Kind::ALL.iter().position(|k| *k == kind).expect("one of them");
