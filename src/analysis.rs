@@ -1,5 +1,5 @@
-//! The straight line from octets to an event. Read [`Analyser::analyse`] from top to bottom: each
-//! step is one call with one typed value.
+//! The straight line from octets to an event. Read [`Analyser::analyse_sent`] from top to bottom:
+//! each step is one call with one typed value.
 //!
 //! Nothing here fails: a message that nobody understands is `other`, kept and counted, and
 //! suppresses nobody. No clock, no randomness: both are arguments.

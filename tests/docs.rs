@@ -455,6 +455,9 @@ fn the_walk_of_a_message_is_true() {
             .match_indices(&head)
             .any(|(at, _)| source[at + head.len()..].starts_with(['(', '<']));
         assert!(is_called_so, "hop {}: {file} has no `{head}`", number + 1);
+        let (caller, call) = (hop[3].trim_matches('`'), format!("{function}("));
+        let calls = text(caller).replace(&format!("fn {call}"), "").contains(&call);
+        assert!(calls, "hop {}: {caller} does not call `{function}`", number + 1);
     }
 }
 
