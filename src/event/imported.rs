@@ -126,7 +126,7 @@ mod tests {
             r#"{"what":"suppress","address":"a@x.test","scope":"*","reason":"asked","until":null}"#;
         let act: Act = serde_json::from_str(old).expect("an act of before");
         assert_eq!(serde_json::to_string(&act).expect("plain data"), old);
-        let new = r#"{"what":"suppress","address":"a@x.test","scope":"*","reason":"550 no","until":null,"imported":{"reason":"complaint","since":"2026-11-22T00:00:00Z","rule":"iana/5.1.1","events":2}}"#;
+        let new = r#"{"what":"suppress","address":"a@x.test","scope":"*","reason":"550 no","until":null,"told":{"reason":"complaint","since":"2026-11-22T00:00:00Z","rule":"iana/5.1.1","events":2}}"#;
         let act: Act = serde_json::from_str(new).expect("an act of now");
         assert_eq!(serde_json::to_string(&act).expect("plain data"), new);
     }
