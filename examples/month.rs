@@ -23,7 +23,7 @@ use bounced::ledger::journal::RealDisk;
 use bounced::ledger::store::{Options, SledLedger};
 use bounced::mail::{Address, Timestamp};
 use bounced::policy::{Policy, PolicyFold};
-use bounced::service::raw::RawStore;
+use bounced::service::raw_messages::RawStore;
 use bounced::verp::Verp;
 
 const HOUR_MS: i64 = 3_600_000;

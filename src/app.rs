@@ -3,7 +3,7 @@
 //!
 //! Nothing below knows this module: `serve` and `cli` are handed what they need.
 
-mod shared;
+mod shared_ledger;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ use crate::serve::tls::ReloadableTls;
 use crate::serve::tokens::Tokens;
 use crate::serve::webhooks::Webhooks;
 use crate::service::local::{LocalService, Parts, PrivacyKeys};
-use crate::service::raw::RawStore;
+use crate::service::raw_messages::RawStore;
 use crate::service::{Operations, ServiceError};
 use crate::verp::Verp;
 
@@ -158,7 +158,7 @@ fn ledger(config: &Config) -> Result<SledLedger> {
         ..store::Options::new(&config.data_dir)
     };
     if let Some(engine) = &config.journal.postgres {
-        return shared::ledger(config, engine, &options);
+        return shared_ledger::ledger(config, engine, &options);
     }
     if copy::is_copy(&config.data_dir) {
         return Err(anyhow!(
@@ -374,7 +374,7 @@ impl Program for App {
     }
 
     fn engine(&self, loaded: &LoadedConfig) -> Result<Option<postgres::Options>> {
-        let options = loaded.config.journal.postgres.as_ref().map(shared::options);
+        let options = loaded.config.journal.postgres.as_ref().map(shared_ledger::options);
         options.transpose().with_context(|| loaded.origin.at("journal.postgres.url_file"))
     }
 

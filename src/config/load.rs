@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::origin::{ConfigError, ConfigProblem, Origin};
 use super::raw::RawConfig;
-use super::{Config, check, hint, reason};
+use super::{Config, from_raw, hint, reason};
 
 /// Where a configuration is looked for when neither `--config` nor `$BOUNCED_CONFIG` names one.
 pub const SEARCH: [&str; 2] = ["./bounced.toml", "/etc/bounced/bounced.toml"];
@@ -85,7 +85,7 @@ impl Config {
         let index = KeyIndex::new(text, tree.get_ref());
         let raw: RawConfig = toml::from_str(text).map_err(|e| fail(index.explain(&e, text)))?;
         let origin = Origin { file: PathBuf::from(file), embedded: false, lines: index.lines() };
-        match check::check(raw, &origin) {
+        match from_raw::check(raw, &origin) {
             Ok((config, notes)) => Ok(LoadedConfig { config, origin, notes }),
             Err(mut problems) => {
                 problems.sort_by_key(|problem| problem.line);

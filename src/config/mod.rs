@@ -8,8 +8,8 @@
 //! working directory, not from the folder of the file, so that a flag and a key mean the same.
 
 mod answers;
-mod check;
 mod combine;
+mod from_raw;
 mod hint;
 mod load;
 mod origin;
@@ -27,7 +27,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use answers::{Answers, Template, TemplatePart};
-pub use check::{MAX_MESSAGE, MIN_HASH_KEY_OCTETS, MIN_MESSAGE, MIN_SECRET_OCTETS};
+pub use from_raw::{MAX_MESSAGE, MIN_HASH_KEY_OCTETS, MIN_MESSAGE, MIN_SECRET_OCTETS};
 pub use hint::{DEFAULT_FILE, nearest, uncomment};
 pub use load::{LoadedConfig, SEARCH};
 pub use origin::{ConfigError, ConfigProblem, Origin};

@@ -41,7 +41,7 @@ use crate::policy::{self, PolicyReader, Standing};
 use crate::report::{Attribution, Kind};
 use crate::service::ServiceError;
 use crate::service::occurrence::{self, Occurrence, Place};
-use crate::service::raw::RawStore;
+use crate::service::raw_messages::RawStore;
 use blocks::Blocks;
 use intent::ErasureIntent;
 use make_event::{act_event, blank, new_id, unreadable};

@@ -15,7 +15,7 @@ pub mod import;
 pub mod lines;
 pub mod local;
 pub mod occurrence;
-pub mod raw;
+pub mod raw_messages;
 pub mod redaction;
 pub mod reports;
 pub mod search;

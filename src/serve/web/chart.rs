@@ -5,7 +5,7 @@
 
 use maud::{Markup, html};
 
-use super::parts::grouped;
+use super::snippets::grouped;
 
 /// Bars over time.
 pub struct Chart<'a> {

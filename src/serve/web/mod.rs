@@ -6,14 +6,14 @@
 //! (docs/reliability.md, "Script in the page").
 
 mod chart;
-mod page;
+mod frame;
+mod glossary;
 mod pages;
-mod parts;
-mod words;
+mod snippets;
 
-pub use page::{HtmlPage, Viewer};
+pub use frame::{HtmlPage, Viewer};
 pub use pages::*;
-pub use parts::link;
+pub use snippets::link;
 
 /// Sent with every page: nothing is loaded but our own style and icon, nothing may frame us, forms
 /// go to us.

@@ -2,7 +2,7 @@
 //! list, from the most particular to the least. Names are compared by letters and digits alone,
 //! fields of nested objects by their path (`reason.code`). docs/imports.md has an example of each.
 
-use super::words::{BOUNCE, SUBSCRIBER, Sense};
+use super::meanings::{BOUNCE, SUBSCRIBER, Sense};
 use crate::classify::Reason;
 use crate::event::Cause;
 

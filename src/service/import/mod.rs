@@ -8,15 +8,15 @@
 mod cells;
 mod foreign;
 mod formats;
+mod list_row;
+mod meanings;
 mod reader;
-mod row;
 mod split;
 pub mod tally;
-mod text;
-mod words;
+mod utf8;
 
+pub use list_row::{Read, Wishes};
 pub use reader::{ImportReader, Understanding};
-pub use row::{Read, Wishes};
 pub use split::MAX_RECORD;
 pub use tally::ImportTally;
 

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use serde_json::Value;
 
 use super::formats::{ANY, Column, KnownList, OWN, WORDED};
-use super::row::{Read, Wishes};
+use super::list_row::{Read, Wishes};
 use super::split::{Shape, SplitStep, Splitter};
-use super::{cells, foreign, formats, row, text, words};
+use super::{cells, foreign, formats, list_row, meanings, utf8};
 use crate::service::lines::COLUMNS;
 
 /// Which list this was taken for.
@@ -22,7 +22,7 @@ pub struct Understanding {
 /// Reads an import.
 pub struct ImportReader {
     wishes: Wishes,
-    decoder: text::Decoder,
+    decoder: utf8::Decoder,
     splitter: Splitter,
     /// Whether it was looked at as a whole.
     known_to_be_text: bool,
@@ -48,7 +48,7 @@ struct Plan {
 impl Plan {
     /// None when there is no column of addresses.
     fn of(names: Vec<String>) -> Option<Self> {
-        let plain: Vec<String> = names.iter().map(|name| words::plain(name)).collect();
+        let plain: Vec<String> = names.iter().map(|name| meanings::plain(name)).collect();
         let format = formats::recognise(&plain)?;
         Some(Self { fields: fields(format, &plain), names, format })
     }
@@ -82,7 +82,7 @@ impl ImportReader {
     pub fn new(wishes: Wishes) -> Self {
         Self {
             wishes,
-            decoder: text::Decoder::default(),
+            decoder: utf8::Decoder::default(),
             splitter: Splitter::default(),
             known_to_be_text: false,
             started: false,
@@ -172,7 +172,7 @@ impl ImportReader {
             self.json = Some(plan);
         }
         let Some(plan) = &self.json else { return Vec::new() };
-        row::read(plan.format, &plan.fields, &values, &self.wishes)
+        list_row::read(plan.format, &plan.fields, &values, &self.wishes)
     }
 
     fn row(&mut self, text: &str) -> Vec<Read> {
@@ -208,10 +208,10 @@ impl ImportReader {
         let cells: Vec<String> =
             cells.iter().map(|cell| cells::unescaped(cell).to_string()).collect();
         if let Some(plan) = &self.csv {
-            return row::read(plan.format, &plan.fields, &cells, &self.wishes);
+            return list_row::read(plan.format, &plan.fields, &cells, &self.wishes);
         }
-        let word = cells.get(1).is_some_and(|word| words::sense(word).is_some());
-        let state = cells.get(2).is_some_and(|state| row::is_state(state));
+        let word = cells.get(1).is_some_and(|word| meanings::sense(word).is_some());
+        let state = cells.get(2).is_some_and(|state| list_row::is_state(state));
         let plan = match word && !state {
             true => Plan::positional(&WORDED, &["address", "reason", "since"]),
             false => Plan::positional(&OWN, &COLUMNS),
@@ -220,7 +220,7 @@ impl ImportReader {
             let lone = Plan::positional(&ANY, &["address"]);
             self.understood(if cells.len() == 1 { &lone } else { &plan }, "without a header");
         }
-        row::read(plan.format, &plan.fields, &cells, &self.wishes)
+        list_row::read(plan.format, &plan.fields, &cells, &self.wishes)
     }
 
     fn understood(&mut self, plan: &Plan, written: &str) {

@@ -8,11 +8,11 @@ use super::events::{Only, events, origin};
 use super::timeline::timeline;
 use crate::mail::Timestamp;
 use crate::serve::percent::encode_component;
-use crate::serve::web::page::{HtmlPage, Viewer, shell};
-use crate::serve::web::parts::{
+use crate::serve::web::frame::{HtmlPage, Viewer, shell};
+use crate::serve::web::glossary;
+use crate::serve::web::snippets::{
     count, event_link, in_scope, marked, moment, rows, sentences, state, text, until,
 };
-use crate::serve::web::words;
 
 /// What happened before this page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,11 +53,11 @@ pub fn address(
         p.lead {
             @match (text(explained, "state"), standings.iter().any(stops)) {
                 ("clear", true) => "Mail may be sent, but not in every scope.",
-                (state, _) => (words::state(state)),
+                (state, _) => (glossary::state(state)),
             }
         }
         @if let Some(summary) = explained.get("summary").and_then(Value::as_str) {
-            p.soft { (words::times(summary)) }
+            p.soft { (glossary::times(summary)) }
         }
         (timeline(standings, known, now))
         (every_scope(standings))
@@ -102,7 +102,7 @@ fn every_scope(standings: &[Value]) -> Markup {
                 caption { "In every scope that says something of its own" }
                 thead { tr { th { "scope" } th { "state" } th { "why" } th { "since (UTC)" } th { "until (UTC)" } } }
                 tbody { @for one in standings { tr {
-                    th scope="row" { (crate::serve::web::parts::scope(text(one, "scope"))) }
+                    th scope="row" { (crate::serve::web::snippets::scope(text(one, "scope"))) }
                     td data-name="state" { (state(text(one, "state"))) }
                     td data-name="why" { (text(one, "reason")) }
                     td.when data-name="since" { (moment(text(one, "since"))) }
@@ -127,17 +127,17 @@ fn standing(viewer: &Viewer, address: &str, entry: &Value, known: &[Value]) -> M
         section.card {
             h2 { (state(text(entry, "state"))) " in " (in_scope(text(entry, "scope"))) }
             dl {
-                (fact("why", reason, words::reason(reason)))
+                (fact("why", reason, glossary::reason(reason)))
                 (fact("class", class, text(entry, "category")))
                 dt { "since" } dd { (moment(text(entry, "since"))) }
                 @if ends { dt { "until" } dd { (until(entry)) } }
                 @if let Some(event) = by { dt { "said by" } dd { (said(address, event)) } }
                 // A person needs no attribution and no rule.
                 @if reason != "by-hand" {
-                    (fact("tied to it by", text(entry, "attribution"), words::attribution(text(entry, "attribution"))))
+                    (fact("tied to it by", text(entry, "attribution"), glossary::attribution(text(entry, "attribution"))))
                     (fact("read by rule", text(entry, "rule"), rule_at))
                 }
-                (fact("clause", text(entry, "clause"), words::clause(text(entry, "clause"))))
+                (fact("clause", text(entry, "clause"), glossary::clause(text(entry, "clause"))))
                 @if !outlook.is_empty() { dt { "would change it" } dd { (sentences(outlook)) } }
             }
             @if viewer.may_write() { (release_form(viewer, address, text(entry, "scope"))) }

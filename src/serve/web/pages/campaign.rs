@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::events::events;
 use super::trends::progress;
 use crate::classify::Class;
-use crate::serve::web::page::{HtmlPage, Viewer, shell};
-use crate::serve::web::parts::{grouped, link, nothing};
+use crate::serve::web::frame::{HtmlPage, Viewer, shell};
+use crate::serve::web::snippets::{grouped, link, nothing};
 use crate::service::trend::{CampaignTrend, Trend};
 
 /// One campaign in the list.

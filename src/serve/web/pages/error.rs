@@ -2,7 +2,7 @@
 
 use maud::html;
 
-use crate::serve::web::page::{HtmlPage, shell};
+use crate::serve::web::frame::{HtmlPage, shell};
 
 /// The status with its title, and what to do.
 pub fn error(status: u16, title: &str, detail: &str) -> HtmlPage {

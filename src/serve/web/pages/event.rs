@@ -5,9 +5,9 @@ use serde_json::Value;
 
 use super::events::{decided, kind_of, origin};
 use crate::mail::redacted_text;
-use crate::serve::web::page::{HtmlPage, Viewer, shell};
-use crate::serve::web::parts::{address_link, count, link, marked, moment, nothing, rows, text};
-use crate::serve::web::words;
+use crate::serve::web::frame::{HtmlPage, Viewer, shell};
+use crate::serve::web::glossary;
+use crate::serve::web::snippets::{address_link, count, link, marked, moment, nothing, rows, text};
 
 /// What the page of an event shows.
 pub struct EventPage<'a> {
@@ -71,7 +71,7 @@ fn recipient(one: &Value) -> Markup {
         section.card {
             h2 { (address_link(text(one, "address"))) }
             dl {
-                @if !reason.is_empty() { dt { "why" } dd { b { (reason) } ": " (words::reason(reason)) } }
+                @if !reason.is_empty() { dt { "why" } dd { b { (reason) } ": " (glossary::reason(reason)) } }
                 (line("class", text(one, "class")))
                 (line("code", text(one, "status")))
                 (line("provider", text(one, "provider")))

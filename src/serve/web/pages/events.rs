@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::ROWS;
-use crate::serve::web::parts::{
+use crate::serve::web::snippets::{
     address_link, count, event_link, marked, moment, nothing, rows, text,
 };
 

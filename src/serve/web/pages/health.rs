@@ -4,11 +4,11 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::list::scope_select;
-use crate::serve::web::page::{HtmlPage, Viewer, shell};
-use crate::serve::web::parts::{
+use crate::serve::web::frame::{HtmlPage, Viewer, shell};
+use crate::serve::web::glossary;
+use crate::serve::web::snippets::{
     count, grouped, in_scope, link, moment, nothing, rows, scope, state, text,
 };
-use crate::serve::web::words;
 
 /// What the health page shows.
 #[derive(Debug, Default)]
@@ -97,7 +97,7 @@ fn open_guard(viewer: &Viewer, guard: &Value) -> Markup {
     html! {
         section.card.tripped {
             h3 { (clause) }
-            p { (text(guard, "why")) ": " (words::clause(clause)) "." }
+            p { (text(guard, "why")) ": " (glossary::clause(clause)) "." }
             dl {
                 dt { "since" } dd { (moment(text(guard, "since"))) }
                 dt { "covers from" } dd { (moment(text(guard, "covers_from"))) }

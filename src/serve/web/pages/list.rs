@@ -5,9 +5,11 @@ use serde_json::Value;
 
 use crate::classify::Class;
 use crate::serve::percent::encode_component;
-use crate::serve::web::page::{HtmlPage, Viewer, shell};
-use crate::serve::web::parts::{address_link, count, moment, nothing, scope, state, text, until};
-use crate::serve::web::words;
+use crate::serve::web::frame::{HtmlPage, Viewer, shell};
+use crate::serve::web::glossary;
+use crate::serve::web::snippets::{
+    address_link, count, moment, nothing, scope, state, text, until,
+};
 use crate::service::{ListPage, ListQuery};
 
 /// `/suppressions`. `scopes`: those to choose from.
@@ -100,7 +102,7 @@ fn entry_table(entries: &[Value]) -> Markup {
                 td data-name="scope" { (scope(text(entry, "scope"))) }
                 td data-name="why" {
                     (text(entry, "reason"))
-                    div.soft { (words::reason(text(entry, "reason"))) }
+                    div.soft { (glossary::reason(text(entry, "reason"))) }
                 }
                 td.when data-name="since" { (moment(text(entry, "since"))) }
                 td.when data-name="until" { (until(entry)) }

@@ -2,7 +2,7 @@
 
 use maud::html;
 
-use crate::serve::web::page::{HtmlPage, bare};
+use crate::serve::web::frame::{HtmlPage, bare};
 
 /// `/login`. `next`: the path to go to afterwards; `wrong`: why the last try failed.
 pub fn login(next: &str, wrong: Option<&str>) -> HtmlPage {

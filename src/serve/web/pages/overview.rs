@@ -7,9 +7,9 @@ use super::events::events;
 use super::health::{crossed, guards, scope_link};
 use super::trends::{pictures, progress};
 use super::unknown::{Rising, rising};
-use crate::serve::web::page::{HtmlPage, Viewer, shell};
-use crate::serve::web::parts::{grouped, state, text};
-use crate::serve::web::words;
+use crate::serve::web::frame::{HtmlPage, Viewer, shell};
+use crate::serve::web::glossary;
+use crate::serve::web::snippets::{grouped, state, text};
 use crate::service;
 use crate::service::trend::Hour;
 
@@ -64,7 +64,7 @@ pub fn overview(viewer: &Viewer, page: &OverviewPage) -> HtmlPage {
         h1 { "Overview" }
         @for (name, finding) in &page.failing { p.note.bad { b { (name) } ": " (finding) } }
         @if let Some(doubt) = page.counts.iter().find_map(|counts| counts.clock.as_ref()) {
-            p.note.wait { b { "Clock" } ": " (words::times(doubt)) }
+            p.note.wait { b { "Clock" } ": " (glossary::times(doubt)) }
         }
         @for trouble in troubles { p.note.bad { b { "Stored data" } ": " (trouble.text) } }
         @match &page.counts {
@@ -77,7 +77,7 @@ pub fn overview(viewer: &Viewer, page: &OverviewPage) -> HtmlPage {
             h2 { "A guard is tripped" }
             @match page.guards.as_array() {
                 Some(all) => (guards(viewer, all)),
-                None => { @for guard in tripped { p.note.wait { (words::times(guard)) } } }
+                None => { @for guard in tripped { p.note.wait { (glossary::times(guard)) } } }
             }
         }
         (unhealthy(&page.unhealthy))

@@ -9,8 +9,8 @@ use super::health::{guards, number};
 use super::list::scope_select;
 use super::trends::{add, categories, days, hours, progress};
 use crate::classify::Category;
-use crate::serve::web::page::{HtmlPage, Viewer, shell};
-use crate::serve::web::parts::{
+use crate::serve::web::frame::{HtmlPage, Viewer, shell};
+use crate::serve::web::snippets::{
     count, event_link, grouped, link, marked, moment, nothing, rows, state, text,
 };
 use crate::service::trend::{ByCategory, ProviderTrend, Trend};

@@ -4,8 +4,8 @@ use maud::html;
 use serde_json::Value;
 
 use super::health::{guards, mail, scope_link};
-use crate::serve::web::page::{HtmlPage, Viewer, shell};
-use crate::serve::web::parts::{count, grouped, link, nothing, state, text};
+use crate::serve::web::frame::{HtmlPage, Viewer, shell};
+use crate::serve::web::snippets::{count, grouped, link, nothing, state, text};
 
 /// `/scopes`. `scopes`: the rates of each over 30 days. `more`: how many there are besides.
 pub fn scopes(viewer: &Viewer, scopes: &[Value], more: usize) -> HtmlPage {

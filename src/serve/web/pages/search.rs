@@ -4,8 +4,8 @@ use maud::html;
 use serde_json::Value;
 
 use super::events::events;
-use crate::serve::web::page::{HtmlPage, Viewer, shell};
-use crate::serve::web::parts::{address_link, at_or_none, link, state};
+use crate::serve::web::frame::{HtmlPage, Viewer, shell};
+use crate::serve::web::snippets::{address_link, at_or_none, link, state};
 use crate::service::search::SearchFound;
 
 /// What the page of a search shows.

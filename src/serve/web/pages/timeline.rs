@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::events::kind_of;
 use crate::mail::Timestamp;
-use crate::serve::web::parts::{scope, text};
+use crate::serve::web::snippets::{scope, text};
 
 /// The picture is so many units wide, whatever time it spans.
 const WIDTH: i64 = 1_000;

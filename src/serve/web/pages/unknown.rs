@@ -6,9 +6,11 @@ use serde_json::Value;
 use super::ROWS;
 use super::trends::progress;
 use crate::classify::Reason;
-use crate::serve::web::page::{HtmlPage, Viewer, shell};
-use crate::serve::web::parts::{at_or_none, count, event_link, grouped, link, nothing, rows, text};
-use crate::serve::web::words;
+use crate::serve::web::frame::{HtmlPage, Viewer, shell};
+use crate::serve::web::glossary;
+use crate::serve::web::snippets::{
+    at_or_none, count, event_link, grouped, link, nothing, rows, text,
+};
 use crate::service::trend::Trend;
 
 /// A wording with how often it came.
@@ -166,7 +168,7 @@ pub fn rule(viewer: &Viewer, page: &RuleTrial<'_>) -> HtmlPage {
             summary { "Reasons to choose from" }
             div.card { dl { @for reason in Reason::ALL {
                 dt { code { (reason.as_str()) } }
-                dd { (words::reason(reason.as_str())) " " span.soft { "(" (reason.category().as_str()) ")" } }
+                dd { (glossary::reason(reason.as_str())) " " span.soft { "(" (reason.category().as_str()) ")" } }
             } } }
         }
     };

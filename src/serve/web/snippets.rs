@@ -4,7 +4,7 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::words;
+use super::glossary;
 use crate::serve::percent::encode_component;
 
 /// The text of a field; empty when there is none.
@@ -93,7 +93,7 @@ pub fn in_scope(scope: &str) -> String {
 
 /// A time to the second; what is no time stays as it is.
 pub fn moment(text: &str) -> Markup {
-    match words::moment(text) {
+    match glossary::moment(text) {
         None => html! { (text) },
         Some((date, clock)) => html! { time datetime=(text) { (date) " " (clock) } },
     }
@@ -136,7 +136,7 @@ pub fn marked(text: &str, matched: &str) -> Markup {
 /// Sentences as a list.
 pub fn sentences(list: &[Value]) -> Markup {
     html! {
-        ul { @for sentence in list.iter().filter_map(Value::as_str) { li { (words::times(sentence)) } } }
+        ul { @for sentence in list.iter().filter_map(Value::as_str) { li { (glossary::times(sentence)) } } }
     }
 }
 

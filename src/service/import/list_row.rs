@@ -1,7 +1,7 @@
 //! Reads one row of a known list: an entry, several (one for each scope), or why there is none.
 
 use super::formats::{Column, KnownList, OWN};
-use super::words::{Sense, sense};
+use super::meanings::{Sense, sense};
 use crate::event::{Cause, Imported};
 use crate::mail::Timestamp;
 use crate::service::ImportEntry;
@@ -205,7 +205,7 @@ impl ImportRow {
             Some(Sense::Block) if !wishes.all => left_out(
                 "the sender was refused, not the address: not imported; --all (all=true) takes it",
             ),
-            Some(Sense::Soft | Sense::Block) => Ok(known.or(match super::words::BOUNCE {
+            Some(Sense::Soft | Sense::Block) => Ok(known.or(match super::meanings::BOUNCE {
                 Sense::Is(cause) => Some(cause),
                 _ => None,
             })),
