@@ -45,6 +45,9 @@ fn status(report: &Value, json: bool, console: &mut Console<'_>) -> Result<ExitA
         let (name, state, host) = (word("name"), word("state"), word("host"));
         write!(console.out, "{name}  {state}  {host}  {} behind", one["backlog"])?;
         write!(console.out, ", {} delivered, {} retrying", one["delivered"], one["retrying"])?;
+        if one["next_try"].is_string() {
+            write!(console.out, ", next try {}", word("next_try"))?;
+        }
         match one["error"].as_str() {
             Some(why) => writeln!(console.out, "  {}: {}", word("error_at"), print::visible(why))?,
             None => writeln!(console.out)?,
@@ -85,8 +88,10 @@ mod tests {
     #[test]
     fn what_is_shown_and_the_exit_code() {
         let endpoint = |state: &str, error: Value| {
+            let next = error.as_str().map(|_| "2026-11-22T00:00:08Z");
             json!({"name": "crm", "state": state, "host": "crm.example.com", "backlog": 3,
-                "delivered": 7, "retrying": 1, "error": error, "error_at": "2026-11-22T00:00:00Z"})
+                "delivered": 7, "retrying": 1, "next_try": next, "error": error,
+                "error_at": "2026-11-22T00:00:00Z"})
         };
         let fine = json!({"webhooks": [endpoint("ok", Value::Null)]});
         let (answer, out) = said(|console| status(&fine, false, console));
@@ -95,6 +100,7 @@ mod tests {
         let bad = json!({"webhooks": [endpoint("failing", json!("it answered\u{1b} 500"))]});
         let (answer, out) = said(|console| status(&bad, false, console));
         assert_eq!(answer, ExitAnswer::No);
+        assert!(out.contains(", 1 retrying, next try 2026-11-22T00:00:08Z  "), "{out}");
         assert!(out.ends_with("2026-11-22T00:00:00Z: it answered\\u{1b} 500\n"), "{out}");
         let taken = json!({"delivered": true, "status": 204, "took_ms": 12, "error": null});
         let (answer, out) = said(|console| tested(&taken, false, console));

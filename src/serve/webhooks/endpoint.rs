@@ -323,7 +323,16 @@ impl Run {
     }
 
     fn cursor(&self) -> Cursor {
-        Cursor { next: self.first(), done: self.done.clone() }
+        let marks = self.written.marks.clone();
+        Cursor { next: self.first(), done: self.done.clone(), marks }
+    }
+
+    /// When something is tried next that was not taken.
+    fn next_try(&self) -> Option<Instant> {
+        let waiting = self.items.iter().filter(|item| item.state == State::Waiting);
+        let refused = waiting.filter(|item| item.tries > 0 || self.failures > 0);
+        let due = refused.map(|item| item.due.max(self.open_at)).min();
+        due.filter(|_| !self.gone)
     }
 
     /// When there is something to do.
@@ -359,6 +368,11 @@ impl Run {
         status.gone = self.gone;
         status.failing = self.gone || self.failures > 0;
         status.refused = self.items.iter().filter(|item| item.tries > 0).count() as u64;
+        let wait = self.next_try().map(|at| at.saturating_duration_since(Instant::now()));
+        status.next_try = wait.map(|wait| {
+            let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+            Timestamp::from_millis(now.saturating_add(wait))
+        });
     }
 
     /// Writes the cursor down when it moved, not too often.
@@ -374,10 +388,14 @@ impl Run {
             return;
         }
         (self.written_at, self.fresh) = (now, false);
-        let (file, new) = (self.parts.file.clone(), cursor.clone());
-        let written = tokio::task::spawn_blocking(move || file.write(&new)).await;
-        match written.unwrap_or_else(|why| Err(std::io::Error::other(why))) {
-            Ok(()) => self.written = cursor,
+        let (file, feed) = (self.parts.file.clone(), Arc::clone(&self.parts.feed));
+        let written = tokio::task::spawn_blocking(move || {
+            let mut cursor = cursor;
+            cursor.mark(feed.as_ref())?;
+            file.write(&cursor).map(|()| cursor)
+        });
+        match written.await.unwrap_or_else(|why| Err(std::io::Error::other(why))) {
+            Ok(cursor) => self.written = cursor,
             Err(error) => {
                 self.fresh = true;
                 let path = self.parts.file.path().display();

@@ -4,13 +4,14 @@
 //! - `message`: whether an endpoint is told, the body, the signature.
 //! - `network`, `client`: which addresses are connected to, one POST.
 //! - `feed`: the journal as it is read here.
-//! - `cursor`: how far an endpoint was told, on disk.
+//! - `cursor`, `marks`: how far an endpoint was told, on disk, and of which records.
 //! - `endpoint`: the loop that brings these together. `status`: what people see of it.
 
 mod client;
 mod cursor;
 mod endpoint;
 mod feed;
+mod marks;
 mod message;
 mod network;
 mod status;
@@ -34,6 +35,7 @@ use client::{Client, Outcome};
 use cursor::{Cursor, CursorFile};
 use endpoint::{Endpoint, Run};
 pub use feed::Feed;
+use marks::{Common, Marks};
 use status::Status;
 
 /// All endpoints.
@@ -73,7 +75,7 @@ impl Webhooks {
     ) -> io::Result<Vec<JoinHandle<()>>> {
         let start = |known: &Known| {
             let file = CursorFile::of(data_dir, &known.config.name)?;
-            let cursor = first(&file, &known.config, newest)?;
+            let cursor = first(&file, &known.config, feed.as_ref(), newest)?;
             metrics.webhook_known(&known.config.name);
             // Until it has looked for itself: nobody is to hear "0 behind" meanwhile.
             lock(&known.status).backlog = (newest + 1).saturating_sub(cursor.next.0);
@@ -122,18 +124,30 @@ impl Webhooks {
 
 /// Where an endpoint begins. What it was never told of is never passed over, except by a new one,
 /// which begins where it says.
-fn first(file: &CursorFile, endpoint: &Webhook, newest: u64) -> io::Result<Cursor> {
+fn first(
+    file: &CursorFile,
+    endpoint: &Webhook,
+    feed: &dyn Feed,
+    newest: u64,
+) -> io::Result<Cursor> {
     let name = &endpoint.name;
-    let cursor = match file.read() {
-        Ok(Some(cursor)) if cursor.next.0 <= newest + 1 => return Ok(cursor),
-        Ok(Some(cursor)) => {
-            let seq = cursor.next.0;
-            tracing::error!(
-                endpoint = name,
-                "its cursor stands at {seq} and the journal ends at {newest}, as after a restore: it \
-                 goes on from there"
-            );
-            Cursor::at(newest + 1)
+    let mut cursor = match file.read() {
+        Ok(Some(was)) => {
+            let mut cursor = was.clone();
+            let is_same = go_to_common(&mut cursor, feed, newest)?;
+            if is_same && cursor.marks != Marks::default() {
+                return Ok(cursor);
+            }
+            let (seq, next) = (was.next.0, cursor.next.0);
+            if !is_same {
+                tracing::error!(
+                    endpoint = name,
+                    "the journal is not the one that it was told from, as after a restore or a \
+                     failover that lost records: it was at {seq}, and goes on from {next}, after the \
+                     last record that both are known to have"
+                );
+            }
+            cursor
         }
         Ok(None) if endpoint.from_beginning => Cursor::at(1),
         Ok(None) => Cursor::at(newest + 1),
@@ -144,6 +158,24 @@ fn first(file: &CursorFile, endpoint: &Webhook, newest: u64) -> io::Result<Curso
         }
     };
     // Before anything is taken in: a crash must not make it a new one again, further on.
+    cursor.mark(feed)?;
     file.write(&cursor)?;
     Ok(cursor)
+}
+
+/// Takes a cursor back to the last record that the journal has and that it is of; whether it need not
+/// go back.
+fn go_to_common(cursor: &mut Cursor, feed: &dyn Feed, newest: u64) -> io::Result<bool> {
+    let id_at = |seq| {
+        let found = feed.ids(seq, seq).map_err(io::Error::other)?;
+        Ok::<_, io::Error>(found.into_iter().next().map(|(_, id)| id))
+    };
+    let common = match cursor.marks.common(id_at, newest)? {
+        Common::Until(common) => common,
+        // Without marks, the end is all that can be known.
+        Common::Whole if cursor.through() > newest => newest,
+        Common::Whole => return Ok(true),
+    };
+    cursor.go_back(common);
+    Ok(false)
 }

@@ -24,6 +24,8 @@ pub struct Status {
     pub gone: bool,
     /// Things that it did not take at the first time and that are tried again.
     pub refused: u64,
+    /// When the first of them is tried again.
+    pub next_try: Option<Timestamp>,
     /// Things that were given up since the start.
     pub gave_up: u64,
 }
@@ -52,6 +54,7 @@ impl Status {
             "delivered": self.delivered,
             "last_delivered": self.last_delivered,
             "retrying": self.refused,
+            "next_try": self.next_try,
             "gave_up": self.gave_up,
             "error": self.error.as_ref().map(|(_, why)| why),
             "error_at": self.error.as_ref().map(|(at, _)| at),

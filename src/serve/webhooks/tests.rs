@@ -136,6 +136,12 @@ impl Feed for Journal {
         let next = found.last().map_or((from, number), |last| (last.place.0 + 1, 0));
         Ok((found, next, newest))
     }
+
+    /// A record is known by its address and position.
+    fn ids(&self, from: u64, through: u64) -> Result<Vec<(u64, String)>, ServiceError> {
+        let records = (1..).zip(&self.0).filter(|(seq, _)| (from..=through).contains(seq));
+        Ok(records.map(|(seq, (address, _))| (seq, format!("{address}-{seq}"))).collect())
+    }
 }
 
 fn journal(addresses: &[(&str, i64)]) -> Arc<dyn Feed> {
@@ -198,7 +204,39 @@ async fn what_is_refused_waits_alone_and_keeps_its_address_in_order() {
     until(dir.path(), &endpoint, &feed, |told| told["backlog"] == 0).await;
     assert_eq!(lock(&seen.all).len(), 10);
     let cursor = CursorFile::of(dir.path(), "crm").expect("there").read().expect("whole");
-    assert_eq!(cursor, Some(Cursor::at(6)));
+    let cursor = cursor.expect("written");
+    assert_eq!((cursor.next, cursor.done.len()), ((6, 0), 0));
+}
+
+/// Records that were told are lost, and others take their positions: those are told, and nothing that
+/// both journals have.
+#[tokio::test]
+async fn positions_that_are_used_again_are_told_again() {
+    let (port, seen) = server(Arc::new(|_: &Got, _: usize| status(204)), None).await;
+    let dir = tempfile::tempdir().expect("scratch");
+    let endpoint = endpoint(&format!("http://127.0.0.1:{port}/"));
+    let names = |range: std::ops::Range<u32>, who: &str| -> Vec<(String, i64)> {
+        range.map(|n| (format!("{who}{n}"), 0)).collect()
+    };
+    let before: Arc<dyn Feed> = Arc::new(Journal(names(0..20, "a")));
+    until(dir.path(), &endpoint, &before, |told| told["delivered"] == 20).await;
+    // The newest seven are lost; the new history ends where the cursor stands, and says 0 behind.
+    let after = [names(0..13, "a"), names(13..20, "b")].concat();
+    let after: Arc<dyn Feed> = Arc::new(Journal(after));
+    until(dir.path(), &endpoint, &after, |told| told["delivered"] == 7).await;
+    let mut addresses: Vec<String> =
+        lock(&seen.all).iter().skip(20).map(|got| got.address.clone()).collect();
+    addresses.sort();
+    assert_eq!(addresses, ["b13", "b14", "b15", "b16", "b17", "b18", "b19"]);
+    // Nothing is told at the next start; and a loss before anything new came is seen later.
+    until(dir.path(), &endpoint, &after, |told| told["backlog"] == 0).await;
+    assert_eq!(lock(&seen.all).len(), 27);
+    let short: Arc<dyn Feed> = Arc::new(Journal(names(0..5, "a")));
+    until(dir.path(), &endpoint, &short, |told| told["backlog"] == 0).await;
+    let grown = [names(0..5, "a"), names(5..30, "c")].concat();
+    let grown: Arc<dyn Feed> = Arc::new(Journal(grown));
+    until(dir.path(), &endpoint, &grown, |told| told["delivered"] == 25).await;
+    assert_eq!(lock(&seen.all).len(), 27 + 25);
 }
 
 #[tokio::test]
@@ -229,7 +267,7 @@ async fn an_endpoint_that_takes_nothing_loses_nothing_and_410_ends_it() {
     assert_eq!((&told["delivered"], &told["gave_up"]), (&json!(0), &json!(0)), "{told}");
     assert_eq!((&told["backlog"], lock(&seen.all).len()), (&json!(1), 13));
     let cursor = CursorFile::of(dir.path(), "crm").expect("there").read().expect("whole");
-    assert_eq!(cursor, Some(Cursor::at(1)));
+    assert_eq!(cursor.expect("written").next, (1, 0));
 }
 
 #[tokio::test]
@@ -301,14 +339,22 @@ async fn a_new_endpoint_begins_where_it_says_and_a_restore_sets_it_back() {
     let dir = tempfile::tempdir().expect("scratch");
     let file = CursorFile::of(dir.path(), "crm").expect("made");
     let now = Webhook { from_beginning: false, ..endpoint("http://127.0.0.1:1/") };
-    assert_eq!(first(&file, &now, 40).expect("written"), Cursor::at(41));
+    let begins = |file: &CursorFile, endpoint: &Webhook, newest: u64| {
+        let feed = journal(&vec![("a", 0); newest as usize]);
+        first(file, endpoint, feed.as_ref(), newest).expect("written").next
+    };
+    assert_eq!(begins(&file, &now, 40), (41, 0));
     // The next start takes what was written, whatever the journal holds by now.
-    assert_eq!(first(&file, &now, 50).expect("read"), Cursor::at(41));
+    assert_eq!(begins(&file, &now, 50), (41, 0));
     // A journal that ends before it is an older one.
-    assert_eq!(first(&file, &now, 30).expect("written"), Cursor::at(31));
+    assert_eq!(begins(&file, &now, 30), (31, 0));
     std::fs::write(file.path(), "{").expect("writable");
-    assert_eq!(first(&file, &now, 50).expect("written"), Cursor::at(1));
+    assert_eq!(begins(&file, &now, 50), (1, 0));
+    // One that the release before wrote has no marks until now.
+    std::fs::write(file.path(), r#"{"next":[9,0],"done":[]}"#).expect("writable");
+    assert_eq!(begins(&file, &now, 50), (9, 0));
+    assert_eq!(begins(&file, &now, 7), (8, 0));
     let old = Webhook { name: "old".into(), from_beginning: true, ..now };
     let file = CursorFile::of(dir.path(), "old").expect("made");
-    assert_eq!(first(&file, &old, 40).expect("written"), Cursor::at(1));
+    assert_eq!(begins(&file, &old, 40), (1, 0));
 }
