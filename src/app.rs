@@ -3,6 +3,7 @@
 //!
 //! Nothing below knows this module: `serve` and `cli` are handed what they need.
 
+mod moving;
 mod shared_ledger;
 
 use std::path::Path;
@@ -16,7 +17,7 @@ use tokio::sync::mpsc;
 use crate::analysis::{self, Analyser};
 use crate::classify::RuleSet;
 use crate::classify::shadow::Shadow;
-use crate::cli::{Judge, Program};
+use crate::cli::{Judge, Program, Proof};
 use crate::config::{Config, LoadedConfig, Origin, preflight};
 use crate::event::Analysis;
 use crate::ledger::Ledger;
@@ -24,8 +25,8 @@ use crate::ledger::backup;
 use crate::ledger::committer::{Committer, CommitterOptions, Observation};
 use crate::ledger::copy;
 use crate::ledger::journal::RealDisk;
-use crate::ledger::postgres;
-use crate::ledger::store::{self, SledLedger};
+use crate::ledger::postgres::{self, Facts};
+use crate::ledger::store::SledLedger;
 use crate::mail::{Address, Case, Timestamp};
 use crate::policy::{Policy, PolicyFold, PolicyTable};
 use crate::serve::adapters::Counter;
@@ -42,12 +43,17 @@ use crate::verp::Verp;
 /// How often it is looked whether a rebuild is done.
 const REBUILD_LOOK: Duration = Duration::from_millis(50);
 
+/// How often it is looked whether another node was asked to erase somebody.
+const ERASURE_LOOK: Duration = Duration::from_secs(1);
+
 /// The service of a configuration, without listeners.
-fn service(config: &Config, metrics: Arc<Metrics>) -> Result<LocalService> {
+fn service(config: &Config, metrics: Arc<Metrics>, facts: Facts) -> Result<LocalService> {
     let analyser = analyser(config)?;
-    let ledger = ledger(config)?;
+    let ledger = ledger(config, facts)?;
     let counted = Arc::clone(&metrics);
     ledger.on_sync(Box::new(move |took| counted.fsync(took)));
+    let counted = Arc::clone(&metrics);
+    ledger.on_engine(Box::new(move |seen| counted.engine(seen)));
     let ledger: Arc<dyn Ledger> = Arc::new(ledger);
     let counted = Arc::clone(&metrics);
     let observe = move |seen: &Observation| match &seen.error {
@@ -144,27 +150,22 @@ fn tls_of(config: &Config, origin: &Origin) -> Result<Option<ReloadableTls>> {
 }
 
 /// The ledger of a configuration.
-fn ledger(config: &Config) -> Result<SledLedger> {
+fn ledger(config: &Config, facts: Facts) -> Result<SledLedger> {
     if backup::is_cut_off(&config.data_dir) {
         return Err(anyhow!(
             "a restore into {} was cut off; run `bounced restore` again",
             config.data_dir.display()
         ));
     }
-    let options = store::Options {
-        cache_bytes: config.store.cache,
-        min_free_bytes: config.store.min_free,
-        keep: config.journal.keep,
-        ..store::Options::new(&config.data_dir)
-    };
+    let options = shared_ledger::store_options(config);
     if let Some(engine) = &config.journal.postgres {
-        return shared_ledger::ledger(config, engine, &options);
+        return shared_ledger::ledger(config, engine, &options, facts);
     }
     if copy::is_copy(&config.data_dir) {
         return Err(anyhow!(
             "{0} is the copy of a journal that other nodes share, and would go its own way: write \
-             engine = \"postgres\" below [journal]; to leave the others for good, remove \
-             {0}/shared-journal",
+             engine = \"postgres\" below [journal]; to leave the others for good, do that and run \
+             `bounced engine leave`",
             config.data_dir.display()
         ));
     }
@@ -173,8 +174,9 @@ fn ledger(config: &Config) -> Result<SledLedger> {
 
 /// The service for one command: waits for a rebuild and puts the policy in force first.
 fn service_for_command(config: &Config) -> Result<LocalService> {
-    let service = service(config, Arc::new(Metrics::new("sled")))?;
     let wanted = policy(config)?;
+    let facts = shared_ledger::facts(config, &wanted);
+    let service = service(config, Arc::new(Metrics::new("sled")), facts)?;
     while let Err(error) = policy_at_start(&service, config, &wanted) {
         let ServiceError::Busy(_) = error else { return Err(anyhow!("{error}")) };
         std::thread::sleep(REBUILD_LOOK);
@@ -195,9 +197,13 @@ fn serve(loaded: LoadedConfig) -> Result<()> {
     let tokens = Tokens::load(config.http.tokens_file.as_deref())?;
     let metrics = Arc::new(Metrics::new("sled"));
     let wanted = policy_of(&config, &origin)?;
-    let service = Arc::new(service(&config, Arc::clone(&metrics))?);
+    let facts = shared_ledger::facts(&config, &wanted);
+    let service = Arc::new(service(&config, Arc::clone(&metrics), Arc::clone(&facts))?);
     let refused = put_in_force(&service, &config, wanted)?;
     finish_erasure(&service)?;
+    if config.journal.postgres.is_some() {
+        follow_erasures(&service)?;
+    }
     if !config.verp.keys.is_empty() {
         tracing::info!("signing keys are configured: only signed return paths may suppress");
     } else {
@@ -207,7 +213,7 @@ fn serve(loaded: LoadedConfig) -> Result<()> {
     }
     let (reloaded, file) = (Arc::clone(&service), origin.file().map(ToOwned::to_owned));
     let running = config.clone();
-    let reload = Arc::new(move || reload(&reloaded, file.as_deref(), &running));
+    let reload = Arc::new(move || reload(&reloaded, file.as_deref(), &running, &facts));
     run::serve(Server { config, service, metrics, tls, tokens, reload, refused })
 }
 
@@ -227,6 +233,33 @@ fn finish_erasure(service: &Arc<LocalService>) -> Result<()> {
         }
     };
     std::thread::Builder::new().name("erasure".to_string()).spawn(keep_trying)?;
+    Ok(())
+}
+
+/// What other nodes were asked to erase is taken out of this one, too.
+fn follow_erasures(service: &Arc<LocalService>) -> Result<()> {
+    let service = Arc::downgrade(service);
+    let follow = move || {
+        let mut said = String::new();
+        while let Some(service) = service.upgrade() {
+            match service.follow_erasures() {
+                Ok(0) => {}
+                Ok(n) => {
+                    tracing::info!("{n} erasures that other nodes were asked for are done here")
+                }
+                // An engine that is away says so itself.
+                Err(ServiceError::Busy(why)) => tracing::debug!("erasures of others wait: {why}"),
+                Err(error) if error.to_string() != said => {
+                    said = error.to_string();
+                    tracing::error!("an erasure of another node is not done here: {said}");
+                }
+                Err(_) => {}
+            }
+            drop(service);
+            std::thread::sleep(ERASURE_LOOK);
+        }
+    };
+    std::thread::Builder::new().name("erasures".to_string()).spawn(follow)?;
     Ok(())
 }
 
@@ -279,7 +312,12 @@ fn put_in_force(
 }
 
 /// Rules, keys, policy and tokens anew; listeners and limits want a restart.
-fn reload(service: &LocalService, file: Option<&Path>, running: &Config) -> Result<Option<Tokens>> {
+fn reload(
+    service: &LocalService,
+    file: Option<&Path>,
+    running: &Config,
+    facts: &Facts,
+) -> Result<Option<Tokens>> {
     let loaded = Config::load(file)?;
     preflight::check(&loaded.config, &loaded.origin)?;
     let analyser = analyser(&loaded.config)?;
@@ -290,6 +328,7 @@ fn reload(service: &LocalService, file: Option<&Path>, running: &Config) -> Resu
     }
     service.put_policy_in_force(&policy).map_err(|error| anyhow!("{error}"))?;
     let waiting = running.only_at_start(&loaded.config);
+    shared_ledger::tell(facts, &loaded.config, &policy);
     service.replace_hash_key(loaded.config.privacy.hash_key)?;
     service.replace_analyser(analyser);
     if !waiting.is_empty() {
@@ -376,6 +415,18 @@ impl Program for App {
     fn engine(&self, loaded: &LoadedConfig) -> Result<Option<postgres::Options>> {
         let options = loaded.config.journal.postgres.as_ref().map(shared_ledger::options);
         options.transpose().with_context(|| loaded.origin.at("journal.postgres.url_file"))
+    }
+
+    fn prove(&self, loaded: &LoadedConfig) -> Result<Proof> {
+        moving::prove(&loaded.config)
+    }
+
+    fn adopt(&self, loaded: &LoadedConfig, options: &postgres::Options) -> Result<(u64, String)> {
+        moving::adopt(&loaded.config, options)
+    }
+
+    fn leave(&self, loaded: &LoadedConfig, options: &postgres::Options) -> Result<u64> {
+        moving::leave(&loaded.config, options)
     }
 
     fn policy(&self, loaded: &LoadedConfig, file: Option<&Path>) -> Result<Policy> {

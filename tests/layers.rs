@@ -55,8 +55,8 @@ const LAYERS: &[(&str, &[&str], &str)] = &[
     (
         "app",
         &[
-            "analysis", "classify", "cli", "config", "event", "ledger", "mail", "policy", "serve",
-            "service", "verp",
+            "analysis", "classify", "cli", "config", "event", "ledger", "lock", "mail", "policy",
+            "serve", "service", "verp",
         ],
         "the composition root is used by nobody but main",
     ),

@@ -111,6 +111,12 @@ pub enum CliCommand {
     Backup(BackupArgs),
     /// Put a backup into an empty data directory
     Restore(RestoreArgs),
+    /// Fold the journal again and compare it with the list
+    ///
+    /// The proof that the list is what the journal says: exit 0 when it is, 1 when not. No service may
+    /// run on the data directory; of one that runs, verify a backup, restored somewhere else. A node
+    /// among others is compared with the journal in PostgreSQL, too. Needs the space of a list.
+    Verify(VerifyArgs),
     /// Show how webhooks stand, or test one
     #[command(subcommand)]
     Webhooks(WebhooksCommand),
@@ -521,6 +527,24 @@ pub enum EngineCommand {
     Init(EngineInitArgs),
     /// Show the nodes, how far they are, and what is wrong; exit 1 when something is
     Status(EngineStatusArgs),
+    /// Make the list of this data directory that of an empty ledger
+    ///
+    /// Its journal is copied and compared, each octet, and what a new node makes of it is compared by
+    /// its digest. No service may run on it, and no node on the ledger. When it is cut off, run it
+    /// again. Afterwards it is a node like others.
+    Adopt,
+    /// Make the copy of this node a list of its own
+    ///
+    /// Stop all nodes first; this one must have all there is. Then write engine = "local".
+    Leave,
+}
+
+/// `verify`
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `engine init`

@@ -1,4 +1,4 @@
-//! `engine init` and `engine status`: the PostgreSQL that holds the journal of many nodes.
+//! `engine init`, `status`, `adopt` and `leave`: the PostgreSQL that holds the journal of many nodes.
 
 use std::path::Path;
 
@@ -23,6 +23,27 @@ pub(super) fn run(
     match command {
         EngineCommand::Init(args) => init(args, options, console),
         EngineCommand::Status(args) => status(args, &options, console),
+        EngineCommand::Adopt => {
+            let (last, digest) = program.adopt(loaded, &options)?;
+            writeln!(
+                console.out,
+                "ledger {} has {last} records, and a new node makes the same list of them (digest \
+                 {digest}); {} is its first node",
+                options.ledger,
+                loaded.config.data_dir.display()
+            )?;
+            Ok(ExitAnswer::Yes)
+        }
+        EngineCommand::Leave => {
+            let last = program.leave(loaded, &options)?;
+            writeln!(
+                console.out,
+                "{} has {last} records and is a list of its own: write engine = \"local\" below \
+                 [journal]; other nodes go on with theirs",
+                loaded.config.data_dir.display()
+            )?;
+            Ok(ExitAnswer::Yes)
+        }
     }
 }
 
@@ -70,7 +91,8 @@ fn status(
             .map(|node| {
                 json!({"name": node.name, "seq": node.seq,
                     "behind": report.end.saturating_sub(node.seq), "silent_seconds": node.silent,
-                    "release": node.release, "fold": node.fold})
+                    "release": node.release, "fold": node.fold, "erased": node.erased,
+                    "facts": node.facts})
             })
             .collect();
         let all = json!({"version": report.version, "seq": report.end, "fold": report.fold,

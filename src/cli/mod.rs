@@ -29,6 +29,7 @@ mod remote;
 mod replay;
 mod table_proc;
 pub mod time_args;
+mod verify;
 mod webhooks;
 
 use std::ffi::OsString;
@@ -46,7 +47,7 @@ use classify::Style;
 use console::Console;
 pub use console::ExitAnswer;
 use print::Paint;
-pub use program::{Judge, Program};
+pub use program::{Judge, Program, Proof};
 
 /// Reads the command line and does what it says; gives the exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>, program: &dyn Program) -> u8 {
@@ -183,6 +184,7 @@ fn answer(
             backup::restore(&args, &loaded.config.data_dir, &mut stdin, console)
         }
         CliCommand::Engine(command) => engine::run(&command, &loaded, program, console),
+        CliCommand::Verify(args) => verify::run(&args, &loaded, program, console),
         CliCommand::Doctor(args) => doctor::run(&args, &loaded, program, console),
         CliCommand::Webhooks(args) => webhooks::run(&args, &loaded, console),
         CliCommand::Readyz => ingest::readyz(&loaded, console),

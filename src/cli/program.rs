@@ -12,6 +12,16 @@ use crate::mail::{Address, Timestamp};
 use crate::policy::Policy;
 use crate::service::Operations;
 
+/// What `verify` found.
+#[derive(Debug)]
+pub struct Proof {
+    /// The list beside its journal, folded again.
+    pub folded: crate::ledger::verify::Verified,
+    /// Of a node among others: how many records the shared journal has, all of this node's among them;
+    /// or why they are not.
+    pub shared: Option<Result<u64, String>>,
+}
+
 /// Judges the recipients of a journalled event again; None when there is nothing to judge in it.
 pub type Judge = dyn Fn(&Event) -> Option<Vec<RecipientVerdict>>;
 
@@ -51,6 +61,20 @@ pub trait Program {
     fn check_rules(&self, dir: Option<&Path>) -> Result<Result<String, Vec<String>>>;
     /// The engine that holds the journal of many nodes; None when it is in `data_dir` alone.
     fn engine(&self, loaded: &LoadedConfig) -> Result<Option<crate::ledger::postgres::Options>>;
+    /// Folds the journal of the data directory again and compares; no service may run on it.
+    fn prove(&self, loaded: &LoadedConfig) -> Result<Proof>;
+    /// Makes the journal of the data directory the shared one; gives its last record and the digest.
+    fn adopt(
+        &self,
+        loaded: &LoadedConfig,
+        options: &crate::ledger::postgres::Options,
+    ) -> Result<(u64, String)>;
+    /// Makes the copy of a shared journal a list of its own; gives its last record.
+    fn leave(
+        &self,
+        loaded: &LoadedConfig,
+        options: &crate::ledger::postgres::Options,
+    ) -> Result<u64>;
     /// The policy of a file's `[policy]` table, or of the configuration.
     fn policy(&self, loaded: &LoadedConfig, file: Option<&Path>) -> Result<Policy>;
     /// A judge with the operator rules of `dir`, or those of the configuration.

@@ -247,6 +247,7 @@ mod tests {
             let one = |(n, id)| Committed { seq: n, id, duplicate: false, decisions: vec![] };
             Ok((1..).zip(ids).map(one).collect())
         }
+        fn prepare_with(&self, _: Arc<dyn crate::ledger::Prepare>) {}
         fn look_up(&self, _: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, LedgerError> {
             Ok(Vec::new())
         }

@@ -4,7 +4,9 @@
 //! | `data_dir/shared-journal` | `journal.engine` | the copy | then |
 //! |---|---|---|---|
 //! | is there | `postgres` | fits the engine's journal | it is followed |
-//! | is there | `postgres` | does not | set aside as `lost-<milliseconds>`, taken anew |
+//! | is there | `postgres` | does not, from some record on | set aside as `lost-<milliseconds>`, taken anew; `lost-records` says which |
+//! | is there | `postgres` | does not, in no record | refused: the engine was emptied, or is another one |
+//! | is there | `postgres` | is from before an erasure that it missed | removed, taken anew |
 //! | is there | `local` | | refused: the other nodes would go on without it |
 //! | is missing | `postgres` | empty | marked, filled |
 //! | is missing | `postgres` | has records | refused: that is another list |
@@ -53,11 +55,45 @@ pub fn mark(data_dir: &Path, engine: &str) -> io::Result<()> {
     fs::File::open(data_dir)?.sync_all()
 }
 
+/// The copy is a list of its own from now on.
+pub fn unmark(data_dir: &Path) -> io::Result<()> {
+    for name in ["erasures", "shared-journal"] {
+        match fs::remove_file(data_dir.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    fs::File::open(data_dir)?.sync_all()
+}
+
+/// Removes the copy, which holds an address that was erased: it is taken anew. Again after a crash, it
+/// removes the rest.
+pub fn remove(data_dir: &Path) -> io::Result<()> {
+    for name in BOUNDS.iter().chain(COPIED.iter().rev()) {
+        let path = data_dir.join(name);
+        let removed = match path.is_dir() {
+            true => fs::remove_dir_all(&path),
+            false => fs::remove_file(&path),
+        };
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    fs::File::open(data_dir)?.sync_all()
+}
+
 /// Moves the copy away, so that it is taken anew. Nothing is lost: the engine lost what is in it and
-/// not there, and a person may want to look. Again after a crash, it moves the rest.
-pub fn set_aside(data_dir: &Path) -> io::Result<PathBuf> {
-    let aside = data_dir.join(format!("lost-{}", Timestamp::now().millis()));
-    fs::create_dir(&aside)?;
+/// not there, and a person may want to look. `note` is told the folder before anything moves. Again
+/// after a crash, it moves the rest.
+pub fn set_aside(
+    data_dir: &Path,
+    note: impl FnOnce(&str) -> io::Result<()>,
+) -> io::Result<PathBuf> {
+    let name = format!("lost-{}", Timestamp::now().millis());
+    let aside = data_dir.join(&name);
+    fs::DirBuilder::new().mode(0o700).create(&aside)?;
+    note(&name)?;
     // The journal last: without it the others are built anew, with it alone too.
     for name in BOUNDS.iter().chain(COPIED.iter().rev()) {
         match fs::rename(data_dir.join(name), aside.join(name)) {

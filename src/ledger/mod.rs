@@ -14,6 +14,9 @@ pub mod postgres;
 pub mod private;
 pub mod small_file;
 pub mod store;
+pub mod verify;
+
+use std::sync::Arc;
 
 use crate::event::Event;
 use crate::mail::Timestamp;
@@ -47,6 +50,34 @@ pub trait Fold: Send {
     }
     /// Forgets what it remembers beside the rows: they were rolled back or built anew.
     fn reset(&mut self) {}
+}
+
+/// What an event is told before it is folded: what the fold needs and cannot know, such as keys.
+pub trait Prepare: Send + Sync {
+    /// `rows` are those as of the event before.
+    fn prepare(&self, rows: &dyn Rows, event: &mut Event) -> Result<(), LedgerError>;
+    /// An event is being folded, whoever wrote it.
+    fn folds(&self, event: &Event);
+}
+
+/// The other nodes of a shared journal, for an erasure, which concerns all copies.
+pub trait Others {
+    /// Waits, not for long, until the nodes that live have the act at a position; then says that
+    /// records up to it are rewritten: who lacks the act takes its copy anew.
+    fn begin_erasure(&self, seq: u64, hash: &str) -> Result<(), LedgerError>;
+    /// Lets the shared records up to the act say less; gives how many. Then the erasure is done.
+    fn end_erasure(
+        &self,
+        seq: u64,
+        hash: &str,
+        line: &mut dyn FnMut(u64, &str) -> Option<String>,
+    ) -> Result<u64, LedgerError>;
+    /// Erasures that this node has not carried out yet, by the positions of their acts.
+    fn erasures_due(&self) -> Result<Vec<u64>, LedgerError>;
+    /// This node carried out all erasures up to one.
+    fn erasure_is_done(&self, seq: u64) -> Result<(), LedgerError>;
+    /// Nodes that have not carried out an erasure yet; it waits a little for those that live.
+    fn nodes_due(&self, seq: u64) -> Result<Vec<String>, LedgerError>;
 }
 
 /// What became of one event of a batch.
@@ -89,6 +120,12 @@ pub trait Ledger: Send + Sync {
     /// `decisions` and a better `attribution` of the given events are filled in by the engine and
     /// its fold; after an error the first two mean nothing, and the events may be given again.
     fn commit(&self, batch: &mut [Event]) -> Result<Vec<Committed>, LedgerError>;
+    /// From now on each event is told something before it is folded, inside of its commit.
+    fn prepare_with(&self, prepare: Arc<dyn Prepare>);
+    /// The other nodes; None when there are none.
+    fn others(&self) -> Option<&dyn Others> {
+        None
+    }
     /// The values of some rows, in the order of the keys.
     fn look_up(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, LedgerError>;
     /// Rows with a prefix, page by page.
@@ -150,6 +187,8 @@ pub struct EngineStatus {
     pub end: u64,
     /// What is acknowledged is on more than one server; None: not known yet.
     pub is_synchronous: Option<bool>,
+    /// What is wrong with the nodes and stops nothing, in sentences.
+    pub warnings: Vec<String>,
 }
 
 /// What can be wrong with stored data, a closed set: `bounced_trouble{what}`.
@@ -245,6 +284,9 @@ pub enum LedgerError {
     /// The records that this node has are not those of the engine: it must take its copy anew.
     #[error("this node has a history that the engine lost: {0}")]
     Forked(String),
+    /// This node missed an erasure while it was away: it must take its copy anew.
+    #[error("this node has records from before an erasure that it missed: {0}")]
+    Outdated(String),
     /// No space. Nothing was written. SMTP: 452 4.3.1.
     #[error("the disk is full: {0}")]
     Full(String),

@@ -7,6 +7,8 @@
 //! A commit is: take a turn, which gives what others appended; fold that; fold one's own batch over it;
 //! append. Whoever loses the race folds again, so every node folds the same records in the same order.
 
+use std::time::Instant;
+
 use sha2::{Digest, Sha256};
 
 use super::LedgerError;
@@ -41,6 +43,9 @@ pub struct News {
     pub lines: Vec<(u64, String)>,
     /// The place of the last of them; where one was, when there are none.
     pub through: Place,
+    /// Records up to this one are, or are being, rewritten for an erasure; 0: none ever was. Who has
+    /// some of them from before and not yet the act itself cannot fold the others after them.
+    pub rewritten: u64,
 }
 
 /// What became of an append.
@@ -56,12 +61,36 @@ pub enum Appended {
 }
 
 /// What the engine says of itself when a node tells that it lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Beat {
     /// The last position.
     pub end: u64,
     /// What is acknowledged is on more than one server.
     pub is_synchronous: bool,
+    /// What is wrong with the nodes and stops nothing, in sentences.
+    pub warnings: Vec<String>,
+}
+
+/// An erasure, by the position of its act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Erasure {
+    /// Position of the act.
+    pub seq: u64,
+    /// The records before it are rewritten, all of them.
+    pub is_done: bool,
+}
+
+/// Another node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// Its name.
+    pub name: String,
+    /// Its last position.
+    pub seq: u64,
+    /// It carried out the erasures up to this position.
+    pub erased: u64,
+    /// It was heard of late.
+    pub is_live: bool,
 }
 
 /// An append-only journal.
@@ -80,14 +109,26 @@ pub trait Journal: Send {
 /// A journal that several nodes append to. One value is one line to the engine that holds it; a node
 /// has several.
 pub trait SharedJournal: Journal {
+    /// From now on no call takes longer than until then; None: each takes as long as it may.
+    fn until(&mut self, until: Option<Instant>);
     /// The place of position `at`, when the records there are those of which `tail` has positions and
     /// ids. `Forked` when they are not.
     fn find(&mut self, at: u64, tail: &[(u64, String)]) -> Result<Place, LedgerError>;
     /// What stands after `at`, at most `limit` records, without a turn. `Forked` when `at` is no
     /// place of this history.
     fn read(&mut self, at: &Place, limit: usize) -> Result<News, LedgerError>;
-    /// Tells the others that this node lives and has folded up to a place.
-    fn beat(&mut self, at: &Place) -> Result<Beat, LedgerError>;
+    /// Tells the others that this node lives, has folded up to a place, and carried out the erasures
+    /// up to a position.
+    fn beat(&mut self, at: &Place, erased: u64) -> Result<Beat, LedgerError>;
+    /// The other nodes.
+    fn peers(&mut self) -> Result<Vec<Peer>, LedgerError>;
+    /// All erasures, in order.
+    fn erasures(&mut self) -> Result<Vec<Erasure>, LedgerError>;
+    /// Says that records up to the act at `seq` will be rewritten. Nobody who lacks the act takes
+    /// records before it from then on.
+    fn begin_erasure(&mut self, seq: u64, hash: &str) -> Result<(), LedgerError>;
+    /// Says that all erasures under this hash are done.
+    fn end_erasure(&mut self, hash: &str) -> Result<(), LedgerError>;
     /// Lets records up to a position say less, where `edit` says so; gives how many. After an error
     /// it must be done again.
     fn rewrite(

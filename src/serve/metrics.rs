@@ -19,6 +19,7 @@ use prometheus::{Encoder, IntGauge, Registry, TextEncoder};
 
 use crate::classify::{Category, Class, Reason};
 use crate::ledger::TroubleKind;
+use crate::ledger::store::{CLASSES, Seen};
 use crate::mail::Timestamp;
 use crate::report::Kind;
 use crate::service::Overview;
@@ -81,6 +82,10 @@ impl Metrics {
 
     /// Makes the series of the small sets exist.
     fn start_at_zero(&self) {
+        for class in CLASSES {
+            self.journal.engine_errors.with_label_values(&[class]);
+        }
+        self.journal.engine_synchronous.set(1);
         for kind in Kind::ALL {
             self.mail.messages.with_label_values(&[kind.as_str()]);
         }
@@ -268,6 +273,14 @@ impl Metrics {
         self.webhooks.oldest.with_label_values(&[endpoint]).set(oldest_ms as f64 / 1000.0);
     }
 
+    /// The engine of a shared journal was waited for, or did not do what it was asked.
+    pub fn engine(&self, seen: Seen) {
+        match seen {
+            Seen::HeadWait(took) => self.journal.engine_head_wait.observe(took.as_secs_f64()),
+            Seen::Error(class) => self.journal.engine_errors.with_label_values(&[class]).inc(),
+        }
+    }
+
     /// An HTTP request was answered. `route` is a route of ours, never a path.
     pub fn http(&self, route: &'static str, status: u16, took: Duration) {
         self.operations.http_requests.with_label_values(&[route, first_digit(status)]).inc();
@@ -292,7 +305,8 @@ impl Metrics {
         self.journal.journal_bytes.set(whole(ledger.journal_bytes));
         if let Some(engine) = &ledger.engine {
             self.journal.ledger_lag.set(engine.lag.as_secs_f64());
-            self.journal.engine_synchronous.set(i64::from(engine.is_synchronous == Some(true)));
+            self.journal.engine_synchronous.set(i64::from(engine.is_synchronous != Some(false)));
+            self.journal.engine_warnings.set(whole(engine.warnings.len() as u64));
         }
         self.journal.store_lag.set(whole(ledger.last_seq.saturating_sub(ledger.folded_seq)));
         self.journal.store_bytes.set(whole(ledger.store_bytes));

@@ -35,7 +35,7 @@ use crate::config::Unscoped;
 use crate::event::{Analysis, Envelope, Event, EventType};
 use crate::ledger::committer::Committer;
 use crate::ledger::journal::{Disk, RealDisk};
-use crate::ledger::{Committed, Ledger, LedgerError};
+use crate::ledger::{Committed, Ledger, LedgerError, Prepare};
 use crate::mail::{Address, Case, Timestamp};
 use crate::policy::{self, PolicyReader, Standing};
 use crate::report::{Attribution, Kind};
@@ -129,7 +129,7 @@ pub struct LocalService {
     case: Case,
     unscoped: Unscoped,
     raw: Arc<RawStore>,
-    blocks: Blocks,
+    blocks: Arc<Blocks>,
     erasure: ErasureIntent,
     data_dir: PathBuf,
     trends: Trends,
@@ -151,9 +151,12 @@ impl LocalService {
         let empty = ledger.status().last_seq == 0;
         let name_key = privacy.name_key.as_deref();
         let pseudonyms = Pseudonyms::open(disk.as_ref(), &data_dir, name_key, case, empty)?;
-        let blocks = Blocks::open(Arc::clone(&disk), privacy.hash_key).map_err(|error| {
+        let blocks = Blocks::open(Arc::clone(&disk), privacy.hash_key, case).map_err(|error| {
             format!("{} cannot be read: {error}", data_dir.join(blocks::KEY_FILE).display())
         })?;
+        let blocks = Arc::new(blocks);
+        let prepare: Arc<dyn Prepare> = blocks.clone();
+        ledger.prepare_with(prepare);
         reader.set_hash_keys(blocks.keys());
         Ok(Self {
             analyser: ArcSwap::from_pointee(analyser),
@@ -426,7 +429,8 @@ impl From<LedgerError> for ServiceError {
             LedgerError::Retryable(_)
             | LedgerError::Ambiguous(_)
             | LedgerError::Away(_)
-            | LedgerError::Forked(_) => Self::Busy(error.to_string()),
+            | LedgerError::Forked(_)
+            | LedgerError::Outdated(_) => Self::Busy(error.to_string()),
             LedgerError::Full(_) => Self::Full(error.to_string()),
             LedgerError::Corrupt(_) | LedgerError::Fatal(_) => Self::Internal(error.to_string()),
         }

@@ -109,6 +109,8 @@ impl Ledger for Book {
             .collect())
     }
 
+    fn prepare_with(&self, _: std::sync::Arc<dyn bounced::ledger::Prepare>) {}
+
     fn look_up(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, LedgerError> {
         let inner = self.inner.lock().expect("no test panics in here");
         keys.iter().map(|key| inner.0.get(key)).collect()

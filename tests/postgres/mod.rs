@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A server that runs.
+#[allow(dead_code)] // Each test file uses the part of it that it needs.
 pub struct Server {
     dir: tempfile::TempDir,
     bin: PathBuf,
@@ -51,6 +52,7 @@ fn user() -> Option<(u32, u32)> {
     named("postgres").or(named("nobody")).map(|(_, user, group)| (*user, *group))
 }
 
+#[allow(dead_code)]
 impl Server {
     /// Makes and starts one; None where PostgreSQL is not installed.
     pub fn start() -> Option<Self> {
@@ -146,8 +148,21 @@ impl Server {
         }
     }
 
+    /// Freezes it, every process of it, or lets it go on: `STOP`, `CONT`.
+    pub fn signal(&self, signal: &str) {
+        let Some(child) = &self.child else { return };
+        let parent = child.id().to_string();
+        let found = Command::new("pgrep").args(["-P", &parent]).output().expect("pgrep is there");
+        let backends = String::from_utf8_lossy(&found.stdout).into_owned();
+        let all = std::iter::once(parent.as_str()).chain(backends.split_whitespace());
+        for pid in all {
+            let _ = Command::new("kill").args([&format!("-{signal}"), pid]).status();
+        }
+    }
+
     /// Ends it: `KILL` like a crash, `INT` in order.
     pub fn stop(&mut self, signal: &str) {
+        self.signal("CONT");
         let Some(mut child) = self.child.take() else { return };
         let pid = child.id().to_string();
         let _ = Command::new("kill").args([format!("-{signal}"), pid]).status();

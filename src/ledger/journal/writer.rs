@@ -321,7 +321,7 @@ impl Segments {
 impl order::Journal for Segments {
     fn turn(&mut self, at: &Place) -> Result<News, LedgerError> {
         self.make_sound().map_err(|e| refused("the journal cannot be opened", &e))?;
-        Ok(News { lines: Vec::new(), through: *at })
+        Ok(News { through: *at, ..News::default() })
     }
 
     fn append(&mut self, at: &Place, batch: &Batch) -> Result<Appended, LedgerError> {

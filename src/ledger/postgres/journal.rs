@@ -1,14 +1,18 @@
 //! The journal in PostgreSQL as a [`SharedJournal`]: one connection, see the head of the module.
 
+use std::time::Instant;
+
 use serde::Deserialize;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
 use super::Options;
 use super::line::{Open, Wire, said};
+use super::status::{NodeReport, warnings};
 use crate::ledger::LedgerError;
 use crate::ledger::journal::{Batch, Edit};
-use crate::ledger::order::{Appended, Beat, Journal, News, Place, SharedJournal};
+use crate::ledger::order::{Appended, Beat, Erasure, Journal, News, Peer, Place, SharedJournal};
+use crate::lock::lock;
 use crate::mail::Timestamp;
 
 /// A node that is so far behind does not append: what it lacks would be sent to it under the lock.
@@ -26,6 +30,8 @@ type Value<'a> = &'a (dyn ToSql + Sync);
 /// One connection's view of the journal.
 pub struct PostgresJournal {
     wire: Wire,
+    /// It told the others before that it lives.
+    was_heard: bool,
 }
 
 /// What the engine keeps of a record beside its text.
@@ -88,7 +94,7 @@ fn corrupt(what: &str) -> LedgerError {
 impl PostgresJournal {
     /// Connects when it is first used.
     pub fn new(options: Options) -> Self {
-        Self { wire: Wire::new(options) }
+        Self { wire: Wire::new(options), was_heard: false }
     }
 
     /// A statement that answers or does not; after an error the connection is closed, so that no
@@ -126,14 +132,18 @@ impl PostgresJournal {
             )));
         }
         let forked = || {
-            LedgerError::Forked(format!(
-                "record {} of this node is not the engine's, which goes to {end}: a failover lost \
-                 records that were acknowledged; restart this node, it takes the engine's journal and \
-                 keeps its own aside",
-                at.seq
-            ))
+            LedgerError::Forked(match end {
+                0 => format!("the engine's journal is empty, and this node has {} records", at.seq),
+                end => format!(
+                    "record {} of this node is not the engine's, which goes to {end}: a failover lost \
+                     records that were acknowledged; restart this node, it takes the engine's journal \
+                     and keeps its own aside",
+                    at.seq
+                ),
+            })
         };
-        let mut news = News { lines: Vec::with_capacity(rows.len()), through: *at };
+        let rewritten = first.get::<_, Option<i64>>(6).map_or(0, position);
+        let mut news = News { lines: Vec::with_capacity(rows.len()), through: *at, rewritten };
         let mut is_found = at.seq == 0;
         for row in rows {
             let Some(seq) = row.get::<_, Option<i64>>(3).map(position) else { continue };
@@ -267,6 +277,10 @@ impl Journal for PostgresJournal {
 }
 
 impl SharedJournal for PostgresJournal {
+    fn until(&mut self, until: Option<Instant>) {
+        self.wire.until(until);
+    }
+
     fn find(&mut self, at: u64, tail: &[(u64, String)]) -> Result<Place, LedgerError> {
         self.wire.open()?;
         let seqs: Vec<i64> = tail.iter().map(|(seq, _)| number(*seq)).chain([number(at)]).collect();
@@ -308,29 +322,84 @@ impl SharedJournal for PostgresJournal {
         self.news(at, &rows, false)
     }
 
-    fn beat(&mut self, at: &Place) -> Result<Beat, LedgerError> {
+    fn beat(&mut self, at: &Place, erased: u64) -> Result<Beat, LedgerError> {
         self.wire.open()?;
-        let seq = number(at.seq);
+        let (seq, erased, was_heard) = (number(at.seq), number(erased), self.was_heard);
         let beaten = self.ask(async |open, options| {
             let (client, s) = (&open.client, &open.statements);
             let (ledger, node, chain) = (options.ledger, &options.node, &at.chain[..]);
             let release = env!("CARGO_PKG_VERSION");
-            let said: [Value<'_>; 6] = [&ledger, node, &seq, &chain, &options.fold, &release];
-            let of_end: [Value<'_>; 1] = [&ledger];
+            let facts = serde_json::json!(&*lock(&options.facts)).to_string();
+            let said: [Value<'_>; 10] = [
+                &ledger,
+                node,
+                &seq,
+                &chain,
+                &options.fold,
+                &release,
+                &options.run,
+                &facts,
+                &erased,
+                &was_heard,
+            ];
+            let of_ledger: [Value<'_>; 1] = [&ledger];
             // Nobody waits for a standby to say that they live.
-            let (_, _, _, ends) = tokio::try_join!(
+            let (_, _, _, ends, nodes) = tokio::try_join!(
                 biased;
                 client.batch_execute("BEGIN; SET LOCAL synchronous_commit TO local"),
                 client.execute(&s.beat, &said),
                 client.batch_execute("COMMIT"),
-                client.query(&s.end, &of_end),
+                client.query(&s.end, &of_ledger),
+                client.query(&s.nodes, &of_ledger),
             )?;
-            Ok(ends.first().map(|row| (row.get::<_, i64>(0), row.get::<_, bool>(1))))
+            let end = ends.first().map(|row| (row.get::<_, i64>(0), row.get::<_, bool>(1)));
+            Ok((end, nodes.iter().map(NodeReport::of).collect::<Vec<_>>()))
         });
-        match beaten.inspect_err(|_| self.wire.close())? {
-            Some((end, is_synchronous)) => Ok(Beat { end: position(end), is_synchronous }),
-            None => Err(self.no_ledger()),
-        }
+        let (end, nodes) = beaten.inspect_err(|_| self.wire.close())?;
+        self.was_heard = true;
+        let (end, is_synchronous) = end.ok_or_else(|| self.no_ledger())?;
+        Ok(Beat { end: position(end), is_synchronous, warnings: warnings(&nodes) })
+    }
+
+    fn peers(&mut self) -> Result<Vec<Peer>, LedgerError> {
+        self.wire.open()?;
+        let nodes = self.ask(async |open, options| {
+            let rows = open.client.query(&open.statements.nodes, &[&options.ledger]).await?;
+            let nodes = rows.iter().map(NodeReport::of).filter(|node| node.name != options.node);
+            Ok(nodes.map(|node| node.peer()).collect())
+        });
+        nodes.inspect_err(|_| self.wire.close())
+    }
+
+    fn erasures(&mut self) -> Result<Vec<Erasure>, LedgerError> {
+        self.wire.open()?;
+        let rows = self.ask(async |open, options| {
+            let sql = "SELECT seq, is_done FROM erasure WHERE ledger = $1 ORDER BY seq";
+            open.client.query(sql, &[&options.ledger]).await
+        });
+        let rows = rows.inspect_err(|_| self.wire.close())?;
+        let erasure = |row: &Row| Erasure { seq: position(row.get(0)), is_done: row.get(1) };
+        Ok(rows.iter().map(erasure).collect())
+    }
+
+    fn begin_erasure(&mut self, seq: u64, hash: &str) -> Result<(), LedgerError> {
+        self.wire.open()?;
+        let seq = number(seq);
+        let begun = self.ask(async |open, options| {
+            let sql = "INSERT INTO erasure (ledger, seq, hash) VALUES ($1, $2, $3) \
+                       ON CONFLICT (ledger, seq) DO NOTHING";
+            open.client.execute(sql, &[&options.ledger, &seq, &hash]).await
+        });
+        begun.map(drop).inspect_err(|_| self.wire.close())
+    }
+
+    fn end_erasure(&mut self, hash: &str) -> Result<(), LedgerError> {
+        self.wire.open()?;
+        let ended = self.ask(async |open, options| {
+            let sql = "UPDATE erasure SET is_done = true WHERE ledger = $1 AND hash = $2";
+            open.client.execute(sql, &[&options.ledger, &hash]).await
+        });
+        ended.map(drop).inspect_err(|_| self.wire.close())
     }
 
     fn rewrite(&mut self, through: u64, edit: Edit<'_>) -> Result<u64, LedgerError> {
@@ -344,27 +413,43 @@ impl SharedJournal for PostgresJournal {
                 open.client.query(sql, &[&options.ledger, &after, &through, &limit]).await
             });
             let rows = rows.inspect_err(|_| self.wire.close())?;
-            let Some(last) = rows.last() else { return Ok(changed) };
-            after = last.get(0);
-            let (mut seqs, mut lines) = (Vec::new(), Vec::new());
+            let Some(last) = rows.last().map(|row| row.get(0)) else { return Ok(changed) };
+            let (mut seqs, mut before, mut lines) = (Vec::new(), Vec::new(), Vec::new());
             for row in &rows {
                 let (seq, line): (i64, &str) = (row.get(0), row.get(1));
                 if let Some(new) = edit(position(seq), line) {
                     seqs.push(seq);
+                    before.push(line);
                     lines.push(new);
                 }
             }
-            if seqs.is_empty() {
-                continue;
+            let written = match seqs.is_empty() {
+                true => 0,
+                // Another node may take somebody else out of the same line meanwhile.
+                false => self.replace(&seqs, &before, &lines)?,
+            };
+            changed += written;
+            if written == seqs.len() as u64 {
+                after = last;
             }
-            changed += seqs.len() as u64;
-            let written = self.ask(async |open, options| {
-                let sql = "UPDATE journal j SET line = u.line \
-                           FROM unnest($2::bigint[], $3::text[]) AS u (seq, line) \
-                           WHERE j.ledger = $1 AND j.seq = u.seq";
-                open.client.execute(sql, &[&options.ledger, &seqs, &lines]).await
-            });
-            written.inspect_err(|_| self.wire.close())?;
         }
+    }
+}
+
+impl PostgresJournal {
+    /// Puts lines in the place of others, where those still stand; gives how many.
+    fn replace(
+        &mut self,
+        seqs: &[i64],
+        before: &[&str],
+        lines: &[String],
+    ) -> Result<u64, LedgerError> {
+        let written = self.ask(async |open, options| {
+            let sql = "UPDATE journal j SET line = u.line \
+                       FROM unnest($2::bigint[], $3::text[], $4::text[]) AS u (seq, before, line) \
+                       WHERE j.ledger = $1 AND j.seq = u.seq AND j.line = u.before";
+            open.client.execute(sql, &[&options.ledger, &seqs, &before, &lines]).await
+        });
+        written.inspect_err(|_| self.wire.close())
     }
 }

@@ -1,26 +1,32 @@
 //! One connection to the engine, for plain threads: each call blocks, and has an end.
 //!
 //! A call that is not answered in time, and any error of the connection, closes it; the next call opens
-//! a new one to the first host that takes writes. Nothing is ever cancelled on the server: a cancelled
-//! COMMIT may be a success with a warning.
+//! a new one to the first server that says that it takes writes: all are asked at once, so one that is
+//! frozen keeps nobody waiting. Nothing is ever cancelled on the server: a cancelled COMMIT may be a
+//! success with a warning.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
 use tokio_postgres::error::{DbError, SqlState};
-use tokio_postgres::{AsyncMessage, Client, Error, Statement};
+use tokio_postgres::{AsyncMessage, Client, Config, Error, Statement};
 
 use super::Options;
+use super::tls::Tls;
 use crate::ledger::LedgerError;
 
 /// A call that is not answered by then is given up. Longer than `lock_timeout`, so that a wait for the
 /// head ends on the server first.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// Connecting to all hosts ends by then.
+/// Connecting ends by then.
 const CONNECT: Duration = Duration::from_secs(10);
+
+/// A server that does not let a session begin by then is passed over.
+const SERVER: Duration = Duration::from_secs(5);
 
 /// Statements of a connection, prepared at its start.
 pub(super) struct Statements {
@@ -30,6 +36,7 @@ pub(super) struct Statements {
     pub(super) touch: Statement,
     pub(super) beat: Statement,
     pub(super) end: Statement,
+    pub(super) nodes: Statement,
 }
 
 /// An open connection.
@@ -51,11 +58,24 @@ pub(super) struct Wire {
     pub(super) options: Options,
     runtime: Option<Runtime>,
     open: Option<Open>,
+    /// No call takes longer; None: only as long as each may.
+    until: Option<Instant>,
 }
 
 impl Wire {
     pub(super) fn new(options: Options) -> Self {
-        Self { options, runtime: None, open: None }
+        Self { options, runtime: None, open: None, until: None }
+    }
+
+    /// From now on calls end by then.
+    pub(super) fn until(&mut self, until: Option<Instant>) {
+        self.until = until;
+    }
+
+    /// How long a call may take.
+    fn left(&self, most: Duration) -> Duration {
+        let left = self.until.map(|until| until.saturating_duration_since(Instant::now()));
+        left.map_or(most, |left| left.min(most))
     }
 
     /// Closes the connection.
@@ -77,12 +97,13 @@ impl Wire {
             self.runtime = Some(runtime);
         }
         let Some(runtime) = &self.runtime else { return Err(closed()) };
+        let left = self.left(CONNECT);
         let opened = runtime.block_on(async {
             // The clock of a timeout is the runtime's.
-            tokio::time::timeout(CONNECT, connect(&self.options)).await
+            tokio::time::timeout(left, connect(&self.options)).await
         });
         self.open = Some(match opened {
-            Ok(opened) => opened.map_err(|error| said(&error))?,
+            Ok(opened) => opened?,
             Err(_) => return Err(LedgerError::Away("connecting takes too long".to_string())),
         });
         Ok(())
@@ -95,14 +116,14 @@ impl Wire {
         work: impl AsyncFnOnce(&Open, &Options) -> Result<T, Error>,
     ) -> Result<T, LedgerError> {
         let (Some(runtime), Some(open)) = (&self.runtime, &self.open) else { return Err(closed()) };
-        let options = &self.options;
+        let (options, left) = (&self.options, self.left(ANSWER));
         let answer =
-            runtime.block_on(async { tokio::time::timeout(ANSWER, work(open, options)).await });
+            runtime.block_on(async { tokio::time::timeout(left, work(open, options)).await });
         match answer {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => Err(said(&error)),
             Err(_) => {
-                let why = format!("no answer within {} s", ANSWER.as_secs());
+                let why = format!("no answer within {:.1} s", left.as_secs_f32());
                 Err(LedgerError::Away(why))
             }
         }
@@ -121,13 +142,47 @@ pub(super) fn is_name(name: &str) -> bool {
         && letters.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
-/// A connection without the statements of the journal.
-pub(super) async fn connect_bare(options: &Options) -> Result<(Client, Arc<AtomicU64>), Error> {
-    let (config, tls) = (&options.place.config, options.place.tls.clone());
-    let mut config = config.clone();
-    if config.get_application_name().is_none() {
-        config.application_name(format!("bounced {}", options.node));
+/// A connection without the statements of the journal, to the first server that takes writes.
+pub(super) async fn connect_bare(
+    options: &Options,
+) -> Result<(Client, Arc<AtomicU64>), LedgerError> {
+    let mut asked = JoinSet::new();
+    for mut host in options.place.each() {
+        if host.config.get_application_name().is_none() {
+            host.config.application_name(format!("bounced {}", options.node));
+        }
+        let (tls, session) = (options.place.tls.clone(), session(&options.schema));
+        asked.spawn(async move {
+            let opened =
+                tokio::time::timeout(SERVER, connect_to(&host.config, tls, &session)).await;
+            (host.name, opened)
+        });
     }
+    let mut refusals = Vec::new();
+    while let Some(answer) = asked.join_next().await {
+        let (name, error) = match answer {
+            Ok((_, Ok(Ok(opened)))) => return Ok(opened),
+            Ok((name, Ok(Err(error)))) => (name, said(&error)),
+            Ok((name, Err(_))) => {
+                let why = format!("no answer within {} s", SERVER.as_secs());
+                (name, LedgerError::Away(why))
+            }
+            Err(error) => (String::new(), LedgerError::Away(error.to_string())),
+        };
+        match error {
+            LedgerError::Away(why) => refusals.push(format!("{name}: {why}")),
+            other => return Err(other),
+        }
+    }
+    refusals.sort();
+    Err(LedgerError::Away(refusals.join("; ")))
+}
+
+async fn connect_to(
+    config: &Config,
+    tls: Tls,
+    session: &str,
+) -> Result<(Client, Arc<AtomicU64>), Error> {
     let (client, mut connection) = config.connect(tls).await?;
     let notices = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&notices);
@@ -147,8 +202,28 @@ pub(super) async fn connect_bare(options: &Options) -> Result<(Client, Arc<Atomi
             }
         }
     });
-    client.batch_execute(&session(&options.schema)).await?;
+    client.batch_execute(session).await?;
     Ok((client, notices))
+}
+
+/// Asks the engine something once, for a command.
+pub(super) fn ask_once<T>(
+    options: &Options,
+    work: impl AsyncFnOnce(&mut Client) -> Result<T, Error>,
+    patience: Duration,
+) -> Result<T, LedgerError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| LedgerError::Fatal(error.to_string()))?;
+    runtime.block_on(async {
+        let (mut client, _) = connect_bare(options).await?;
+        match tokio::time::timeout(patience, work(&mut client)).await {
+            Ok(done) => done.map_err(|error| said(&error)),
+            Err(_) => {
+                let why = format!("no answer within {} s", patience.as_secs());
+                Err(LedgerError::Away(format!("{}: {why}", options.place.hosts())))
+            }
+        }
+    })
 }
 
 /// Settings of a session. There is no `statement_timeout`: it would cancel a COMMIT.
@@ -161,14 +236,27 @@ fn session(schema: &str) -> String {
     )
 }
 
-async fn connect(options: &Options) -> Result<Open, Error> {
+async fn connect(options: &Options) -> Result<Open, LedgerError> {
     let (client, notices) = connect_bare(options).await?;
+    let statements = prepare(&client).await.map_err(|error| said(&error))?;
+    Ok(Open { client, statements, notices })
+}
+
+/// The nodes: name, position, release, fold, seconds since each was heard and since two processes were
+/// found under its name, what it is configured with, up to where it carried erasures out.
+pub(super) const NODES: &str = "SELECT name, seq, release, fold, \
+            (extract(epoch FROM clock_timestamp()) - seen_ms / 1000.0)::bigint, \
+            (extract(epoch FROM clock_timestamp()) - twin_ms / 1000.0)::bigint, facts, erased \
+     FROM node WHERE ledger = $1 ORDER BY name";
+
+async fn prepare(client: &Client) -> Result<Statements, Error> {
     let prepare = |sql: &'static str| client.prepare(sql);
-    let (lock, news, append, touch, beat, end) = tokio::try_join!(
+    let (lock, news, append, touch, beat, end, nodes) = tokio::try_join!(
         prepare("SELECT seq FROM head WHERE ledger = $1 FOR UPDATE"),
         prepare(
             "SELECT h.seq, h.fold, (extract(epoch FROM clock_timestamp()) * 1000)::bigint, \
-                    j.seq, j.chain, CASE WHEN j.seq = $2 THEN '' ELSE j.line END \
+                    j.seq, j.chain, CASE WHEN j.seq = $2 THEN '' ELSE j.line END, \
+                    (SELECT max(seq) FROM erasure WHERE ledger = $1) \
              FROM head h LEFT JOIN LATERAL (SELECT seq, chain, line FROM journal \
                   WHERE ledger = h.ledger AND seq >= $2 ORDER BY seq LIMIT $3) j ON true \
              WHERE h.ledger = $1"
@@ -185,17 +273,22 @@ async fn connect(options: &Options) -> Result<Open, Error> {
         ),
         prepare("UPDATE head SET seq = seq WHERE ledger = $1"),
         prepare(
-            "INSERT INTO node (ledger, name, seq, chain, fold, release, seen_ms) \
-             VALUES ($1, $2, $3, $4, $5, $6, (extract(epoch FROM clock_timestamp()) * 1000)::bigint) \
+            "INSERT INTO node (ledger, name, seq, chain, fold, release, run, facts, erased, seen_ms) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, \
+                     (extract(epoch FROM clock_timestamp()) * 1000)::bigint) \
              ON CONFLICT (ledger, name) DO UPDATE SET seq = excluded.seq, chain = excluded.chain, \
-                 fold = excluded.fold, release = excluded.release, seen_ms = excluded.seen_ms"
+                 fold = excluded.fold, release = excluded.release, run = excluded.run, \
+                 facts = excluded.facts, erased = excluded.erased, seen_ms = excluded.seen_ms, \
+                 twin_ms = CASE WHEN $10 AND node.run <> excluded.run THEN excluded.seen_ms \
+                           ELSE node.twin_ms END",
         ),
         prepare(
             "SELECT seq, current_setting('synchronous_standby_names') <> '' FROM head \
              WHERE ledger = $1"
         ),
+        prepare(NODES),
     )?;
-    Ok(Open { client, statements: Statements { lock, news, append, touch, beat, end }, notices })
+    Ok(Statements { lock, news, append, touch, beat, end, nodes })
 }
 
 /// An error of the engine, by what a node does about it.
@@ -206,7 +299,13 @@ pub(super) fn said(error: &Error) -> LedgerError {
     };
     match code.code() {
         "53100" => LedgerError::Full(format!("of the engine: {text}; free some space there")),
-        _ if *code == SqlState::UNDEFINED_TABLE || *code == SqlState::INVALID_SCHEMA_NAME => {
+        _ if [
+            SqlState::UNDEFINED_TABLE,
+            SqlState::UNDEFINED_COLUMN,
+            SqlState::INVALID_SCHEMA_NAME,
+        ]
+        .contains(code) =>
+        {
             LedgerError::Fatal(format!("{text}: run `bounced engine init`"))
         }
         _ if *code == SqlState::INSUFFICIENT_PRIVILEGE => {

@@ -30,7 +30,8 @@ mod tests;
 mod tls;
 mod url;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 pub use journal::PostgresJournal;
 pub use status::{EngineReport, NodeReport};
@@ -49,4 +50,11 @@ pub struct Options {
     pub node: String,
     /// The version of the fold that this release has.
     pub fold: i32,
+    /// Names this process: another one under the same name of a node is found out.
+    pub run: String,
+    /// What all nodes should be configured with alike, as fingerprints by name.
+    pub facts: Facts,
 }
+
+/// Fingerprints by name; they change at a reload.
+pub type Facts = Arc<Mutex<BTreeMap<String, String>>>;

@@ -1,15 +1,23 @@
 //! The tables, as numbered SQL files that are compiled in. `bounced engine init` applies what is
 //! missing; a second time changes nothing.
 
+use std::time::Duration;
+
 use tokio_postgres::Client;
 
 use super::Options;
-use super::line::{connect_bare, is_name, said};
+use super::line::{ask_once, is_name};
 use crate::ledger::LedgerError;
 
+/// A migration may wait so long for those who use the tables.
+const PATIENCE: Duration = Duration::from_secs(600);
+
 /// The migrations, in order; the first is number 1.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001-journal.sql"), include_str!("migrations/0002-views.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001-journal.sql"),
+    include_str!("migrations/0002-views.sql"),
+    include_str!("migrations/0003-nodes.sql"),
+];
 
 /// What a node may do, for the role that its URL names.
 const GRANTS: &[&str] = &[
@@ -18,17 +26,13 @@ const GRANTS: &[&str] = &[
     "GRANT UPDATE (seq, chain) ON {schema}.head TO {role}",
     "GRANT INSERT, UPDATE (line) ON {schema}.journal TO {role}",
     "GRANT INSERT, UPDATE ON {schema}.node TO {role}",
+    "GRANT INSERT, UPDATE ON {schema}.erasure TO {role}",
 ];
 
 /// Makes schema, tables and ledger, as far as they are missing; the engine is asked as a role that may
 /// do that. Gives the migrations that were applied.
 pub fn init(options: &Options) -> Result<Vec<usize>, LedgerError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| LedgerError::Fatal(error.to_string()))?;
-    runtime.block_on(async {
-        let (mut client, _) = connect_bare(options).await.map_err(|error| said(&error))?;
-        apply(&mut client, options).await.map_err(|error| said(&error))
-    })
+    ask_once(options, async |client| apply(client, options).await, PATIENCE)
 }
 
 async fn apply(

@@ -1,13 +1,26 @@
 //! What an operator wants to know of the engine: `bounced engine status`.
 
-use tokio_postgres::Client;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio_postgres::{Client, Row};
 
 use super::Options;
-use super::line::{connect_bare, said};
+use super::line::{NODES, ask_once};
 use crate::ledger::LedgerError;
+use crate::ledger::order::Peer;
+
+/// The answer comes by then.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A node that was not heard for so long is called silent, in seconds.
 const SILENT: i64 = 30;
+
+/// One that was heard within so many seconds is waited for.
+const LIVE: i64 = 10;
+
+/// That two processes are one node is said for so many seconds after it was seen.
+const DOUBLE: i64 = 60;
 
 /// The engine and the nodes of one ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +35,8 @@ pub struct EngineReport {
     pub standbys: String,
     /// Servers that stream from this one.
     pub streaming: i64,
+    /// Position of the last erasure; 0: there was none.
+    pub erased: u64,
     /// The nodes, by name.
     pub nodes: Vec<NodeReport>,
 }
@@ -39,6 +54,69 @@ pub struct NodeReport {
     pub release: String,
     /// The version of its fold.
     pub fold: i32,
+    /// Two processes take part under its name.
+    pub is_double: bool,
+    /// What it is configured with, as fingerprints by name.
+    pub facts: BTreeMap<String, String>,
+    /// It carried out the erasures up to this position.
+    pub erased: u64,
+}
+
+impl NodeReport {
+    /// A row of the statement `NODES`.
+    pub(super) fn of(row: &Row) -> Self {
+        let position = |seq: i64| u64::try_from(seq).unwrap_or(0);
+        Self {
+            name: row.get(0),
+            seq: position(row.get(1)),
+            release: row.get(2),
+            fold: row.get(3),
+            silent: row.get::<_, i64>(4).max(0),
+            is_double: row.get::<_, i64>(5) < DOUBLE,
+            facts: serde_json::from_str(row.get(6)).unwrap_or_default(),
+            erased: position(row.get(7)),
+        }
+    }
+
+    /// As the ledger sees it.
+    pub(super) fn peer(self) -> Peer {
+        let Self { name, seq, erased, silent, .. } = self;
+        Peer { name, seq, erased, is_live: silent < LIVE }
+    }
+}
+
+/// What is wrong with nodes, apart from silence: any node may say it of all.
+pub(super) fn warnings(nodes: &[NodeReport]) -> Vec<String> {
+    let double = nodes.iter().filter(|node| node.is_double).map(|node| {
+        format!(
+            "two processes take part as node {}: give each its own journal.postgres.node",
+            node.name
+        )
+    });
+    double.chain(differences(nodes)).collect()
+}
+
+/// In what nodes that take part differ and should not.
+fn differences(nodes: &[NodeReport]) -> Vec<String> {
+    let live: Vec<&NodeReport> = nodes.iter().filter(|node| node.silent < SILENT).collect();
+    let names: BTreeSet<&String> = live.iter().flat_map(|node| node.facts.keys()).collect();
+    let differs = |name: &&String| {
+        let mut values: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        // A node that does not say it is of another release.
+        for (node, value) in live.iter().filter_map(|node| Some((node, node.facts.get(*name)?))) {
+            values.entry(value).or_default().push(&node.name);
+        }
+        if values.len() < 2 {
+            return None;
+        }
+        let mut groups: Vec<String> = values.into_values().map(|names| names.join(", ")).collect();
+        groups.sort();
+        Some(format!(
+            "nodes are not configured alike, {name} differs: {}; make it the same on all",
+            groups.join(" / ")
+        ))
+    };
+    names.iter().filter_map(differs).collect()
 }
 
 impl EngineReport {
@@ -68,23 +146,26 @@ impl EngineReport {
                     node.name, node.fold, self.fold
                 ));
             }
+            if node.erased < self.erased {
+                troubles.push(format!(
+                    "node {} has not taken erased addresses out of its copy yet (up to record {}): it \
+                     does when it runs",
+                    node.name, self.erased
+                ));
+            }
         }
+        troubles.extend(warnings(&self.nodes));
         troubles
     }
 
-    /// Asks the engine.
+    /// Asks the engine; no server is waited for longer than 5 seconds, and neither is the answer.
     pub fn ask(options: &Options) -> Result<Self, LedgerError> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| LedgerError::Fatal(error.to_string()))?;
-        runtime.block_on(async {
-            let (client, _) = connect_bare(options).await.map_err(|error| said(&error))?;
-            let found = ask(&client, options).await.map_err(|error| said(&error))?;
-            found.ok_or_else(|| {
-                LedgerError::Fatal(format!(
-                    "there is no ledger {} in the schema {}: run `bounced engine init`",
-                    options.ledger, options.schema
-                ))
-            })
+        let found = ask_once(options, async |client| ask(client, options).await, PATIENCE)?;
+        found.ok_or_else(|| {
+            LedgerError::Fatal(format!(
+                "there is no ledger {} in the schema {}: run `bounced engine init`",
+                options.ledger, options.schema
+            ))
         })
     }
 }
@@ -103,28 +184,17 @@ async fn ask(
         )
         .await?;
     let Some(head) = head else { return Ok(None) };
-    let nodes = client
-        .query(
-            "SELECT name, seq, release, fold, \
-                    (extract(epoch FROM clock_timestamp()) - seen_ms / 1000.0)::bigint \
-             FROM node WHERE ledger = $1 ORDER BY name",
-            &[&options.ledger],
-        )
-        .await?;
+    let nodes = client.query(NODES, &[&options.ledger]).await?;
+    let erased = "SELECT coalesce(max(seq), 0) FROM erasure WHERE ledger = $1";
+    let erased: i64 = client.query_one(erased, &[&options.ledger]).await?.get(0);
     let position = |seq: i64| u64::try_from(seq).unwrap_or(0);
-    let nodes = nodes.iter().map(|row| NodeReport {
-        name: row.get(0),
-        seq: position(row.get(1)),
-        release: row.get(2),
-        fold: row.get(3),
-        silent: row.get::<_, i64>(4).max(0),
-    });
     Ok(Some(EngineReport {
         end: position(head.get(0)),
         fold: head.get(1),
         version: head.get(2),
         standbys: head.get(3),
         streaming: head.get(4),
-        nodes: nodes.collect(),
+        erased: position(erased),
+        nodes: nodes.iter().map(NodeReport::of).collect(),
     }))
 }

@@ -1,5 +1,6 @@
 //! The journal in a real PostgreSQL: its protocol, and nodes over it with the policy's fold.
 
+mod proxy;
 #[path = "../../../tests/postgres/mod.rs"]
 mod server;
 
@@ -14,6 +15,7 @@ use crate::ledger::store::{self, Share, SledLedger};
 use crate::ledger::{Ledger, LedgerError};
 use crate::mail::Timestamp;
 use crate::policy::PolicyFold;
+use proxy::Proxy;
 use server::{Server, skipped};
 
 fn options(url: &str, node: &str) -> Options {
@@ -23,6 +25,8 @@ fn options(url: &str, node: &str) -> Options {
         ledger: 1,
         node: node.to_string(),
         fold: 1,
+        run: format!("run of {node}"),
+        facts: Facts::default(),
     }
 }
 
@@ -32,7 +36,7 @@ fn engine(what: &str) -> Option<Server> {
         skipped(what);
         return None;
     };
-    assert_eq!(schema::init(&options(&server.url(), "admin")), Ok(vec![1, 2]));
+    assert_eq!(schema::init(&options(&server.url(), "admin")), Ok(vec![1, 2, 3]));
     Some(server)
 }
 
@@ -116,11 +120,23 @@ fn one_order_whoever_appends() {
     }
     assert!(matches!(b.find(5, &[(4, "id-9".to_string())]), Err(LedgerError::Forked(_))));
     assert!(matches!(b.find(6, &[]), Err(LedgerError::Forked(_))));
-    let beat = b.beat(&two).expect("heard");
+    let beat = b.beat(&two, 0).expect("heard");
     assert_eq!((beat.end, beat.is_synchronous), (5, false));
     let edit = &mut |seq, line: &str| (seq == 2).then(|| line.replace("user2", "gone"));
     assert_eq!(b.rewrite(5, edit), Ok(1));
     assert!(b.read(&start, 9).expect("read").lines[1].1.contains("gone@example.com"));
+    // Two nodes rewrite one line at once: what each takes out is out.
+    let mut is_first = true;
+    let edit = &mut |seq, line: &str| {
+        if seq == 4 && std::mem::take(&mut is_first) {
+            let other = &mut |seq, line: &str| (seq == 4).then(|| line.replace("asked", "why"));
+            assert_eq!(b.rewrite(5, other), Ok(1));
+        }
+        line.contains("user4@").then(|| line.replace("user4@", "gone@"))
+    };
+    assert!(a.rewrite(5, edit).expect("rewritten") > 0);
+    let line = &a.read(&start, 9).expect("read").lines[3].1;
+    assert!(line.contains("gone@") && line.contains("why") && !line.contains("asked"), "{line}");
     let report = EngineReport::ask(&options(&server.url(), "x")).expect("asked");
     assert_eq!((report.end, report.nodes.len(), report.nodes[0].seq), (5, 1, 5));
     assert!(report.troubles()[0].contains("synchronous_standby_names"));
@@ -144,7 +160,7 @@ fn a_role_needs_no_more_than_its_grants() {
     let end = place(journal.append(&start, &batch(&start, 1..3)));
     journal.turn(&end).expect("a turn");
     journal.pass().expect("committed");
-    journal.beat(&end).expect("heard");
+    journal.beat(&end, 0).expect("heard");
     assert_eq!(journal.rewrite(2, &mut |_, line| Some(line.to_string())), Ok(2));
     // A second time there is nothing to do; other releases and ledgers are refused in words.
     assert_eq!(schema::init(&options(&server.url(), "admin")), Ok(vec![]));
@@ -171,6 +187,125 @@ fn who_stands_still_keeps_nobody_waiting() {
     let late = a.append(&start, &batch(&start, 2..3));
     assert!(matches!(late, Ok(Appended::Unknown(_)) | Err(LedgerError::Away(_))), "{late:?}");
     assert_eq!(a.turn(&start).expect("a turn").through, end);
+}
+
+/// All processes of a server are stopped, and its kernel goes on to take connections.
+#[test]
+fn a_frozen_server_costs_no_more_than_was_said() {
+    let what = "a_frozen_server_costs_no_more_than_was_said";
+    let (Some(frozen), Some(other)) = (engine(what), engine(what)) else { return };
+    let dir = tempfile::tempdir().expect("scratch");
+    let patience = Duration::from_secs(1);
+    let node = node_with(&frozen.url(), dir.path(), "a", patience);
+    node.commit(&mut [event(1)]).expect("committed");
+    let hurried = options(&frozen.url(), "b");
+    frozen.signal("STOP");
+    // `patience`, and not as long as a call or a connection may take; then nobody waits at all.
+    let refused = node.commit(&mut [event(2)]).expect_err("it is frozen");
+    assert!(matches!(refused, LedgerError::Away(_) | LedgerError::Ambiguous(_)), "{refused}");
+    let said = refused.to_string();
+    let waited = said.split_once("within ").and_then(|(_, rest)| rest.split_once(" s"));
+    let waited: f32 = waited.and_then(|(n, _)| n.parse().ok()).expect(&said);
+    assert!(waited <= 1.0, "{said}");
+    let refused = node.commit(&mut [event(3)]).expect_err("it is frozen");
+    assert!(matches!(&refused, LedgerError::Away(_)), "{refused}");
+    assert!(node.look_up(&[b"m/fold".to_vec()]).is_ok());
+    let refused = EngineReport::ask(&hurried).expect_err("it is frozen");
+    assert!(refused.to_string().contains("no answer within 5 s"), "{refused}");
+    // The next server is not kept waiting by it.
+    let hosts = format!("{},{}", frozen.socket().display(), other.socket().display());
+    let both = format!("host={hosts} user=postgres dbname=postgres");
+    let end = PostgresJournal::new(options(&both, "b")).find(0, &[]);
+    assert_eq!(end, Ok(Position::default()));
+    frozen.signal("CONT");
+    let until = std::time::Instant::now() + Duration::from_secs(60);
+    while node.commit(&mut [event(3)]).is_err() {
+        assert!(std::time::Instant::now() < until, "it is back and not used");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The reply to a commit is cut after each of its octets: nothing is lost, and nothing comes twice.
+#[test]
+fn a_reply_that_is_cut_anywhere_is_settled() {
+    let Some(server) = engine("a_reply_that_is_cut_anywhere_is_settled") else { return };
+    let proxy = Proxy::start(server.socket().join(".s.PGSQL.5432"));
+    let dir = tempfile::tempdir().expect("scratch");
+    let node = node_with(&proxy.url(), dir.path(), "a", Duration::from_secs(60));
+    // The reply has some 70 octets.
+    let octets = 0..120;
+    for (n, octets) in (1000..).zip(octets.clone()) {
+        proxy.cut(&format!("id-{n}"), octets);
+        let committed = node.commit(&mut [event(n)]).expect("settled");
+        assert!(proxy.has_cut() && !committed[0].duplicate, "after {octets}: {committed:?}");
+        assert_eq!(committed[0].id, format!("id-{n}"));
+    }
+    let rows = sql(&server, "SELECT count(*), count(DISTINCT id), max(seq) FROM journal");
+    assert_eq!(rows[0], vec![octets.len().to_string(); 3]);
+}
+
+/// The node is heard and hears nothing: no false answer, questions go on, and it is settled afterwards.
+#[test]
+fn a_way_that_is_cut_in_one_direction_gives_no_false_answer() {
+    let what = "a_way_that_is_cut_in_one_direction_gives_no_false_answer";
+    let Some(server) = engine(what) else { return };
+    let proxy = Proxy::start(server.socket().join(".s.PGSQL.5432"));
+    let dir = tempfile::tempdir().expect("scratch");
+    let node = node_with(&proxy.url(), dir.path(), "a", Duration::from_secs(1));
+    node.commit(&mut [event(1)]).expect("committed");
+    for n in 2..6 {
+        proxy.deaf(true);
+        let refused = node.commit(&mut [event(n)]).expect_err("nothing comes back");
+        assert!(matches!(refused, LedgerError::Away(_) | LedgerError::Ambiguous(_)), "{refused}");
+        assert!(node.look_up(&[b"m/fold".to_vec()]).is_ok());
+        proxy.deaf(false);
+        // The sender comes back with the same mail.
+        let until = std::time::Instant::now() + Duration::from_secs(60);
+        while node.commit(&mut [event(n)]).is_err() {
+            assert!(std::time::Instant::now() < until, "it is back and not used");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    let rows = sql(&server, "SELECT count(*), count(DISTINCT id) FROM journal");
+    assert_eq!(rows[0], vec!["5".to_string(); 2]);
+}
+
+#[test]
+fn two_processes_under_one_name_and_other_settings_are_noticed() {
+    let what = "two_processes_under_one_name_and_other_settings_are_noticed";
+    let Some(server) = engine(what) else { return };
+    let facts = |key: &str| {
+        let facts = [("verp.keys", key), ("rules", "same")];
+        Facts::new(std::sync::Mutex::new(facts.map(|(k, v)| (k.into(), v.into())).into()))
+    };
+    let journal = |node: &str, run: &str, key: &str| {
+        let run = run.to_string();
+        let options = Options { run, facts: facts(key), ..options(&server.url(), node) };
+        PostgresJournal::new(options)
+    };
+    let start = Position::default();
+    let beat = |journal: &mut PostgresJournal| journal.beat(&start, 0).expect("heard").warnings;
+    let (mut one, mut two) = (journal("a", "first", "k1"), journal("a", "second", "k1"));
+    assert_eq!(beat(&mut one), Vec::<String>::new());
+    // A restart is no second process.
+    assert_eq!(beat(&mut two), Vec::<String>::new());
+    assert_eq!(beat(&mut two), Vec::<String>::new());
+    for journal in [&mut one, &mut two] {
+        let said = beat(journal);
+        assert!(
+            said.len() == 1 && said[0].contains("two processes take part as node a"),
+            "{said:?}"
+        );
+    }
+    let mut other = journal("b", "third", "k2");
+    let said = beat(&mut other);
+    assert!(said.len() == 2 && said[1].contains("verp.keys differs: a / b"), "{said:?}");
+    let report = EngineReport::ask(&options(&server.url(), "x")).expect("asked");
+    assert!(report.troubles().iter().any(|trouble| trouble.contains("verp.keys differs")));
+    // It is made the same by a reload.
+    let again = journal("b", "third", "k1");
+    other = again;
+    assert_eq!(beat(&mut other).len(), 1);
 }
 
 #[test]
@@ -275,10 +410,14 @@ fn people_may_ask_in_sql() {
 }
 
 fn node(server: &Server, dir: &std::path::Path, name: &str) -> SledLedger {
-    let options = options(&server.url(), name);
+    node_with(&server.url(), dir, name, Duration::from_secs(60))
+}
+
+fn node_with(url: &str, dir: &std::path::Path, name: &str, patience: Duration) -> SledLedger {
+    let options = options(url, name);
     let share = Share {
         connect: Box::new(move || Box::new(PostgresJournal::new(options.clone()))),
-        patience: Duration::from_secs(60),
+        patience,
         stale: Duration::ZERO,
         poll: Duration::from_millis(5),
     };

@@ -14,7 +14,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use tokio_postgres::Config;
-use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+use tokio_postgres::config::{self, SslMode, TargetSessionAttrs};
 
 use super::tls::Tls;
 
@@ -28,6 +28,15 @@ const UNCONFIRMED: Duration = Duration::from_secs(5);
 pub struct Place {
     pub(super) config: Config,
     pub(super) tls: Tls,
+}
+
+/// One of its servers.
+#[derive(Clone)]
+pub(super) struct Host {
+    /// Name and port, for people.
+    pub(super) name: String,
+    /// How to connect to it and to no other.
+    pub(super) config: Config,
 }
 
 impl std::fmt::Debug for Place {
@@ -45,20 +54,76 @@ impl Place {
 
     /// The hosts, for people.
     pub fn hosts(&self) -> String {
-        let ports = self.config.get_ports();
-        let port = |at: usize| ports.get(at).or(ports.first()).copied().unwrap_or(5432);
-        let named = self.config.get_hosts().iter().enumerate().map(|(at, host)| match host {
-            Host::Tcp(name) => format!("{name}:{}", port(at)),
-            Host::Unix(path) => format!("{}:{}", path.display(), port(at)),
-        });
-        let bare = self.config.get_hostaddrs().iter().enumerate();
-        let bare = bare.map(|(at, addr)| format!("{addr}:{}", port(at)));
-        let hosts: Vec<String> = match self.config.get_hosts().is_empty() {
-            true => bare.collect(),
-            false => named.collect(),
-        };
-        hosts.join(", ")
+        let names: Vec<String> = self.each().into_iter().map(|host| host.name).collect();
+        names.join(", ")
     }
+
+    /// Each server alone: one that is frozen must not keep a node from the others.
+    pub(super) fn each(&self) -> Vec<Host> {
+        let ports = self.config.get_ports();
+        let (names, addresses) = (self.config.get_hosts(), self.config.get_hostaddrs());
+        let host = |at: usize| {
+            let port = ports.get(at).or(ports.first()).copied().unwrap_or(5432);
+            let mut config = without_hosts(&self.config);
+            config.port(port);
+            if let Some(address) = addresses.get(at) {
+                config.hostaddr(*address);
+            }
+            let shown = match names.get(at) {
+                Some(config::Host::Tcp(name)) => {
+                    config.host(name);
+                    name.clone()
+                }
+                Some(config::Host::Unix(path)) => {
+                    config.host_path(path);
+                    path.display().to_string()
+                }
+                None => addresses.get(at).map(ToString::to_string).unwrap_or_default(),
+            };
+            Host { name: format!("{shown}:{port}"), config }
+        };
+        (0..names.len().max(addresses.len())).map(host).collect()
+    }
+}
+
+/// All but hosts and ports.
+fn without_hosts(all: &Config) -> Config {
+    let mut config = Config::new();
+    if let Some(user) = all.get_user() {
+        config.user(user);
+    }
+    if let Some(password) = all.get_password() {
+        config.password(password);
+    }
+    if let Some(name) = all.get_dbname() {
+        config.dbname(name);
+    }
+    if let Some(options) = all.get_options() {
+        config.options(options);
+    }
+    if let Some(name) = all.get_application_name() {
+        config.application_name(name);
+    }
+    if let Some(time) = all.get_connect_timeout() {
+        config.connect_timeout(*time);
+    }
+    if let Some(time) = all.get_tcp_user_timeout() {
+        config.tcp_user_timeout(*time);
+    }
+    if let Some(time) = all.get_keepalives_interval() {
+        config.keepalives_interval(time);
+    }
+    if let Some(times) = all.get_keepalives_retries() {
+        config.keepalives_retries(times);
+    }
+    config
+        .keepalives(all.get_keepalives())
+        .keepalives_idle(all.get_keepalives_idle())
+        .ssl_mode(all.get_ssl_mode())
+        .ssl_negotiation(all.get_ssl_negotiation())
+        .channel_binding(all.get_channel_binding())
+        .target_session_attrs(all.get_target_session_attrs());
+    config
 }
 
 /// Reads the text of `url_file`. The error is a sentence without secrets.
@@ -168,16 +233,16 @@ fn tls(config: &mut Config, ssl: &Ssl) -> Result<Tls, String> {
 }
 
 /// Every host is this machine.
-fn is_local(config: &Config) -> bool {
-    let loopback = |host: &Host| match host {
-        Host::Tcp(name) => {
+fn is_local(all: &Config) -> bool {
+    let loopback = |host: &config::Host| match host {
+        config::Host::Tcp(name) => {
             name == "localhost"
                 || name.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
         }
-        Host::Unix(_) => true,
+        config::Host::Unix(_) => true,
     };
-    config.get_hosts().iter().all(loopback)
-        && config.get_hostaddrs().iter().all(|ip| ip.to_canonical().is_loopback())
+    all.get_hosts().iter().all(loopback)
+        && all.get_hostaddrs().iter().all(|ip| ip.to_canonical().is_loopback())
 }
 
 #[cfg(test)]
@@ -213,6 +278,18 @@ mod tests {
             let is_required = place.config.get_ssl_mode() == SslMode::Require;
             assert_eq!(is_required, is_verified, "{text}");
             assert!(!format!("{place:?}").contains("pw"), "a secret");
+            // One server alone is spoken to as all of them.
+            for host in place.each() {
+                let (all, one) = (&place.config, &host.config);
+                for config in [all, one] {
+                    assert_eq!(config.get_user(), Some("b"));
+                    assert_eq!(config.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
+                }
+                assert_eq!(one.get_ssl_mode(), all.get_ssl_mode());
+                assert_eq!(one.get_password(), all.get_password());
+                assert_eq!(one.get_connect_timeout(), all.get_connect_timeout());
+                assert_eq!(one.get_hosts().len(), 1);
+            }
         }
     }
 

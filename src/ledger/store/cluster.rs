@@ -6,11 +6,13 @@
 //! | is away for less than `patience` | wait | the same, older |
 //! | is away for longer | `Away` at once | the same, until `stale`; then `Retryable` |
 //! | lost what this node has | `Forked` | the same |
+//! | carried an erasure out while this node was away | `Outdated` | the same |
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::ledger::order::{Beat, Place, SharedJournal};
+use super::erased::Erased;
+use crate::ledger::order::{Beat, News, Place, SharedJournal};
 use crate::ledger::{EngineStatus, LedgerError};
 use crate::lock::lock;
 
@@ -39,16 +41,35 @@ pub(super) struct Line {
 /// What is known of the engine.
 pub(super) struct Cluster {
     pub(super) share: Share,
+    /// How the copy stands to erasures.
+    pub(super) erased: Mutex<Erased>,
     heard: Mutex<Heard>,
+    observe: Mutex<Option<Box<Observe>>>,
 }
+
+/// What is counted of the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// A commit waited so long for its turn to append.
+    HeadWait(Duration),
+    /// It did not do what it was asked; a class of the closed set [`CLASSES`].
+    Error(&'static str),
+}
+
+/// Classes of errors of an engine: it does not answer; the outcome of a commit is not known; its
+/// records are not those of this node; this node missed an erasure; its disk is full; anything else.
+pub const CLASSES: [&str; 6] = ["away", "unknown", "forked", "outdated", "full", "refused"];
+
+/// Who counts.
+pub type Observe = dyn Fn(Seen) + Send + Sync;
 
 struct Heard {
     /// When it answered last; at first the start of this process.
     last: Instant,
     /// Since when it does not, and what it says instead.
     away: Option<(Instant, String)>,
-    /// It lost what this node has.
-    forked: Option<String>,
+    /// This node cannot go on with its copy: `Forked` or `Outdated`.
+    stuck: Option<LedgerError>,
     /// When this node had all there was; at first the start.
     level: Instant,
     /// It ever had.
@@ -57,6 +78,8 @@ struct Heard {
     refuses: Option<String>,
     /// What it said of itself last.
     beat: Option<Beat>,
+    /// Position of the last erasure; 0: none was heard of.
+    rewritten: u64,
 }
 
 impl Cluster {
@@ -65,13 +88,51 @@ impl Cluster {
         let heard = Heard {
             last: now,
             away: None,
-            forked: None,
+            stuck: None,
             level: now,
             was_level: false,
             refuses: None,
             beat: None,
+            rewritten: 0,
         };
-        Self { share, heard: Mutex::new(heard) }
+        let (erased, observe) = (Mutex::default(), Mutex::default());
+        Self { share, erased, heard: Mutex::new(heard), observe }
+    }
+
+    /// From now on somebody counts.
+    pub(super) fn on_seen(&self, observe: Box<Observe>) {
+        *lock(&self.observe) = Some(observe);
+    }
+
+    /// Something to count.
+    pub(super) fn seen(&self, seen: Seen) {
+        if let Some(observe) = &*lock(&self.observe) {
+            observe(seen);
+        }
+    }
+
+    /// How the copy stands to erasures.
+    pub(super) fn erased(&self) -> Erased {
+        *lock(&self.erased)
+    }
+
+    /// Position of the last erasure that was heard of.
+    pub(super) fn last_erasure(&self) -> u64 {
+        lock(&self.heard).rewritten
+    }
+
+    /// Refuses news that do not go with what this node has: it missed an erasure.
+    pub(super) fn go_on(&self, at: &Place, news: &News) -> Result<(), LedgerError> {
+        lock(&self.heard).rewritten = news.rewritten;
+        if !self.erased().is_outdated(at.seq, news.rewritten) {
+            return Ok(());
+        }
+        let why = format!(
+            "it ends at {}, and the erasure at {} rewrote records before it; restart this node, it \
+             takes the engine's journal anew",
+            at.seq, news.rewritten
+        );
+        self.hear(Instant::now(), Err(LedgerError::Outdated(why)))
     }
 
     /// A line for commits.
@@ -79,21 +140,26 @@ impl Cluster {
         Line { journal: (self.share.connect)(), place: None }
     }
 
-    /// Tells an answer of the engine from its silence.
-    pub(super) fn hear<T>(&self, answer: Result<T, LedgerError>) -> Result<T, LedgerError> {
+    /// Tells an answer of the engine, which was asked at `asked`, from its silence.
+    pub(super) fn hear<T>(
+        &self,
+        asked: Instant,
+        answer: Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
         let now = Instant::now();
         let mut heard = lock(&self.heard);
         match &answer {
             Err(LedgerError::Away(why)) => {
                 if heard.away.is_none() {
                     tracing::error!(why, "the engine is away: mail waits, lookups go on");
-                    heard.away = Some((now, why.clone()));
+                    // A server that is frozen was so before the call was given up.
+                    heard.away = Some((asked.max(heard.last), why.clone()));
                 }
             }
-            Err(LedgerError::Forked(why)) => {
-                if heard.forked.is_none() {
-                    tracing::error!("{why}");
-                    heard.forked = Some(why.clone());
+            Err(error @ (LedgerError::Forked(_) | LedgerError::Outdated(_))) => {
+                if heard.stuck.is_none() {
+                    tracing::error!("{error}");
+                    heard.stuck = Some(error.clone());
                 }
             }
             _ => {
@@ -104,12 +170,20 @@ impl Cluster {
                 heard.refuses = answer.as_ref().err().map(ToString::to_string);
             }
         }
+        drop(heard);
+        if let Err(error) = &answer {
+            self.seen(Seen::Error(class(error)));
+        }
         answer
     }
 
     /// What the engine said of itself.
     pub(super) fn beat(&self, beat: Beat) {
-        lock(&self.heard).beat = Some(beat);
+        let mut heard = lock(&self.heard);
+        let before = heard.beat.replace(beat.clone()).unwrap_or_default().warnings;
+        for warning in beat.warnings.iter().filter(|warning| !before.contains(warning)) {
+            tracing::error!("{warning}");
+        }
     }
 
     /// This node has all up to `seq`; the engine went to `end` when it was asked.
@@ -120,18 +194,18 @@ impl Cluster {
         }
     }
 
-    /// A commit may wait for the engine: it has not been away for so long.
-    pub(super) fn is_patient(&self) -> bool {
+    /// Until when a commit that begins now waits for the engine.
+    pub(super) fn patience(&self) -> Instant {
         let heard = lock(&self.heard);
-        heard.away.as_ref().is_none_or(|(since, _)| since.elapsed() < self.share.patience)
+        heard.away.as_ref().map_or_else(Instant::now, |(since, _)| *since) + self.share.patience
     }
 
     /// Whether a commit may be tried. Nobody waits for an engine that was away for longer: the follower
     /// hears when it is back.
     pub(super) fn is_there(&self) -> Result<(), LedgerError> {
         let heard = lock(&self.heard);
-        if let Some(why) = &heard.forked {
-            return Err(LedgerError::Forked(why.clone()));
+        if let Some(error) = &heard.stuck {
+            return Err(error.clone());
         }
         match &heard.away {
             Some((since, why)) if since.elapsed() >= self.share.patience => {
@@ -167,24 +241,38 @@ impl Cluster {
             format!("the engine is away since {} s: {why}", since.elapsed().as_secs())
         });
         let refuses = heard.refuses.as_ref().map(|why| format!("the engine: {why}"));
-        heard.forked.clone().or(away).or(refuses)
+        heard.stuck.as_ref().map(ToString::to_string).or(away).or(refuses)
     }
 
     /// For people and metrics.
     pub(super) fn status(&self, seq: u64) -> EngineStatus {
         let heard = lock(&self.heard);
-        let end = heard.beat.map_or(seq, |beat| beat.end.max(seq));
+        let beat = heard.beat.as_ref();
+        let end = beat.map_or(seq, |beat| beat.end.max(seq));
         let is_level = heard.away.is_none() && heard.was_level && seq == end;
         EngineStatus {
             lag: if is_level { Duration::ZERO } else { heard.level.elapsed() },
             end,
-            is_synchronous: heard.beat.map(|beat| beat.is_synchronous),
+            is_synchronous: beat.map(|beat| beat.is_synchronous),
+            warnings: beat.map(|beat| beat.warnings.clone()).unwrap_or_default(),
         }
     }
 
-    /// The engine lost what this node has.
-    pub(super) fn forked(&self) -> Option<String> {
-        lock(&self.heard).forked.clone()
+    /// Why this node cannot go on with its copy.
+    pub(super) fn stuck(&self) -> Option<LedgerError> {
+        lock(&self.heard).stuck.clone()
+    }
+}
+
+/// The class of an error, for metrics.
+fn class(error: &LedgerError) -> &'static str {
+    match error {
+        LedgerError::Away(_) => "away",
+        LedgerError::Ambiguous(_) => "unknown",
+        LedgerError::Forked(_) => "forked",
+        LedgerError::Outdated(_) => "outdated",
+        LedgerError::Full(_) => "full",
+        LedgerError::Retryable(_) | LedgerError::Corrupt(_) | LedgerError::Fatal(_) => "refused",
     }
 }
 
@@ -202,16 +290,21 @@ mod tests {
             let share = Share { connect: Box::new(never), patience, stale, poll };
             let cluster = Cluster::new(share);
             std::thread::sleep(Duration::from_micros(1));
-            let away = cluster.hear::<()>(Err(LedgerError::Away("unplugged".to_string())));
-            assert!(away.is_err() && !cluster.is_patient());
+            let asked = Instant::now();
+            let away = cluster.hear::<()>(asked, Err(LedgerError::Away("unplugged".to_string())));
+            assert!(away.is_err() && cluster.is_there().is_err());
+            assert!(
+                cluster.patience() <= asked + Duration::from_secs(60),
+                "from when it was asked"
+            );
             match cluster.is_fresh() {
                 Ok(()) => assert!(fresh, "{stale:?}"),
                 Err(error) => {
                     assert!(!fresh && error.to_string().contains("unplugged"), "{error}");
                 }
             }
-            cluster.hear(Ok(())).expect("an answer");
-            assert!(cluster.is_patient() && cluster.trouble().is_none());
+            cluster.hear(Instant::now(), Ok(())).expect("an answer");
+            assert!(cluster.is_there().is_ok() && cluster.trouble().is_none());
         }
     }
 }

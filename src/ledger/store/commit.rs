@@ -3,9 +3,11 @@
 //! nothing; whatever fails after it no longer concerns the commit.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
-use super::cluster::{Cluster, Line};
+use super::cluster::{Cluster, Line, Seen};
 use super::engine::{Engine, Writer};
 use super::follow::take_in;
 use super::inbox::Inbox;
@@ -14,7 +16,7 @@ use super::pending::PendingRows;
 use super::rows::StoredDigest;
 use super::view::View;
 use crate::event::Event;
-use crate::ledger::journal::{self, JournalReader, Segments};
+use crate::ledger::journal::{self, Segments};
 use crate::ledger::order::{Appended, Journal, Place};
 use crate::ledger::{Committed, Fold, LedgerError};
 use crate::lock::{self, lock};
@@ -68,16 +70,17 @@ impl Engine {
             )));
         }
         self.cluster.as_ref().map_or(Ok(()), Cluster::is_there)?;
+        let until = self.cluster.as_ref().map(Cluster::patience);
         let mut doubt = None;
         for _ in 0..RACES {
-            let error = match self.attempt(batch, &mut doubt) {
+            let error = match self.attempt(batch, &mut doubt, until) {
                 Ok(Some(committed)) => return Ok(committed),
                 Ok(None) => continue,
                 Err(error) => error,
             };
-            let cluster = self.cluster.as_ref().filter(|cluster| cluster.is_patient());
-            match (cluster, error) {
-                (Some(cluster), LedgerError::Away(_)) if !lock(&self.inbox).stop => {
+            let is_patient = until.is_some_and(|until| Instant::now() < until);
+            match (&self.cluster, error) {
+                (Some(cluster), LedgerError::Away(_)) if is_patient && !lock(&self.inbox).stop => {
                     std::thread::sleep(cluster.share.poll);
                 }
                 (_, error) if doubt.is_none() => return Err(error),
@@ -92,11 +95,12 @@ impl Engine {
     }
 
     /// One try to commit; None: nothing is decided, try again. `doubt` is an append of this batch that
-    /// may have been made.
+    /// may have been made; the engine is waited for `until` then.
     fn attempt(
         &self,
         batch: &mut [Event],
         doubt: &mut Option<Doubt>,
+        until: Option<Instant>,
     ) -> Result<Option<Vec<Committed>>, LedgerError> {
         let mut writer = lock(&self.writer);
         let Writer { segments, fold, line } = &mut *writer;
@@ -107,11 +111,12 @@ impl Engine {
         segments.make_sound().map_err(|e| journal::refused("the journal cannot be opened", &e))?;
         let mut place = Place { seq: segments.next_seq() - 1, ..Place::default() };
         if let (Some(line), Some(cluster)) = (&mut *line, &self.cluster) {
+            line.journal.until(until);
             place = self.take_turn(&view, segments, fold, line, cluster)?;
             if let Some(known) = doubt.as_ref() {
                 let done = self.resolve(&view, batch, known)?;
                 if done.is_some() {
-                    cluster.hear(line.journal.pass())?;
+                    cluster.hear(Instant::now(), line.journal.pass())?;
                     return Ok(done);
                 }
                 *doubt = None;
@@ -119,7 +124,7 @@ impl Engine {
         }
         let levels: Vec<_> = batch.iter().map(|event| event.attribution).collect();
         let folding =
-            AssertUnwindSafe(|| fold_batch(&view, &self.reader, &mut *fold, place.seq + 1, batch));
+            AssertUnwindSafe(|| fold_batch(self, &view, &mut *fold, place.seq + 1, batch));
         let folded = std::panic::catch_unwind(folding).unwrap_or_else(|_| {
             Err(LedgerError::Retryable("the policy panicked over an event".to_string()))
         });
@@ -128,12 +133,13 @@ impl Engine {
                 Some(line) => line.journal.as_mut(),
                 None => segments,
             };
+            let asked = Instant::now();
             let appended = match folded.records.is_empty() {
                 true => journal.pass().map(|()| Appended::Done(place)),
                 false => journal.append(&place, &folded.records),
             };
             let appended = match &self.cluster {
-                Some(cluster) => cluster.hear(appended)?,
+                Some(cluster) => cluster.hear(asked, appended)?,
                 None => appended?,
             };
             Ok((folded, appended))
@@ -149,6 +155,9 @@ impl Engine {
                 return match other {
                     Ok((folded, Appended::Unknown(why))) => {
                         tracing::warn!(why, "it is not known whether a batch was committed");
+                        if let Some(cluster) = &self.cluster {
+                            cluster.seen(Seen::Error("unknown"));
+                        }
                         *doubt = folded.committed.iter().find(|c| !c.duplicate).map(Doubt::of);
                         Ok(None)
                     }
@@ -174,9 +183,15 @@ impl Engine {
     ) -> Result<Place, LedgerError> {
         let Some(at) = line.place else {
             let why = "this node has not compared its records with those of the engine yet";
-            return cluster.hear(Err(LedgerError::Away(why.to_string())));
+            return cluster.hear(Instant::now(), Err(LedgerError::Away(why.to_string())));
         };
-        let news = cluster.hear(line.journal.turn(&at))?;
+        let asked = Instant::now();
+        let news = cluster.hear(asked, line.journal.turn(&at))?;
+        cluster.seen(Seen::HeadWait(asked.elapsed()));
+        if let Err(error) = cluster.go_on(&at, &news) {
+            let _ = line.journal.pass();
+            return Err(error);
+        }
         if !news.lines.is_empty() {
             take_in(self, view, segments, fold, line, &news)?;
         }
@@ -254,13 +269,14 @@ struct Folded {
 }
 
 fn fold_batch(
+    engine: &Engine,
     view: &View,
-    reader: &JournalReader,
     fold: &mut dyn Fold,
     mut next_seq: u64,
     batch: &mut [Event],
 ) -> Result<Folded, LedgerError> {
-    let mut overlay = Overlay::new(view, reader);
+    let mut overlay = Overlay::new(view, &engine.reader);
+    let prepare = engine.prepare.get().map(Arc::as_ref);
     let mut records = journal::Batch::default();
     let mut committed = Vec::with_capacity(batch.len());
     let mut json = Vec::new();
@@ -272,6 +288,10 @@ fn fold_batch(
             continue;
         }
         event.seq = next_seq;
+        if let Some(prepare) = prepare {
+            overlay.prepare(prepare, event)?;
+            prepare.folds(event);
+        }
         overlay.fold(fold, ahead, event)?;
         json.clear();
         let unfit = |why: String| LedgerError::Retryable(format!("event {}: {why}", event.id));

@@ -1,15 +1,16 @@
 //! What callers, the keeper and the check of the journal share: the one state of a sled engine.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, RwLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, RwLock};
 
 use super::cluster::{Cluster, Line};
 use super::inbox::Inbox;
-use super::lost;
+use super::lost::{self, Lost};
 use super::options::Options;
 use super::view::View;
+use crate::event::Event;
 use crate::ledger::journal::{self, DirLock, Disk, JournalReader, Segments};
-use crate::ledger::{Fold, LedgerError, Trouble};
+use crate::ledger::{Fold, LedgerError, Prepare, Trouble};
 use crate::lock::{self, lock};
 use crate::mail::Timestamp;
 
@@ -47,6 +48,8 @@ pub(super) struct Engine {
     pub(super) _lock: Option<DirLock>,
     /// What is known of the engine that holds the journal; None: the segments are the journal.
     pub(super) cluster: Option<Cluster>,
+    /// What each event is told before it is folded.
+    pub(super) prepare: OnceLock<Arc<dyn Prepare>>,
 }
 
 /// What only one commit at a time may use. Without a fold a rebuild has it.
@@ -58,6 +61,13 @@ pub(super) struct Writer {
 }
 
 impl Engine {
+    /// An event is being folded, whoever wrote it.
+    pub(super) fn folds(&self, event: &Event) {
+        if let Some(prepare) = self.prepare.get() {
+            prepare.folds(event);
+        }
+    }
+
     /// The view, when it can be asked.
     pub(super) fn view(&self) -> Result<Arc<View>, LedgerError> {
         match &*lock::read(&self.view_state) {
@@ -130,8 +140,10 @@ impl Engine {
     /// finds a view that stands after them. On a disk without space it is said all the same, for
     /// then the view is one in memory, and the next start comes here again.
     pub(super) fn lost(&self, from: u64, through: u64) -> Result<(), LedgerError> {
-        let written = lost::add(self.disk.as_ref(), (from, through));
-        self.note(lost::trouble((from, through)));
+        let lost = Lost { range: (from, through), kept: None };
+        let said = lost::trouble(&lost);
+        let written = lost::add(self.disk.as_ref(), lost);
+        self.note(said);
         match written.map_err(|error| journal::refused("lost-records cannot be written", &error)) {
             Err(LedgerError::Full(_)) | Ok(()) => Ok(()),
             failed => failed,

@@ -48,7 +48,8 @@ fn run(engine: &Engine) {
         let step = catch_unwind(AssertUnwindSafe(|| follower.step(engine, cluster)));
         let step = step.unwrap_or_else(|_| {
             follower = Follower::new(cluster);
-            cluster.hear(Err(LedgerError::Away("following it panicked".to_string())))
+            let panicked = Err(LedgerError::Away("following it panicked".to_string()));
+            cluster.hear(Instant::now(), panicked)
         });
         match step {
             Ok(true) => {}
@@ -81,7 +82,8 @@ impl Follower {
         let place = match known {
             Some(place) => place,
             None => {
-                let place = cluster.hear(find(engine, self.journal.as_mut()))?;
+                let asked = Instant::now();
+                let place = cluster.hear(asked, find(engine, self.journal.as_mut()))?;
                 if let Some(line) = &mut lock(&engine.writer).line {
                     line.place.get_or_insert(place);
                 }
@@ -89,7 +91,8 @@ impl Follower {
             }
         };
         let asked = Instant::now();
-        let news = cluster.hear(self.journal.read(&place, AT_ONCE))?;
+        let news = cluster.hear(asked, self.journal.read(&place, AT_ONCE))?;
+        cluster.go_on(&place, &news)?;
         if !news.lines.is_empty() {
             engine.wait_for_room()?;
             self.take(engine, &place, &news)?;
@@ -97,8 +100,10 @@ impl Follower {
         let more = news.lines.len() == AT_ONCE;
         let seq = news.through.seq;
         if self.beat.is_none_or(|beat| beat.elapsed() >= BEAT) {
-            self.beat = Some(Instant::now());
-            cluster.beat(cluster.hear(self.journal.beat(&news.through))?);
+            let now = Instant::now();
+            self.beat = Some(now);
+            cluster
+                .beat(cluster.hear(now, self.journal.beat(&news.through, cluster.erased().done))?);
         }
         if !more {
             cluster.is_at(seq, seq, asked);
@@ -123,6 +128,9 @@ impl Follower {
 /// Where this node's copy ends in the history of the engine.
 fn find(engine: &Engine, journal: &mut dyn SharedJournal) -> Result<Place, LedgerError> {
     let last = engine.reader.last_seq();
+    if last == 0 {
+        engine.begin_copy(journal)?;
+    }
     let from = last.saturating_sub(COMPARED).max(1);
     let failed = |error| journal::refused("the journal cannot be read", &error);
     let lines = engine.reader.read(from, COMPARED as usize + 1).map_err(failed)?;
@@ -168,7 +176,10 @@ fn fold_news(
         let unfit = |why: journal::Unfit| LedgerError::Corrupt(format!("record {seq}: {why}"));
         records.push(*seq, json.as_bytes()).map_err(unfit)?;
         match serde_json::from_str::<Event>(json) {
-            Ok(event) => events.push(Event { seq: *seq, ..event }),
+            Ok(event) => {
+                engine.folds(&event);
+                events.push(Event { seq: *seq, ..event });
+            }
             Err(_) => tracing::error!(seq, "an event cannot be read: it counts in nothing"),
         }
     }

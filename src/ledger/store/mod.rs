@@ -30,11 +30,13 @@
 mod cluster;
 mod commit;
 mod engine;
+mod erased;
 mod follow;
 mod inbox;
 mod keeper;
 mod lost;
 mod options;
+mod others;
 mod overlay;
 mod pace;
 mod pending;
@@ -49,21 +51,23 @@ mod tests;
 mod view;
 
 use std::sync::atomic::{AtomicI64, AtomicU64};
-use std::sync::{Arc, Condvar, Mutex, RwLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
 use crate::event::Event;
 use crate::ledger::journal::{self, DirLock, Disk, Segments, SyncObserver};
 use crate::ledger::private;
 use crate::ledger::{
-    Committed, Fold, Ledger, LedgerError, LedgerStatus, Page, Redact, Trouble, TroubleKind,
+    Committed, Fold, Ledger, LedgerError, LedgerStatus, Others, Page, Prepare, Redact, Trouble,
+    TroubleKind,
 };
 use crate::lock::lock;
 use crate::mail::Timestamp;
 use cluster::Cluster;
-pub use cluster::{Connect, Share};
+pub use cluster::{CLASSES, Connect, Observe, Seen, Share};
 use engine::{Engine, ViewState, Writer};
 use inbox::Inbox;
+pub use lost::lost_by_engine;
 pub use options::Options;
 use overlay::read_event;
 use rows::{is_dead, key_in};
@@ -135,13 +139,17 @@ impl SledLedger {
         fold: Box<dyn Fold>,
         share: Option<Share>,
     ) -> Result<Self, LedgerError> {
-        let cluster = share.map(Cluster::new);
+        let mut cluster = share.map(Cluster::new);
         let cannot = |error: std::io::Error| {
             LedgerError::Fatal(format!(
                 "cannot read the journal in {}: {error}",
                 options.data_dir.display()
             ))
         };
+        if let Some(cluster) = &mut cluster {
+            let known = erased::read(disk.as_ref()).map_err(cannot)?;
+            cluster.erased = Mutex::new(known.unwrap_or_default());
+        }
         if let Err(error) = journal::sweep(disk.as_ref()) {
             tracing::warn!(%error, "an unfinished checkpoint cannot be removed");
         }
@@ -172,12 +180,13 @@ impl SledLedger {
             free: (AtomicU64::new(u64::MAX), AtomicI64::new(i64::MIN)),
             _lock: lock,
             cluster,
+            prepare: OnceLock::new(),
             options,
             disk,
         });
         let _ = engine.look_at_free();
-        for range in lost {
-            engine.note(lost::trouble(range));
+        for lost in &lost {
+            engine.note(lost::trouble(lost));
         }
         let keeper = keeper::start(Arc::clone(&engine)).map_err(|error| {
             LedgerError::Fatal(format!("cannot start the thread that keeps the view: {error}"))
@@ -202,7 +211,7 @@ impl SledLedger {
     /// Waits until this node has, once, all that the shared journal had; false when it has not by then.
     pub fn wait_level(&self, patience: Duration) -> bool {
         let Some(cluster) = &self.engine.cluster else { return true };
-        let level = || cluster.was_level() || cluster.forked().is_some();
+        let level = || cluster.was_level() || cluster.stuck().is_some();
         let inbox = lock(&self.engine.inbox);
         drop(self.engine.moved.wait_timeout_while(inbox, patience, |_| !level()));
         cluster.was_level()
@@ -213,9 +222,17 @@ impl SledLedger {
         self.engine.cluster.as_ref().and_then(Cluster::trouble)
     }
 
-    /// Why this node must take its copy of the journal anew; None when it need not.
-    pub fn forked(&self) -> Option<String> {
-        self.engine.cluster.as_ref().and_then(Cluster::forked)
+    /// Why this node must take its copy of the journal anew, `Forked` or `Outdated`; None when it need
+    /// not.
+    pub fn stuck(&self) -> Option<LedgerError> {
+        self.engine.cluster.as_ref().and_then(Cluster::stuck)
+    }
+
+    /// Calls `observe` with what is to be counted of the engine.
+    pub fn on_engine(&self, observe: Box<Observe>) {
+        if let Some(cluster) = &self.engine.cluster {
+            cluster.on_seen(observe);
+        }
     }
 
     /// Calls `observe` with the time of each fdatasync that made a batch durable.
@@ -267,6 +284,15 @@ impl Drop for SledLedger {
 impl Ledger for SledLedger {
     fn commit(&self, batch: &mut [Event]) -> Result<Vec<Committed>, LedgerError> {
         self.engine.commit(batch)
+    }
+
+    fn prepare_with(&self, prepare: Arc<dyn Prepare>) {
+        // Once for the life of a ledger: a second one would not know what the first saw.
+        let _ = self.engine.prepare.set(prepare);
+    }
+
+    fn others(&self) -> Option<&dyn Others> {
+        self.engine.cluster.as_ref().map(|_| self as &dyn Others)
     }
 
     fn look_up(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, LedgerError> {

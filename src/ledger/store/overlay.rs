@@ -11,7 +11,7 @@ use super::space;
 use super::view::View;
 use crate::event::Event;
 use crate::ledger::journal::JournalReader;
-use crate::ledger::{Fold, LedgerError, Row, Rows};
+use crate::ledger::{Fold, LedgerError, Prepare, Row, Rows};
 
 /// History rows removed at a time.
 const FORGOTTEN_AT_ONCE: usize = 1_000;
@@ -51,6 +51,15 @@ impl<'a> Overlay<'a> {
             Some(seen) => Ok(Some(seen).filter(|seen| seen.covers(event.received_at))),
             None => Err(LedgerError::Corrupt("a digest row cannot be read".to_string())),
         }
+    }
+
+    /// Tells an event what it needs before it is folded.
+    pub(super) fn prepare(
+        &mut self,
+        prepare: &dyn Prepare,
+        event: &mut Event,
+    ) -> Result<(), LedgerError> {
+        prepare.prepare(&Sight { overlay: self, ahead: &[] }, event)
     }
 
     /// Folds one event that has its position: the rows of the fold and those of the engine.

@@ -150,6 +150,9 @@ pub(super) struct JournalMetrics {
     pub(super) journal_bytes: IntGauge,
     pub(super) ledger_lag: Gauge,
     pub(super) engine_synchronous: IntGauge,
+    pub(super) engine_warnings: IntGauge,
+    pub(super) engine_head_wait: Histogram,
+    pub(super) engine_errors: IntCounterVec,
     pub(super) store_lag: IntGauge,
     pub(super) store_bytes: IntGauge,
     pub(super) disk_free: IntGauge,
@@ -191,7 +194,21 @@ impl JournalMetrics {
             ),
             engine_synchronous: d.gauge(
                 "bounced_engine_synchronous",
-                "Of a shared journal: 1 when what is acknowledged is on more than one server.",
+                "0 when what a shared journal acknowledged may be lost at a failover, else 1.",
+            ),
+            engine_warnings: d.gauge(
+                "bounced_engine_warnings",
+                "What is wrong with the nodes of a shared journal; /readyz has the words.",
+            ),
+            engine_head_wait: d.histogram(
+                "bounced_engine_head_wait_seconds",
+                "Time for which a commit waited for its turn to append to a shared journal.",
+                COMMIT_BUCKETS,
+            ),
+            engine_errors: d.counters(
+                "bounced_engine_errors_total",
+                "What the engine of a shared journal did not do, by class.",
+                &["class"],
             ),
             store_lag: d.gauge(
                 "bounced_store_lag_events",

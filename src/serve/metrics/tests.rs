@@ -1,7 +1,7 @@
 //! What the metrics promise.
 
 use super::*;
-use crate::ledger::LedgerStatus;
+use crate::ledger::{EngineStatus, LedgerStatus};
 
 /// Uses every method once, with hostile words where a method takes words.
 fn exercised() -> Metrics {
@@ -35,10 +35,19 @@ fn exercised() -> Metrics {
     metrics.reloaded(true, now);
     metrics.reloaded(false, now.plus_days(1));
     metrics.http("/v1/suppressions/{address}", 404, took);
+    metrics.engine(Seen::HeadWait(took));
+    metrics.engine(Seen::Error("away"));
+    let engine = EngineStatus {
+        lag: Duration::from_millis(2500),
+        end: 100,
+        is_synchronous: Some(false),
+        warnings: vec!["two processes".to_string(), "other keys".to_string()],
+    };
+    let ledger = LedgerStatus { last_seq: 100, folded_seq: 90, ..LedgerStatus::default() };
     metrics.observe(&Overview {
         suppressed: 12,
         held: 3,
-        ledger: LedgerStatus { last_seq: 100, folded_seq: 90, ..LedgerStatus::default() },
+        ledger: LedgerStatus { engine: Some(engine), ..ledger },
         guards: vec!["provider outage: google".to_string()],
         clock: Some("400 hours ahead".to_string()),
     });
@@ -51,6 +60,12 @@ fn names_and_values_are_those_of_the_interface() {
     for line in [
         "bounced_messages_total{kind=\"failure\"} 1",
         "bounced_messages_total{kind=\"other\"} 0",
+        "bounced_engine_errors_total{class=\"away\"} 1",
+        "bounced_engine_errors_total{class=\"forked\"} 0",
+        "bounced_engine_head_wait_seconds_count 1",
+        "bounced_engine_synchronous 0",
+        "bounced_engine_warnings 2",
+        "bounced_ledger_lag_seconds 2.5",
         "bounced_clock_in_doubt 1",
         "bounced_duplicates_total 1",
         "bounced_verdicts_total{category=\"hard\",class=\"invalid-recipient\"} 1",

@@ -1,20 +1,21 @@
 //! The blocks of erased addresses: an address that was forgotten stays blocked under a keyed hash
-//! (`bounced erase`). Each event is told here, before it is committed, which of its addresses are
-//! blocked so, because the fold knows no key.
+//! (`bounced erase`). Each event is told here which of its addresses are blocked so, because the fold
+//! knows no key: inside of its commit, by the rows as of the event before, so that no event passes an
+//! erasure without knowing the block, whichever node journalled it.
 //!
 //! While nobody was ever erased this costs one look at a flag. Without `privacy.hash_key_file` a
 //! key is made at first use in `data_dir/privacy.key`; without it the blocks are lost,
 //! because nobody can find them any more.
 
 use std::io;
-use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 
 use crate::event::{Act, Event};
 use crate::ledger::journal::Disk;
-use crate::ledger::{Ledger, LedgerError, small_file};
-use crate::lock::{self, lock};
+use crate::ledger::{LedgerError, Prepare, Rows, small_file};
+use crate::lock::lock;
 use crate::mail::{Address, Case};
 use crate::policy::{HashKeys, block_key, touched};
 
@@ -27,25 +28,27 @@ pub(super) struct Blocks {
     /// `privacy.hash_key_file`
     secret: Mutex<Option<Vec<u8>>>,
     keys: ArcSwap<HashKeys>,
-    /// Held for writing while an erasure is journalled, so that no event passes it without knowing
-    /// the block.
-    gate: RwLock<()>,
+    case: Case,
     /// Whether there is any block; None: not looked yet.
-    any: RwLock<Option<bool>>,
+    any: Mutex<Option<bool>>,
 }
 
 impl Blocks {
     /// Reads the keys; `secret` is the key of `privacy.hash_key_file`.
-    pub(super) fn open(disk: Arc<dyn Disk>, secret: Option<Vec<u8>>) -> io::Result<Self> {
-        let blocks = Self {
-            disk,
-            secret: Mutex::new(secret),
-            keys: ArcSwap::default(),
-            gate: RwLock::default(),
-            any: RwLock::default(),
-        };
+    pub(super) fn open(
+        disk: Arc<dyn Disk>,
+        secret: Option<Vec<u8>>,
+        case: Case,
+    ) -> io::Result<Self> {
+        let (secret, keys, any) = (Mutex::new(secret), ArcSwap::default(), Mutex::default());
+        let blocks = Self { disk, secret, keys, case, any };
         blocks.read_keys()?;
         Ok(blocks)
+    }
+
+    /// There is a `privacy.hash_key_file`.
+    pub(super) fn is_configured(&self) -> bool {
+        lock(&self.secret).is_some()
     }
 
     /// The keys by which blocks are found.
@@ -86,35 +89,19 @@ impl Blocks {
         let hash = self.keys.load().hashes(address).into_iter().next();
         hash.ok_or_else(|| io::Error::other("the key that was made cannot be read"))
     }
+}
 
-    /// To be held by whoever commits an event, from before [`Blocks::note`] until it is queued.
-    pub(super) fn pass(&self) -> RwLockReadGuard<'_, ()> {
-        lock::read(&self.gate)
-    }
-
-    /// To be held while an erasure is journalled: nothing else is queued meanwhile.
-    pub(super) fn shut(&self) -> RwLockWriteGuard<'_, ()> {
-        lock::write(&self.gate)
-    }
-
-    /// An erasure was journalled: from now on every event is looked at.
-    pub(super) fn there_is_one(&self) {
-        *lock::write(&self.any) = Some(true);
-    }
-
+impl Prepare for Blocks {
     /// Notes under which hash an address of the event is blocked, when it was erased.
-    pub(super) fn note(
-        &self,
-        ledger: &dyn Ledger,
-        event: &mut Event,
-        case: Case,
-    ) -> Result<(), LedgerError> {
-        let known = *lock::read(&self.any);
+    fn prepare(&self, rows: &dyn Rows, event: &mut Event) -> Result<(), LedgerError> {
+        // Of an attempt before, when others may have appended meanwhile.
+        event.erased.clear();
+        let known = *lock(&self.any);
         let any = match known {
             Some(any) => any,
             None => {
-                let any = !ledger.list(&block_key(""), None, 1)?.rows.is_empty();
-                *lock::write(&self.any) = Some(any);
+                let any = !rows.scan(&block_key(""), &[], 1)?.is_empty();
+                lock(&self.any).get_or_insert(any);
                 any
             }
         };
@@ -122,14 +109,22 @@ impl Blocks {
             return Ok(());
         }
         let keys = self.keys.load();
-        for address in named(event, case) {
-            let hashes = keys.hashes(&address);
-            let wanted: Vec<Vec<u8>> = hashes.iter().map(|hash| block_key(hash)).collect();
-            let found = ledger.look_up(&wanted)?;
-            let block = hashes.into_iter().zip(found).find(|(_, row)| row.is_some());
-            event.erased.extend(block.map(|(hash, _)| (address, hash)));
+        for address in named(event, self.case) {
+            for hash in keys.hashes(&address) {
+                if rows.get(&block_key(&hash))?.is_some() {
+                    event.erased.push((address, hash));
+                    break;
+                }
+            }
         }
         Ok(())
+    }
+
+    /// After an erasure every event is looked at.
+    fn folds(&self, event: &Event) {
+        if matches!(event.act, Some(Act::Erase { .. })) {
+            *lock(&self.any) = Some(true);
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! The durable half of the line: from an event to the answer after it is on the disk.
 //!
 //! Every event goes this way: messages, acts by hand and in-band results. Here its addresses
-//! get the names under which they are stored and the blocks of erased addresses are noted; then it
-//! is queued for the committer, whose thread appends, syncs and folds it and calls the reply.
-//! `erasure` is the one exception: it holds the gate of [`Blocks`](super::blocks::Blocks) shut.
+//! get the names under which they are stored; then it is queued for the committer, whose thread notes
+//! the blocks of erased addresses, folds, appends and syncs it, and calls the reply. `erasure` is the
+//! one exception: its address has that name already.
 
 use super::LocalService;
 use super::receipt::{awaited, drain, reply_to_channel};
@@ -30,12 +30,10 @@ impl LocalService {
         reply: CommitReply,
         submit: fn(&Committer, Event, CommitReply) -> Result<(), LedgerError>,
     ) -> Result<(), LedgerError> {
-        let Some(mut event) = self.pseudonyms.pseudonymise(event) else {
+        let Some(event) = self.pseudonyms.pseudonymise(event) else {
             let why = "an event cannot be written without its addresses";
             return Err(LedgerError::Retryable(why.to_string()));
         };
-        let _pass = self.blocks.pass();
-        self.blocks.note(&*self.ledger, &mut event, self.case)?;
         submit(&self.committer, event, reply)
     }
 

@@ -7,8 +7,11 @@
 //! | 3. rows, checkpoints, view and journal are rewritten, raw messages removed | begins at 2 |
 //! | 4. `erasing` is removed | done |
 //!
-//! Mail that comes after 2 is new evidence. Lookups and mail go on all through; only between 1 and
-//! 2 events wait for the act to be journalled, as long as one commit takes.
+//! Mail that comes after 2 is new evidence. Lookups and mail go on all through.
+//!
+//! Of a shared journal the act reaches all nodes, and each does step 3 with what it has
+//! ([`LocalService::follow_erasures`]); the one that was asked rewrites the shared records, too, and its
+//! answer names the nodes that are still due.
 
 use std::collections::HashSet;
 use std::io;
@@ -19,11 +22,20 @@ use super::LocalService;
 use super::make_event::act_event;
 use super::receipt::{awaited, reply_to_channel};
 use super::validate::parsed;
-use crate::event::Act;
+use crate::event::{Act, Event};
 use crate::ledger::Redact;
 use crate::policy::Forgotten;
 use crate::service::ServiceError;
 use crate::service::redaction::Redaction;
+
+/// Records that are looked at between two reads.
+const RECORDS_AT_ONCE: usize = 500;
+
+/// What a person was taken out of.
+struct TakenOut {
+    records: u64,
+    raw_messages: u64,
+}
 
 fn failed(error: &io::Error) -> ServiceError {
     ServiceError::Internal(format!("the erasure cannot be written down: {error}"))
@@ -43,10 +55,12 @@ impl LocalService {
 
     /// Forgets a person.
     pub(super) fn erase(&self, address: &str) -> Result<Value, ServiceError> {
-        // The copies of the other nodes would keep the address.
-        if self.ledger.status().engine.is_some() {
+        // Under a key of its own no other node would find the block.
+        if self.ledger.others().is_some() && !self.blocks.is_configured() {
             return Err(ServiceError::BadRequest(
-                "nobody can be erased yet from a journal that several nodes share".to_string(),
+                "several nodes share this list, and find the block of an erased address by one key: \
+                 name the same file in privacy.hash_key_file on all nodes first"
+                    .to_string(),
             ));
         }
         let address = self.pseudonyms.of(&parsed(address)?).key_in(self.case);
@@ -79,31 +93,86 @@ impl LocalService {
         self.remember_hash_key()?;
         self.erasure.begin(address).map_err(|e| failed(&e))?;
         let mut act = act_event(Act::Erase { address: address.to_string(), hash: hash.clone() });
-        let committed = {
-            let _shut = self.blocks.shut();
-            act.received_at = self.now();
-            self.blocks.note(&*self.ledger, &mut act, self.case)?;
-            let (reply, receipt) = reply_to_channel();
-            self.committer.submit(act, Box::new(reply))?;
-            let committed = awaited(&receipt)?;
-            self.blocks.there_is_one();
-            committed
-        };
-        let forgotten = Forgotten::new(address, &hash, self.case);
+        act.received_at = self.now();
+        let (reply, receipt) = reply_to_channel();
+        self.committer.submit(act, Box::new(reply))?;
+        let committed = awaited(&receipt)?;
+        let (forgotten, seq) = (Forgotten::new(address, &hash, self.case), committed.seq);
+        let others = self.ledger.others();
+        if let Some(others) = others {
+            others.begin_erasure(seq, &hash)?;
+        }
+        let mut taken_out = self.take_out(&forgotten, seq)?;
+        let mut told = json!({"seq": seq, "id": committed.id});
+        if let Some(others) = others {
+            let keys = self.blocks.keys();
+            let redaction = Redaction::new(&forgotten, &keys);
+            let mut line = |_: u64, line: &str| Some(redaction.line(line)?.1);
+            // What an attempt before rewrote is not counted again.
+            taken_out.records = others.end_erasure(seq, &hash, &mut line)?.max(taken_out.records);
+            others.erasure_is_done(seq)?;
+            told["nodes_due"] = others.nodes_due(seq)?.into();
+        }
+        self.erasure.finished().map_err(|e| failed(&e))?;
+        told["records"] = taken_out.records.into();
+        told["raw_messages"] = taken_out.raw_messages.into();
+        Ok(told)
+    }
+
+    /// Takes a person out of what this node has up to the act at a position.
+    fn take_out(&self, forgotten: &Forgotten, act: u64) -> Result<TakenOut, ServiceError> {
         let keys = self.blocks.keys();
-        let redaction = Redaction::new(&forgotten, &keys);
+        let redaction = Redaction::new(forgotten, &keys);
         let mut ids = HashSet::new();
         let mut line = |seq, line: &str| {
             // What came after the act is new evidence, and its rows know it.
-            let (id, line) = redaction.line(line).filter(|_| seq <= committed.seq)?;
+            let (id, line) = redaction.line(line).filter(|_| seq <= act)?;
             ids.extend(id);
             Some(line)
         };
         let row = |_: &[u8], value: &[u8]| forgotten.row(value);
         let records = self.ledger.redact(Redact { line: &mut line, row: &row })?;
-        let raw = self.raw.forget(&ids, &forgotten).map_err(|e| failed(&e))?;
-        self.erasure.finished().map_err(|e| failed(&e))?;
-        Ok(json!({"seq": committed.seq, "id": committed.id, "records": records,
-            "raw_messages": raw}))
+        let raw_messages = self.raw.forget(&ids, forgotten).map_err(|e| failed(&e))?;
+        Ok(TakenOut { records, raw_messages })
+    }
+
+    /// Carries out what other nodes were asked to erase; gives how many. To be called now and then by
+    /// a node that shares its journal.
+    pub fn follow_erasures(&self) -> Result<usize, ServiceError> {
+        let Some(others) = self.ledger.others() else { return Ok(0) };
+        let _one = self.erasure.one_at_a_time();
+        let due = others.erasures_due()?;
+        for seq in &due {
+            let line = self.ledger.journal(*seq, 1)?.pop().filter(|(found, _)| found == seq);
+            let event = line.and_then(|(_, line)| serde_json::from_str::<Event>(&line).ok());
+            let Some(Act::Erase { address, hash }) = event.and_then(|event| event.act) else {
+                return Err(ServiceError::Internal(format!("record {seq} is no erasure")));
+            };
+            if Forgotten::is_mark(&address) {
+                self.take_out_raw(&address, *seq)?;
+            } else {
+                self.take_out(&Forgotten::new(&address, &hash, self.case), *seq)?;
+            }
+            others.erasure_is_done(*seq)?;
+        }
+        Ok(due.len())
+    }
+
+    /// The copy was taken when the person was out of it already: raw messages may be from before. They
+    /// are those of the records with the mark.
+    fn take_out_raw(&self, mark: &str, act: u64) -> Result<(), ServiceError> {
+        let (mut ids, mut next) = (HashSet::new(), 1);
+        while next <= act {
+            let lines = self.ledger.journal(next, RECORDS_AT_ONCE)?;
+            let Some((last, _)) = lines.last() else { break };
+            next = last + 1;
+            for (seq, line) in lines {
+                if seq <= act && line.contains(mark) {
+                    ids.extend(serde_json::from_str::<Event>(&line).ok().map(|event| event.id));
+                }
+            }
+        }
+        let nobody = Forgotten::new(mark, "", self.case);
+        self.raw.forget(&ids, &nobody).map(drop).map_err(|e| failed(&e))
     }
 }

@@ -336,6 +336,9 @@ impl Service for LocalService {
                 Some(false) => format!(
                     "{DEGRADED}a 250 may be lost at a failover: synchronous_standby_names is empty"
                 ),
+                _ if !engine.warnings.is_empty() => {
+                    format!("{DEGRADED}{}", engine.warnings.join("; "))
+                }
                 _ => format!("{behind} ms behind"),
             };
             checks.push(("engine".to_string(), Ok(said)));

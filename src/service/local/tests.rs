@@ -18,6 +18,7 @@ impl Ledger for Lines {
     fn commit(&self, _: &mut [Event]) -> Result<Vec<Committed>, LedgerError> {
         Ok(Vec::new())
     }
+    fn prepare_with(&self, _: Arc<dyn crate::ledger::Prepare>) {}
     fn look_up(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, LedgerError> {
         Ok(vec![None; keys.len()])
     }

@@ -9,7 +9,7 @@ use super::super::cluster::Share;
 use super::super::follow::Follower;
 use super::*;
 use crate::ledger::journal::{Batch, Edit, seeds};
-use crate::ledger::order::{Appended, Beat, Journal, News, Place, SharedJournal};
+use crate::ledger::order::{Appended, Beat, Erasure, Journal, News, Peer, Place, SharedJournal};
 
 /// What all lines to the engine share.
 #[derive(Default)]
@@ -20,6 +20,8 @@ struct Common {
     /// Faults happen.
     is_bad: bool,
     is_away: bool,
+    /// Position and hash of each erasure, and whether it is done.
+    erasures: Vec<(u64, String, bool)>,
     /// Records of nobody in particular so far.
     strangers: u64,
     /// What happened, so that a test knows that it did.
@@ -71,7 +73,8 @@ impl Common {
         let new = self.records.iter().skip(at.seq as usize).take(limit);
         let lines: Vec<_> = new.map(|(_, json, place)| (place.seq, json.clone())).collect();
         let through = lines.last().and_then(|(seq, _)| self.place(*seq));
-        Ok(News { lines, through: through.unwrap_or(*at) })
+        let rewritten = self.erasures.iter().map(|erasure| erasure.0).max().unwrap_or(0);
+        Ok(News { lines, through: through.unwrap_or(*at), rewritten })
     }
 }
 
@@ -135,6 +138,8 @@ impl Journal for Shared {
 }
 
 impl SharedJournal for Shared {
+    fn until(&mut self, _: Option<std::time::Instant>) {}
+
     fn find(&mut self, at: u64, tail: &[(u64, String)]) -> Result<Place, LedgerError> {
         let common = self.ask()?;
         let same = |(seq, id): &(u64, String)| {
@@ -150,8 +155,31 @@ impl SharedJournal for Shared {
         self.ask()?.after(at, limit)
     }
 
-    fn beat(&mut self, _: &Place) -> Result<Beat, LedgerError> {
-        Ok(Beat { end: self.ask()?.end().seq, is_synchronous: true })
+    fn beat(&mut self, _: &Place, _: u64) -> Result<Beat, LedgerError> {
+        let end = self.ask()?.end().seq;
+        Ok(Beat { end, is_synchronous: true, warnings: Vec::new() })
+    }
+
+    fn peers(&mut self) -> Result<Vec<Peer>, LedgerError> {
+        self.ask().map(|_| Vec::new())
+    }
+
+    fn erasures(&mut self) -> Result<Vec<Erasure>, LedgerError> {
+        let common = self.ask()?;
+        let erasures = common.erasures.iter();
+        Ok(erasures.map(|(seq, _, is_done)| Erasure { seq: *seq, is_done: *is_done }).collect())
+    }
+
+    fn begin_erasure(&mut self, seq: u64, hash: &str) -> Result<(), LedgerError> {
+        self.ask()?.erasures.push((seq, hash.to_string(), false));
+        Ok(())
+    }
+
+    fn end_erasure(&mut self, hash: &str) -> Result<(), LedgerError> {
+        for erasure in self.ask()?.erasures.iter_mut().filter(|erasure| erasure.1 == hash) {
+            erasure.2 = true;
+        }
+        Ok(())
     }
 
     fn rewrite(&mut self, through: u64, edit: Edit<'_>) -> Result<u64, LedgerError> {
@@ -326,7 +354,7 @@ fn a_lost_history_is_found_out() {
     other.follow().expect("seven");
     other.ledger().commit(&mut batch(20, 10)).expect("committed");
     assert!(node.follow().is_err());
-    assert!(node.ledger().forked().is_some());
+    assert!(matches!(node.ledger().stuck(), Some(LedgerError::Forked(_))));
     // What it has is answered until somebody takes the copy anew.
     assert!(node.ledger().look_up(&[b"order".to_vec()]).expect("ready")[0].is_some());
     // Nor does it come in by a restart.
@@ -379,4 +407,48 @@ fn what_cannot_be_copied_comes_back() {
     let fresh = Node::new(5, &shared);
     assert_eq!(node.digest(), fresh.digest());
     assert_eq!(ids(node.ledger()).len(), 15);
+}
+
+/// Records of before an erasure and lines of after it never meet in one copy.
+#[test]
+fn a_node_that_missed_an_erasure_begins_anew() {
+    let shared = Shared::default();
+    let (mut asked, mut away) = (Node::new(1, &shared), Node::new(2, &shared));
+    asked.follow().expect("nothing there yet");
+    asked.ledger().commit(&mut batch(1, 10)).expect("committed");
+    away.follow().expect("ten");
+    let committed = asked.ledger().commit(&mut batch(11, 1)).expect("committed");
+    let act = committed[0].seq;
+    Others::begin_erasure(asked.ledger(), act, "hash").expect("the engine is well");
+    // One that had the act goes on; one that had a part before it does not, nor after a restart.
+    asked.follow().expect("it has the act");
+    for _ in 0..2 {
+        assert!(matches!(away.follow(), Err(LedgerError::Outdated(_))));
+        let refused = away.ledger().commit(&mut batch(20, 1)).expect_err("outdated");
+        assert!(matches!(refused, LedgerError::Outdated(_) | LedgerError::Away(_)), "{refused}");
+        away.restart();
+    }
+    // A new one waits until all lines are as they will be.
+    let mut new = Node::new(3, &shared);
+    assert!(matches!(new.follow(), Err(LedgerError::Retryable(_))));
+    let line =
+        &mut |_: u64, line: &str| line.contains("user3@").then(|| line.replace("user3@", "gone@"));
+    let changed = Others::end_erasure(asked.ledger(), act, "hash", line).expect("well");
+    assert!(changed > 0);
+    new.follow().expect("all of it");
+    assert_eq!(new.ledger().status().last_seq, act);
+    // It goes on after a restart, and past the next erasure that it follows.
+    new.restart();
+    asked.ledger().commit(&mut batch(12, 5)).expect("committed");
+    new.follow().expect("five more");
+    let end = new.ledger().status().last_seq;
+    Others::begin_erasure(asked.ledger(), end, "other").expect("the engine is well");
+    new.follow().expect("it has the act");
+    assert_eq!(Others::erasures_due(new.ledger()), Ok(vec![end]));
+    Others::erasure_is_done(new.ledger(), end).expect("written down");
+    new.restart();
+    assert_eq!(Others::erasures_due(new.ledger()), Ok(vec![]));
+    assert_eq!(Others::erasures_due(asked.ledger()), Ok(vec![act, end]));
+    asked.restart();
+    asked.follow().expect("its copy is whole");
 }

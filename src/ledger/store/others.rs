@@ -1,0 +1,128 @@
+//! An erasure over all nodes of a shared journal, as the node sees it that was asked, and the others.
+//!
+//! | the node that was asked | the others | a new one, or one that was away |
+//! |---|---|---|
+//! | 1. commits the act | fold it | |
+//! | 2. waits for those that live | | |
+//! | 3. says that records before it are rewritten | | waits; one with a part of them begins anew |
+//! | 4. takes the address out of its copy | do so when they have the act, say so in their row | |
+//! | 5. rewrites the shared records | | |
+//! | 6. says that it is done | | takes the records as they are now |
+//!
+//! Killed at any moment, it does all of it again, with another act. When it never comes back, the same
+//! erasure asked of another node ends both.
+
+use std::time::{Duration, Instant};
+
+use super::SledLedger;
+use super::cluster::Cluster;
+use super::engine::Engine;
+use super::erased::{self, Erased};
+use crate::ledger::journal;
+use crate::ledger::order::{Peer, SharedJournal};
+use crate::ledger::{LedgerError, Others};
+use crate::lock::lock;
+
+/// Others that live are waited for so long: a beat comes every 2 seconds.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// How often it is looked.
+const LOOK: Duration = Duration::from_millis(200);
+
+impl Engine {
+    fn cluster(&self) -> Result<&Cluster, LedgerError> {
+        self.cluster.as_ref().ok_or_else(|| LedgerError::Fatal("there are no others".to_string()))
+    }
+
+    fn line(&self) -> Result<Box<dyn SharedJournal>, LedgerError> {
+        Ok((self.cluster()?.share.connect)())
+    }
+
+    /// Waits until no other node that lives lacks something; gives those that do.
+    fn wait_for(&self, lacks: &dyn Fn(&Peer) -> bool) -> Result<Vec<Peer>, LedgerError> {
+        let (mut line, until) = (self.line()?, Instant::now() + PATIENCE);
+        loop {
+            let mut peers = line.peers()?;
+            peers.retain(lacks);
+            let is_late = Instant::now() >= until || lock(&self.inbox).stop;
+            if is_late || !peers.iter().any(|peer| peer.is_live) {
+                return Ok(peers);
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// A copy that is begun now: when no erasure is under way, those that are done need not concern it.
+    pub(super) fn begin_copy(&self, line: &mut dyn SharedJournal) -> Result<(), LedgerError> {
+        let erasures = line.erasures()?;
+        if let Some(erasure) = erasures.iter().find(|erasure| !erasure.is_done) {
+            return Err(LedgerError::Retryable(format!(
+                "records up to {} are being rewritten for an erasure: a node can begin when that is \
+                 done; if the node that did it is gone, ask another one to erase the same address",
+                erasure.seq
+            )));
+        }
+        let taken = erasures.last().map_or(0, |erasure| erasure.seq);
+        // Raw messages that this node keeps from before are looked at; a new node has none.
+        self.set_erased(|known| Erased { taken, done: known.map_or(taken, |known| known.done) })
+    }
+
+    /// Writes down how the copy stands to erasures.
+    fn set_erased(&self, change: impl FnOnce(Option<Erased>) -> Erased) -> Result<(), LedgerError> {
+        let failed = |error| journal::refused("data_dir/erasures cannot be written", &error);
+        let cluster = self.cluster()?;
+        let mut known = lock(&cluster.erased);
+        let new = change(erased::read(self.disk.as_ref()).map_err(failed)?);
+        erased::write(self.disk.as_ref(), new).map_err(failed)?;
+        *known = new;
+        Ok(())
+    }
+}
+
+impl Others for SledLedger {
+    fn begin_erasure(&self, seq: u64, hash: &str) -> Result<(), LedgerError> {
+        let behind = self.engine.wait_for(&|peer| peer.seq < seq)?;
+        // It would have to begin anew, and take no mail until somebody restarts it.
+        if let Some(peer) = behind.iter().find(|peer| peer.is_live) {
+            return Err(LedgerError::Retryable(format!(
+                "node {} is behind, at {} of {seq}, and would lose its copy",
+                peer.name, peer.seq
+            )));
+        }
+        self.engine.line()?.begin_erasure(seq, hash)
+    }
+
+    fn end_erasure(
+        &self,
+        seq: u64,
+        hash: &str,
+        line: &mut dyn FnMut(u64, &str) -> Option<String>,
+    ) -> Result<u64, LedgerError> {
+        let mut journal = self.engine.line()?;
+        let changed = journal.rewrite(seq, line)?;
+        journal.end_erasure(hash)?;
+        Ok(changed)
+    }
+
+    fn erasures_due(&self) -> Result<Vec<u64>, LedgerError> {
+        let cluster = self.engine.cluster()?;
+        let (done, end) = (cluster.erased().done, self.engine.reader.last_seq());
+        // What the follower heard: no line is opened for nothing.
+        if cluster.last_erasure() <= done {
+            return Ok(Vec::new());
+        }
+        let erasures = self.engine.line()?.erasures()?;
+        Ok(erasures.iter().map(|e| e.seq).filter(|seq| *seq > done && *seq <= end).collect())
+    }
+
+    fn erasure_is_done(&self, seq: u64) -> Result<(), LedgerError> {
+        self.engine.set_erased(|known| {
+            let known = known.unwrap_or_default();
+            Erased { done: known.done.max(seq), ..known }
+        })
+    }
+
+    fn nodes_due(&self, seq: u64) -> Result<Vec<String>, LedgerError> {
+        let due = self.engine.wait_for(&|peer| peer.erased < seq)?;
+        Ok(due.into_iter().map(|peer| peer.name).collect())
+    }
+}

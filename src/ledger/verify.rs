@@ -1,0 +1,223 @@
+//! The proof that a list is what its journal says: the journal is folded again, beside the list, and
+//! the two are compared by their digests.
+//!
+//! It is folded from its first record, or, when records of before are gone (`journal.keep`), from the
+//! oldest checkpoint that goes on with what is left. It happens in a folder `again-<milliseconds>` of
+//! the data directory, with links to the segments, so it costs the space of a list and no more. The
+//! folder goes at the end; what a killed run left goes with the next one.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::journal::{self, RealDisk};
+use super::order::{Place, SharedJournal};
+use super::store::{Options, SledLedger};
+use super::{Fold, Ledger, LedgerError};
+use crate::event::Event;
+use crate::mail::Timestamp;
+
+/// What the folder begins with.
+const PREFIX: &str = "again-";
+
+/// Records that are compared at once.
+const AT_ONCE: usize = 500;
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The last record that was taken from a checkpoint; 0: none was.
+    pub from: u64,
+    /// The last record.
+    pub through: u64,
+    /// Records that are damaged or missing: nobody can fold them again.
+    pub damaged: u64,
+    /// The digest of the list.
+    pub list: String,
+    /// The digest of the journal, folded again.
+    pub again: String,
+}
+
+impl Verified {
+    /// The list is what its journal says.
+    pub fn is_same(&self) -> bool {
+        self.list == self.again
+    }
+}
+
+/// A folder beside the list, gone when it is dropped.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Makes it, and removes what a killed run left.
+    pub fn new(data_dir: &Path) -> io::Result<Self> {
+        for entry in fs::read_dir(data_dir)?.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+                fs::remove_dir_all(entry.path())?;
+            }
+        }
+        let dir = data_dir.join(format!("{PREFIX}{}", Timestamp::now().millis()));
+        fs::DirBuilder::new().mode(0o700).create(&dir)?;
+        Ok(Self(dir))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::warn!(dir = %self.0.display(), %error, "a folder cannot be removed");
+        }
+    }
+}
+
+/// Folds the journal of an open list again. Nobody else may use its data directory.
+pub fn fold_again(
+    ledger: &SledLedger,
+    options: &Options,
+    fold: Box<dyn Fold>,
+) -> Result<Verified, LedgerError> {
+    wait_ready(ledger);
+    let (status, list) = (ledger.status(), ledger.digest()?);
+    let failed = |error| journal::refused("the journal cannot be folded again", &error);
+    let scratch = Scratch::new(&options.data_dir).map_err(failed)?;
+    let from = lay_out(&options.data_dir, scratch.path(), status.first_seq).map_err(failed)?;
+    let options = Options { data_dir: scratch.path().to_path_buf(), ..options.clone() };
+    let again = SledLedger::open(options, fold)?;
+    wait_ready(&again);
+    let digest = again.digest()?;
+    drop(again);
+    Ok(Verified { from, through: status.last_seq, damaged: status.damaged, list, again: digest })
+}
+
+/// However long it takes.
+pub fn wait_ready(ledger: &SledLedger) {
+    while !ledger.wait_ready(Duration::from_secs(1)) {}
+}
+
+/// Lays a journal out in another folder, with a checkpoint when it needs one; gives its position.
+fn lay_out(data_dir: &Path, to: &Path, first_seq: u64) -> io::Result<u64> {
+    let (from, into) = (data_dir.join("journal"), to.join("journal"));
+    fs::DirBuilder::new().mode(0o700).create(&into)?;
+    let mut names: Vec<_> = fs::read_dir(&from)?.flatten().map(|file| file.file_name()).collect();
+    names.sort();
+    let last = names.last().cloned();
+    for name in names {
+        // The last one may be written to when it is opened.
+        match Some(&name) == last.as_ref() {
+            true => drop(fs::copy(from.join(&name), into.join(&name))?),
+            false => fs::hard_link(from.join(&name), into.join(&name))?,
+        }
+    }
+    if first_seq <= 1 {
+        return Ok(0);
+    }
+    let mut positions = journal::checkpoints(&RealDisk::new(data_dir)?)?;
+    positions.sort_unstable();
+    let position = positions.into_iter().find(|position| position + 1 >= first_seq);
+    let position = position.ok_or_else(|| {
+        io::Error::other(format!("it begins at {first_seq}, and no checkpoint goes on there"))
+    })?;
+    let name = format!("checkpoint/{position:020}.checkpoint");
+    fs::DirBuilder::new().mode(0o700).create(to.join("checkpoint"))?;
+    fs::hard_link(data_dir.join(&name), to.join(&name))?;
+    Ok(position)
+}
+
+/// Compares the records of a node, each octet, with those of the shared journal, and its chain with
+/// its ids; gives how many the shared journal has. The error says which record differs.
+pub fn compare(ledger: &SledLedger, shared: &mut dyn SharedJournal) -> Result<u64, LedgerError> {
+    let last = ledger.status().last_seq;
+    let mut place = Place::default();
+    loop {
+        let news = shared.read(&place, AT_ONCE)?;
+        if news.lines.is_empty() {
+            return match place.seq < last {
+                true => Err(differs(place.seq + 1, "the engine does not have it")),
+                false => Ok(place.seq),
+            };
+        }
+        let mine = ledger.journal(place.seq + 1, news.lines.len())?;
+        for (seq, line) in &news.lines {
+            let id = serde_json::from_str::<Event>(line).map(|event| event.id);
+            place = place.after(&id.map_err(|_| differs(*seq, "it is no record"))?);
+            let own = mine.iter().find(|(own, _)| own == seq);
+            if *seq <= last && own.is_none_or(|(_, own)| own != line) {
+                return Err(differs(*seq, "it is not the one of this node"));
+            }
+        }
+        if place != news.through {
+            return Err(differs(place.seq, "its chain is not that of the records before it"));
+        }
+    }
+}
+
+fn differs(seq: u64, why: &str) -> LedgerError {
+    LedgerError::Corrupt(format!("record {seq} of the shared journal: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Act, EventType};
+    use crate::ledger::Rows;
+
+    /// Counts events of an address, by so many each.
+    struct Counts(u8);
+
+    impl Fold for Counts {
+        fn fold(&mut self, rows: &mut dyn Rows, event: &mut Event) -> Result<(), LedgerError> {
+            let Some(Act::Fact { name, .. }) = &event.act else { return Ok(()) };
+            let before = rows.get(name.as_bytes())?.and_then(|value| value.first().copied());
+            let now = before.unwrap_or(0).wrapping_add(self.0);
+            rows.put(name.clone().into_bytes(), Some(vec![now]));
+            Ok(())
+        }
+
+        fn touches(&self, _: &Event) -> Vec<String> {
+            Vec::new()
+        }
+    }
+
+    fn event(n: u64) -> Event {
+        let act = Act::Fact { name: format!("row{}", n % 7), value: "x".repeat(200) };
+        Event {
+            act: Some(act),
+            ..Event::new(EventType::Act, format!("id-{n}"), Timestamp::from_millis(n as i64))
+        }
+    }
+
+    #[test]
+    fn a_list_that_is_not_what_its_journal_says_is_found() {
+        let dir = tempfile::tempdir().expect("scratch");
+        let options = Options { segment_bytes: 4096, ..Options::new(dir.path().join("data")) };
+        let ledger = SledLedger::open(options.clone(), Box::new(Counts(1))).expect("a start");
+        for n in 1..=60 {
+            ledger.commit(&mut [event(n)]).expect("committed");
+        }
+        let found = fold_again(&ledger, &options, Box::new(Counts(1))).expect("folded");
+        assert!(found.is_same() && (found.from, found.through, found.damaged) == (0, 60, 0));
+        let found = fold_again(&ledger, &options, Box::new(Counts(2))).expect("folded");
+        assert!(!found.is_same(), "{found:?}");
+        // Without the first segments, from the oldest checkpoint that goes on with the rest.
+        ledger.checkpoint(Timestamp::from_millis(61)).expect("written");
+        for n in 61..=90 {
+            ledger.commit(&mut [event(n)]).expect("committed");
+        }
+        ledger
+            .checkpoint(Timestamp::from_millis(i64::from(u16::MAX) * 86_400_000 * 30))
+            .expect("written");
+        let begins = ledger.status().first_seq;
+        let found = fold_again(&ledger, &options, Box::new(Counts(1))).expect("folded");
+        assert!(found.is_same() && found.through == 90, "{begins}: {found:?}");
+        let names = || fs::read_dir(&options.data_dir).expect("ours").flatten();
+        let left = names().filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX));
+        assert_eq!(left.count(), 0);
+    }
+}
