@@ -22,7 +22,11 @@ fn holding(dir: &Path, text: &str) -> Vec<String> {
             found.extend(holding(&path, text));
             continue;
         }
-        let octets = std::fs::read(&path).expect("readable").to_ascii_lowercase();
+        // The service runs: a file may go between the two looks.
+        let octets = match std::fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            read => read.expect("readable").to_ascii_lowercase(),
+        };
         if octets.windows(text.len()).any(|window| window == text.as_bytes()) {
             found.push(path.display().to_string());
         }
