@@ -179,7 +179,7 @@ fn listed(data_dir: &Path) -> Result<Vec<FoundFile>, BackupError> {
 }
 
 fn is_copied(path: &str) -> bool {
-    let unfinished = [".part", ".begun", ".rewrite", ".tmp"];
+    let unfinished = [".part", ".begun", ".rewrite", ".packing", ".tmp"];
     // The newest record may be newer than what was copied of the journal before it.
     !["lock", "newest-record"].contains(&path) && !unfinished.iter().any(|end| path.ends_with(end))
 }

@@ -3,7 +3,7 @@
 //!
 //! | file | comes from | then |
 //! |---|---|---|
-//! | `*.begun`, `*.rewrite` | a step that was not finished | removed: what it was to replace is there |
+//! | `*.begun`, `*.rewrite`, `*.packing` | a step that was not finished | removed: what it was to replace is there |
 //! | a segment without records, and the one before it goes on past its name | the new segment was named, then an error, and mail went on in the old one | removed |
 //! | a segment without records, nothing after it | sealed, then killed | used |
 //! | a head or first record of another position, another journal, no record at all | not ours | `*.aside` |
@@ -18,7 +18,11 @@ use std::io;
 
 use super::disk::{Disk, DiskFile};
 use super::header::{Header, unnamed};
+use super::packed::{self, Packed};
 use super::segment::{DIR, Segment, last_record};
+
+/// How files end of which a step was not finished.
+const UNFINISHED: [&str; 3] = [".begun", ".rewrite", ".packing"];
 
 /// Positions that no segment holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +48,7 @@ pub(super) struct Chain {
 struct Candidate {
     first: u64,
     header: Option<Header>,
+    packed: Option<Packed>,
     begins: u64,
     length: u64,
     /// Last position that can be read in it; None when there is no record.
@@ -54,7 +59,9 @@ struct Candidate {
 }
 
 impl Candidate {
-    fn read(first: u64, file: &dyn DiskFile) -> io::Result<Self> {
+    fn read(disk: &dyn Disk, first: u64) -> io::Result<Self> {
+        let (file, packed) = packed::open(disk, &Segment::file_name(first))?;
+        let file: &dyn DiskFile = file.as_ref();
         let length = file.length()?;
         let (header, begins) = match Header::read(file)? {
             Some((header, length)) => (Some(header), length),
@@ -66,7 +73,7 @@ impl Candidate {
             Some(_) => last_record(file, begins, length)?,
             None => None,
         };
-        Ok(Self { first, header, begins, length, last, first_found, lines })
+        Ok(Self { first, header, packed, begins, length, last, first_found, lines })
     }
 
     fn id(&self) -> String {
@@ -89,7 +96,7 @@ impl Candidate {
     }
 
     fn into_segment(self) -> Segment {
-        Segment::new(self.first, self.begins, self.length, self.header)
+        Segment::new(self.first, self.begins, self.length, self.header).into_packed(self.packed)
     }
 }
 
@@ -101,9 +108,8 @@ pub(super) fn chain(disk: &dyn Disk) -> io::Result<Chain> {
     let (mut candidates, mut unfinished) = (Vec::new(), Vec::new());
     for name in disk.list(DIR)? {
         if let Some(first) = Segment::first_seq_of(&name) {
-            let file = disk.open(&format!("{DIR}/{name}"), false)?;
-            candidates.push(Candidate::read(first, file.as_ref())?);
-        } else if name.ends_with(".begun") || name.ends_with(".rewrite") {
+            candidates.push(Candidate::read(disk, first)?);
+        } else if UNFINISHED.iter().any(|end| name.ends_with(end)) {
             unfinished.push(name);
         } else {
             found.aside.push(name);

@@ -1,7 +1,8 @@
 //! The journal, which is the truth: append-only records in segments of 64 MiB, made durable by one
 //! write and one fdatasync for a batch (docs/policy.md, "The journal"). Segments are named by their
 //! first position and begin with a header that says so and names the segment before (`header.rs`);
-//! a record is one line (`record.rs`). Knows positions and octets, not what the JSON says.
+//! a record is one line (`record.rs`). One that is not the newest any more is packed (`packed.rs`).
+//! Knows positions and octets, not what the JSON says.
 //!
 //! Promises: `append` returns `Ok` only after fdatasync returned 0; positions only grow; what was
 //! acknowledged is read again exactly once; damage in the middle is counted and stops nothing else;
@@ -26,13 +27,18 @@
 //! |---|---|---|---|
 //! | rotate, seal | 1 write and sync `N.begun` 2 rename to `N.journal` 3 sync folder 4 records go there | 1: a file that the next start removes. 2: a header alone; it is removed, or used when nothing went on before it | until 4 in the segment before, at positions of its own |
 //! | append | 1 write 2 sync | octets after the acknowledged length: cut before anything else is written | after that |
-//! | rewrite | 1 write and sync `N.rewrite` 2 rename 3 sync folder | the old segment or the new one, each whole, same positions | in the newest, which is never rewritten |
+//! | rewrite | 1 write and sync `N.rewrite`, packed 2 rename 3 sync folder | the old segment or the new one, each whole, same positions | in the newest, which is never rewritten |
+//! | pack | 1 write and sync `N.packing` 2 read it back 3 rename to `N.journal` 4 sync folder | 1, 2: a file that the next start removes, and the segment as it was. 3: the segment as it was or packed, each whole, with the same octets to read. An error after 3: the packed one is read | in the newest, which is never packed |
 //! | remove old | 1 write `oldest-record` 2 remove the oldest 3 sync folder, then the next | a shorter journal without holes, as long as `oldest-record` says or longer | yes |
 //! | set aside | 1 rename 2 sync folder | the file under either name, read under neither | yes |
 //! | checkpoint | see `checkpoint.rs` | | yes |
 //! | lock | 1 open 2 flock 3 write the process id | a file that nobody holds | - |
 //!
-//! A segment is only left for the next one when every octet of it was acknowledged.
+//! A segment is only left for the next one when every octet of it was acknowledged. A packed one that
+//! has become the newest, because the one after it is gone, is left at once.
+//!
+//! An erasure and packing may come to the same segment: what is packed takes the place only of the
+//! segment that it was made of, so it never brings back what the erasure took out.
 //!
 //! States of the appending half: *sound* (file open, its length is what was acknowledged) and
 //! *doubtful* (after any failed create, write or sync: the descriptor is dropped and never used
@@ -42,12 +48,15 @@
 //! appended.
 
 mod batch;
+mod block;
 mod chain;
 mod checkpoint;
 mod disk;
 mod header;
 mod lock;
 mod oldest;
+mod pack;
+mod packed;
 mod reader;
 mod record;
 mod rewrite;
@@ -69,6 +78,8 @@ pub use checkpoint::{
 };
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use lock::DirLock;
+#[cfg(test)]
+pub(crate) use packed::octets as octets_of_segment;
 pub use reader::JournalReader;
 pub use record::{MAX_RECORD, Unfit};
 pub use rewrite::{Edit, Rewritten};

@@ -57,9 +57,9 @@ impl JournalReader {
         self.shared.segments().iter().map(|segment| segment.first_seq).collect()
     }
 
-    /// Octets of all segments.
+    /// Octets of all segments on disk.
     pub fn octets(&self) -> u64 {
-        self.shared.segments().iter().map(|segment| segment.length()).sum()
+        self.shared.segments().iter().map(|segment| segment.stored()).sum()
     }
 
     /// Damaged or missing records found so far; old segments are looked at when they are first

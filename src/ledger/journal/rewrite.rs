@@ -13,96 +13,86 @@
 use std::io;
 use std::sync::Arc;
 
-use super::header::Header;
+use super::packed::PackWriter;
 use super::segment::{DIR, Segment};
-use super::{JournalReader, Segments, record};
+use super::{JournalReader, Segments};
 use crate::lock;
 
 /// What becomes of a record: None leaves it as it is.
 pub type Edit<'a> = &'a mut dyn FnMut(u64, &str) -> Option<String>;
 
-/// Octets that are gathered before they are written.
-const CHUNK: usize = 1 << 20;
-
 /// A segment that is written anew and not in its place yet.
-#[derive(Debug)]
 pub struct Rewritten {
-    first_seq: u64,
-    header: Option<Header>,
-    begins: u64,
-    length: u64,
+    /// Where its file is until then.
+    pub(super) name: String,
+    /// What it was made of, and what takes the place of that.
+    pub(super) old: Arc<Segment>,
+    pub(super) new: Segment,
     /// Records that say less.
     pub changed: u64,
-}
-
-fn name(first_seq: u64) -> String {
-    format!("{DIR}/{first_seq:020}.rewrite")
 }
 
 impl JournalReader {
     /// Writes a sealed segment anew beside the old one; None when nothing in it would change.
     /// Appending goes on meanwhile.
     pub fn rewrite(&self, first_seq: u64, edit: Edit<'_>) -> io::Result<Option<Rewritten>> {
-        let Some((segment, file, until)) = self.shared.open_at(first_seq)? else { return Ok(None) };
-        if segment.first_seq != first_seq || until == u64::MAX {
+        let Some((old, file, until)) = self.shared.open_at(first_seq)? else { return Ok(None) };
+        if old.first_seq != first_seq || until == u64::MAX {
             return Ok(None);
         }
-        let disk = &self.shared.disk;
-        let mut into = disk.open(&name(first_seq), true)?;
-        if into.length()? > 0 {
-            into.truncate(0)?;
-        }
-        let (mut gathered, mut changed, mut failed) = (Vec::new(), 0, None);
-        if let Some(header) = &segment.header {
-            gathered = header.line()?;
-        }
-        let begins = gathered.len() as u64;
+        let disk = self.shared.disk.as_ref();
+        let name = format!("{DIR}/{first_seq:020}.rewrite");
+        let mut into = PackWriter::create(disk, &name, old.header.as_ref())?;
+        let (mut changed, mut failed) = (0, None);
         // Up to its end: were there more than its name allows, they must not go.
-        segment.read(file.as_ref(), (first_seq, u64::MAX), &mut |seq, json| {
+        old.read(file.as_ref(), (first_seq, u64::MAX), &mut |seq, json| {
             if seq >= until {
-                let text = format!("{} holds records of the next segment", name(first_seq));
+                let text = format!("{name} holds records of the next segment");
                 failed = Some(io::Error::new(io::ErrorKind::InvalidData, text));
                 return false;
             }
             let new = std::str::from_utf8(json).ok().and_then(|json| edit(seq, json));
             changed += u64::from(new.is_some());
             let json = new.as_deref().map_or(json, str::as_bytes);
-            let mut written = record::push(&mut gathered, seq, json).map_err(io::Error::other);
-            if written.is_ok() && gathered.len() >= CHUNK {
-                written = into.append(&gathered);
-                gathered.clear();
-            }
-            failed = written.err();
+            failed = into.push(seq, json).err();
             failed.is_none()
         })?;
         if let Some(error) = failed {
             return Err(error);
         }
-        if changed == 0 && segment.damaged() == 0 {
-            disk.remove(&name(first_seq))?;
+        if changed == 0 && old.damaged() == 0 {
+            disk.remove(&name)?;
             return Ok(None);
         }
-        into.append(&gathered)?;
-        into.sync()?;
-        let header = segment.header.clone();
-        Ok(Some(Rewritten { first_seq, header, begins, length: into.length()?, changed }))
+        let packed = into.finish()?;
+        let new = Segment::new(first_seq, into.begins, into.length, old.header.clone());
+        Ok(Some(Rewritten { name, old, new: new.into_packed(Some(packed)), changed }))
     }
 }
 
 impl Segments {
-    /// Puts a rewritten segment in the place of the old one.
-    pub fn put_in_place(&mut self, new: &Rewritten) -> io::Result<()> {
+    /// Puts a rewritten segment in the place of the old one. What was packed meanwhile says the same as
+    /// the old one.
+    pub fn put_in_place(&mut self, new: Rewritten) -> io::Result<()> {
+        self.replace(new, |_, _| true).map(drop)
+    }
+
+    /// Puts a segment in the place of another one, when that `fits`; says whether it did.
+    pub(super) fn replace(
+        &mut self,
+        new: Rewritten,
+        fits: impl FnOnce(&Arc<Segment>, &Rewritten) -> bool,
+    ) -> io::Result<bool> {
         let disk = &self.shared.disk;
-        let from = name(new.first_seq);
         let mut segments = lock::write(&self.shared.segments);
-        let Some(place) = segments.iter_mut().find(|old| old.first_seq == new.first_seq) else {
-            // `keep` removed it meanwhile.
-            return disk.remove(&from);
+        let place = segments.iter_mut().find(|there| there.first_seq == new.new.first_seq);
+        // Without a place `keep` removed it meanwhile.
+        let Some(place) = place.filter(|there| fits(there, &new)) else {
+            return disk.remove(&new.name).map(|()| false);
         };
-        disk.rename(&from, &Segment::file_name(new.first_seq))?;
-        let header = new.header.clone();
-        *place = Arc::new(Segment::new(new.first_seq, new.begins, new.length, header));
-        disk.sync_dir(DIR)
+        disk.rename(&new.name, &Segment::file_name(new.new.first_seq))?;
+        *place = Arc::new(new.new);
+        disk.sync_dir(DIR).map(|()| true)
     }
 }
 
@@ -141,8 +131,8 @@ mod tests {
             let edit =
                 |_, json: &str| json.contains("SECRET").then(|| json.replace("SECRET", "gone"));
             if let Some(new) = reader.rewrite(first, &mut { edit })? {
-                journal.put_in_place(&new)?;
                 changed += new.changed;
+                journal.put_in_place(new)?;
             }
         }
         Ok(changed)
@@ -156,7 +146,7 @@ mod tests {
     fn holds_secret(disk: &SimulatedDisk) -> bool {
         let names = disk.list(DIR).expect("memory");
         names.iter().any(|name| {
-            let octets = disk.contents(&format!("{DIR}/{name}"));
+            let octets = super::super::packed::octets(disk, &format!("{DIR}/{name}"));
             String::from_utf8_lossy(&octets).contains("SECRET")
         })
     }

@@ -1,4 +1,4 @@
-//! Random lives of a journal on a disk that fails: mail, rotation, erasure, checkpoints, old
+//! Random lives of a journal on a disk that fails: mail, rotation, packing, erasure, checkpoints, old
 //! segments going, crashes, restarts, strange files, with a fault at a random step. Then the disk
 //! heals, takes mail, is restarted, and a person is erased: what was acknowledged is read, always.
 //!
@@ -133,7 +133,22 @@ impl Life {
             let edit =
                 |_, json: &str| json.contains("SECRET").then(|| json.replace("SECRET", "public"));
             if let Some(new) = reader.rewrite(first, &mut { edit })? {
-                journal.put_in_place(&new)?;
+                journal.put_in_place(new)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Packs what can be packed; sometimes a person is erased between that and the rename.
+    fn pack(&mut self) -> io::Result<()> {
+        let Some(reader) = self.journal.as_ref().map(Segments::reader) else { return Ok(()) };
+        for first in reader.unpacked() {
+            let Some(new) = reader.pack(first, &mut || true)? else { continue };
+            if self.random.below(4) == 0 {
+                self.erase()?;
+            }
+            if let Some(journal) = &mut self.journal {
+                journal.put_packed(new)?;
             }
         }
         Ok(())
@@ -160,7 +175,7 @@ impl Life {
     }
 
     fn step(&mut self) -> io::Result<()> {
-        match self.random.below(16) {
+        match self.random.below(18) {
             0 => self.journal = None,
             1 => {
                 self.journal = None;
@@ -184,6 +199,7 @@ impl Life {
                 }
                 self.journal = None;
             }
+            8 | 9 => return self.start().and_then(|()| self.pack()),
             _ => return self.start().and_then(|()| self.mail()),
         }
         Ok(())

@@ -10,8 +10,9 @@ use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::disk::DiskFile;
+use super::disk::{Disk, DiskFile};
 use super::header::{Header, unnamed};
+use super::packed::{Packed, PackedFile};
 use super::record::{self, MAX_LINE, ParsedRecord};
 use crate::lock::lock;
 
@@ -53,12 +54,14 @@ pub(super) struct Segment {
     pub(super) header: Option<Header>,
     /// Where its records begin: after the header.
     pub(super) begins: u64,
-    /// Octets that may be read: those that were acknowledged.
+    /// None: it is not packed.
+    pub(super) packed: Option<Packed>,
+    /// Octets that may be read: those that were acknowledged. Those of a packed one are unpacked.
     length: AtomicU64,
     index: Mutex<SegmentIndex>,
 }
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct SegmentIndex {
     /// `(seq, offset)` of some records, ascending.
     points: Vec<(u64, u64)>,
@@ -116,7 +119,42 @@ impl Segment {
             scanned: begins,
             ..SegmentIndex::default()
         };
-        Self { first_seq, header, begins, length: AtomicU64::new(length), index: Mutex::new(index) }
+        Self {
+            first_seq,
+            header,
+            begins,
+            packed: None,
+            length: AtomicU64::new(length),
+            index: Mutex::new(index),
+        }
+    }
+
+    /// The same segment with its file packed.
+    pub(super) fn into_packed(self, packed: Option<Packed>) -> Self {
+        Self { packed, ..self }
+    }
+
+    /// The same segment with its file packed, which has the same octets at the same places.
+    pub(super) fn packed_as(&self, packed: Packed) -> Self {
+        let index = Mutex::new(lock(&self.index).clone());
+        let length = AtomicU64::new(self.length());
+        let header = self.header.clone();
+        let (first_seq, begins) = (self.first_seq, self.begins);
+        Self { first_seq, header, begins, packed: Some(packed), length, index }
+    }
+
+    /// Opens its file to be read.
+    pub(super) fn open(&self, disk: &dyn Disk) -> io::Result<Box<dyn DiskFile>> {
+        let file = disk.open(&Self::file_name(self.first_seq), false)?;
+        match self.packed {
+            Some(_) => Ok(Box::new(PackedFile::open(file)?)),
+            None => Ok(file),
+        }
+    }
+
+    /// Octets on disk.
+    pub(super) fn stored(&self) -> u64 {
+        self.packed.map_or(self.length(), |packed| packed.octets)
     }
 
     /// What the segment after it calls it.
@@ -235,6 +273,9 @@ impl Segment {
     /// Scans the newest segment and finds out where its last good write ends.
     pub(super) fn examine(&self, file: &dyn DiskFile) -> io::Result<Tail> {
         self.complete_index(file)?;
+        if let Some(packed) = self.packed {
+            return Ok(self.end_of_packed(packed));
+        }
         let mut tail = Tail { keep: self.begins, last_seq: self.first_seq - 1 };
         let from = lock(&self.index).points.last().map_or(self.begins, |point| point.1);
         let mut scanner = Scanner::new(file, from, self.length());
@@ -263,6 +304,17 @@ impl Segment {
         index.open = None;
         index.scanned = tail.keep;
         Ok(tail)
+    }
+
+    /// Nothing of it is a torn write, and its footer knows the last position.
+    fn end_of_packed(&self, packed: Packed) -> Tail {
+        let mut index = lock(&self.index);
+        if packed.last_seq > index.last_seq {
+            index.close(packed.last_seq + 1, self.begins);
+            index.last_seq = packed.last_seq;
+            index.damage.last().into_iter().for_each(|damage| self.tell(damage));
+        }
+        Tail { keep: self.length(), last_seq: index.last_seq }
     }
 
     /// Reads records with `from <= seq < until` in order until `take` says false.

@@ -33,7 +33,7 @@ impl SegmentList {
         let at = segments.partition_point(|segment| segment.first_seq <= from).max(1) - 1;
         for (at, segment) in segments.iter().enumerate().skip(at) {
             let until = segments.get(at + 1).map_or(u64::MAX, |next| next.first_seq);
-            match self.disk.open(&Segment::file_name(segment.first_seq), false) {
+            match segment.open(self.disk.as_ref()) {
                 Ok(file) => return Ok(Some((Arc::clone(segment), file, until))),
                 // Removed by hand.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}

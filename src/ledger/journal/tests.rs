@@ -242,7 +242,7 @@ fn a_segment_that_was_named_and_never_begun_hides_nothing() {
         for first in reader.segment_starts() {
             let edit = |_, json: &str| Some(json.to_string());
             if let Some(new) = reader.rewrite(first, &mut { edit }).expect("rewritten") {
-                journal.put_in_place(&new).expect("in place");
+                journal.put_in_place(new).expect("in place");
             }
         }
         assert_eq!(all(&journal), expected(42), "{fault:?} at {step}, erased");

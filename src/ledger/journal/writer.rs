@@ -61,7 +61,7 @@ impl Segments {
         }
         let mut last_seq = used.saturating_sub(1);
         if let Some(newest) = segments.last_mut() {
-            let file = disk.open(&Segment::file_name(newest.first_seq), false)?;
+            let file = newest.open(disk.as_ref())?;
             let tail = newest.examine(file.as_ref())?;
             let torn = newest.length() - tail.keep;
             if torn > 0 {
@@ -140,7 +140,8 @@ impl Segments {
         if self.file.is_some() {
             return Ok(());
         }
-        let Some(newest) = self.shared.segments().pop() else { return Ok(()) };
+        let newest = self.shared.segments().pop().filter(|newest| newest.packed.is_none());
+        let Some(newest) = newest else { return Ok(()) };
         let disk = &self.shared.disk;
         let mut file = disk.open(&Segment::file_name(newest.first_seq), false)?;
         let (kept, length) = (newest.length(), file.length()?);
@@ -232,7 +233,7 @@ impl Segments {
             true => newest.first_seq == self.next_seq,
             false => newest.last_seq() + 1 == self.next_seq,
         };
-        fits && newest.length() < self.segment_bytes
+        fits && newest.length() < self.segment_bytes && newest.packed.is_none()
     }
 
     /// Begins a segment: its file has a name only when it is whole. On an error the newest one is

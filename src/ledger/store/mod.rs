@@ -39,6 +39,7 @@ mod options;
 mod others;
 mod overlay;
 mod pace;
+mod packing;
 mod pending;
 mod reached;
 mod rebuild;
@@ -274,6 +275,7 @@ impl Drop for SledLedger {
         for thread in
             [self.keeper.take(), self.scrub.take(), self.follower.take()].into_iter().flatten()
         {
+            thread.thread().unpark();
             let _ = thread.join();
         }
         // sled writes files of its own when it ends.

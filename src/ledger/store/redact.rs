@@ -40,8 +40,8 @@ impl Engine {
         };
         for first_seq in sealed {
             if let Some(new) = self.reader.rewrite(first_seq, &mut line).map_err(failed)? {
-                lock(&self.writer).segments.put_in_place(&new).map_err(failed)?;
                 changed += new.changed;
+                lock(&self.writer).segments.put_in_place(new).map_err(failed)?;
             }
         }
         Ok(changed)

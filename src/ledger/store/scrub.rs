@@ -1,6 +1,7 @@
 //! Looks at every record of the journal and every block of the checkpoint once, beside the traffic, so
 //! that damage is known before somebody needs what they say. When view or checkpoints still hold what a damaged
-//! record decided, a fresh checkpoint is ordered: from then on it is the truth for it.
+//! record decided, a fresh checkpoint is ordered: from then on it is the truth for it. After that the same
+//! thread packs segments that nothing is appended to any more.
 
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use super::engine::Engine;
 use super::pace::Pace;
+use super::packing;
 use crate::lock::lock;
 use crate::mail::Timestamp;
 
@@ -16,12 +18,15 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How often it is looked whether the view is there.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Starts the thread, which ends when it has seen everything.
+/// Starts the thread. Whoever ends it wakes it.
 pub(super) fn start(engine: Arc<Engine>) -> std::io::Result<std::thread::JoinHandle<()>> {
-    std::thread::Builder::new().name("scrub".to_string()).spawn(move || run(&engine))
+    std::thread::Builder::new().name("scrub".to_string()).spawn(move || {
+        check(&engine);
+        packing::run(&engine);
+    })
 }
 
-fn run(engine: &Engine) {
+fn check(engine: &Engine) {
     while engine.view().is_err() {
         if !rest(engine, LOOK) {
             return;

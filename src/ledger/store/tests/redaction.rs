@@ -40,7 +40,7 @@ fn places(bench: &StoreBench, text: &str) -> Vec<String> {
     for dir in ["journal", "checkpoint"] {
         for name in bench.disk.list(dir).expect("memory") {
             let name = format!("{dir}/{name}");
-            if holds(&bench.disk.contents(&name)) {
+            if holds(&journal::octets_of_segment(&bench.disk, &name)) {
                 found.push(name);
             }
         }
