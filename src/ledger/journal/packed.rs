@@ -66,6 +66,9 @@ struct Block {
     length: usize,
 }
 
+/// Octets of each block in the file and unpacked.
+type Lengths = Vec<(usize, usize)>;
+
 /// Opens a segment, packed or not.
 pub(super) fn open(disk: &dyn Disk, name: &str) -> io::Result<(Box<dyn DiskFile>, Option<Packed>)> {
     let file = disk.open(name, false)?;
@@ -169,7 +172,7 @@ fn copy(from: &[u8], into: &mut [u8]) -> usize {
 }
 
 /// Octets of each block in the file and unpacked, and the last position; None when that is damaged.
-fn read_index(file: &dyn DiskFile, octets: u64) -> io::Result<Option<(Vec<(usize, usize)>, u64)>> {
+fn read_index(file: &dyn DiskFile, octets: u64) -> io::Result<Option<(Lengths, u64)>> {
     let mut footer = [0; FOOTER];
     let Some(ends) = octets.checked_sub(FOOTER as u64) else { return Ok(None) };
     if !read_exactly(file, &mut footer, ends)? || !footer.ends_with(MAGIC) {
@@ -203,7 +206,7 @@ fn lengths_in(eight: &[u8; 8]) -> (usize, usize) {
 }
 
 /// The blocks of a file whose index is damaged, as far as their heads make sense.
-fn walk(file: &dyn DiskFile, octets: u64) -> io::Result<Vec<(usize, usize)>> {
+fn walk(file: &dyn DiskFile, octets: u64) -> io::Result<Lengths> {
     let (mut found, mut at) = (Vec::new(), MAGIC.len() as u64);
     // Length, CRC, length unpacked.
     let mut head = [0; HEAD + 4];

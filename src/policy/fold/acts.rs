@@ -1,6 +1,7 @@
 //! Acts: what a person, or the program itself, did. Journalled like evidence and folded like it.
 
 use super::evidence::key;
+use super::hot::HotRows;
 use super::step::Step;
 use super::undo::{self, Selection};
 use crate::event::{Act, Event, is_scope};
@@ -72,7 +73,8 @@ fn act(step: &Step<'_>, event: &Event, kind: ItemKind, (scope, words): (&str, &s
 fn by_hand(step: &mut Step<'_>, address: &str, item: Item) -> Result<(), LedgerError> {
     let address = key(address, step.policy.local_part_case).filter(|_| is_scope(&item.scope));
     let Some(address) = address else { return Ok(()) };
-    let stored = step.rows.get(&address_key(&address))?.and_then(|v| AddressRow::decode(&v));
+    let key = address_key(&address);
+    let stored = step.rows.get(&key)?.and_then(|octets| step.hot.take(&key, &octets));
     let row = match (stored, item.kind) {
         (Some(row), _) => row,
         // Nothing to release: no row comes of it, unless a block outlived an erasure.
@@ -106,6 +108,7 @@ fn erase(step: &mut Step<'_>, address: &str, hash: &str) -> Result<(), LedgerErr
     let Some(address) = address else { return Ok(()) };
     let stored = step.rows.get(&address_key(&address))?.and_then(|v| AddressRow::decode(&v));
     step.rows.put(life_key(&address), None);
+    *step.hot = HotRows::default();
     let Some(row) = stored else { return Ok(()) };
     let mut block = block(step, &row)?;
     if let Some(n) = step.progress.states.get_mut(usize::from(row.counted)) {

@@ -10,6 +10,7 @@ mod counted;
 pub(crate) mod evidence;
 pub(crate) mod guard;
 pub(crate) mod health;
+mod hot;
 pub(crate) mod progress;
 mod rate;
 pub(crate) mod reserved;
@@ -25,6 +26,7 @@ use crate::event::{Act, Event, EventType};
 use crate::ledger::{Fold, LedgerError, Rows};
 use crate::mail::Case;
 pub use counted::{Happened, counted};
+use hot::HotRows;
 use progress::Progress;
 use step::Step;
 
@@ -36,6 +38,7 @@ pub const FOLD_VERSION: i32 = 1;
 #[derive(Debug, Default)]
 pub struct PolicyFold {
     cache: PolicyCache,
+    hot: HotRows,
     /// Of the policy in force at the last event.
     case: Case,
 }
@@ -63,6 +66,7 @@ impl Fold for PolicyFold {
         let mut step = Step {
             rows,
             cache: &self.cache,
+            hot: &mut self.hot,
             in_force,
             policy,
             seq: event.seq,

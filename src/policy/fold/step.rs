@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::compact::compact;
+use super::hot::HotRows;
 use super::progress::Progress;
 use crate::event::Decision;
 use crate::ledger::{LedgerError, Rows};
@@ -20,6 +21,7 @@ use crate::policy::settings::Policy;
 pub(crate) struct Step<'a> {
     pub rows: &'a mut dyn Rows,
     pub cache: &'a PolicyCache,
+    pub hot: &'a mut HotRows,
     pub in_force: InForce,
     pub policy: Arc<Policy>,
     pub seq: u64,
@@ -139,7 +141,9 @@ impl Step<'_> {
         }
         self.progress.count(row.counted, worst.place());
         row.counted = worst.place();
-        self.rows.put(address_key(address), Some(row.encode()));
+        let (key, octets) = (address_key(address), row.encode());
+        self.hot.keep(&key, &octets, row);
+        self.rows.put(key, Some(octets));
         Ok(())
     }
 

@@ -33,7 +33,8 @@ impl Step<'_> {
         }
         let never = item.kind == ItemKind::Failure
             && item.reason.is_none_or(|r| !self.policy.ever_counts(&scope, r));
-        let row = self.rows.get(&address_key(&address))?.and_then(|v| AddressRow::decode(&v));
+        let key = address_key(&address);
+        let row = self.rows.get(&key)?.and_then(|octets| self.hot.take(&key, &octets));
         let failed_before = row.as_ref().is_some_and(|row| {
             row.items.iter().any(|i| i.kind == ItemKind::Failure && i.undone == 0)
         });

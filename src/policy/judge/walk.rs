@@ -151,7 +151,12 @@ impl Note {
 
 /// Walks the items for one scope up to `now`.
 pub fn walk(items: &[Item], scope: &str, facts: &Facts, now: Timestamp) -> Track {
-    walk_with(items, scope, facts, now, &mut |_, _| {})
+    let mut walker = Walker { items, scope, facts, is_told: false, track: Track::default() };
+    for (place, item) in items.iter().enumerate() {
+        walker.step(place, item);
+    }
+    walker.settle(now);
+    walker.track
 }
 
 /// Like [`walk`], and tells of each item what it did.
@@ -162,7 +167,7 @@ pub fn walk_with(
     now: Timestamp,
     tell: &mut dyn FnMut(usize, Note),
 ) -> Track {
-    let mut walker = Walker { items, scope, facts, track: Track::default() };
+    let mut walker = Walker { items, scope, facts, is_told: true, track: Track::default() };
     for (place, item) in items.iter().enumerate() {
         tell(place, walker.step(place, item));
     }
@@ -177,6 +182,8 @@ struct Walker<'a> {
     items: &'a [Item],
     scope: &'a str,
     facts: &'a Facts,
+    /// Somebody wants to hear what each item did.
+    is_told: bool,
     track: Track,
 }
 
@@ -215,7 +222,7 @@ impl Walker<'_> {
             return Note::OtherScope;
         }
         self.settle(item.at());
-        let before = self.track.clone();
+        let before = self.is_told.then(|| self.track.clone());
         let note = match item.kind {
             ItemKind::Failure => self.failure(place, item, policy),
             ItemKind::Life => self.life(item, policy),
@@ -247,7 +254,10 @@ impl Walker<'_> {
                 Note::Counted
             }
         };
-        if note == Note::Counted && self.track == before { Note::NoChange } else { note }
+        match before {
+            Some(before) if note == Note::Counted && self.track == before => Note::NoChange,
+            _ => note,
+        }
     }
 
     /// Items before a place that still count.
@@ -326,9 +336,9 @@ impl Walker<'_> {
 
     fn hard(&mut self, place: usize, item: &Item, numbers: &Numbers) -> Note {
         let repeated = self.earlier(place).any(|i| {
-            self.is_hard(i)
-                && ((item.token != 0 && i.token == item.token)
-                    || (item.message != 0 && i.message == item.message))
+            ((item.token != 0 && i.token == item.token)
+                || (item.message != 0 && i.message == item.message))
+                && self.is_hard(i)
         });
         if repeated {
             return Note::SameMail;
