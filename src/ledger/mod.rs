@@ -128,6 +128,11 @@ pub trait Ledger: Send + Sync {
     }
     /// The values of some rows, in the order of the keys.
     fn look_up(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, LedgerError>;
+    /// False: there is no row of this key, for certain. Costs less than reading it, and allocates
+    /// nothing: most questions are about addresses of which nothing is known.
+    fn may_have(&self, _key: &[u8]) -> Result<bool, LedgerError> {
+        Ok(true)
+    }
     /// Rows with a prefix, page by page.
     fn list(&self, prefix: &[u8], cursor: Option<&[u8]>, limit: usize)
     -> Result<Page, LedgerError>;

@@ -51,6 +51,11 @@ impl HashKeys {
         Self { keys: secrets.into_iter().map(hmac).collect() }
     }
 
+    /// There is none: no block is found.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     /// What each key is known by; tells nothing of it.
     pub fn fingerprints(&self) -> Vec<String> {
         let fingerprint = |key: &Hmac<Sha256>| {

@@ -15,11 +15,14 @@ use crate::policy::fold::progress::{PROGRESS_KEY, Progress};
 use crate::policy::judge::facts::{Facts, PolicyCache, RowSource};
 use crate::policy::judge::intervals::{self, Intervals};
 use crate::policy::judge::row::{
-    ADDRESSES, AddressRow, ItemKind, address_key, address_of, block_key, life_key,
+    ADDRESSES, AddressRow, ItemKind, address_key, address_of, block_key, life_key, plain_key,
 };
 use crate::policy::judge::standing::{DEFAULT_SCOPE, Standing, standing_of, worst_standing};
 use crate::policy::judge::state::State;
 use crate::policy::judge::walk::{Stop, walk};
+
+/// Longer keys are looked for by the address as it was read.
+const PLAIN_KEY: usize = 256;
 
 /// A guard that is tripped.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -68,6 +71,17 @@ impl PolicyReader {
     pub fn policy(&self, ledger: &dyn Ledger) -> Result<Option<Arc<Policy>>, LedgerError> {
         let (in_force, policy) = self.cache.in_force(&ledger)?;
         Ok((in_force.version != 0).then_some(policy))
+    }
+
+    /// False: nothing is known of an address, for certain. Costs less than [`PolicyReader::standing`], and
+    /// allocates nothing.
+    pub fn may_know(&self, ledger: &dyn Ledger, address: &str) -> Result<bool, LedgerError> {
+        let mut buffer = [0; PLAIN_KEY];
+        match plain_key(address, self.case, &mut buffer) {
+            // A block that outlived an erasure stands under another key.
+            Some(key) if self.keys.load().is_empty() => ledger.may_have(key),
+            _ => Ok(true),
+        }
     }
 
     /// The state of an address in a scope (None: in the worst of all). None when nothing is known

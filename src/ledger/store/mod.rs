@@ -71,7 +71,7 @@ use inbox::Inbox;
 pub use lost::lost_by_engine;
 pub use options::Options;
 use overlay::read_event;
-use rows::{is_dead, key_in};
+use rows::{is_dead, key_in, with_key_in};
 use view::View;
 
 /// Journal, checkpoints and a sled view as a [`Ledger`].
@@ -302,6 +302,11 @@ impl Ledger for SledLedger {
         let values =
             |view: &View| keys.iter().map(|key| view.value(&key_in(space::FOLD, key))).collect();
         self.engine.ask(&view, values)
+    }
+
+    fn may_have(&self, key: &[u8]) -> Result<bool, LedgerError> {
+        let view = self.engine.asked()?;
+        with_key_in(space::FOLD, key, |key| self.engine.ask(&view, |view| view.may_have(key)))
     }
 
     fn list(

@@ -23,6 +23,21 @@ pub(super) fn key_in(space: u8, key: &[u8]) -> Vec<u8> {
     full
 }
 
+/// Keys up to this length are put together without an allocation.
+const SHORT_KEY: usize = 384;
+
+/// Gives a key in a space to `ask`.
+pub(super) fn with_key_in<T>(space: u8, key: &[u8], ask: impl FnOnce(&[u8]) -> T) -> T {
+    let mut full = [space; SHORT_KEY];
+    match full.get_mut(1..=key.len()) {
+        Some(place) => {
+            place.copy_from_slice(key);
+            ask(full.get(..=key.len()).unwrap_or_default())
+        }
+        None => ask(&key_in(space, key)),
+    }
+}
+
 /// Key of the history row of an event; None for an address that cannot be told from others.
 pub(super) fn history_key(address: &str, seq: u64) -> Option<Vec<u8>> {
     if address.is_empty() || address.len() > MAX_KEY || address.contains('\0') {

@@ -343,6 +343,15 @@ impl View {
         self.note(stored())
     }
 
+    /// False: there is no such row, for certain.
+    pub(super) fn may_have(&self, key: &[u8]) -> Result<bool, LedgerError> {
+        if let Some((_, value)) = lock::read(&self.above).get(key) {
+            return Ok(value.is_some());
+        }
+        let in_sled = self.note(self.raw(key))?.is_some();
+        Ok(in_sled || self.checkpoint.as_ref().is_some_and(|below| below.may_have(key)))
+    }
+
     /// Octets on disk.
     pub(super) fn octets(&self) -> u64 {
         let sled = self.db.as_ref().and_then(|db| guarded(|| db.size_on_disk()).ok()).unwrap_or(0);

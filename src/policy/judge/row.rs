@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::classify::Reason;
 use crate::event::{Event, Imported};
-use crate::mail::{Timestamp, words};
+use crate::mail::{Case, Timestamp, words};
 use crate::report::Attribution;
 
 words! {
@@ -233,6 +233,40 @@ pub fn address_key(address: &str) -> Vec<u8> {
     keyed(ADDRESSES, address)
 }
 
+/// Puts the key of the row of an address together in `into`, without an allocation; None when that
+/// takes more than lower case: whoever asks then must read the address first.
+pub(crate) fn plain_key<'a>(address: &str, case: Case, into: &'a mut [u8]) -> Option<&'a [u8]> {
+    let (local, domain) = address.split_once('@')?;
+    let is_plain = |octet: u8| octet.is_ascii_alphanumeric() || b"._+-=".contains(&octet);
+    let is_label = |label: &str| {
+        label.as_bytes().first().is_some_and(|octet| octet.is_ascii_alphanumeric())
+            && label.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-')
+    };
+    if local.is_empty() || !local.bytes().all(is_plain) || !domain.split('.').all(is_label) {
+        return None;
+    }
+    let mut length = 0;
+    let mut push = |octets: &[u8], lower: bool| {
+        let place = into.get_mut(length..length + octets.len())?;
+        place.copy_from_slice(octets);
+        if lower {
+            place.make_ascii_lowercase();
+        }
+        length += octets.len();
+        Some(())
+    };
+    push(ADDRESSES, false)?;
+    for (place, label) in domain.rsplit('.').enumerate() {
+        if place > 0 {
+            push(b".", false)?;
+        }
+        push(label.as_bytes(), true)?;
+    }
+    push(b"/", false)?;
+    push(local.as_bytes(), case == Case::Fold)?;
+    into.get(..length)
+}
+
 /// Key of the proof of life of an address without evidence.
 pub(crate) fn life_key(address: &str) -> Vec<u8> {
     keyed(LIFE, address)
@@ -316,6 +350,46 @@ mod tests {
         assert!(address_key("user@example.com").starts_with(&prefix(Some("Example.com"))));
         assert!(!address_key("user@sub.example.com").starts_with(&prefix(Some("example.com"))));
         assert_eq!(address_of(b"p/now"), None);
+    }
+
+    #[test]
+    fn a_plain_key_is_the_key_that_the_address_has() {
+        let mut buffer = [0; 64];
+        let plain = ["a@b", "User.Name+x=y@Mail.EXAMPLE.com", "u1@d-1.example", "1@2.3"];
+        let other = [
+            "",
+            "@",
+            "a@",
+            "@b",
+            "a@b@c",
+            "a@b.",
+            "a@.b",
+            "a@b..c",
+            "a@-b",
+            "a b@c",
+            "<a@b>",
+            " a@b",
+            "a@b ",
+            "\"a\"@b",
+            "a@[192.0.2.1]",
+            "\u{e4}@b",
+            "a@\u{e4}.b",
+            "a\0@b",
+            "a@b_c",
+            "@r:a@b",
+            "a-local-part-that-is-longer-than-the-buffer-has-room-for@example.com",
+        ];
+        for case in [Case::Fold, Case::Keep] {
+            for address in plain.into_iter().chain(other) {
+                let found = plain_key(address, case, &mut buffer);
+                let wanted =
+                    crate::mail::Address::parse(address).map(|a| address_key(&a.key_in(case)));
+                match found {
+                    Some(found) => assert_eq!(Some(found), wanted.as_deref(), "{address}"),
+                    None => assert!(other.contains(&address), "{address}"),
+                }
+            }
+        }
     }
 
     #[test]

@@ -230,8 +230,14 @@ impl Operations for LocalService {
 
 impl Service for LocalService {
     fn lookup(&self, address: &str, scope: Option<&str>) -> Result<Lookup, ServiceError> {
+        let scope = self.scope_or_default(scope);
+        scope.map_or(Ok(()), checked_scope)?;
+        // Most are unknown, and most of those are told by one look at the memory.
+        if !self.pseudonyms.is_hashed() && !self.reader.may_know(&*self.ledger, address)? {
+            return Ok(Lookup::Clear);
+        }
         let Some(address) = Address::parse(address) else { return Ok(Lookup::Clear) };
-        let Some(standing) = self.standing(&address, self.scope_or_default(scope))? else {
+        let Some(standing) = self.standing(&address, scope)? else {
             return Ok(Lookup::Clear);
         };
         let text = stop_words(&standing);

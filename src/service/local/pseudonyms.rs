@@ -85,6 +85,11 @@ impl Pseudonyms {
         Ok(Self { key, case })
     }
 
+    /// Addresses are written down as pseudonyms.
+    pub(super) fn is_hashed(&self) -> bool {
+        self.key.is_some()
+    }
+
     /// The name of an address; itself when it is a name already, or names a program.
     pub(super) fn of(&self, address: &Address) -> Address {
         match &self.key {

@@ -13,6 +13,7 @@ mod block;
 mod filter;
 mod format;
 mod old;
+mod recent;
 mod write;
 
 use std::io;
@@ -24,6 +25,7 @@ use filter::Filter;
 use format::{
     ANY_MAGIC, DIR, Footer, HEAD, MAGIC, OLD_MAGIC, Section, damaged, name, read_exactly,
 };
+use recent::RecentBlocks;
 pub use write::CheckpointWriter;
 
 /// Positions of the finished checkpoints, newest first.
@@ -140,6 +142,7 @@ pub struct Checkpoint {
     footer: Footer,
     index: Index,
     filter: Filter,
+    recent: RecentBlocks,
 }
 
 impl Checkpoint {
@@ -183,7 +186,7 @@ impl Checkpoint {
         let filter = Filter::decode(&section(footer.filter)?);
         let (index, filter) =
             index.zip(filter).ok_or_else(|| damaged("its index or filter is wrong"))?;
-        Ok(Self { file, length, footer, index, filter })
+        Ok(Self { file, length, footer, index, filter, recent: RecentBlocks::default() })
     }
 
     /// The position that it is of.
@@ -207,8 +210,16 @@ impl Checkpoint {
             return Ok(None);
         }
         let Some(block) = self.index.block_of(key) else { return Ok(None) };
-        let mut rows = Vec::new();
-        self.block(block, &mut rows)?;
+        let rows = match self.recent.get(block) {
+            Some(rows) => rows,
+            None => {
+                let mut rows = Vec::new();
+                self.block(block, &mut rows)?;
+                let rows = Arc::new(rows);
+                self.recent.keep(block, Arc::clone(&rows));
+                rows
+            }
+        };
         let mut left = &rows[..];
         while let Some((found, value, rest)) = block::first(left) {
             if found >= key {
@@ -217,6 +228,11 @@ impl Checkpoint {
             left = rest;
         }
         Ok(None)
+    }
+
+    /// False: it has no such row, for certain.
+    pub fn may_have(&self, key: &[u8]) -> bool {
+        self.filter.may_have(key)
     }
 
     /// Reads one block.
