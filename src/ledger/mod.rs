@@ -7,6 +7,7 @@
 pub mod backup;
 pub mod committer;
 pub mod copy;
+mod filter;
 pub mod journal;
 mod memory;
 pub mod order;

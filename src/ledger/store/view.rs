@@ -22,8 +22,8 @@ use std::fs::File;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{OnceLock, RwLock};
 
 use sled::IVec;
 
@@ -31,6 +31,7 @@ use super::pending::PendingRows;
 use super::rows::{Meta, seal, unseal};
 use super::space;
 use crate::ledger::LedgerError;
+use crate::ledger::filter::Filter;
 use crate::ledger::journal::Checkpoint;
 use crate::lock;
 
@@ -39,6 +40,9 @@ pub(super) type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), Ledger
 
 /// Takes key and value of one change; None: the row is gone.
 type VisitChange<'a> = &'a mut dyn FnMut(&[u8], Option<&[u8]>) -> Result<(), LedgerError>;
+
+/// Keys that sled has between two checkpoints, about; with more the filter says "perhaps" more often.
+const KEYS_IN_SLED: u64 = 1 << 20;
 
 /// Rows above sled.
 type Above = BTreeMap<IVec, (u64, Option<IVec>)>;
@@ -49,6 +53,9 @@ pub(super) struct View {
     checkpoint: Option<Checkpoint>,
     /// None: all changes since are in memory.
     db: Option<sled::Db>,
+    /// Which keys sled does not have: most rows that a commit or a lookup asks for are new. Not there
+    /// until it is known what sled has.
+    in_sled: OnceLock<Filter>,
     path: PathBuf,
     /// Which generation; a doubt about an older one is void.
     pub(super) generation: u64,
@@ -100,7 +107,11 @@ impl View {
             // The journal is the durable one; sled is flushed at checkpoints.
             .flush_every_ms(None);
         let db = guarded(|| config.open())?;
-        Ok(Self { db: Some(db), ..Self::in_memory(path, generation, None) })
+        let in_sled = OnceLock::new();
+        if guarded(|| Ok(db.is_empty()))? {
+            let _ = in_sled.set(Filter::new(KEYS_IN_SLED));
+        }
+        Ok(Self { db: Some(db), in_sled, ..Self::in_memory(path, generation, None) })
     }
 
     /// A view without sled.
@@ -108,6 +119,7 @@ impl View {
         Self {
             checkpoint,
             db: None,
+            in_sled: OnceLock::new(),
             path: path.to_path_buf(),
             generation,
             above: RwLock::default(),
@@ -151,6 +163,9 @@ impl View {
 
     /// A row as sled has it.
     fn raw(&self, key: &[u8]) -> Result<Option<IVec>, LedgerError> {
+        if self.in_sled.get().is_some_and(|keys| !keys.may_have(key)) {
+            return Ok(None);
+        }
         self.db.as_ref().map_or(Ok(None), |db| guarded(|| db.get(key)))
     }
 
@@ -211,13 +226,19 @@ impl View {
         let Some(meta) = self.meta()? else {
             return Err(LedgerError::Corrupt("the view was not finished".to_string()));
         };
-        let found = self.changes(&mut |_, _| Ok(()))?;
+        let keys = Filter::new(KEYS_IN_SLED);
+        keys.insert(&Meta::KEY);
+        let found = self.changes(&mut |key, _| {
+            keys.insert(key);
+            Ok(())
+        })?;
         if (found.count, found.sum) != (meta.count, meta.sum) {
             return Err(LedgerError::Corrupt(format!(
                 "the view has {} changes, {} were written, or they differ",
                 found.count, meta.count
             )));
         }
+        let _ = self.in_sled.set(keys);
         Ok(meta)
     }
 
@@ -241,6 +262,10 @@ impl View {
             batch.insert(key, sealed);
         }
         batch.insert(&Meta::KEY, seal(&Meta::KEY, Some(&meta.encode())));
+        // Before sled has them, so that no reader misses one.
+        for key in changes.keys().map(|key| &key[..]).chain([&Meta::KEY[..]]) {
+            self.in_sled.get().into_iter().for_each(|keys| keys.insert(key));
+        }
         let db = self.sled()?;
         guarded(|| db.apply_batch(batch))
     }

@@ -4,13 +4,12 @@
 //! Written to `<position>.part`, synced, renamed to `<position>.checkpoint`, directory synced: a
 //! file of that name is complete, and is never changed. Layout: magic and position; blocks of rows in key
 //! order (`block.rs`); the index, which says where each block ends and its first key; the filter
-//! (`filter.rs`); a footer with the number of rows and the places and CRCs of index and filter.
+//! (`ledger/filter.rs`); a footer with the number of rows and the places and CRCs of index and filter.
 //!
 //! Opening reads footer, index and filter, about 4 octets a row. Every block has a CRC that is checked
 //! whenever it is read, so damage is an error ([`io::ErrorKind::InvalidData`]), never a missing row.
 
 mod block;
-mod filter;
 mod format;
 mod old;
 mod recent;
@@ -20,8 +19,8 @@ use std::io;
 use std::sync::Arc;
 
 use super::disk::{Disk, DiskFile};
+use crate::ledger::filter::Filter;
 use crate::ledger::{LedgerError, Row};
-use filter::Filter;
 use format::{
     ANY_MAGIC, DIR, Footer, HEAD, MAGIC, OLD_MAGIC, Section, damaged, name, read_exactly,
 };

@@ -4,8 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use super::block;
-use super::filter::Filter;
 use super::format::{DIR, Footer, HEAD, MAGIC, Section, name};
+use crate::ledger::filter::Filter;
 use crate::ledger::journal::disk::{Disk, DiskFile};
 
 /// Octets that are gathered before they are written.

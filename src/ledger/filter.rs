@@ -1,6 +1,8 @@
-//! Which keys a checkpoint does not have, for certain, in about ten bits a key: a Bloom filter whose
-//! bits for one key stand together in 64 octets, so that a question costs one look at memory. It may
-//! say "perhaps" of a key that is not there, never "no" of one that is.
+//! Which keys a checkpoint, or sled, does not have, for certain, in about ten bits a key: a Bloom filter
+//! whose bits for one key stand together in 64 octets, so that a question costs one look at memory. It
+//! may say "perhaps" of a key that is not there, never "no" of one that is.
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bits for each key.
 const BITS: u64 = 10;
@@ -13,33 +15,37 @@ const WORDS: usize = 8;
 
 #[derive(Debug, Default)]
 pub(super) struct Filter {
-    words: Vec<u64>,
+    /// Bits are only set; who asks meanwhile sees those of the keys that it can know of.
+    words: Vec<AtomicU64>,
 }
 
 impl Filter {
     /// For so many keys at most; more only make it less sharp.
     pub(super) fn new(keys: u64) -> Self {
         let groups = keys.saturating_mul(BITS).div_ceil(64 * WORDS as u64).max(1);
-        Self { words: vec![0; usize::try_from(groups).unwrap_or(1) * WORDS] }
+        let words = usize::try_from(groups).unwrap_or(1) * WORDS;
+        Self { words: (0..words).map(|_| AtomicU64::new(0)).collect() }
     }
 
     /// As [`Filter::encode`] wrote it.
     pub(super) fn decode(octets: &[u8]) -> Option<Self> {
         let (words, rest) = octets.as_chunks::<8>();
         let whole = rest.is_empty() && !words.is_empty() && words.len().is_multiple_of(WORDS);
-        whole.then(|| Self { words: words.iter().map(|word| u64::from_le_bytes(*word)).collect() })
+        let word = |octets: &[u8; 8]| AtomicU64::new(u64::from_le_bytes(*octets));
+        whole.then(|| Self { words: words.iter().map(word).collect() })
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        self.words.iter().flat_map(|word| word.to_le_bytes()).collect()
+        let octets = |word: &AtomicU64| word.load(Ordering::Relaxed).to_le_bytes();
+        self.words.iter().flat_map(octets).collect()
     }
 
-    pub(super) fn insert(&mut self, key: &[u8]) {
+    pub(super) fn insert(&self, key: &[u8]) {
         let (group, mut bits) = self.place(key);
         for _ in 0..PROBES {
             let bit = (bits & 511) as usize;
-            if let Some(word) = self.words.get_mut(group + bit / 64) {
-                *word |= 1 << (bit % 64);
+            if let Some(word) = self.words.get(group + bit / 64) {
+                word.fetch_or(1 << (bit % 64), Ordering::Relaxed);
             }
             bits >>= 9;
         }
@@ -51,7 +57,8 @@ impl Filter {
         (0..PROBES).all(|_| {
             let bit = (bits & 511) as usize;
             bits >>= 9;
-            self.words.get(group + bit / 64).is_none_or(|word| word & (1 << (bit % 64)) != 0)
+            let word = self.words.get(group + bit / 64);
+            word.is_none_or(|word| word.load(Ordering::Relaxed) & (1 << (bit % 64)) != 0)
         })
     }
 
@@ -89,7 +96,7 @@ mod tests {
     #[test]
     fn what_is_in_it_is_never_denied_and_most_else_is() {
         let key = |n: u32| format!("ra/example.d{}/u{n}", n % 100).into_bytes();
-        let mut filter = Filter::new(10_000);
+        let filter = Filter::new(10_000);
         (0..10_000).for_each(|n| filter.insert(&key(n)));
         let filter = Filter::decode(&filter.encode()).expect("whole");
         assert!((0..10_000).all(|n| filter.may_have(&key(n))));
