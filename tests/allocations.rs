@@ -23,11 +23,11 @@ use bounced::smtp::{Acceptance, Action, Dialect, OurDomains, Session, SessionSet
 use bounced::verp::{Moment, Verp};
 
 /// A question about an address that is suppressed: the row is read, unpacked and judged.
-const KNOWN: u64 = 90;
+const KNOWN: u64 = 120;
 /// A transaction of the session (EHLO apart), from MAIL to the reply, with the message's buffer.
-const SESSION: u64 = 40;
+const SESSION: u64 = 27;
 /// An event in a batch of 50, from the duplicate check to the answer.
-const COMMIT: u64 = 600;
+const COMMIT: u64 = 270;
 
 struct Nobody;
 
@@ -132,8 +132,10 @@ fn a_lookup_of_an_unknown_address_allocates_nothing() {
                 assert!(said.contains("5.1.1") || said.starts_with("200 "), "{round}, {n}: {said}");
                 most = most.max(known);
             }
-            println!("{round}, tcp {tcp}: unknown 0 but for {perhaps}, known {most} at most");
-            assert!(perhaps <= 40, "{round}: {perhaps} of 2,000 unknown addresses cost something");
+            println!(
+                "{round}, tcp {tcp}: unknown 0, but for {perhaps} of 2,000; known {most} at most"
+            );
+            assert!(perhaps <= 100, "{round}: {perhaps} of 2,000 unknown addresses cost something");
             assert!(round == "in a checkpoint" || perhaps == 0, "{perhaps}");
             assert!(
                 most <= KNOWN,
