@@ -179,7 +179,7 @@ pub struct ExplainArgs {
 pub struct SuppressArgs {
     /// Address to suppress
     pub address: String,
-    /// Why, for whoever asks later
+    /// Why, for people who ask later
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
     /// End: a date, an RFC 3339 time, or a duration such as 30d [default: without end]
@@ -198,7 +198,7 @@ pub struct SuppressArgs {
 pub struct ReleaseArgs {
     /// Address to release
     pub address: String,
-    /// Why, for whoever asks later
+    /// Why, for people who ask later
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
     /// List, stream or tenant
@@ -421,7 +421,7 @@ pub struct UndoArgs {
     /// Decisions between two moments
     #[arg(long, num_args = 2, value_names = ["FROM", "TO"])]
     pub between: Vec<String>,
-    /// Why, for whoever asks later; a dry run needs none
+    /// Why, for people who ask later; a dry run needs none
     #[arg(long, value_name = "TEXT", required_unless_present = "dry_run")]
     pub reason: Option<String>,
     /// Only say what would change
@@ -487,7 +487,7 @@ pub enum GuardsCommand {
         /// Scope whose cap on new suppressions was met
         #[arg(long)]
         scope: Option<String>,
-        /// Why, for whoever asks later
+        /// Why, for people who ask later
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },

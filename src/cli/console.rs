@@ -39,7 +39,7 @@ pub(super) struct Console<'a> {
 }
 
 impl Console<'_> {
-    /// A sentence for people. Nobody may be listening there, and that is no failure.
+    /// A sentence for people. Nobody may be listening there, and that is not a failure.
     pub(super) fn say(&mut self, text: &str) {
         let _ = writeln!(self.err, "bounced: {}", print::visible(text));
     }

@@ -103,7 +103,7 @@ pub(super) fn an_address(text: &str) -> Result<&str> {
     }
 }
 
-/// A reason that says something: it is all that whoever asks later will find.
+/// A reason that says something: it is all that people find who ask later.
 pub(super) fn said(reason: &str) -> Result<&str> {
     let reason = reason.trim();
     if reason.is_empty() {

@@ -2,7 +2,7 @@
 //!
 //! Promises: standard output is the answer and nothing else, standard error is for people; exit 0
 //! is yes or done, 1 no or not found, 2 failed; a reader that closes our output early (`| head`)
-//! is no failure; text of strangers never steers a terminal.
+//! is not a failure; text of strangers never steers a terminal.
 //!
 //! It does not know rules, policy, storage or sockets: [`Program`] is the rest of the program as
 //! seen from here, and `main.rs` hands it in.

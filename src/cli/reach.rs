@@ -16,8 +16,8 @@ use crate::service::Operations;
 /// How long a connection may take; the service is on this machine or near.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// The running service, or else the ledger. Where there is none, only a command that `makes` one may
-/// go on: an empty list would answer "not suppressed" to whoever asks in the wrong folder.
+/// The running service, or else the ledger. Where there is none, only a command that `makes` one
+/// may go on: an empty list would answer "not suppressed" to somebody who asks in the wrong folder.
 pub fn reach(
     loaded: &LoadedConfig,
     program: &dyn Program,

@@ -165,7 +165,7 @@ impl Operations for Remote {
         let query = query(&[("scope", scope)]);
         let (status, body) = self.get(&format!("/v1/suppressions/{}{query}", encode(address)))?;
         if status == 404 {
-            // Any other 404 is no answer to the question: a proxy, another program, an old path.
+            // Any other 404 does not answer the question: a proxy, another program, an old path.
             let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
             if problem.get("code").is_some_and(|code| code == NOT_SUPPRESSED) {
                 return Ok(None);

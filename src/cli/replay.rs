@@ -141,7 +141,7 @@ fn pass(
     let mut failed = None;
     let unread = events(service, None, &mut |event| {
         found.first_seq.get_or_insert(event.seq);
-        // Which policy was in force is no evidence: it is followed from the beginning.
+        // Which policy was in force is not evidence: it is followed from the beginning.
         let policy = match &event.act {
             Some(Act::Policy { policy }) => Some(serde_json::from_value::<Policy>(policy.clone())),
             _ => None,

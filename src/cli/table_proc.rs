@@ -10,7 +10,7 @@
 //! | `table\|0.1\|TIME\|NAME\|update\|ID` | `update-result\|ID\|ok` |
 //! | `table\|0.1\|TIME\|NAME\|check\|mailaddr\|ID\|ADDRESS` | `check-result\|ID\|found`, `not-found` or `error\|TEXT` |
 //! | the same with `lookup` | `lookup-result\|ID\|found\|ADDRESS`, … |
-//! | `fetch` | `fetch-result\|ID\|not-found`: a suppression list is no list of choices |
+//! | `fetch` | `fetch-result\|ID\|not-found`: a suppression list is not a list of choices |
 //!
 //! A held address is an `error` too: smtpd's `reject` is for good, and a pause must become neither
 //! a refusal nor a mail. With `--open` trouble is `not-found`, so mail goes on while the service is

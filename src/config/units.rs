@@ -23,8 +23,8 @@ const SIZES: [(&str, u64); 8] = [
     ("tib", 1 << 40),
 ];
 
-/// Reads a whole number with one unit of `ms`, `s`, `m`, `h`, `d`, `w`. None: it is no such text,
-/// or more than a hundred years.
+/// Reads a whole number with one unit of `ms`, `s`, `m`, `h`, `d`, `w`. None: it is not such a
+/// text, or more than a hundred years.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     const CENTURY_MS: u64 = 100 * 366 * 86_400_000;
     let millis = number_with_unit(text, &DURATIONS)?;

@@ -14,7 +14,7 @@ pub enum Cause {
     Failure(Reason),
     /// The recipient complained.
     Complaint,
-    /// The recipient asked out.
+    /// The recipient unsubscribed.
     Unsubscribe,
     /// A person said so.
     ByHand,

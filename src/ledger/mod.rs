@@ -206,7 +206,7 @@ pub enum TroubleKind {
     JournalMissing,
     /// The journal ends before a checkpoint or the view.
     JournalCut,
-    /// A file that is no part of the journal.
+    /// A file that is not part of the journal.
     StrangeFile,
     /// A checkpoint that cannot be read.
     Checkpoint,

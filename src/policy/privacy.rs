@@ -1,7 +1,7 @@
 //! What is left of a forgotten person (docs/policy.md, "Privacy"): a keyed hash, under which the
 //! block is kept, and a mark that takes the place of the address wherever it was written.
 //!
-//! The hash is HMAC-SHA256, so whoever has the data without the key cannot try addresses. It is
+//! The hash is HMAC-SHA256, so people who have the data without the key cannot try addresses. It is
 //! made above the fold and handed to it in the event: the fold knows no key, and a replay needs
 //! none. The mark is an address itself, at the same domain, so that a record that was rewritten is
 //! read, and folded, exactly like the one that it was: guards and health count by domain, and
@@ -23,7 +23,7 @@ const SIGNS: [&str; 8] = ["@", "=", "==a==", "==", "%", "+40", "%40", "=40"];
 /// What the local part of a mark begins with.
 const MARK: &str = "erased-";
 
-/// The share in the estimate of addresses seen that a mark carries; None: it is no mark.
+/// The share in the estimate of addresses seen that a mark carries; None: it is not a mark.
 pub(crate) fn share_in(address: &str) -> Option<u16> {
     let (local, _) = address.rsplit_once('@')?;
     let (hash, share) = local.strip_prefix(MARK)?.rsplit_once('-')?;
@@ -155,7 +155,7 @@ impl Forgotten {
     }
 
     /// The text with the mark in the place of the address; None when it is not there as
-    /// a whole. `user@example.com` is no part of `other-user@example.com`.
+    /// a whole. `user@example.com` is not part of `other-user@example.com`.
     pub fn blot(&self, text: &str) -> Option<String> {
         if !self.may_be_in(text) || self.is_neighbour(text) {
             return None;

@@ -1,6 +1,7 @@
 //! Lengths of time as a policy spells them: `"14d"`, `"36h"`, `"forever"`, and `"0"` for never.
 //!
-//! Promises: what is printed reads back; arithmetic saturates; `forever` plus anything is no end.
+//! Promises: what is printed reads back; arithmetic saturates; `forever` plus anything is without
+//! end.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

@@ -46,7 +46,7 @@ impl Refusals {
         let mut state = lock(&self.state);
         let kind = discriminant(error);
         let since = |state: &LastRefusal| now.saturating_duration_since(state.said);
-        // Two errors that take turns are no news each time.
+        // Two errors that take turns are not news each time.
         match state.as_mut().filter(|state| state.kind == kind || since(state) < CALM) {
             None => {
                 *state = Some(LastRefusal { kind, said: now, more: 0 });

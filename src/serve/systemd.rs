@@ -84,7 +84,7 @@ fn serves(known: &Listen, wanted: &Listen) -> bool {
     }
 }
 
-/// Tells systemd the state of the service. A message that cannot be sent is no trouble of ours.
+/// Tells systemd the state of the service. A message that cannot be sent is not our trouble.
 pub fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "systemd did not hear us");

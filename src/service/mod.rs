@@ -51,7 +51,7 @@ pub trait Operations {
     ) -> Result<Value, ServiceError>;
 
     /// Releases by hand and gives the address with its state. Releasing what is not suppressed
-    /// changes nothing and is no error.
+    /// changes nothing and is not an error.
     fn release(&self, address: &str, scope: &str, reason: &str) -> Result<Value, ServiceError>;
 
     /// A page of entries, as [`Operations::suppression`] gives them. With a filter it may be short
@@ -113,7 +113,7 @@ pub trait Service: Operations + Send + Sync {
     fn scope_of(&self, return_path: &str) -> Option<String>;
 
     /// The entries of those addresses that are suppressed or held, in the order given. What is
-    /// no address is no hit.
+    /// not an address is not a hit.
     fn check(&self, addresses: &[String], scope: Option<&str>) -> Result<Vec<Value>, ServiceError>;
 
     /// Takes what the sending MTA says of its own attempts, as evidence. Results that cannot be

@@ -2,8 +2,8 @@
 //!
 //! Promises: the same record under the same policy gives the same occurrences in the same order, so
 //! an occurrence has one place and one id for ever, however often it is reported; what counts in
-//! nothing (forged, forwarded, about one of us) is no occurrence; one record is one or several of
-//! them.
+//! nothing (forged, forwarded, about one of us) is not an occurrence; one record is one or several
+//! of them.
 
 use serde_json::{Value, json};
 

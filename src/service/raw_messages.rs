@@ -80,7 +80,7 @@ impl RawStore {
         }
         let written = self.disk.open(&path(id), true).and_then(|mut file| file.append(data));
         if let Err(error) = written {
-            // A part of a message is no message, and nobody would count its octets.
+            // A part of a message is not a message, and nobody would count its octets.
             let _ = self.disk.remove(&path(id));
             return Err(error);
         }
@@ -102,7 +102,7 @@ impl RawStore {
 
     /// The message of an event; None when it was not kept, or is gone.
     pub fn read(&self, id: &str) -> io::Result<Option<Vec<u8>>> {
-        // An id comes from a page's address; what is no id of ours is no file of ours.
+        // An id comes from a page's address; what is not an id of ours is not a file of ours.
         if !id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
             return Ok(None);
         }

@@ -290,7 +290,7 @@ impl Session {
     }
 
     /// The one thing to do now; call until `Read` or `Close`.
-    #[allow(clippy::should_implement_trait)] // it never ends, so it is no iterator
+    #[allow(clippy::should_implement_trait)] // it never ends, so it is not an iterator
     pub fn next(&mut self) -> Action {
         while self.output.len() < self.service.limits.reply_batch && self.step() {}
         if !self.output.is_empty() {

@@ -165,8 +165,8 @@ fn address(user: &str, domain: &str) -> Option<Address> {
     })
 }
 
-/// A recipient's domain has a dot and a last label that is no number, or is an address literal:
-/// `b-x=1.5` and `token=abc` are no recipients.
+/// A recipient's domain has a dot and a last label that is not a number, or is an address literal:
+/// `b-x=1.5` and `token=abc` are not recipients.
 fn is_domain(domain: &str) -> bool {
     let last = domain.rsplit_once('.').map(|(_, last)| last);
     domain.starts_with('[')

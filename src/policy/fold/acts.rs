@@ -100,7 +100,7 @@ fn new_policy(step: &mut Step<'_>, policy: &serde_json::Value) -> Result<(), Led
 
 /// Forgets a person; what is suppressed or held stays so under a hash of the address.
 ///
-/// What was written down about others and names the person is no matter of the fold: rows and
+/// What was written down about others and names the person is not for the fold: rows and
 /// records are rewritten beside it (`Forgotten::row`, `service::redaction`).
 fn erase(step: &mut Step<'_>, address: &str, hash: &str) -> Result<(), LedgerError> {
     // Without a hash the block would be lost with the person; the service always makes one.

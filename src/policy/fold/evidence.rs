@@ -91,7 +91,7 @@ pub(crate) fn read(event: &Event, policy: &Policy) -> Vec<Claim> {
     }
 }
 
-/// A failure or a complaint of one of us. What the sending side says itself is no report, and to
+/// A failure or a complaint of one of us. What the sending side says itself is not a report, and to
 /// ask out is everybody's right.
 fn speaks_against_us(event: &Event, policy: &Policy, claim: &Claim) -> bool {
     matches!(claim.item.kind, ItemKind::Failure | ItemKind::Complaint)

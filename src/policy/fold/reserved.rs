@@ -50,7 +50,8 @@ pub(crate) fn is_reserved(
     is_program(local) || is_end_of(event, address)
 }
 
-/// Is this the local part of a program, or of whoever minds it, and so of no person?
+/// Is this the local part of a program, or of the people who look after it, and so not of one
+/// person?
 pub fn is_program(local: &str) -> bool {
     let local = plain_local(local);
     PROGRAMS.contains(&local.as_str()) || local == EXCHANGE

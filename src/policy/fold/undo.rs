@@ -31,8 +31,8 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// The selection of an act; None when it is no undo, or names no condition at all: that would
-    /// take back everything.
+    /// The selection of an act; None when it is not an undo, or names no condition at all: that
+    /// would take back everything.
     pub fn of(act: &Act) -> Option<Self> {
         let Act::Undo { rule, provider, peer, after, before, .. } = act else { return None };
         let selection = Self {

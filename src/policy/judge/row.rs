@@ -33,7 +33,7 @@ words! {
         Complaint = "complaint",
         /// The opposite of a complaint.
         NotSpam = "not-spam",
-        /// The recipient asked out.
+        /// The recipient unsubscribed.
         Unsubscribe = "unsubscribe",
         /// A person suppressed.
         Suppress = "suppress",

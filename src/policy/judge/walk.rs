@@ -99,7 +99,7 @@ pub struct Track {
     pub imported: [Option<Stop>; 2],
     /// The recipient complained.
     pub complaint: Option<Stop>,
-    /// The recipient asked out.
+    /// The recipient unsubscribed.
     pub unsubscribed: Option<Stop>,
 }
 

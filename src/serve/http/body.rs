@@ -67,7 +67,7 @@ impl IncomingBody {
         Ok(self.whole_in_place(limit, intake, || Ok(())).await?.0)
     }
 
-    /// The same for one whose answer will want a place when the body is no small one. The place is
+    /// The same for one whose answer will want a place when the body is not small. The place is
     /// taken before more is held, so that no more bodies are held than can be answered.
     pub async fn whole_in_place<P>(
         mut self,

@@ -113,7 +113,7 @@ impl EventReader {
             match self.next().await {
                 Ok(next) => text = next,
                 Err(problem) => {
-                    // The status is out already; only breaking off can say that this is no end.
+                    // The status is out already; only breaking off can say that more is missing.
                     let _ = pieces.send(Err(std::io::Error::other(problem.detail))).await;
                     return;
                 }

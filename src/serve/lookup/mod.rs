@@ -152,7 +152,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
         if !open {
             return socket.shutdown().await;
         }
-        // Part of a request is no sign of life: its sender waits as long as before.
+        // Part of a request is not a sign of life: its sender waits as long as before.
         place.waiting((at == 0).then_some(waited));
         if input.is_empty() {
             deadline.set(Instant::now() + limits::LOOKUP_IDLE);

@@ -13,7 +13,7 @@
 //! |---|---|---|---|
 //! | suppressed | `OK 550 5.1.1 …` (transport: `error:5.1.1 …`) | `200 550%205.1.1%20…` | `action=550 5.1.1 …` |
 //! | held | `OK 450 4.2.1 …` (`retry:4.2.1 …`) | `200 450%204.2.1%20…` | `action=450 4.2.1 …` |
-//! | neither, or the key is no address | `NOTFOUND ` | `500 …` | `action=DUNNO` |
+//! | neither, or the key is not an address | `NOTFOUND ` | `500 …` | `action=DUNNO` |
 //! | our failure | `TEMP …` | `400 …` | `action=DEFER_IF_PERMIT …` |
 //!
 //! Which scope is asked: socketmap names it in the map (`suppress.news`), a policy request by the
@@ -191,7 +191,7 @@ fn tcp_request(key: &[u8]) -> Request<'_> {
     if memchr::memchr(b'%', key).is_none() {
         return ask(Map::Suppress, key, Scope::Unsaid);
     }
-    // Exim sends addresses as they are: what is no encoding is meant literally.
+    // Exim sends addresses as they are: what is not an encoding is meant literally.
     let decoded = percent::decode_octets(key).unwrap_or_else(|| key.to_vec());
     match String::from_utf8(decoded) {
         Ok(key) if is_address(&key) => Request::Ask(Map::Suppress, Cow::Owned(key), Scope::Unsaid),

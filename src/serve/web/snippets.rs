@@ -91,7 +91,7 @@ pub fn in_scope(scope: &str) -> String {
     }
 }
 
-/// A time to the second; what is no time stays as it is.
+/// A time to the second; what is not a time stays as it is.
 pub fn moment(text: &str) -> Markup {
     match glossary::moment(text) {
         None => html! { (text) },

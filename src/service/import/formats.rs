@@ -105,8 +105,8 @@ pub(super) const OWN: KnownList = format(
     None,
 );
 
-/// A file without a header whose second column is no scope but a word such as `BOUNCE`: the files
-/// that SES imports.
+/// A file without a header whose second column is not a scope but a word such as `BOUNCE`: the
+/// files that SES imports.
 pub(super) const WORDED: KnownList = format(
     "addresses with a reason, as SES imports them",
     &[],

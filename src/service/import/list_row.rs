@@ -47,7 +47,7 @@ pub(super) fn read(
     }
 }
 
-/// Why a row is no entry.
+/// Why a row is not an entry.
 enum No {
     LeftOut(String),
     Refused(String),
@@ -228,7 +228,7 @@ fn no_time(name: &str) -> No {
 
 /// A moment as lists write it: RFC 3339, the same with a space, RFC 5322, seconds or milliseconds
 /// since 1970. What may be read in two ways, such as 1/2/2026, is not.
-/// What was before 1970 is no time of a mail, and a year may be none that can be written down.
+/// What was before 1970 is not the time of a mail, and a year may be too large to be written.
 fn moment(text: &str) -> Option<Timestamp> {
     written(text).filter(|moment| moment.millis() >= 0)
 }

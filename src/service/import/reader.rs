@@ -94,8 +94,8 @@ impl ImportReader {
         }
     }
 
-    /// Takes more octets, of which [`ImportReader::next`] gives the records. The error says what the file
-    /// is instead of a list: nothing of it can be read.
+    /// Takes more octets, of which [`ImportReader::next`] gives the records. The error says what
+    /// the file is instead of a list: nothing of it can be read.
     pub fn feed(&mut self, octets: &[u8]) -> Result<(), String> {
         self.take(octets, false)
     }
@@ -144,7 +144,7 @@ impl ImportReader {
                 SplitStep::Starved => return None,
                 SplitStep::Broken(number, what) => return Some((number, Read::Refused(what))),
                 SplitStep::Record(number, shape, octets) => {
-                    // Names in Latin-1 beside an address do no harm; in it they are no UTF-8.
+                    // Names in Latin-1 beside an address do no harm; in it they are not UTF-8.
                     let text = String::from_utf8_lossy(&octets);
                     let found = match shape {
                         Shape::Json => self.json(&text),

@@ -307,7 +307,7 @@ impl Splitter {
             (RowEnd::Open, _) if !self.ended && rest.len() <= MAX_RECORD => {
                 return Some(SplitStep::Starved);
             }
-            // A quote stays open: the line is a record, and whoever reads it says what is wrong.
+            // A quote stays open: the line is a record, and the reader of it says what is wrong.
             (_, Some(end)) if end <= MAX_RECORD => (end, 1),
             (_, None) if all => (rest.len(), 0),
             _ if !self.ended && rest.len() <= MAX_RECORD => return Some(SplitStep::Starved),

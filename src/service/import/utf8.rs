@@ -1,7 +1,7 @@
 //! Octets of a file as UTF-8, as they come: a byte order mark goes, and UTF-16 with one is read
 //! (Excel's "Unicode text").
 
-/// Turns octets into UTF-8. What is no UTF-8 stays as it is: whoever reads it says so.
+/// Turns octets into UTF-8. What is not UTF-8 stays as it is: the reader of the text says so.
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
     encoding: Option<Encoding>,

@@ -72,7 +72,8 @@ pub(super) fn summary(address: &str, standing: Option<&Standing>, events: usize)
     text
 }
 
-/// The enhanced code of a refusal: 5.1.1 for a dead mailbox, 5.7.1 where somebody asked out.
+/// The enhanced code of a refusal: 5.2.2 for a full mailbox, 5.7.1 after a complaint or by hand, else
+/// 5.1.1.
 pub(super) fn refusal(standing: &Standing) -> EnhancedStatus {
     match standing.class {
         Some(Class::InvalidRecipient) => EnhancedStatus::new(5, 1, 1),

@@ -1,8 +1,8 @@
 //! The pseudonyms under which addresses are stored. With `privacy.addresses = "hashed"` no address
 //! gets into the ledger: each becomes `h-<HMAC-SHA256, 32 hex digits>@its.domain` in every
 //! text of an event before it is journalled, and the same happens to the address of a question, so
-//! journal, checkpoints and view hold nothing that names a person, and whoever knows an address
-//! finds it. The domain stays: guards, health and lists by domain need it. So do addresses of
+//! journal, checkpoints and view hold nothing that names a person, and the one who knows an
+//! address finds it. The domain stays: guards, health and lists by domain need it. So do addresses of
 //! programs (`postmaster`, `mailer-daemon`): they name no person, and the policy must know them.
 //!
 //! Names are stable, so that evidence on one address meets: `data_dir/naming` says under which key
@@ -25,7 +25,7 @@ use crate::report::addresses;
 const MARK: &str = "h-";
 /// Digits of the hash after it.
 const DIGITS: usize = 32;
-/// Fields that are no place of addresses, though they may look like one.
+/// Fields that hold no addresses, though they may look like one.
 const NO_ADDRESS: &str = "message_id";
 
 /// Where it is written down by which key names are made, in the data directory.
@@ -107,7 +107,7 @@ impl Pseudonyms {
     pub(super) fn pseudonymise(&self, event: Event) -> Option<Event> {
         let Some(key) = &self.key else { return Some(event) };
         let parsed = touched(&event, self.case).into_iter().filter_map(|a| Address::parse(&a));
-        // Whom it is about, in whatever spelling; `user=example.com` is no address to others.
+        // The address it is about, in any spelling; for others `user=example.com` is not one.
         let about: Vec<Forgotten> = parsed
             .map(|address| {
                 let (key, name) = (address.key_in(self.case), self.of(&address));
@@ -162,7 +162,7 @@ impl Pseudonyms {
         written
     }
 
-    /// An answer about an address, as whoever asked knows it.
+    /// An answer about an address, as the caller knows it.
     pub(super) fn reveal(&self, answer: &mut Value, asked: &Address) {
         if self.key.is_some() {
             replace(answer, self.of(asked).as_str(), &asked.key_in(self.case));

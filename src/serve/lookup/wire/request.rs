@@ -29,7 +29,8 @@ pub enum Scope<'a> {
 pub enum Request<'a> {
     /// A question about an address.
     Ask(Map, Cow<'a, str>, Scope<'a>),
-    /// A key that is no address (`*`, a bare domain, octets that are no text) or nothing to ask.
+    /// A key that is not an address (`*`, a bare domain, octets that are not text) or nothing to
+    /// ask.
     NoAddress,
     /// A map that we do not have.
     NoSuchMap,

@@ -139,7 +139,7 @@ fn attributes() {
         // A notice of ours has no sender, and `sender` in another name is not the one.
         ("recipient=a@b.test\nsender=\n\n", "Suppress a@b.test 28"),
         ("recipient=a@b.test\nsasl_sender=x\n\n", "Suppress a@b.test 34"),
-        // An empty value, a value with `=`, a line that is no attribute.
+        // An empty value, a value with `=`, a line that is not an attribute.
         ("helo_name=\nrecipient=a=c@b.test\nodd\n\n", "Suppress a=c@b.test 37"),
         ("request=smtpd_access_policy\nrecipient=\n\n", "Complete(NoAddress, 40)"),
         ("request=junk\nrecipient=a@b.test\n\n", "Complete(NoAddress, 33)"),

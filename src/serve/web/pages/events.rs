@@ -132,7 +132,7 @@ fn effect(event: &Value, evidence: &[Value]) -> Markup {
     let seq = event.get("seq").and_then(Value::as_u64);
     let found = evidence.iter().find(|piece| piece.get("seq").and_then(Value::as_u64) == seq);
     let of_piece = ["effect", "guard"].map(|name| found.map_or("", |piece| text(piece, name)));
-    // What counts in nothing is no piece of evidence, and says so itself.
+    // What counts in nothing is not evidence, and says so itself.
     let all = of_piece.into_iter().chain([text(event, "note")]);
     html! {
         @for words in all.filter(|words| !matches!(*words, "" | "counted")) { div.soft { (words) } }

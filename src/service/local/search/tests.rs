@@ -89,7 +89,7 @@ fn rules_are_tried_and_change_nothing() {
     let change = &tried["changes"][0];
     assert_eq!((&change["count"], &change["to"]), (&json!(2), &json!("mailbox-full (soft)")));
     assert!(change["sample"].as_str().is_some_and(|sample| sample.contains("zorgblat")), "{tried}");
-    // A rule that does not win its own sample says so; what is no rule is the asker's error.
+    // A rule that does not win its own sample says so; what is not a rule is the caller's error.
     let tried =
         service.try_rules(&rule("text = [\"zorgblat\"]", "550 other words")).expect("tried");
     assert_eq!(tried["findings"].as_array().map(Vec::len), Some(1), "{tried}");
