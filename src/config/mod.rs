@@ -304,19 +304,10 @@ pub enum KeepRaw {
 /// `[store]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreConfig {
-    /// Which engine holds the view.
-    pub engine: StoreEngine,
     /// Octets of memory for its cache.
     pub cache: u64,
     /// Octets that must stay free on the file system; below, mail is answered 452 4.3.1.
     pub min_free: u64,
-}
-
-/// `store.engine`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StoreEngine {
-    /// Embedded, in `data_dir`.
-    Sled,
 }
 
 /// `[privacy]`
@@ -391,7 +382,7 @@ impl Default for Config {
                 raw_quota: 1024 * MIB,
                 postgres: None,
             },
-            store: StoreConfig { engine: StoreEngine::Sled, cache: 64 * MIB, min_free: 64 * MIB },
+            store: StoreConfig { cache: 64 * MIB, min_free: 64 * MIB },
             rules_dir: Some(PathBuf::from("/etc/bounced/rules.d")),
             shadow_rules_dir: None,
             privacy: PrivacyConfig::default(),

@@ -8,13 +8,14 @@
 //! The journal holds the policy in force as the JSON of [`Policy`] with every number written out,
 //! so a later release with other defaults folds an old journal to the same state.
 
+mod check;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::term::Term;
 use crate::classify::{Category, Reason};
-use crate::event::{MAX_SCOPE_OCTETS, is_scope};
 use crate::mail::{Case, words};
 
 words! {
@@ -331,9 +332,6 @@ const fn effect_of(reason: Reason) -> Effect {
     }
 }
 
-/// Scopes with numbers of their own, at most.
-const MAX_SCOPES: usize = 64;
-
 impl Policy {
     /// `patient`, `five-soft`, `strict`.
     pub const PRESETS: [&'static str; 3] = ["patient", "five-soft", "strict"];
@@ -412,77 +410,6 @@ impl Policy {
         Ok(policy)
     }
 
-    fn validate(&self) -> Result<(), String> {
-        if self.scopes.len() > MAX_SCOPES {
-            return Err(format!("policy.scopes: at most {MAX_SCOPES} scopes may have own numbers"));
-        }
-        let mut places = vec![("policy".to_string(), None)];
-        for (scope, table) in &self.scopes {
-            if !is_scope(scope) || scope == "*" {
-                return Err(format!(
-                    "policy.scopes: `{scope}` is no scope; use letters, digits, `-`, `_`, `.`, at \
-                     most {MAX_SCOPE_OCTETS}"
-                ));
-            }
-            if table.effect.is_some() {
-                return Err(format!(
-                    "policy.scopes.{scope}.effect: an effect belongs to one reason; write it under \
-                     [policy.scopes.{scope}.reasons.<reason>]"
-                ));
-            }
-            places.push((format!("policy.scopes.{scope}"), Some(scope.as_str())));
-        }
-        for (place, scope) in places {
-            let own = self.numbers(scope.unwrap_or("*"), Reason::SuppressedHere);
-            if own.effect != Effect::Never {
-                return Err(format!(
-                    "{place}.reasons.suppressed-here.effect: these are our own refusals, and they \
-                     count in nothing; leave it out"
-                ));
-            }
-            for reason in Reason::ALL {
-                self.numbers(scope.unwrap_or("*"), *reason)
-                    .validate()
-                    .map_err(|wrong| format!("{place} (reason {reason}): {wrong}"))?;
-            }
-        }
-        self.validate_guards()
-    }
-
-    fn validate_guards(&self) -> Result<(), String> {
-        if self.outage.min_recipients > 0 && self.outage.factor < 2 {
-            return Err("policy.outage.factor: must be 2 or more, else an ordinary day trips the \
-                        guard; to turn it off write min_recipients = 0"
-                .to_string());
-        }
-        for (key, term) in [
-            ("policy.outage.look_back", self.outage.look_back),
-            ("policy.outage.calm", self.outage.calm),
-            ("policy.outage.learn", self.outage.learn),
-            ("policy.blast.calm", self.blast.calm),
-            ("policy.health.keep", self.health.keep),
-        ] {
-            if term.is_forever() {
-                return Err(format!("{key}: must have an end; write such as \"2h\""));
-            }
-        }
-        if !(0.0..=100.0).contains(&self.blast.percent_of_seen) {
-            return Err("policy.blast.percent_of_seen: is a percentage from 0 to 100".to_string());
-        }
-        for (key, steps) in [
-            ("policy.health.bounces", self.health.bounces),
-            ("policy.health.complaints", self.health.complaints),
-        ] {
-            let [low, middle, high] = steps;
-            if !(low > 0.0 && low < middle && middle < high && high <= 100.0) {
-                return Err(format!(
-                    "{key}: must be three growing percentages, such as [2.0, 5.0, 10.0]"
-                ));
-            }
-        }
-        Ok(())
-    }
-
     /// The numbers in force for a reason in a scope (`*`: in none in particular).
     pub fn numbers(&self, scope: &str, reason: Reason) -> Numbers {
         let mut numbers = self.base;
@@ -528,40 +455,6 @@ impl Policy {
     pub fn act(&self) -> crate::event::Act {
         let policy = serde_json::to_value(self).unwrap_or_default();
         crate::event::Act::Policy { policy }
-    }
-}
-
-impl Numbers {
-    fn validate(&self) -> Result<(), String> {
-        if self.term.is_forever() || self.term.is_never() || self.probation.is_never() {
-            // No probation: nothing to compare.
-        } else if self.probation <= self.term {
-            return Err(format!(
-                "probation ({}) must be longer than term ({}), or \"0\" for none",
-                self.probation, self.term
-            ));
-        } else if self.probation.is_forever() {
-            return Err("probation must have an end; write \"0\" for none".to_string());
-        }
-        if self.try_grace.is_forever() {
-            return Err("try_grace must have an end; write such as \"7d\"".to_string());
-        }
-        if self.strikes > MAX_STRIKES {
-            return Err(format!("strikes: at most {MAX_STRIKES} are remembered"));
-        }
-        if self.strikes > 0 && self.strike_days > self.strikes {
-            return Err(format!(
-                "strike_days ({}) cannot be more than strikes ({})",
-                self.strike_days, self.strikes
-            ));
-        }
-        if self.strikes > 0 && self.strike_window.is_never() {
-            return Err(
-                "strike_window is \"0\": no strike would count; write strikes = 0 for that"
-                    .to_string(),
-            );
-        }
-        Ok(())
     }
 }
 
