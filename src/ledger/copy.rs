@@ -16,12 +16,13 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use crate::ledger::remembered;
 use crate::mail::Timestamp;
 
 /// What is a copy, or follows from it.
 const COPIED: [&str; 3] = ["journal", "checkpoint", "view"];
 /// What is written down of the journal's first and last record.
-const BOUNDS: [&str; 2] = ["oldest-record", "newest-record"];
+const BOUNDS: [&str; 2] = [remembered::OLDEST, remembered::NEWEST];
 
 fn mark_file(data_dir: &Path) -> PathBuf {
     data_dir.join("shared-journal")

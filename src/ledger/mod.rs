@@ -13,6 +13,7 @@ mod memory;
 pub mod order;
 pub mod postgres;
 pub mod private;
+pub mod remembered;
 pub mod small_file;
 pub mod store;
 pub mod verify;

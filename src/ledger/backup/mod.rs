@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::ledger::remembered;
 use crate::mail::Timestamp;
 pub use folder::{into_folder, verify};
 pub use restore::{from_folder, from_stream, is_cut_off};
@@ -181,7 +182,8 @@ fn listed(data_dir: &Path) -> Result<Vec<FoundFile>, BackupError> {
 fn is_copied(path: &str) -> bool {
     let unfinished = [".part", ".begun", ".rewrite", ".packing", ".tmp"];
     // The newest record may be newer than what was copied of the journal before it.
-    !["lock", "newest-record"].contains(&path) && !unfinished.iter().any(|end| path.ends_with(end))
+    !["lock", remembered::NEWEST].contains(&path)
+        && !unfinished.iter().any(|end| path.ends_with(end))
 }
 
 /// Walks the files until a pass was not disturbed, and gives each to `copy` in turn. `copy` answers

@@ -54,7 +54,6 @@ mod checkpoint;
 mod disk;
 mod header;
 mod lock;
-mod oldest;
 mod pack;
 mod packed;
 mod reader;

@@ -10,12 +10,12 @@ use super::batch::Batch;
 use super::chain;
 use super::disk::{Disk, DiskFile};
 use super::header::Header;
-use super::oldest;
 use super::reader::JournalReader;
 use super::segment::{DIR, Segment};
 use super::segment_list::SegmentList;
 use super::trouble::{refused, strange_file};
 use crate::ledger::order::{self, Appended, News, Place};
+use crate::ledger::remembered::{self, OLDEST};
 use crate::ledger::{LedgerError, Trouble, TroubleKind};
 
 /// No batch is longer. Only the last write of a run can be one that was not synced.
@@ -44,7 +44,7 @@ impl Segments {
         disk.make_dir(DIR)?;
         let chain::Chain { mut segments, mut gaps, aside, used } = chain::chain(disk.as_ref())?;
         let first = segments.first().map_or(1, |segment| segment.first_seq);
-        match oldest::read(disk.as_ref())? {
+        match remembered::read(disk.as_ref(), OLDEST)? {
             Some(wanted)
                 if wanted < first && gaps.first().is_none_or(|gap| gap.through >= first) =>
             {
@@ -54,7 +54,7 @@ impl Segments {
             Some(_) => {}
             // The first start, or the first one of a release that writes it down.
             None => {
-                if let Err(error) = oldest::write(disk.as_ref(), first) {
+                if let Err(error) = remembered::write(disk.as_ref(), OLDEST, first) {
                     tracing::warn!(%error, "oldest-record cannot be written");
                 }
             }
@@ -304,7 +304,7 @@ impl Segments {
             }
             // One by one, and the file before its entry: were a later one gone and this one still
             // there after an error or a power cut, there would be a hole.
-            oldest::write(self.shared.disk.as_ref(), next.first_seq)?;
+            remembered::write(self.shared.disk.as_ref(), OLDEST, next.first_seq)?;
             match self.shared.disk.remove(&Segment::file_name(old.first_seq)) {
                 // Removed before, and the folder was not synced.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -18,13 +18,13 @@ use std::time::{Duration, Instant};
 use super::engine::{Engine, ViewState};
 use super::inbox::{Inbox, OrderReply, Waiting};
 use super::pending::PendingRows;
-use super::reached;
 use super::rebuild;
 use super::rebuild::Prepared;
 use super::rows::Meta;
 use super::view::View;
 use crate::ledger::LedgerError;
 use crate::ledger::journal::{self, Checkpoint};
+use crate::ledger::remembered;
 use crate::lock::{self, lock};
 use crate::mail::Timestamp;
 
@@ -212,7 +212,7 @@ impl Keeper<'_> {
             self.move_rows(commits)?;
         }
         self.view.flush()?;
-        reached::write(self.engine.disk.as_ref(), self.meta.position);
+        remembered::write_newest(self.engine.disk.as_ref(), self.meta.position);
         Ok(())
     }
 

@@ -41,7 +41,6 @@ mod overlay;
 mod pace;
 mod packing;
 mod pending;
-mod reached;
 mod rebuild;
 mod redact;
 mod rows;

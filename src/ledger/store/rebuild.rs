@@ -12,12 +12,12 @@ use std::time::Duration;
 use super::engine::Engine;
 use super::overlay::Overlay;
 use super::pending::PendingRows;
-use super::reached;
 use super::rows::Meta;
 use super::view::View;
 use crate::event::Event;
 use crate::ledger::journal::{self, Checkpoint};
 use crate::ledger::private;
+use crate::ledger::remembered::{self, NEWEST};
 use crate::ledger::{Fold, LedgerError, Trouble, TroubleKind};
 use crate::lock::lock;
 
@@ -50,7 +50,8 @@ pub(super) fn prepare(engine: &Engine, trust: bool) -> Result<Prepared, LedgerEr
         };
         // How far the list had come, as far as anybody knows; the view on disk also when it cannot be used.
         let failed = |error: io::Error| journal::refused("newest-record cannot be read", &error);
-        let mut reached = reached::read(engine.disk.as_ref()).map_err(failed)?;
+        let mut reached =
+            remembered::read(engine.disk.as_ref(), NEWEST).map_err(failed)?.unwrap_or(0);
         if let (true, Some(newest)) = (trust, dirs.last()) {
             match open_sound(engine, *newest, fold.as_mut(), &mut reached) {
                 Err(error) if is_full(engine, &error) => {

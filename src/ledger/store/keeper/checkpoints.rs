@@ -14,13 +14,13 @@ use std::time::{Duration, Instant};
 use super::super::engine::{Engine, ViewState};
 use super::super::overlay::read_event;
 use super::super::pace::Pace;
-use super::super::reached;
 use super::super::rebuild;
 use super::super::rows::{Meta, is_dead};
 use super::super::view::View;
 use super::Keeper;
 use crate::ledger::LedgerError;
 use crate::ledger::journal::{self, Checkpoint, CheckpointWriter};
+use crate::ledger::remembered;
 use crate::lock::lock;
 use crate::mail::Timestamp;
 
@@ -78,7 +78,7 @@ impl Keeper<'_> {
             }
         };
         self.exchange(view, meta);
-        reached::write(engine.disk.as_ref(), position);
+        remembered::write_newest(engine.disk.as_ref(), position);
         let failed = |error: io::Error| journal::refused("old checkpoints stay", &error);
         let keep = if alone { 1 } else { 2 };
         let kept = journal::keep_newest(engine.disk.as_ref(), keep).map_err(failed)?;
