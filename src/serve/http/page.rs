@@ -1,11 +1,11 @@
 //! The operator's pages. Each has a handler here, which reads what it needs (`read`) and has `web`
-//! render it. Forms are in `forms`, the log-in in `login`, headers and errors in `answer`.
+//! render it. Forms are in `forms`, the log-in in `login`, headers and errors in `response`.
 
-mod answer;
 pub mod export;
 pub mod forms;
 pub mod login;
 mod read;
+mod response;
 
 use std::sync::Arc;
 
@@ -27,12 +27,12 @@ use crate::serve::web::{self, Flash, Viewer, link};
 use crate::service::search::Search;
 use crate::service::trend::Trend;
 use crate::service::{ListPage, Service, ServiceError};
-pub use answer::{Failed, icon, nowhere, style};
-use answer::{PageResult, html, named, see};
 use read::{
     EVENTS, bounces, chosen, days_of, events_at, guards_of, is_unhealthy, of_late, pages_named,
     rates_of_scopes,
 };
+pub use response::{Failed, icon, nowhere, style};
+use response::{PageResult, html, named, see};
 
 /// Bounces of a campaign on one page.
 const CAMPAIGN_PAGE: usize = 50;
