@@ -70,7 +70,7 @@ fn init(
     Ok(ExitAnswer::Yes)
 }
 
-fn place(file: &Path) -> Result<postgres::Place> {
+fn place(file: &Path) -> Result<postgres::EngineUrl> {
     let shown = file.display();
     let text = std::fs::read_to_string(file).with_context(|| format!("{shown} cannot be read"))?;
     postgres::read(&text).map_err(|why| anyhow!("{shown}: {why}"))

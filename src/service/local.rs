@@ -40,7 +40,7 @@ use crate::mail::{Address, Case, Timestamp};
 use crate::policy::{self, PolicyReader, Standing};
 use crate::report::{Attribution, Kind};
 use crate::service::ServiceError;
-use crate::service::occurrence::{self, Occurrence, Place};
+use crate::service::occurrence::{self, Occurrence, OccurrencePlace};
 use crate::service::raw_messages::RawStore;
 use blocks::Blocks;
 use intent::ErasureIntent;
@@ -214,9 +214,9 @@ impl LocalService {
     /// program, is passed with a line in the log.
     pub fn occurrences(
         &self,
-        (from, number): Place,
+        (from, number): OccurrencePlace,
         limit: usize,
-    ) -> Result<(Vec<Occurrence>, Place, u64), ServiceError> {
+    ) -> Result<(Vec<Occurrence>, OccurrencePlace, u64), ServiceError> {
         let policy = self.reader.policy(&*self.ledger)?.unwrap_or_default();
         let newest = self.ledger.status().last_seq;
         let (mut found, mut next) = (Vec::new(), (from, number));

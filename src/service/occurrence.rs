@@ -36,13 +36,13 @@ words! {
 }
 
 /// Where an occurrence is: position of its record, and its number there, from 0.
-pub type Place = (u64, u64);
+pub type OccurrencePlace = (u64, u64);
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Occurrence {
     /// Where it stands.
-    pub place: Place,
+    pub place: OccurrencePlace,
     /// Names it: the id of the record and its number.
     pub id: String,
     /// What it is.

@@ -35,13 +35,13 @@ use std::sync::{Arc, Mutex};
 
 pub use journal::PostgresJournal;
 pub use status::{EngineReport, NodeReport};
-pub use url::{Place, read};
+pub use url::{EngineUrl, read};
 
 /// How this node takes part.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Where the engine is.
-    pub place: Arc<Place>,
+    pub place: Arc<EngineUrl>,
     /// The schema; a plain SQL name.
     pub schema: String,
     /// Which ledger of the schema.

@@ -60,7 +60,7 @@ pub(super) struct Handshake {
 }
 
 impl MakeTlsConnect<Socket> for Tls {
-    type Stream = Session;
+    type Stream = TlsSession;
     type TlsConnect = Handshake;
     type Error = io::Error;
 
@@ -72,31 +72,31 @@ impl MakeTlsConnect<Socket> for Tls {
 }
 
 impl TlsConnect<Socket> for Handshake {
-    type Stream = Session;
+    type Stream = TlsSession;
     type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Session>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = io::Result<TlsSession>> + Send>>;
 
     fn connect(self, socket: Socket) -> Self::Future {
         Box::pin(async move {
             let config = self.config.ok_or_else(|| io::Error::other("no TLS is configured"))?;
             let name = self.name.map_err(io::Error::other)?;
             let stream = tokio_rustls::TlsConnector::from(config).connect(name, socket).await?;
-            Ok(Session(Box::new(stream)))
+            Ok(TlsSession(Box::new(stream)))
         })
     }
 }
 
 /// A session over TLS.
-pub(super) struct Session(Box<tokio_rustls::client::TlsStream<Socket>>);
+pub(super) struct TlsSession(Box<tokio_rustls::client::TlsStream<Socket>>);
 
-impl TlsStream for Session {
+impl TlsStream for TlsSession {
     fn channel_binding(&self) -> ChannelBinding {
         // The certificate itself is verified.
         ChannelBinding::none()
     }
 }
 
-impl AsyncRead for Session {
+impl AsyncRead for TlsSession {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -106,7 +106,7 @@ impl AsyncRead for Session {
     }
 }
 
-impl AsyncWrite for Session {
+impl AsyncWrite for TlsSession {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -25,7 +25,7 @@ const UNCONFIRMED: Duration = Duration::from_secs(5);
 
 /// Where the engine is, and how it is spoken to.
 #[derive(Clone)]
-pub struct Place {
+pub struct EngineUrl {
     pub(super) config: Config,
     pub(super) tls: Tls,
 }
@@ -39,14 +39,14 @@ pub(super) struct Host {
     pub(super) config: Config,
 }
 
-impl std::fmt::Debug for Place {
+impl std::fmt::Debug for EngineUrl {
     /// Hosts only: there is a password in it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Place").field("hosts", &self.hosts()).finish_non_exhaustive()
+        f.debug_struct("EngineUrl").field("hosts", &self.hosts()).finish_non_exhaustive()
     }
 }
 
-impl Place {
+impl EngineUrl {
     /// The role.
     pub fn user(&self) -> &str {
         self.config.get_user().unwrap_or_default()
@@ -127,7 +127,7 @@ fn without_hosts(all: &Config) -> Config {
 }
 
 /// Reads the text of `url_file`. The error is a sentence without secrets.
-pub fn read(text: &str) -> Result<Place, String> {
+pub fn read(text: &str) -> Result<EngineUrl, String> {
     let (rest, ssl) = match text.trim() {
         url if url.starts_with("postgres://") || url.starts_with("postgresql://") => from_url(url)?,
         words => from_words(words),
@@ -156,7 +156,7 @@ pub fn read(text: &str) -> Result<Place, String> {
     config.keepalives_idle(UNCONFIRMED).keepalives_interval(Duration::from_secs(2));
     config.keepalives_retries(3);
     let tls = tls(&mut config, &ssl)?;
-    Ok(Place { config, tls })
+    Ok(EngineUrl { config, tls })
 }
 
 /// `sslmode` and `sslrootcert`.

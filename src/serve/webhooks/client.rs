@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::message::{Message, signature};
+use super::message::{WebhookMessage, signature};
 use super::network::may_connect;
 use crate::config::Webhook;
 use crate::lock::lock;
@@ -29,7 +29,7 @@ use crate::serve::limits;
 
 /// What became of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum AttemptOutcome {
     /// 2xx.
     Delivered(u16),
     /// Not now, or not this.
@@ -81,19 +81,19 @@ impl Client {
     }
 
     /// Sends a message once.
-    pub async fn post(&self, message: &Message) -> Outcome {
+    pub async fn post(&self, message: &WebhookMessage) -> AttemptOutcome {
         match tokio::time::timeout(limits::WEBHOOK_ANSWER, self.exchange(message)).await {
             Ok(Ok(answer)) => outcome(&answer),
-            Ok(Err(why)) => Outcome::Failed { status: None, why, retry_after: None },
+            Ok(Err(why)) => AttemptOutcome::Failed { status: None, why, retry_after: None },
             Err(_) => {
                 let seconds = limits::WEBHOOK_ANSWER.as_secs();
                 let why = format!("no answer within {seconds} s");
-                Outcome::Failed { status: None, why, retry_after: None }
+                AttemptOutcome::Failed { status: None, why, retry_after: None }
             }
         }
     }
 
-    async fn exchange(&self, message: &Message) -> Result<Response<()>, String> {
+    async fn exchange(&self, message: &WebhookMessage) -> Result<Response<()>, String> {
         let now = Timestamp::now().millis().div_euclid(1000);
         while let Some(mut kept) = self.take_idle() {
             if kept.ready().await.is_err() {
@@ -134,7 +134,7 @@ impl Client {
         Ok(Response::from_parts(parts, ()))
     }
 
-    fn request(&self, message: &Message, now: i64) -> Result<Request<Body>, String> {
+    fn request(&self, message: &WebhookMessage, now: i64) -> Result<Request<Body>, String> {
         let target = self.endpoint.url.path_and_query().map_or("/", |target| target.as_str());
         let mut request = Request::post(target)
             .header(header::HOST, host_header(&self.endpoint.url))
@@ -250,18 +250,18 @@ fn trusting(file: Option<&Path>) -> Result<ClientConfig, String> {
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-fn outcome(answer: &Response<()>) -> Outcome {
+fn outcome(answer: &Response<()>) -> AttemptOutcome {
     let status = answer.status();
     let retry_after = answer.headers().get(header::RETRY_AFTER);
     let retry_after = retry_after.and_then(|text| text.to_str().ok()?.trim().parse().ok());
     let why = match status.as_u16() {
-        200..=299 => return Outcome::Delivered(status.as_u16()),
-        410 => return Outcome::Gone,
+        200..=299 => return AttemptOutcome::Delivered(status.as_u16()),
+        410 => return AttemptOutcome::Gone,
         code @ 300..=399 => format!("it answered {code}, and redirects are not followed"),
         code => format!("it answered {code}"),
     };
     let longest = limits::WEBHOOK_LONGEST_RETRY_AFTER;
-    Outcome::Failed {
+    AttemptOutcome::Failed {
         status: Some(status.as_u16()),
         why,
         retry_after: retry_after.map(|seconds| Duration::from_secs(seconds).min(longest)),
@@ -307,15 +307,16 @@ mod tests {
             }
             outcome(&answer.body(()).expect("plain"))
         };
-        assert_eq!(answer(204, None), Outcome::Delivered(204));
-        assert_eq!(answer(410, None), Outcome::Gone);
+        assert_eq!(answer(204, None), AttemptOutcome::Delivered(204));
+        assert_eq!(answer(410, None), AttemptOutcome::Gone);
         for (status, wait, expected) in [
             (302, None, None),
             (429, Some("7"), Some(Duration::from_secs(7))),
             (503, Some("99999999"), Some(Duration::from_secs(86_400))),
             (503, Some("Fri, 27 Nov 2026 00:00:00 GMT"), None),
         ] {
-            let Outcome::Failed { status: said, retry_after, .. } = answer(status, wait) else {
+            let AttemptOutcome::Failed { status: said, retry_after, .. } = answer(status, wait)
+            else {
                 panic!("{status} is no success");
             };
             assert_eq!((said, retry_after), (Some(status), expected));

@@ -13,15 +13,15 @@ use super::feed::Feed;
 use super::marks::{DENSE, Marks};
 use crate::ledger::journal::{Disk, RealDisk};
 use crate::ledger::small_file;
-use crate::service::occurrence::Place;
+use crate::service::occurrence::OccurrencePlace;
 
 /// A place in the journal: all before it is done, and so is what `done` names after it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
     /// The first place that is not done.
-    pub next: Place,
+    pub next: OccurrencePlace,
     /// Places after it that are done.
-    pub done: BTreeSet<Place>,
+    pub done: BTreeSet<OccurrencePlace>,
     /// Records up to the last that something is done of. Cursors of before have none.
     #[serde(default)]
     pub marks: Marks,

@@ -21,10 +21,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::client::{Client, Outcome};
+use super::client::{AttemptOutcome, Client};
 use super::cursor::{Cursor, CursorFile};
 use super::feed::Feed;
-use super::message::{Message, back_off, is_wanted, message};
+use super::message::{WebhookMessage, back_off, is_wanted, message};
 use super::status::Status;
 use crate::config::Webhook;
 use crate::lock::lock;
@@ -32,7 +32,7 @@ use crate::mail::Timestamp;
 use crate::serve::limits;
 use crate::serve::metrics::{Metrics, WebhookOutcome};
 use crate::serve::socket::stopped;
-use crate::service::occurrence::Place;
+use crate::service::occurrence::OccurrencePlace;
 
 /// Refusals after which something may be given up.
 const LEAST_TRIES: u32 = 8;
@@ -56,11 +56,11 @@ pub struct Endpoint {
 }
 
 /// Something that is not delivered yet.
-struct Item {
-    place: Place,
+struct PendingDelivery {
+    place: OccurrencePlace,
     address: String,
     at: Timestamp,
-    message: Message,
+    message: WebhookMessage,
     tries: u32,
     first_failed: Option<Instant>,
     due: Instant,
@@ -77,15 +77,15 @@ enum State {
 pub struct Run {
     parts: Endpoint,
     /// From the first that is not done, in order.
-    items: VecDeque<Item>,
+    items: VecDeque<PendingDelivery>,
     /// Where the journal is read next.
-    next: Place,
+    next: OccurrencePlace,
     /// The newest record.
     newest: u64,
     /// There was nothing more when it was looked last.
     look: Instant,
     /// Done, with something before it that is not.
-    done: BTreeSet<Place>,
+    done: BTreeSet<OccurrencePlace>,
     /// Failures of the endpoint, rather than of one item, in a row.
     failures: u32,
     /// Nothing is sent before, while the endpoint fails.
@@ -121,7 +121,7 @@ impl Run {
 
     /// Runs until `stop` becomes true.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let mut flights: JoinSet<(Place, Outcome)> = JoinSet::new();
+        let mut flights: JoinSet<(OccurrencePlace, AttemptOutcome)> = JoinSet::new();
         loop {
             self.fill().await;
             self.start(&mut flights);
@@ -175,7 +175,7 @@ impl Run {
                 if !wanted || self.done.contains(&one.place) {
                     continue;
                 }
-                self.items.push_back(Item {
+                self.items.push_back(PendingDelivery {
                     place: one.place,
                     message: message(&self.parts.config, &self.parts.hostname, &one),
                     address: one.address,
@@ -195,7 +195,7 @@ impl Run {
     }
 
     /// Sends what is due.
-    fn start(&mut self, flights: &mut JoinSet<(Place, Outcome)>) {
+    fn start(&mut self, flights: &mut JoinSet<(OccurrencePlace, AttemptOutcome)>) {
         let now = Instant::now();
         let most = if self.failures > 0 { 1 } else { limits::WEBHOOKS_IN_FLIGHT };
         if self.gone || self.open_at > now {
@@ -218,7 +218,7 @@ impl Run {
     }
 
     /// Takes an outcome in.
-    fn landed(&mut self, ended: Result<(Place, Outcome), tokio::task::JoinError>) {
+    fn landed(&mut self, ended: Result<(OccurrencePlace, AttemptOutcome), tokio::task::JoinError>) {
         let Ok((place, outcome)) = ended else {
             tracing::error!(endpoint = self.parts.config.name, "a delivery panicked");
             // Nobody knows which: all that are on their way go again.
@@ -231,11 +231,11 @@ impl Run {
         };
         let name = &self.parts.config.name;
         match outcome {
-            Outcome::Delivered(_) => {
+            AttemptOutcome::Delivered(_) => {
                 self.parts.metrics.webhook(name, WebhookOutcome::Delivered);
                 self.delivered(place);
             }
-            Outcome::Gone => {
+            AttemptOutcome::Gone => {
                 tracing::error!(
                     endpoint = name,
                     "it answered 410: nothing more is sent to it until a restart, nothing is lost"
@@ -243,13 +243,13 @@ impl Run {
                 self.gone = true;
                 self.failed(place, Some(410), "it answered 410, gone", None);
             }
-            Outcome::Failed { status, why, retry_after } => {
+            AttemptOutcome::Failed { status, why, retry_after } => {
                 self.failed(place, status, &why, retry_after);
             }
         }
     }
 
-    fn delivered(&mut self, place: Place) {
+    fn delivered(&mut self, place: OccurrencePlace) {
         let now = Instant::now();
         self.last_success = Some(now);
         if self.failures > 0 {
@@ -269,7 +269,7 @@ impl Run {
 
     fn failed(
         &mut self,
-        place: Place,
+        place: OccurrencePlace,
         answer: Option<u16>,
         why: &str,
         retry_after: Option<Duration>,
@@ -309,7 +309,7 @@ impl Run {
     }
 
     /// It is done: delivered, or given up.
-    fn end(&mut self, place: Place) {
+    fn end(&mut self, place: OccurrencePlace) {
         self.items.retain(|item| item.place != place);
         self.done.insert(place);
         let first = self.first();
@@ -318,7 +318,7 @@ impl Run {
     }
 
     /// The first place that is not done.
-    fn first(&self) -> Place {
+    fn first(&self) -> OccurrencePlace {
         self.items.front().map_or(self.next, |item| item.place)
     }
 

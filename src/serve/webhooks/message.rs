@@ -16,7 +16,7 @@ use crate::service::occurrence::{Occurrence, What};
 
 /// One thing to deliver.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
+pub struct WebhookMessage {
     /// `webhook-id`: the same however often it is sent.
     pub id: String,
     /// `content-type`
@@ -39,7 +39,7 @@ pub fn is_wanted(endpoint: &Webhook, occurrence: &Occurrence) -> bool {
 }
 
 /// The message for an occurrence.
-pub fn message(endpoint: &Webhook, hostname: &str, occurrence: &Occurrence) -> Message {
+pub fn message(endpoint: &Webhook, hostname: &str, occurrence: &Occurrence) -> WebhookMessage {
     let Occurrence { id, what, at, data, .. } = occurrence;
     let (content_type, body) = match endpoint.format {
         Format::Standard => {
@@ -51,11 +51,16 @@ pub fn message(endpoint: &Webhook, hostname: &str, occurrence: &Occurrence) -> M
         }
         Format::Listmonk => ("application/json", listmonk(occurrence)),
     };
-    Message { id: id.clone(), content_type, body: body.to_string().into() }
+    WebhookMessage { id: id.clone(), content_type, body: body.to_string().into() }
 }
 
 /// What `bounced webhooks test` sends. listmonk hears of an address that cannot be.
-pub fn test_message(endpoint: &Webhook, hostname: &str, id: String, now: Timestamp) -> Message {
+pub fn test_message(
+    endpoint: &Webhook,
+    hostname: &str,
+    id: String,
+    now: Timestamp,
+) -> WebhookMessage {
     let data = json!({"endpoint": endpoint.name});
     let (content_type, body) = match endpoint.format {
         Format::Standard => {
@@ -70,7 +75,7 @@ pub fn test_message(endpoint: &Webhook, hostname: &str, id: String, now: Timesta
                 "meta": data}),
         ),
     };
-    Message { id, content_type, body: body.to_string().into() }
+    WebhookMessage { id, content_type, body: body.to_string().into() }
 }
 
 const TEST: &str = "webhook.test";
@@ -118,7 +123,7 @@ fn is_uuid(text: &str) -> bool {
 }
 
 /// `webhook-signature`, one signature a secret; empty without secrets.
-pub fn signature(secrets: &[Vec<u8>], message: &Message, timestamp: i64) -> String {
+pub fn signature(secrets: &[Vec<u8>], message: &WebhookMessage, timestamp: i64) -> String {
     let sign = |secret: &Vec<u8>| {
         let mut mac =
             Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
@@ -232,7 +237,7 @@ mod tests {
     fn the_signature_is_that_of_the_specification() {
         // The example of the reference libraries (standard-webhooks, "libraries").
         let secret = data_encoding::BASE64.decode(b"MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
-        let message = Message {
+        let message = WebhookMessage {
             id: "msg_p5jXN8AQM9LWM0D4loKWxJek".into(),
             content_type: "application/json",
             body: r#"{"test": 2432232314}"#.into(),

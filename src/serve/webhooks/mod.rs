@@ -31,7 +31,7 @@ use crate::config::Webhook;
 use crate::lock::lock;
 use crate::mail::Timestamp;
 use crate::serve::metrics::Metrics;
-use client::{Client, Outcome};
+use client::{AttemptOutcome, Client};
 use cursor::{Cursor, CursorFile};
 use endpoint::{Endpoint, Run};
 pub use feed::Feed;
@@ -107,9 +107,9 @@ impl Webhooks {
         let message = message::test_message(&known.config, &self.hostname, id, now);
         let outcome = known.client.post(&message).await;
         let (status, error) = match outcome {
-            Outcome::Delivered(status) => (Some(status), None),
-            Outcome::Gone => (Some(410), Some("it answered 410, gone".to_string())),
-            Outcome::Failed { status, why, .. } => (status, Some(why)),
+            AttemptOutcome::Delivered(status) => (Some(status), None),
+            AttemptOutcome::Gone => (Some(410), Some("it answered 410, gone".to_string())),
+            AttemptOutcome::Failed { status, why, .. } => (status, Some(why)),
         };
         Some(json!({
             "name": name,

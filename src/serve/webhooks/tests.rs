@@ -16,7 +16,7 @@ use super::feed::Piece;
 use super::*;
 use crate::config::Format;
 use crate::service::ServiceError;
-use crate::service::occurrence::{Occurrence, Place, What};
+use crate::service::occurrence::{Occurrence, OccurrencePlace, What};
 
 /// A request as the server got it.
 #[derive(Debug, Clone)]
@@ -112,7 +112,7 @@ fn endpoint(url: &str) -> Webhook {
 struct Journal(Vec<(String, i64)>);
 
 impl Feed for Journal {
-    fn read(&self, (from, number): Place, limit: usize) -> Result<Piece, ServiceError> {
+    fn read(&self, (from, number): OccurrencePlace, limit: usize) -> Result<Piece, ServiceError> {
         let newest = self.0.len() as u64;
         let now = Timestamp::now().millis();
         let records = (from..=newest).skip(usize::from(number > 0)).take(limit.min(10));
