@@ -23,7 +23,7 @@ use bounced::smtp::{Acceptance, Action, Dialect, OurDomains, Session, SessionSet
 use bounced::verp::{Moment, Verp};
 
 /// A question about an address that is suppressed: the row is read, unpacked and judged.
-const KNOWN: u64 = 120;
+const KNOWN: u64 = 96;
 /// A transaction of the session (EHLO apart), from MAIL to the reply, with the message's buffer.
 const SESSION: u64 = 27;
 /// An event in a batch of 50, from the duplicate check to the answer.
