@@ -41,6 +41,8 @@ pub trait DiskFile: Send + Sync {
     fn sync(&mut self) -> io::Result<()>;
     /// Cuts the file.
     fn truncate(&mut self, length: u64) -> io::Result<()>;
+    /// False when somebody removed the file: what is in it is gone when it is closed.
+    fn has_name(&self) -> io::Result<bool>;
     /// Length in octets.
     fn length(&self) -> io::Result<u64>;
     /// Reads up to `into.len()` octets; 0 at the end.
@@ -159,6 +161,10 @@ impl DiskFile for RealFile {
 
     fn truncate(&mut self, length: u64) -> io::Result<()> {
         self.file.set_len(length)
+    }
+
+    fn has_name(&self) -> io::Result<bool> {
+        Ok(rustix::fs::fstat(&self.file)?.st_nlink > 0)
     }
 
     fn length(&self) -> io::Result<u64> {

@@ -29,6 +29,7 @@
 //! | append | 1 write 2 sync | octets after the acknowledged length: cut before anything else is written | after that |
 //! | rewrite | 1 write and sync `N.rewrite`, packed 2 rename 3 sync folder | the old segment or the new one, each whole, same positions | in the newest, which is never rewritten |
 //! | pack | 1 write and sync `N.packing` 2 read it back 3 rename to `N.journal` 4 sync folder | 1, 2: a file that the next start removes, and the segment as it was. 3: the segment as it was or packed, each whole, with the same octets to read. An error after 3: the packed one is read | in the newest, which is never packed |
+//! | put back a removed newest segment | 1 write and sync `N.begun` from the open file 2 rename to `N.journal` 3 sync folder | the open file, which is tried again; a crash before 2 loses what was removed | after 3 |
 //! | remove old | 1 write `oldest-record` 2 remove the oldest 3 sync folder, then the next | a shorter journal without holes, as long as `oldest-record` says or longer | yes |
 //! | set aside | 1 rename 2 sync folder | the file under either name, read under neither | yes |
 //! | checkpoint | see `checkpoint.rs` | | yes |

@@ -238,6 +238,10 @@ impl DiskFile for PackedFile {
         Err(only_read())
     }
 
+    fn has_name(&self) -> io::Result<bool> {
+        self.file.has_name()
+    }
+
     fn length(&self) -> io::Result<u64> {
         let flaw = if self.is_flawed && self.blocks.len() == 1 { FLAW.len() as u64 } else { 0 };
         Ok(self.blocks.last().map_or(0, |last| last.begins + last.length as u64 + flaw))

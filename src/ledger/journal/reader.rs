@@ -4,9 +4,12 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::chain;
+use super::segment::{DIR, Segment};
 use super::segment_list::SegmentList;
 use super::trouble::damaged_place;
 use crate::ledger::Trouble;
+use crate::ledger::remembered::{self, OLDEST};
 
 /// The reading half; clones are cheap, and reading never waits for an append.
 #[derive(Clone)]
@@ -76,6 +79,37 @@ impl JournalReader {
             troubles.extend(segment.damage().iter().map(|damage| damaged_place(&segment, damage)));
         }
         troubles
+    }
+
+    /// Notes segments whose files somebody removed while the service runs.
+    pub fn look_for_missing(&self) -> io::Result<()> {
+        let shared = &self.shared;
+        let segments = shared.segments();
+        let names = shared.disk.list(DIR)?;
+        // Read after the list: what is removed in order is no loss, and is written down before it goes.
+        let oldest = remembered::read(shared.disk.as_ref(), OLDEST)?.unwrap_or(0);
+        for pair in segments.windows(2) {
+            let [segment, next] = pair else { break };
+            let file = Segment::file_name(segment.first_seq);
+            if segment.first_seq < oldest
+                || names.iter().any(|name| Segment::first_seq_of(name) == Some(segment.first_seq))
+            {
+                continue;
+            }
+            let gap = chain::Gap {
+                from: segment.first_seq,
+                through: next.first_seq - 1,
+                before: Segment::file_name(next.first_seq),
+            };
+            if shared.note(Trouble::from(&gap)) {
+                tracing::error!(
+                    file,
+                    "somebody removed this file of the journal: {}",
+                    Trouble::from(&gap)
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Looks at every record of the segment that begins at a position; what is damaged is told.

@@ -35,7 +35,7 @@ impl SegmentList {
             let until = segments.get(at + 1).map_or(u64::MAX, |next| next.first_seq);
             match segment.open(self.disk.as_ref()) {
                 Ok(file) => return Ok(Some((Arc::clone(segment), file, until))),
-                // Removed by hand.
+                // Removed by hand: `look_for_missing` says so.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
@@ -51,7 +51,13 @@ impl SegmentList {
         lock::read(&self.found).clone()
     }
 
-    pub(super) fn note(&self, trouble: Trouble) {
-        lock::write(&self.found).push(trouble);
+    /// Remembers what is wrong; false when it is known.
+    pub(super) fn note(&self, trouble: Trouble) -> bool {
+        let mut found = lock::write(&self.found);
+        let is_new = !found.contains(&trouble);
+        if is_new {
+            found.push(trouble);
+        }
+        is_new
     }
 }

@@ -302,6 +302,10 @@ impl DiskFile for SimulatedFile {
         met.map_or(Ok(()), |fault| Err(failure(fault)))
     }
 
+    fn has_name(&self) -> io::Result<bool> {
+        Ok(lock(&self.disk.state).live.values().any(|number| *number == self.number))
+    }
+
     fn length(&self) -> io::Result<u64> {
         let state = lock(&self.disk.state);
         Ok(state.inodes.get(&self.number).map_or(0, |inode| inode.live.len() as u64))

@@ -106,6 +106,61 @@ fn power_off_at_every_operation_loses_nothing_acknowledged() {
 }
 
 #[test]
+fn a_newest_segment_that_somebody_removes_is_written_again() {
+    let disk = SimulatedDisk::new(0);
+    let mut journal = open(&disk);
+    let (last, _) = run(&mut journal, 20, 1);
+    let newest = Segment::file_name(*journal.reader().segment_starts().last().expect("one"));
+    let before = disk.operations();
+    let remove = |disk: &SimulatedDisk| {
+        disk.remove(&newest).expect("removed");
+        disk.sync_dir("journal").expect("synced");
+    };
+    remove(&disk);
+    journal.append(&batch(last + 1, last + 1)).expect("written again");
+    assert_eq!(all(&journal), expected(last + 1));
+    let operations = disk.operations() - before;
+    disk.reboot();
+    assert_eq!(all(&open(&disk)), expected(last + 1));
+
+    // Each step of it fails once: nothing is given up, and the next try writes it again.
+    for (k, fault) in (1..=operations).flat_map(|k| [(k, DiskFault::Broken), (k, DiskFault::Full)])
+    {
+        let disk = SimulatedDisk::new(k);
+        let mut journal = open(&disk);
+        let (last, _) = run(&mut journal, 20, 1);
+        remove(&disk);
+        disk.fail(disk.operations() + k, 1, fault);
+        let (end, _) = run(&mut journal, last + 1, 3);
+        disk.heal();
+        assert_eq!(end, last + 1, "{fault:?} at {k}");
+        assert_eq!(all(&journal), expected(last + 1), "{fault:?} at {k}");
+        disk.reboot();
+        assert_eq!(all(&open(&disk)), expected(last + 1), "{fault:?} at {k}");
+    }
+}
+
+#[test]
+fn a_segment_that_somebody_removes_while_it_runs_is_said_once() {
+    let disk = SimulatedDisk::new(0);
+    let mut journal = open(&disk);
+    run(&mut journal, RECORDS, 1);
+    let reader = journal.reader();
+    reader.look_for_missing().expect("looked");
+    assert_eq!(reader.damaged(), 0);
+    journal.remove_through(reader.segment_starts()[1]).expect("in order");
+    reader.look_for_missing().expect("looked");
+    assert_eq!(reader.damaged(), 0, "what goes in order is no loss");
+    let [from, next] = reader.segment_starts()[1..3] else { panic!("several") };
+    disk.remove(&Segment::file_name(from)).expect("removed");
+    for _ in 0..2 {
+        reader.look_for_missing().expect("looked");
+        assert_eq!(reader.damaged(), next - from);
+        assert_eq!(reader.troubles()[0].seqs, Some((from, next - 1)));
+    }
+}
+
+#[test]
 fn a_failure_at_every_operation_is_answered_and_healed() {
     let disk = SimulatedDisk::new(0);
     run(&mut open(&disk), RECORDS, 1);

@@ -181,6 +181,9 @@ impl Segments {
     pub fn append(&mut self, batch: &Batch) -> Result<(), LedgerError> {
         let Some(last) = batch.places.last() else { return Ok(()) };
         self.make_sound().map_err(|error| refused("the journal cannot be reopened", &error))?;
+        self.put_back_if_removed().map_err(|error| {
+            refused("the newest journal segment was removed and cannot be written again", &error)
+        })?;
         debug_assert_eq!(batch.places.first().map(|place| place.0), Some(self.next_seq));
         match self.try_append(batch) {
             Ok(()) => {
@@ -200,6 +203,42 @@ impl Segments {
                 }
             }
         }
+    }
+
+    /// When somebody removed the newest segment, what was acknowledged of it is only in the open file,
+    /// and would be gone with this process: it is written again, under its name.
+    fn put_back_if_removed(&mut self) -> io::Result<()> {
+        let (Some(removed), Some(newest)) = (&self.file, self.shared.segments().pop()) else {
+            return Ok(());
+        };
+        if removed.has_name()? {
+            return Ok(());
+        }
+        let name = Segment::file_name(newest.first_seq);
+        tracing::error!(file = name, "somebody removed this file: it is written again");
+        let (disk, part) = (&self.shared.disk, format!("{DIR}/{:020}.begun", newest.first_seq));
+        disk.make_dir(DIR)?;
+        let mut file = disk.open(&part, true)?;
+        file.truncate(0)?;
+        let (mut octets, mut at) = (vec![0; 1 << 20], 0);
+        while at < newest.length() {
+            let most =
+                octets.len().min(usize::try_from(newest.length() - at).unwrap_or(usize::MAX));
+            let got = removed.read_at(octets.get_mut(..most).unwrap_or_default(), at)?;
+            if got == 0 {
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "it is shorter than it was",
+                ));
+            }
+            file.append(octets.get(..got).unwrap_or_default())?;
+            at += got as u64;
+        }
+        file.sync()?;
+        disk.rename(&part, &name)?;
+        disk.sync_dir(DIR)?;
+        self.file = Some(file);
+        Ok(())
     }
 
     fn end(&self) -> Place {

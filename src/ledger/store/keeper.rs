@@ -42,6 +42,10 @@ const WORTH: u64 = 100;
 /// list is.
 const CHEAP: u64 = 64;
 
+/// How often, under load, it is written down how far the list has come, and looked whether the
+/// journal's files are still there.
+const LOOK_AROUND: Duration = Duration::from_secs(10);
+
 /// Moving what waits ends after this when the service stops: the next start folds the rest.
 const LAST_MOVES: Duration = Duration::from_millis(500);
 
@@ -67,7 +71,15 @@ fn run(engine: &Engine) {
                     }
                 }
                 engine.set_view_state(ViewState::Ready(Arc::clone(&view)));
-                let mut keeper = Keeper { engine, view, meta, in_sled: 0, is_quiet: false };
+                let mut keeper = Keeper {
+                    engine,
+                    view,
+                    meta,
+                    in_sled: 0,
+                    is_quiet: false,
+                    looked_around: Instant::now(),
+                    reached: 0,
+                };
                 let served = std::panic::catch_unwind(AssertUnwindSafe(|| keeper.serve()));
                 let served = served.unwrap_or_else(|_| {
                     Err(LedgerError::Corrupt("the keeper panicked".to_string()))
@@ -138,6 +150,9 @@ struct Keeper<'a> {
     in_sled: u64,
     /// Nothing came for a while.
     is_quiet: bool,
+    looked_around: Instant,
+    /// How far the list has come, as it is written down.
+    reached: u64,
 }
 
 impl Keeper<'_> {
@@ -176,16 +191,38 @@ impl Keeper<'_> {
                     self.survive(done)?;
                 }
             }
+            let damaged = self.look_around();
             let rows = self.view.checkpoint().map_or(0, Checkpoint::rows);
             let due = self.engine.options.checkpoint_every.max(rows / CHEAP);
             let since = self.meta.position.saturating_sub(last_checkpoint);
-            if since >= due || (self.is_quiet && since >= WORTH.max(rows / CHEAP)) {
+            if since >= due
+                || (damaged && since > 0)
+                || (self.is_quiet && since >= WORTH.max(rows / CHEAP))
+            {
                 // Also after a failure: the next try comes when it is due again.
                 last_checkpoint = self.meta.position;
                 let done = self.checkpoint(self.last_event_at(), false);
                 self.survive(done)?;
             }
         }
+    }
+
+    /// Writes down how far the list has come, and says when files of the journal are gone: the view
+    /// still holds what they decided, so a checkpoint is due.
+    fn look_around(&mut self) -> bool {
+        if !self.is_quiet && self.looked_around.elapsed() < LOOK_AROUND {
+            return false;
+        }
+        self.looked_around = Instant::now();
+        let known = self.engine.reader.damaged();
+        if self.meta.position > self.reached {
+            self.reached = self.meta.position;
+            remembered::write_newest(self.engine.disk.as_ref(), self.reached);
+        }
+        if let Err(error) = self.engine.reader.look_for_missing() {
+            tracing::debug!(%error, "the folder of the journal cannot be listed");
+        }
+        self.engine.reader.damaged() > known
     }
 
     /// One fresh checkpoint in the place of all others, and the view on it.
@@ -250,7 +287,7 @@ impl Keeper<'_> {
         let rest = match tight {
             true => RETRY,
             false if self.meta.count > 0 && !self.is_quiet => QUIET,
-            false => RETRY * 3600,
+            false => RETRY * 60,
         };
         let idle = |inbox: &Inbox| no_orders(inbox) && (tight || inbox.waiting.commits.is_empty());
         let mut inbox = wait(lock(&engine.inbox), rest, &idle);
