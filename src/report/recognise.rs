@@ -218,6 +218,7 @@ fn complete(report: &mut Report, notice: &Notice<'_, '_>) {
         report.recipients = formats::failed_header(notice, action);
         if report.recipients.is_empty()
             && let Some(found) = formats::candidates::of_returned(notice, action)
+                .or_else(|| formats::candidates::in_words(notice, action))
         {
             report.clues.push(format!("recipient: {}", found.how));
             report.recipients = found.recipients;

@@ -36,7 +36,7 @@ const SYSTEMS: [&str; 26] = [
 ];
 
 /// Parts of the name of a sender that is a program, though not surely a mail system.
-const PROGRAMS: [&str; 20] = [
+const PROGRAMS: [&str; 26] = [
     "noreply",
     "no-reply",
     "no_reply",
@@ -57,6 +57,12 @@ const PROGRAMS: [&str; 20] = [
     "bounce",
     "report",
     "abuse",
+    "virus",
+    "scanner",
+    "filter",
+    "firewall",
+    "fax",
+    "robot",
 ];
 
 /// Whether nothing says that a sender (in lower case) is a program.

@@ -154,19 +154,20 @@ impl Says {
             said.iter()
                 .filter(|one| one.aside == aside)
                 .filter_map(|one| {
-                    let row = self.table.first(one.pair, beside.status, beside.code, said, rest)?;
-                    Some((row, one))
+                    let elsewhere = self.table.is_by_name(one.pair.0) && is_elsewhere(text, one);
+                    let row = self.table.first(one.pair, beside, said, (rest, elsewhere))?;
+                    Some((row, one, elsewhere))
                 })
-                .min_by_key(|(row, one)| (*row, one.start))
+                .min_by_key(|(row, one, _)| (*row, one.start))
         };
         let plain = best(false);
-        let vague = plain.is_none_or(|(row, _)| self.table.row(row).is_none_or(|row| row.vague));
+        let vague = plain.is_none_or(|(row, ..)| self.table.row(row).is_none_or(|row| row.vague));
         // Advice and links may hint at anything but a dead address.
         let is_soft = |row: &usize| {
             self.table.row(*row).is_some_and(|row| row.reason.category() != Category::Hard)
         };
-        let hint = if vague { best(true).filter(|(row, _)| is_soft(row)) } else { None };
-        let (at, one) = match (plain, hint) {
+        let hint = if vague { best(true).filter(|(row, ..)| is_soft(row)) } else { None };
+        let (at, one, elsewhere) = match (plain, hint) {
             (Some(plain), Some(hint)) if hint.0 < plain.0 => hint,
             (Some(plain), _) => plain,
             (None, hint) => hint?,
@@ -185,7 +186,10 @@ impl Says {
             at: &row.at,
             matched: clean(text.get(one.start..one.end).unwrap_or_default()),
             vague: row.vague && before.is_none(),
-            inferred: row.inferred || one.aside || (one.pair.0 == UNNAMED && !row.by_status),
+            inferred: row.inferred
+                || one.aside
+                || elsewhere
+                || (one.pair.0 == UNNAMED && !row.by_status),
         })
     }
 }
@@ -215,6 +219,19 @@ fn sender_domains<'a>(beside: &Beside<'a>) -> Vec<&'a str> {
     let domains = beside.senders.iter().filter_map(|sender| Some(sender.rsplit_once('@')?.1));
     let mine = |domain: &str| beside.domain.ends_with(domain) || domain.ends_with(beside.domain);
     domains.filter(|domain| !domain.is_empty() && !mine(domain)).collect()
+}
+
+/// Whether a sentence, or the one after it, names a domain that is not the recipient's beside what it
+/// says: nothing is said of the recipient's then.
+fn is_elsewhere(text: &str, one: &Said) -> bool {
+    let parts = (text.get(..one.start), text.get(one.start..one.end), text.get(one.end..));
+    let (Some(before), Some(said), Some(after)) = parts else { return false };
+    let stop = char::from(words::STOP);
+    let before = before.rsplit(stop).next().unwrap_or_default();
+    let after = after.match_indices(stop).nth(1).map_or(after, |(at, _)| &after[..at]);
+    let name = |word: &&str| matches!(*word, "@otherhost" | "@host" | "@rcpt");
+    let named = said.split(' ').find(name).or_else(|| before.rsplit(' ').find(name));
+    named.or_else(|| after.split(' ').find(name)) == Some("@otherhost")
 }
 
 /// Words of the text, links apart, that no phrase holds.
@@ -248,7 +265,7 @@ fn clean(text: &str) -> String {
         // A record names no senders: judged again, it must stand on the same words.
         out.push_str(match word {
             "@from" => "@addr",
-            "@fromhost" => "@host",
+            "@fromhost" | "@otherhost" => "@host",
             word => word,
         });
     }

@@ -403,10 +403,18 @@ fn negated(
             _ => {}
         }
     }
-    // Behind the predicate: `existiert nicht`, `bulunamadı`.
+    // Behind the predicate: `existiert nicht`, `bulunamadı`; further behind it where it ends its part
+    // of the sentence: `existiert auf diesem Server nicht`.
+    let ends = match hits.get(at + 1) {
+        None => gap(text, hit.end, text.len()) == 0,
+        Some(next) => {
+            matches!(next.part, PhraseKind::Break(_)) && gap(text, hit.end, next.start) == 0
+        }
+    };
+    let most = if ends { NEAR + 1 } else { 1 };
     let before = hits.get(..at)?.iter().enumerate().next_back()?;
     match before.1.part {
-        PhraseKind::Negated(state) if gap(text, before.1.end, hit.start) <= 1 && !no => {
+        PhraseKind::Negated(state) if gap(text, before.1.end, hit.start) <= most && !no => {
             Some((before.0, Some(PhraseKind::State(state))))
         }
         // `kennt diesen Benutzer nicht`

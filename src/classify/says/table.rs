@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::Beside;
 use super::parts::{Pair, Said, UNNAMED};
 use crate::classify::rule::StatusPattern;
 use crate::classify::verdict::{Category, Reason};
@@ -20,6 +21,8 @@ pub(super) struct MeaningTable {
     at_stage: Vec<Reason>,
     own: Vec<u8>,
     mailbox: Vec<u8>,
+    by_name: Vec<u8>,
+    checked: Vec<u8>,
     us: Vec<u8>,
     message: Vec<u8>,
     refusals: Vec<u8>,
@@ -96,6 +99,10 @@ struct MeaningFile {
     own: Vec<String>,
     /// Roles that stand for the recipient.
     mailbox: Vec<String>,
+    /// Roles that a name beside them tells whose they are.
+    by_name: Vec<String>,
+    /// Those of them that are the sender's when they are not the recipient's.
+    checked: Vec<String>,
     /// Roles of the sending side.
     us: Vec<String>,
     /// Roles of the message and what may stop it.
@@ -171,6 +178,8 @@ impl MeaningTable {
             names: Vec::new(),
             own: Vec::new(),
             mailbox: Vec::new(),
+            by_name: Vec::new(),
+            checked: Vec::new(),
             us: Vec::new(),
             message: Vec::new(),
             refusals: Vec::new(),
@@ -187,6 +196,8 @@ impl MeaningTable {
         table.names = table.roles.iter().flat_map(ids).collect();
         table.own = file.own.iter().filter_map(|role| table.role(role)).collect();
         table.mailbox = file.mailbox.iter().filter_map(|role| table.role(role)).collect();
+        table.by_name = file.by_name.iter().filter_map(|role| table.role(role)).collect();
+        table.checked = file.checked.iter().filter_map(|role| table.role(role)).collect();
         table.us = file.us.iter().filter_map(|role| table.role(role)).collect();
         table.message = file.message.iter().filter_map(|role| table.role(role)).collect();
         table.topics = file.topic.iter().filter_map(|role| table.role(role)).collect();
@@ -387,17 +398,24 @@ impl MeaningTable {
         self.by_pair.get(self.index(pair)).is_some_and(|rows| !rows.is_empty())
     }
 
-    /// The first row of a pair that holds beside these codes.
+    /// Whose the role is, a name beside it says.
+    pub(super) fn is_by_name(&self, role: u8) -> bool {
+        self.by_name.contains(&role)
+    }
+
+    /// The first row of a pair that holds beside these codes and words. `elsewhere`: a name says that
+    /// it is not the recipient's.
     pub(super) fn first(
         &self,
         pair: Pair,
-        status: Option<EnhancedStatus>,
-        code: Option<ReplyCode>,
+        beside: &Beside<'_>,
         said: &[Said],
-        rest: usize,
+        (rest, elsewhere): (usize, bool),
     ) -> Option<usize> {
+        let Beside { status, code, .. } = *beside;
         let has = |state: u8| said.iter().any(|one| !one.aside && one.pair.1 == state);
         let named = || said.iter().any(|one| one.pair.0 != UNNAMED);
+        let checked = self.checked.contains(&pair.0);
         let rows = self.by_pair.get(self.index(pair))?;
         rows.iter().map(|n| usize::from(*n)).find(|n| {
             self.rows.get(*n).is_some_and(|row| {
@@ -407,6 +425,7 @@ impl MeaningTable {
                     && !row.unless.iter().any(|state| has(*state))
                     && !row.beside.iter().any(|role| said.iter().any(|one| one.pair.0 == *role))
                     && !(row.alone && named())
+                    && !(elsewhere && row.reason.category() == Category::Hard && checked)
                     && row.rest.is_none_or(|most| rest <= most)
             })
         })

@@ -222,19 +222,22 @@ fn atom(core: &str, known: KnownAddresses<'_>) -> Option<&'static str> {
     }
     let name = head.split(':').next().unwrap_or_default();
     if is_host(name) {
-        let is_theirs = |domain: &&&str| {
-            let before = name.len().checked_sub(domain.len());
-            let (head, tail) =
-                before.map_or(("", ""), |at| name.split_at_checked(at).unwrap_or(("", "")));
-            tail.eq_ignore_ascii_case(domain) && (head.is_empty() || head.ends_with('.'))
-        };
-        return Some(match known.sender_domains.iter().find(is_theirs) {
+        let is_elsewhere = !within(name, known.domain) && !within(known.domain, name);
+        return Some(match known.sender_domains.iter().find(|domain| within(name, domain)) {
             _ if name.len() < core.len() && core.contains('/') => "@url",
             Some(_) => "@fromhost",
+            None if is_elsewhere && !known.domain.is_empty() => "@otherhost",
             None => "@host",
         });
     }
     None
+}
+
+/// Whether a name is a domain or a host of it.
+fn within(name: &str, domain: &str) -> bool {
+    let at = name.len().checked_sub(domain.len());
+    let (head, tail) = at.and_then(|at| name.split_at_checked(at)).unwrap_or_default();
+    tail.eq_ignore_ascii_case(domain) && (head.is_empty() || head.ends_with('.'))
 }
 
 /// Whether three octets stand in a short text.

@@ -98,7 +98,7 @@ const DAEMONS: [&str; 12] = [
 const BEFORE: usize = 48;
 
 /// Who is meant by the words alone.
-pub(super) fn in_words(notice: &Notice<'_, '_>, action: Action) -> Option<Candidates> {
+pub(in crate::report) fn in_words(notice: &Notice<'_, '_>, action: Action) -> Option<Candidates> {
     let never = Never::of(notice);
     let mut failed =
         paragraphs(notice.text).filter(|p| rows::says_failure(&p.to_ascii_lowercase()));
@@ -203,6 +203,8 @@ struct Never {
     ours: Vec<String>,
     /// Whom our mail was sent to: those may be meant whatever stands before them.
     mailed: Vec<String>,
+    /// In lower case: a helpdesk whose address stands there is whom our mail was for.
+    subject: String,
 }
 
 impl Never {
@@ -218,7 +220,7 @@ impl Never {
             }
             mailed.extend(original::recipients(&returned).into_iter().map(key));
         }
-        Self { ours, mailed }
+        Self { ours, mailed, subject: notice.subject.to_string() }
     }
 
     fn of_us(&self, address: &Address) -> bool {
@@ -236,7 +238,7 @@ impl Never {
         }
         let local = address.local().to_ascii_lowercase();
         if DAEMONS.contains(&local.as_str()) {
-            return true;
+            return !self.subject.contains(&address.key());
         }
         let line = before.rfind('\n').map_or(0, |n| n + 1);
         let mut from = line.max(before.len().saturating_sub(BEFORE));
