@@ -35,6 +35,9 @@ const DOUBTFUL: [(u64, &str, &str); 4] = [
     (0x794c_7630, "overlay", "a container's own layer goes with the container: mount a volume"),
 ];
 
+/// The file of the data directory that names what is lost, and waits for a person.
+const LOST: &str = "lost-records";
+
 /// How a finding ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Grade {
@@ -64,6 +67,7 @@ pub(super) fn run(
     findings.push(checked("preflight", preflight::check(&loaded.config, &loaded.origin)));
     findings.push(checked("rules", program.check(loaded)));
     findings.extend(service(&loaded.config));
+    findings.extend(lost(&loaded.config.data_dir));
     findings.extend(disk(&loaded.config));
     findings.extend(privacy(&loaded.config.data_dir));
     findings.push(files(&loaded.config));
@@ -112,10 +116,24 @@ fn service(config: &Config) -> Vec<Finding> {
                 findings.extend(degraded.map(|line| finding(Grade::Warn, "data", line)));
                 findings
             }
-            Ok((false, words)) => one(Grade::Fail, format!("not ready: {}", words.trim())),
+            Ok((false, words)) => {
+                let words: Vec<&str> = words.trim().lines().map(str::trim).collect();
+                one(Grade::Fail, format!("not ready: {}", words.join("; ")))
+            }
             Err(problem) => one(Grade::Fail, problem.to_string()),
         },
     }
+}
+
+/// What is lost for good, whether or not the service runs.
+fn lost(data_dir: &Path) -> Option<Finding> {
+    let ranges = std::fs::read_to_string(data_dir.join(LOST)).ok()?;
+    let words = format!(
+        "records {} are lost, with the suppressions that they made: restore the data directory from a \
+         backup, or import them, then remove {LOST} from it",
+        ranges.lines().map(|range| range.replace(' ', " to ")).collect::<Vec<_>>().join(", ")
+    );
+    Some(finding(Grade::Fail, "lost", words))
 }
 
 /// Whether others may read what is stored.
