@@ -141,10 +141,11 @@ impl Checker<'_> {
                 format!("lacks the mark {mark}, by which our own refusal is known when it bounces")
             }
             Ok(_) if !fits(&given) && pause => {
-                "is no pause (a 4xx reply, DEFER_IF_PERMIT, retry:), and a held address is not refused"
+                "is no pause (a 4xx reply but 421, DEFER_IF_PERMIT, retry:), and a held address is not \
+                 refused"
                     .to_string()
             }
-            Ok(_) if !fits(&given) => "is no refusal (a 5xx reply, REJECT, error:)".to_string(),
+            Ok(_) if !fits(&given) => "is no refusal (a 5xx reply but 521, REJECT, error:)".to_string(),
             Ok(template) => return template,
         };
         let key = format!("lookup.answers.{name}");
@@ -153,12 +154,15 @@ impl Checker<'_> {
     }
 }
 
-/// A reply of this class at the beginning: `550 `.
+/// A reply of this class at the beginning: `550 `, and no enhanced code of another class behind it.
+/// 421 and 521 end the session, and with it the mail for everybody else (Postfix, access(5)).
 fn is_reply(text: &str, class: u8) -> bool {
-    match text.as_bytes() {
-        [first, a, b, b' ', ..] => *first == class && a.is_ascii_digit() && b.is_ascii_digit(),
-        _ => false,
-    }
+    let (code, rest) = match text.as_bytes() {
+        [first, a, b, b' ', rest @ ..] if *first == class => ([*a, *b], rest),
+        _ => return false,
+    };
+    let fits = !matches!(rest, [digit @ b'0'..=b'9', b'.', ..] if *digit != class);
+    code.iter().all(u8::is_ascii_digit) && code != *b"21" && fits
 }
 
 /// WARN lets the mail pass and writes to the log of Postfix: for a time of trial.

@@ -7,7 +7,7 @@ use super::Beside;
 use super::parts::{Pair, Said, UNNAMED};
 use crate::classify::rule::StatusPattern;
 use crate::classify::verdict::{Category, Reason};
-use crate::mail::{EnhancedStatus, MultiSearch, ReplyCode};
+use crate::mail::{MultiSearch, ReplyCode};
 
 /// The composition.
 #[derive(Debug)]
