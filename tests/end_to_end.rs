@@ -562,3 +562,48 @@ fn reports_say_which_rule_said_what_and_who_of_a_campaign_bounced() {
         assert_eq!(service.get(path).expect("it answers").0, 400, "{path}");
     }
 }
+
+#[test]
+fn a_canary_comes_through_or_says_where_it_did_not() {
+    let mut service = Service::new("");
+    service.start();
+    let (code, out, err) = service.run(&["canary", "--json"]);
+    assert_eq!(code, 0, "{err}");
+    let found: serde_json::Value = serde_json::from_str(&out).expect("a JSON line");
+    let events = service.events();
+    let event = events.iter().find(|event| event["id"] == found["event"]).expect("in the journal");
+    assert_eq!(event["kind"], "success");
+    assert_eq!(service.json("/v1/suppressions?limit=10")["entries"], serde_json::json!([]));
+
+    // Nobody listens; a server that takes mail and keeps it.
+    let nobody = format!("127.0.0.1:{}", free_port());
+    let (code, _, err) = service.run(&["canary", "--to", &nobody]);
+    assert!(code == 2 && err.contains("did not get through"), "{err}");
+    let elsewhere = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let to = elsewhere.local_addr().expect("bound").to_string();
+    let server = std::thread::spawn(move || {
+        let (stream, _) = elsewhere.accept().expect("the canary");
+        let mut answers = stream.try_clone().expect("one more");
+        let mut say = |line: &str| answers.write_all(line.as_bytes()).expect("read");
+        say("220 elsewhere\r\n");
+        let mut in_data = false;
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            match (in_data, line.as_str()) {
+                (true, ".") => {
+                    in_data = false;
+                    say("250 2.0.0 Ok: queued as 4X\r\n");
+                }
+                (true, _) => {}
+                (false, "DATA") => {
+                    in_data = true;
+                    say("354 go on\r\n");
+                }
+                (false, _) => say("250 ok\r\n"),
+            }
+        }
+    });
+    let (code, _, err) = service.run(&["canary", "--to", &to, "--timeout", "1s"]);
+    assert!(code == 2 && err.contains("no event came of it"), "{err}");
+    assert!(err.contains("queued as 4X"), "{err}");
+    server.join().expect("it served");
+}

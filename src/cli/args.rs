@@ -2,6 +2,7 @@
 //! one screen, `COMMAND --help` has the rest.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -125,6 +126,11 @@ pub enum CliCommand {
     Engine(EngineCommand),
     /// Check this machine and say what to mend
     Doctor(DoctorArgs),
+    /// Send a report through the front door and wait for its event
+    ///
+    /// The report says that something was delivered: it changes nobody's state. Exit 0 when the event
+    /// came, 2 when it did not. Run it every few minutes, and let a monitor watch the exit code.
+    Canary(CanaryArgs),
     /// Ask the running service whether it is ready
     Readyz,
     /// Write shell completions
@@ -574,6 +580,21 @@ pub struct RestoreArgs {
     pub from: PathBuf,
 }
 
+/// `canary`
+#[derive(Debug, Args)]
+pub struct CanaryArgs {
+    /// The MX as the world knows it, HOST or HOST:PORT (25 without one); without it the first port of
+    /// smtp.listen
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub to: Option<String>,
+    /// How long to wait for each step, and for the event
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = some_time)]
+    pub timeout: Duration,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `doctor`
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
@@ -587,6 +608,11 @@ fn at_least_one(text: &str) -> Result<usize, String> {
         Ok(0) | Err(_) => Err("write a number from 1 on, or leave it out".to_string()),
         Ok(number) => Ok(number),
     }
+}
+
+fn some_time(text: &str) -> Result<Duration, String> {
+    let time = crate::config::parse_duration(text).filter(|time| !time.is_zero());
+    time.ok_or_else(|| "write a duration such as 30s".to_string())
 }
 
 fn return_path(text: &str) -> Result<String, String> {

@@ -10,6 +10,7 @@
 pub mod args;
 mod backup;
 mod bulk;
+mod canary;
 pub mod classify;
 mod console;
 mod doctor;
@@ -185,6 +186,7 @@ fn answer(
         }
         CliCommand::Engine(command) => engine::run(&command, &loaded, program, console),
         CliCommand::Verify(args) => verify::run(&args, &loaded, program, console),
+        CliCommand::Canary(args) => canary::run(&args, &loaded, program, console),
         CliCommand::Doctor(args) => doctor::run(&args, &loaded, program, console),
         CliCommand::Webhooks(args) => webhooks::run(&args, &loaded, console),
         CliCommand::Readyz => ingest::readyz(&loaded, console),
