@@ -90,6 +90,7 @@ impl Says {
         let table = MeaningTable::read(table)?;
         let lexicon = Lexicon::read(files, &table)?;
         let role = |name: &str| table.role(name).ok_or_else(|| format!("no role `{name}`"));
+        let state = |name: &str| table.state(name).ok_or_else(|| format!("no state `{name}`"));
         let roles = Roles {
             recipient: role("recipient")?,
             message: role("message")?,
@@ -98,8 +99,10 @@ impl Says {
             agent: role("agent")?,
             domain: role("domain")?,
             link: role("link")?,
-            absent: table.state("absent").ok_or("no state `absent`")?,
-            disabled: table.state("disabled").ok_or("no state `disabled`")?,
+            absent: state("absent")?,
+            disabled: state("disabled")?,
+            no_mail: state("no-mail")?,
+            barred: state("barred")?,
         };
         Ok(Self { lexicon, table, roles })
     }

@@ -87,6 +87,8 @@ pub(super) struct Roles {
     pub(super) link: u8,
     pub(super) absent: u8,
     pub(super) disabled: u8,
+    pub(super) no_mail: u8,
+    pub(super) barred: u8,
 }
 
 /// Words between two phrases, roughly: a phrase further away has nothing to do with it.

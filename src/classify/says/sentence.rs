@@ -220,6 +220,12 @@ fn join(
                     .filter(|is| table.is_us(*is) && table.fits((*is, state)));
                 is.map(|is| PhraseKind::Said((is, state)))
             }
+            // `does not accept mail from unknown hosts`: from others it does.
+            (PhraseKind::State(state) | PhraseKind::Said((_, state)), PhraseKind::From)
+                if state == roles.no_mail && gap(text, a.end, b.start) == 0 =>
+            {
+                Some(PhraseKind::State(roles.barred))
+            }
             (PhraseKind::From, PhraseKind::State(_)) if gap(text, a.end, b.start) == 0 => {
                 if let Some(hit) = hits.get_mut(at + 2)
                     && let PhraseKind::Role(role) = hit.part

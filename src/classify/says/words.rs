@@ -113,6 +113,18 @@ fn chunk_words(
     if matches!(chunk, ":" | ";" | "!" | "?" | "：") {
         return closing(chunk, out);
     }
+    // `policy "Reject-Unknown-User"`, `policy:user-not-found`: what is called so says nothing.
+    if let Some((head, name)) = chunk.split_once(':').filter(|(head, _)| NAMED.contains(head)) {
+        push_word(head, out);
+        return if is_name(name) {
+            closing(name, out)
+        } else {
+            chunk_words(name, kinds, known, out, links)
+        };
+    }
+    if is_name(chunk) && NAMED.iter().any(|word| last_word(out) == *word) {
+        return;
+    }
     let core = chunk.trim_start_matches(|c: char| opening(c, out));
     let trimmed = core.trim_end_matches(is_edge);
     let tail = core.get(trimmed.len()..).unwrap_or_default();
@@ -126,6 +138,20 @@ fn chunk_words(
         plain_words(trimmed, out, true);
     }
     closing(tail, out);
+}
+
+/// What has names of its own.
+const NAMED: [&str; 4] = ["policy", "rule", "group", "entry"];
+
+/// Words joined by hyphens or underscores.
+fn is_name(chunk: &str) -> bool {
+    let parts = || chunk.split(['-', '_']);
+    parts().count() > 1 && parts().all(|part| part.bytes().any(|b| b.is_ascii_alphabetic()))
+}
+
+/// The word written last.
+fn last_word(out: &str) -> &str {
+    out.trim_end().rsplit(' ').next().unwrap_or_default()
 }
 
 /// `SIZE=1024`, `id=17` and such.
