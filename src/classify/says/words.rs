@@ -114,15 +114,12 @@ fn chunk_words(
         return closing(chunk, out);
     }
     // `policy "Reject-Unknown-User"`, `policy:user-not-found`: what is called so says nothing.
-    if let Some((head, name)) = chunk.split_once(':').filter(|(head, _)| NAMED.contains(head)) {
+    let (head, name) = chunk.split_once(':').unwrap_or_default();
+    if is_name(name) && NAMED.contains(&head) {
         push_word(head, out);
-        return if is_name(name) {
-            closing(name, out)
-        } else {
-            chunk_words(name, kinds, known, out, links)
-        };
+        return closing(name, out);
     }
-    if is_name(chunk) && NAMED.iter().any(|word| last_word(out) == *word) {
+    if is_name(chunk) && NAMED.contains(&last_word(out)) {
         return;
     }
     let core = chunk.trim_start_matches(|c: char| opening(c, out));
