@@ -175,7 +175,10 @@ fn opening(c: char, out: &mut String) -> bool {
 
 fn is_edge(c: char) -> bool {
     c.is_ascii_punctuation() && !matches!(c, '@' | '/' | '%' | '$' | '&')
-        || matches!(c, '。' | '，' | '、' | '！' | '：' | '；' | '（' | '）' | '【' | '】')
+        || matches!(
+            c,
+            '。' | '，' | '、' | '！' | '：' | '；' | '（' | '）' | '【' | '】' | '،' | '؛' | '؟'
+        )
 }
 
 /// Marks behind a word.
@@ -185,9 +188,10 @@ fn closing(tail: &str, out: &mut String) {
     }
     if has(tail, b"...") || tail.contains([':', '：', '=']) {
         push_break(COLON, out);
-    } else if tail.contains(['.', '!', '?', '。', '！']) {
+    } else if tail.contains(['.', '!', '?', '。', '！', '؟']) {
         push_break(STOP, out);
-    } else if tail.contains([',', ';', ')', ']', '}', '，', '、', '；', '）', '】']) {
+    } else if tail.contains([',', ';', ')', ']', '}', '，', '、', '；', '）', '】', '،', '؛'])
+    {
         push_break(COMMA, out);
     }
 }
@@ -349,7 +353,10 @@ fn plain_words(core: &str, out: &mut String, breaks: bool) {
             } else if breaks && matches!(c, '。' | '！' | ';') {
                 push_break(STOP, out);
             } else if breaks
-                && matches!(c, ',' | '，' | '、' | '；' | '(' | ')' | '（' | '）' | '[' | ']')
+                && matches!(
+                    c,
+                    ',' | '،' | '؛' | '，' | '、' | '；' | '(' | ')' | '（' | '）' | '[' | ']'
+                )
             {
                 push_break(COMMA, out);
             }
