@@ -5,7 +5,7 @@
 //! It speaks plain SMTP to the given host, so it proves name, port, session, journal and reading; what
 //! TLS is worth, `doctor` looks at.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
@@ -123,7 +123,7 @@ fn send(
 fn expect(replies: &mut impl BufRead, step: &str, class: u8) -> Result<String> {
     loop {
         let mut line = String::new();
-        let read = replies.by_ref().take(1_000).read_line(&mut line);
+        let read = Read::by_ref(replies).take(1_000).read_line(&mut line);
         if read.with_context(|| format!("after {step}"))? == 0 {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof))
                 .with_context(|| format!("after {step}"));
