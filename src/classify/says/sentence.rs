@@ -60,7 +60,7 @@ pub(super) fn read(
                     last.pair.0 = role;
                 }
             }
-            PhraseKind::Role(role) if table.fits((role, NAMED)) => {
+            PhraseKind::Role(role) if table.fits((role, NAMED)) || table.is_asked_for(role) => {
                 let (start, end) = (hit.start, hit.end);
                 said.push(Said { pair: (role, NAMED), start, end, aside: aside || skipping });
             }

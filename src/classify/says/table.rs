@@ -22,6 +22,8 @@ pub(super) struct MeaningTable {
     own: Vec<u8>,
     mailbox: Vec<u8>,
     by_name: Vec<u8>,
+    /// Roles beside which a row does not hold.
+    asked_for: Vec<u8>,
     checked: Vec<u8>,
     us: Vec<u8>,
     message: Vec<u8>,
@@ -179,6 +181,7 @@ impl MeaningTable {
             own: Vec::new(),
             mailbox: Vec::new(),
             by_name: Vec::new(),
+            asked_for: Vec::new(),
             checked: Vec::new(),
             us: Vec::new(),
             message: Vec::new(),
@@ -239,6 +242,9 @@ impl MeaningTable {
             let before = source.get(..raw.span().start).unwrap_or_default();
             table.add(raw.into_inner(), 1 + before.matches('\n').count())?;
         }
+        table.asked_for = table.rows.iter().flat_map(|row| row.beside.clone()).collect();
+        table.asked_for.sort_unstable();
+        table.asked_for.dedup();
         Ok(table)
     }
 
@@ -396,6 +402,11 @@ impl MeaningTable {
     /// Whether any row speaks of the pair.
     pub(super) fn fits(&self, pair: Pair) -> bool {
         self.by_pair.get(self.index(pair)).is_some_and(|rows| !rows.is_empty())
+    }
+
+    /// Whether a row asks for the role's being named.
+    pub(super) fn is_asked_for(&self, role: u8) -> bool {
+        self.asked_for.contains(&role)
     }
 
     /// Whose the role is, a name beside it says.

@@ -302,11 +302,18 @@ const LONG: [&str; 16] = [
     "website",
 ];
 
+/// Ends of file names that are no top-level domains.
+const FILES: [&str; 20] = [
+    "exe", "pck", "conf", "log", "txt", "dat", "tmp", "pem", "ini", "php", "cgi", "dll", "doc",
+    "docx", "pdf", "xls", "eml", "jpg", "png", "sieve",
+];
+
 /// A name of two labels at least whose last one can be a top-level domain.
 fn is_host(core: &str) -> bool {
     let Some((rest, last)) = core.rsplit_once('.') else { return false };
     let long = || last.len() <= 18 && (rest.contains(['.', '-', '_']) || LONG.contains(&last));
     ((2..=6).contains(&last.len()) || long())
+        && !FILES.contains(&last)
         && last.bytes().all(|b| b.is_ascii_lowercase())
         && rest.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
         && rest.bytes().any(|b| b.is_ascii_alphanumeric())
