@@ -3,7 +3,7 @@
 //! *Leave one source out* judges the lines of a rules file, or of a provider, with its rules gone.
 //! *Mutations* change a line so that the verdict must stay (other case, line breaks, a relay's words
 //! around it, other words for the same) or must turn (the sender in the recipient's place).
-//! `cargo run --example generality` prints the tables, `tests/generality.rs` holds their floors.
+//! `cargo run --example generality` prints the tables, `says/tests.rs` holds their floors.
 
 use std::collections::BTreeMap;
 

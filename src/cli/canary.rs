@@ -41,7 +41,10 @@ pub(super) fn run(
     };
     let name = format!("canary-{:x}@canary.invalid", console.now.millis());
     let recipient = Address::parse(&name).ok_or_else(|| anyhow!("{name} is no address"))?;
-    let return_path = program.sign(loaded, &recipient, None, None, console.now)?;
+    let return_path = match config.verp.keys.is_empty() {
+        false => program.sign(loaded, &recipient, None, None, console.now)?,
+        true => plain(config, &name)?,
+    };
 
     let began = Instant::now();
     let reply = send(server, config.hostname.as_str(), &return_path, &name, args.timeout)
@@ -69,6 +72,15 @@ pub(super) fn run(
         )?;
     }
     Ok(ExitAnswer::Yes)
+}
+
+/// A return path without a signature: `bounces+user=example.com@bounce.example.com`.
+fn plain(config: &Config, name: &str) -> Result<String> {
+    let domain = config.smtp.domains.first().filter(|_| config.verp.plain);
+    let domain = domain.ok_or_else(|| {
+        anyhow!("no return path can be made: add a [[verp.keys]] table with id and secret_file")
+    })?;
+    Ok(format!("bounces+{}@{domain}", name.replace('@', "=")))
 }
 
 /// The first TCP port of `smtp.listen`.

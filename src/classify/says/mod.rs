@@ -16,12 +16,12 @@ use std::cell::RefCell;
 use std::sync::LazyLock;
 
 use lexicon::Lexicon;
+pub(super) use parts::Beside;
 use parts::{Hit, PhraseKind, Roles, Said, UNNAMED};
 use table::MeaningTable;
 use words::KnownAddresses;
 
 use super::verdict::{Category, Reason};
-use crate::mail::{EnhancedStatus, ReplyCode};
 
 /// Lexicon and table, ready to read.
 #[derive(Debug)]
@@ -29,19 +29,6 @@ pub struct Says {
     lexicon: Lexicon,
     table: MeaningTable,
     roles: Roles,
-}
-
-/// What stands beside the words.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Beside<'a> {
-    /// Domain of the recipient.
-    pub(super) domain: &'a str,
-    /// Addresses that the mail was sent from.
-    pub(super) senders: &'a [String],
-    /// Enhanced code in force.
-    pub(super) status: Option<EnhancedStatus>,
-    /// Reply code.
-    pub(super) code: Option<ReplyCode>,
 }
 
 /// What the words say.

@@ -1,5 +1,7 @@
 //! What a sentence is made of: the words that lexicon, table and reading have in common.
 
+use crate::mail::{EnhancedStatus, ReplyCode};
+
 /// A role and a state, by their places in the table's lists.
 pub(super) type Pair = (u8, u8);
 
@@ -89,6 +91,19 @@ pub(super) struct Roles {
     pub(super) disabled: u8,
     pub(super) no_mail: u8,
     pub(super) barred: u8,
+}
+
+/// What stands beside the words.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::classify) struct Beside<'a> {
+    /// Domain of the recipient.
+    pub(in crate::classify) domain: &'a str,
+    /// Addresses that the mail was sent from.
+    pub(in crate::classify) senders: &'a [String],
+    /// Enhanced code in force.
+    pub(in crate::classify) status: Option<EnhancedStatus>,
+    /// Reply code.
+    pub(in crate::classify) code: Option<ReplyCode>,
 }
 
 /// Words between two phrases, roughly: a phrase further away has nothing to do with it.

@@ -3,8 +3,7 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::Beside;
-use super::parts::{Pair, Said, UNNAMED};
+use super::parts::{Beside, Pair, Said, UNNAMED};
 use crate::classify::rule::StatusPattern;
 use crate::classify::verdict::{Category, Reason};
 use crate::mail::{MultiSearch, ReplyCode};

@@ -31,6 +31,8 @@ pub(super) struct Gap {
     pub(super) through: u64,
     /// The file in front of which they should stand.
     pub(super) before: String,
+    /// The file that should have them and whose end cannot be read.
+    pub(super) within: Option<String>,
 }
 
 /// The segments of a folder, in order, and what was found beside them.
@@ -165,8 +167,14 @@ pub(super) fn chain(disk: &dyn Disk) -> io::Result<Chain> {
         let [before, next] = pair else { break };
         let last = before.last.unwrap_or(before.first - 1);
         if next.first > last + 1 {
-            let before = Segment::file_name(next.first);
-            found.gaps.push(Gap { from: last + 1, through: next.first - 1, before });
+            let unreadable = before.last.is_none() && before.lines > 0;
+            let within = before.packed.is_some_and(|packed| packed.last_seq > last) || unreadable;
+            found.gaps.push(Gap {
+                from: last + 1,
+                through: next.first - 1,
+                before: Segment::file_name(next.first),
+                within: within.then(|| Segment::file_name(before.first)),
+            });
         }
     }
     if let Some(oldest) = kept.first()
@@ -174,7 +182,7 @@ pub(super) fn chain(disk: &dyn Disk) -> io::Result<Chain> {
         && oldest.header.as_ref().is_some_and(|header| header.after.is_empty())
     {
         let before = Segment::file_name(oldest.first);
-        found.gaps.insert(0, Gap { from: 1, through: oldest.first - 1, before });
+        found.gaps.insert(0, Gap { from: 1, through: oldest.first - 1, before, within: None });
     }
     found.segments = kept.into_iter().map(Candidate::into_segment).collect();
     Ok(found)

@@ -100,6 +100,7 @@ impl JournalReader {
                 from: segment.first_seq,
                 through: next.first_seq - 1,
                 before: Segment::file_name(next.first_seq),
+                within: None,
             };
             if shared.note(Trouble::from(&gap)) {
                 tracing::error!(

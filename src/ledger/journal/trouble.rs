@@ -9,7 +9,18 @@ use crate::ledger::{LedgerError, Trouble, TroubleKind};
 
 impl From<&chain::Gap> for Trouble {
     fn from(gap: &chain::Gap) -> Self {
-        let chain::Gap { from, through, before } = gap;
+        let chain::Gap { from, through, before, within } = gap;
+        if let Some(file) = within {
+            return Trouble {
+                kind: TroubleKind::JournalDamaged,
+                file: Some(file.clone()),
+                seqs: Some((*from, *through)),
+                text: format!(
+                    "records {from} to {through} are damaged in {file}: restore the file from a backup \
+                     if there is one"
+                ),
+            };
+        }
         Trouble {
             kind: TroubleKind::JournalMissing,
             file: Some(before.clone()),

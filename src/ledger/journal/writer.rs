@@ -49,7 +49,10 @@ impl Segments {
                 if wanted < first && gaps.first().is_none_or(|gap| gap.through >= first) =>
             {
                 let before = Segment::file_name(first);
-                gaps.insert(0, chain::Gap { from: wanted, through: first - 1, before });
+                gaps.insert(
+                    0,
+                    chain::Gap { from: wanted, through: first - 1, before, within: None },
+                );
             }
             Some(_) => {}
             // The first start, or the first one of a release that writes it down.
