@@ -22,6 +22,9 @@ const ASK_FIRST: usize = 64 << 10;
 /// The problem code of an address that may be mailed.
 const NOT_SUPPRESSED: &str = "not-suppressed";
 
+/// How long the service may take to say whether it is ready.
+const READY: Duration = Duration::from_secs(10);
+
 /// A client of one service.
 pub struct Remote {
     agent: Agent,
@@ -148,7 +151,10 @@ impl Remote {
 
     /// `GET /readyz`: whether it is ready, and its words.
     pub fn readyz(&self) -> Result<(bool, String), ServiceError> {
-        let (status, body) = self.get("/readyz")?;
+        // Whoever asks wants to know now: a service that does not answer is not ready.
+        let request = self.agent.get(format!("{}/readyz", self.base)).config();
+        let request = request.timeout_global(Some(READY)).build();
+        let (status, body) = self.read(request.call())?;
         match status {
             200 | 503 => Ok((status == 200, String::from_utf8_lossy(&body).into_owned())),
             _ => Err(self.error(status, &body)),

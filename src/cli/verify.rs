@@ -1,6 +1,6 @@
 //! `verify`: the proof that the list is what the journal says.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde_json::json;
 
 use super::args::VerifyArgs;
@@ -15,6 +15,10 @@ pub(super) fn run(
     program: &dyn Program,
     console: &mut Console<'_>,
 ) -> Result<ExitAnswer> {
+    let data_dir = &loaded.config.data_dir;
+    if !data_dir.is_dir() {
+        bail!("there is no list in {}: name its configuration with --config", data_dir.display());
+    }
     let Proof { folded, shared } = program.prove(loaded)?;
     let is_right = folded.is_same() && !matches!(shared, Some(Err(_)));
     let answer = ExitAnswer::yes_if(is_right);
@@ -41,6 +45,15 @@ pub(super) fn run(
             "the list is what the journal says: folded again {begun} through {through}, digest {}",
             folded.list
         )?,
+        // The view may be all that still holds what the damaged records said.
+        false if folded.damaged > 0 => writeln!(
+            console.out,
+            "! nothing is proved: the list differs from what the journal says, folded again {begun} \
+             through {through}, and {} records of the journal cannot be read; restore its damaged files \
+             in {} from a backup, and run it again; view/ stays",
+            folded.damaged,
+            data_dir.display()
+        )?,
         false => writeln!(
             console.out,
             "! the list is NOT what the journal says, folded again {begun} through {through}: the list \
@@ -48,14 +61,16 @@ pub(super) fn run(
              then made from the newest checkpoint",
             folded.list,
             folded.again,
-            loaded.config.data_dir.display()
+            data_dir.display()
         )?,
     }
-    if folded.damaged > 0 {
+    if folded.damaged > 0 && folded.is_same() {
         writeln!(
             console.out,
-            "! {} records cannot be read: what they decided is in the list and in no fold",
-            folded.damaged
+            "! {} records cannot be read, so nothing tells whether the list has what they decided: restore \
+             the damaged files of {} from a backup, and run it again",
+            folded.damaged,
+            data_dir.display()
         )?;
     }
     match shared {
