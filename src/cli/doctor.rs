@@ -22,6 +22,7 @@ use super::remote::Remote;
 use crate::config::preflight;
 use crate::config::{Config, LoadedConfig, print_size, reason};
 use crate::ledger::private::open_to_others;
+use crate::ledger::store::lost_records;
 
 /// Commits that are timed.
 const SYNCS: u32 = 20;
@@ -34,9 +35,6 @@ const DOUBTFUL: [(u64, &str, &str); 4] = [
     (0x6969, "nfs", "fdatasync and locks are not what they are on a local disk"),
     (0x794c_7630, "overlay", "a container's own layer goes with the container: mount a volume"),
 ];
-
-/// The file of the data directory that names what is lost, and waits for a person.
-const LOST: &str = "lost-records";
 
 /// How a finding ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,14 +124,13 @@ fn service(config: &Config) -> Vec<Finding> {
 }
 
 /// What is lost for good, whether or not the service runs.
-fn lost(data_dir: &Path) -> Option<Finding> {
-    let ranges = std::fs::read_to_string(data_dir.join(LOST)).ok()?;
-    let words = format!(
-        "records {} are lost, with the suppressions that they made: restore the data directory from a \
-         backup, or import them, then remove {LOST} from it",
-        ranges.lines().map(|range| range.replace(' ', " to ")).collect::<Vec<_>>().join(", ")
-    );
-    Some(finding(Grade::Fail, "lost", words))
+fn lost(data_dir: &Path) -> Vec<Finding> {
+    match lost_records(data_dir) {
+        Ok(troubles) => {
+            troubles.into_iter().map(|lost| finding(Grade::Fail, "lost", lost.text)).collect()
+        }
+        Err(error) => vec![finding(Grade::Fail, "lost", reason(&error))],
+    }
 }
 
 /// Whether others may read what is stored.

@@ -59,6 +59,14 @@ pub fn lost_by_engine(data_dir: &Path, range: (u64, u64), folder: &str) -> io::R
     add(&disk, Lost { range, kept: Some(folder.to_string()) })
 }
 
+/// What is written down, in words, also when no service runs.
+pub fn lost_records(data_dir: &Path) -> io::Result<Vec<Trouble>> {
+    if !data_dir.is_dir() {
+        return Ok(Vec::new());
+    }
+    Ok(read(&journal::RealDisk::new(data_dir)?)?.iter().map(trouble).collect())
+}
+
 /// In words.
 pub(super) fn trouble(lost: &Lost) -> Trouble {
     let (from, through) = lost.range;

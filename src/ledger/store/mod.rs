@@ -67,7 +67,7 @@ use cluster::Cluster;
 pub use cluster::{CLASSES, Connect, Observe, Seen, Share};
 use engine::{Engine, ViewState, Writer};
 use inbox::Inbox;
-pub use lost::lost_by_engine;
+pub use lost::{lost_by_engine, lost_records};
 pub use options::Options;
 use overlay::read_event;
 use rows::{is_dead, key_in, with_key_in};
