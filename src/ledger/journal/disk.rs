@@ -49,6 +49,18 @@ pub trait DiskFile: Send + Sync {
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
 }
 
+/// Reads so many octets from a place on; false when the file ends before.
+pub(super) fn read_exactly(file: &dyn DiskFile, into: &mut [u8], at: u64) -> io::Result<bool> {
+    let mut got = 0;
+    while let Some(rest) = into.get_mut(got..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, at + got as u64)? {
+            0 => return Ok(false),
+            n => got += n,
+        }
+    }
+    Ok(true)
+}
+
 /// The file system below one directory.
 #[derive(Debug, Clone)]
 pub struct RealDisk {

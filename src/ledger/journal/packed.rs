@@ -20,7 +20,7 @@ use std::io;
 use std::sync::Mutex;
 
 use super::block::{self, HEAD, pack};
-use super::disk::{Disk, DiskFile};
+use super::disk::{Disk, DiskFile, read_exactly};
 use super::header::Header;
 use super::record::{self, MAX_LINE};
 use crate::lock::lock;
@@ -94,18 +94,6 @@ fn is_packed(file: &dyn DiskFile) -> io::Result<bool> {
         ));
     }
     Ok((begins && first == *MAGIC) || (ends && last == *MAGIC))
-}
-
-/// False when the file ends before.
-fn read_exactly(file: &dyn DiskFile, into: &mut [u8], at: u64) -> io::Result<bool> {
-    let mut got = 0;
-    while let Some(rest) = into.get_mut(got..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, at + got as u64)? {
-            0 => return Ok(false),
-            n => got += n,
-        }
-    }
-    Ok(true)
 }
 
 /// A packed segment, opened.

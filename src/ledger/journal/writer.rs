@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::batch::Batch;
 use super::chain;
-use super::disk::{Disk, DiskFile};
+use super::disk::{Disk, DiskFile, read_exactly};
 use super::header::Header;
 use super::reader::JournalReader;
 use super::segment::{DIR, Segment};
@@ -219,27 +219,22 @@ impl Segments {
         }
         let name = Segment::file_name(newest.first_seq);
         tracing::error!(file = name, "somebody removed this file: it is written again");
-        let (disk, part) = (&self.shared.disk, format!("{DIR}/{:020}.begun", newest.first_seq));
+        let disk = self.shared.disk.as_ref();
         disk.make_dir(DIR)?;
-        let mut file = disk.open(&part, true)?;
-        file.truncate(0)?;
-        let (mut octets, mut at) = (vec![0; 1 << 20], 0);
-        while at < newest.length() {
-            let most =
-                octets.len().min(usize::try_from(newest.length() - at).unwrap_or(usize::MAX));
-            let got = removed.read_at(octets.get_mut(..most).unwrap_or_default(), at)?;
-            if got == 0 {
-                return Err(io::Error::new(
-                    io::ErrorKind::UnexpectedEof,
-                    "it is shorter than it was",
-                ));
+        let file = make_segment(disk, newest.first_seq, |file| {
+            let (mut octets, mut at) = (vec![0; 1 << 20], 0);
+            while at < newest.length() {
+                let left = usize::try_from(newest.length() - at).unwrap_or(usize::MAX);
+                octets.truncate(left);
+                if !read_exactly(removed.as_ref(), &mut octets, at)? {
+                    let text = "it is shorter than it was";
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+                }
+                file.append(&octets)?;
+                at += octets.len() as u64;
             }
-            file.append(octets.get(..got).unwrap_or_default())?;
-            at += got as u64;
-        }
-        file.sync()?;
-        disk.rename(&part, &name)?;
-        disk.sync_dir(DIR)?;
+            Ok(())
+        })?;
         self.file = Some(file);
         Ok(())
     }
@@ -301,15 +296,8 @@ impl Segments {
         let journal = segments.iter().find_map(|s| Some(s.header.as_ref()?.journal.clone()));
         let after = before.map_or_else(String::new, |before| before.id());
         let header = Header::new(journal, first, after)?;
-        let (line, part) = (header.line()?, format!("{DIR}/{first:020}.begun"));
-        let mut file = disk.open(&part, true)?;
-        if file.length()? > 0 {
-            file.truncate(0)?;
-        }
-        file.append(&line)?;
-        file.sync()?;
-        disk.rename(&part, &Segment::file_name(first))?;
-        disk.sync_dir(DIR)?;
+        let line = header.line()?;
+        let file = make_segment(disk.as_ref(), first, |file| file.append(&line))?;
         let length = line.len() as u64;
         let segment = Arc::new(Segment::new(first, length, length, Some(header)));
         let begun = Arc::clone(&segment);
@@ -358,6 +346,24 @@ impl Segments {
         }
         Ok(removed)
     }
+}
+
+/// Makes the file of a segment, which has its name only when it is whole.
+fn make_segment(
+    disk: &dyn Disk,
+    first: u64,
+    fill: impl FnOnce(&mut dyn DiskFile) -> io::Result<()>,
+) -> io::Result<Box<dyn DiskFile>> {
+    let part = format!("{DIR}/{first:020}.begun");
+    let mut file = disk.open(&part, true)?;
+    if file.length()? > 0 {
+        file.truncate(0)?;
+    }
+    fill(file.as_mut())?;
+    file.sync()?;
+    disk.rename(&part, &Segment::file_name(first))?;
+    disk.sync_dir(DIR)?;
+    Ok(file)
 }
 
 /// Nobody else appends: each turn is ours, and there is no news.

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::ledger::journal::disk::DiskFile;
+use crate::ledger::journal::disk::{self, DiskFile};
 
 pub(super) const DIR: &str = "checkpoint";
 pub(super) const MAGIC: &[u8; 8] = b"BNCCKPT2";
@@ -71,15 +71,12 @@ impl Footer {
     }
 }
 
+/// Reads so many octets; that the file ends before is damage.
 pub(super) fn read_exactly(file: &dyn DiskFile, into: &mut [u8], at: u64) -> io::Result<()> {
-    let mut got = 0;
-    while let Some(rest) = into.get_mut(got..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, at + got as u64)? {
-            0 => return Err(damaged("it is cut")),
-            n => got += n,
-        }
+    match disk::read_exactly(file, into, at)? {
+        true => Ok(()),
+        false => Err(damaged("it is cut")),
     }
-    Ok(())
 }
 
 pub(super) fn damaged(what: &str) -> io::Error {
