@@ -39,22 +39,17 @@ pub(super) fn run(
         from => format!("from the checkpoint at {from}"),
     };
     let through = folded.through;
-    match folded.is_same() {
-        true => writeln!(
+    if folded.is_same() {
+        writeln!(
             console.out,
             "the list is what the journal says: folded again {begun} through {through}, digest {}",
             folded.list
-        )?,
-        // The view may be all that still holds what the damaged records said.
-        false if folded.damaged > 0 => writeln!(
-            console.out,
-            "! nothing is proved: the list differs from what the journal says, folded again {begun} \
-             through {through}, and {} records of the journal cannot be read; restore its damaged files \
-             in {} from a backup, and run it again; view/ stays",
-            folded.damaged,
-            data_dir.display()
-        )?,
-        false => writeln!(
+        )?;
+    }
+    // The view may be all that still holds what damaged records said.
+    match (folded.damaged, folded.is_same()) {
+        (0, true) => {}
+        (0, false) => writeln!(
             console.out,
             "! the list is NOT what the journal says, folded again {begun} through {through}: the list \
              has the digest {}, the journal {}; remove view/ from {}, and run it again: the list is \
@@ -63,15 +58,19 @@ pub(super) fn run(
             folded.again,
             data_dir.display()
         )?,
-    }
-    if folded.damaged > 0 && folded.is_same() {
-        writeln!(
+        (damaged, true) => writeln!(
             console.out,
-            "! {} records cannot be read, so nothing tells whether the list has what they decided: restore \
-             the damaged files of {} from a backup, and run it again",
-            folded.damaged,
+            "! {damaged} records cannot be read, so nothing tells whether the list has what they decided: \
+             restore the damaged files of {} from a backup, and run it again",
             data_dir.display()
-        )?;
+        )?,
+        (damaged, false) => writeln!(
+            console.out,
+            "! nothing is proved: the list differs from what the journal says, folded again {begun} \
+             through {through}, and {damaged} records of the journal cannot be read; restore its damaged \
+             files in {} from a backup, and run it again; view/ stays",
+            data_dir.display()
+        )?,
     }
     match shared {
         None => {}

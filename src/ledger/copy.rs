@@ -56,13 +56,18 @@ pub fn mark(data_dir: &Path, engine: &str) -> io::Result<()> {
     fs::File::open(data_dir)?.sync_all()
 }
 
+/// What is not there need not be removed or moved.
+fn unless_missing(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
 /// The copy is a list of its own from now on.
 pub fn unmark(data_dir: &Path) -> io::Result<()> {
     for name in ["erasures", "shared-journal"] {
-        match fs::remove_file(data_dir.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        unless_missing(fs::remove_file(data_dir.join(name)))?;
     }
     fs::File::open(data_dir)?.sync_all()
 }
@@ -72,14 +77,10 @@ pub fn unmark(data_dir: &Path) -> io::Result<()> {
 pub fn remove(data_dir: &Path) -> io::Result<()> {
     for name in BOUNDS.iter().chain(COPIED.iter().rev()) {
         let path = data_dir.join(name);
-        let removed = match path.is_dir() {
+        unless_missing(match path.is_dir() {
             true => fs::remove_dir_all(&path),
             false => fs::remove_file(&path),
-        };
-        match removed {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        })?;
     }
     fs::File::open(data_dir)?.sync_all()
 }
@@ -97,10 +98,7 @@ pub fn set_aside(
     note(&name)?;
     // The journal last: without it the others are built anew, with it alone too.
     for name in BOUNDS.iter().chain(COPIED.iter().rev()) {
-        match fs::rename(data_dir.join(name), aside.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        unless_missing(fs::rename(data_dir.join(name), aside.join(name)))?;
     }
     fs::File::open(&aside)?.sync_all()?;
     fs::File::open(data_dir)?.sync_all()?;
