@@ -114,13 +114,15 @@ fn chunk_words(
         return closing(chunk, out);
     }
     // `policy "Reject-Unknown-User"`, `policy:user-not-found`: what is called so says nothing.
-    let (head, name) = chunk.split_once(':').unwrap_or_default();
-    if is_name(name) && NAMED.contains(&head) {
-        push_word(head, out);
-        return closing(name, out);
-    }
-    if is_name(chunk) && NAMED.contains(&last_word(out)) {
-        return;
+    if kinds & OTHER != 0 {
+        let (head, name) = chunk.split_once(':').unwrap_or_default();
+        if is_name(name) && NAMED.contains(&head) {
+            push_word(head, out);
+            return closing(name, out);
+        }
+        if is_name(chunk) && NAMED.contains(&last_word(out)) {
+            return;
+        }
     }
     let core = chunk.trim_start_matches(|c: char| opening(c, out));
     let trimmed = core.trim_end_matches(is_edge);
