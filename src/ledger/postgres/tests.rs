@@ -314,8 +314,7 @@ fn a_cancelled_wait_for_the_standby_is_no_answer() {
     let mut journal = PostgresJournal::new(options(&server.url(), "a"));
     let start = Position::default();
     journal.find(0, &[]).expect("an empty journal");
-    sql(&server, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
-    sql(&server, "SELECT pg_reload_conf()");
+    wait_for_standbys(&server, "nobody");
     let cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
     let outcome = std::thread::scope(|scope| {
         let append = scope.spawn(|| {
@@ -340,11 +339,21 @@ fn a_cancelled_wait_for_the_standby_is_no_answer() {
         pass.join().expect("no panic")
     });
     assert!(matches!(passed, Err(LedgerError::Away(_))), "{passed:?}");
-    sql(&server, "ALTER SYSTEM RESET synchronous_standby_names");
-    sql(&server, "SELECT pg_reload_conf()");
+    wait_for_standbys(&server, "");
     let news = journal.turn(&start).expect("a turn");
     assert_eq!(news.lines.len(), 2);
     journal.pass().expect("committed");
+}
+
+/// Commits wait for these standbys when it returns: a reload is done by the postmaster, which new connections
+/// see, and then by the checkpointer, which does no checkpoint before it.
+fn wait_for_standbys(server: &Server, names: &str) {
+    sql(server, &format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'"));
+    sql(server, "SELECT pg_reload_conf()");
+    while sql(server, "SHOW synchronous_standby_names") != [[names]] {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    sql(server, "CHECKPOINT");
 }
 
 #[test]
