@@ -84,6 +84,7 @@ pub fn fold_again(
     fold: Box<dyn Fold>,
 ) -> Result<Verified, LedgerError> {
     wait_ready(ledger);
+    ledger.check_journal()?;
     let (status, list) = (ledger.status(), ledger.digest()?);
     let failed = |error| journal::refused("the journal cannot be folded again", &error);
     let scratch = Scratch::new(&options.data_dir).map_err(failed)?;

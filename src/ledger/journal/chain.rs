@@ -20,6 +20,7 @@ use super::disk::{Disk, DiskFile};
 use super::header::{Header, unnamed};
 use super::packed::{self, Packed};
 use super::segment::{DIR, Segment, last_record};
+use crate::ledger::remembered::{self, OLDEST};
 
 /// How files end of which a step was not finished.
 const UNFINISHED: [&str; 3] = [".begun", ".rewrite", ".packing"];
@@ -184,8 +185,19 @@ pub(super) fn chain(disk: &dyn Disk) -> io::Result<Chain> {
         let before = Segment::file_name(oldest.first);
         found.gaps.insert(0, Gap { from: 1, through: oldest.first - 1, before, within: None });
     }
+    removed_before(disk, kept.first().map_or(1, |segment| segment.first), &mut found.gaps)?;
     found.segments = kept.into_iter().map(Candidate::into_segment).collect();
     Ok(found)
+}
+
+/// What was removed before the first segment, as far as `oldest-record` knows.
+fn removed_before(disk: &dyn Disk, first: u64, gaps: &mut Vec<Gap>) -> io::Result<()> {
+    let Some(wanted) = remembered::read(disk, OLDEST)? else { return Ok(()) };
+    if wanted < first && gaps.first().is_none_or(|gap| gap.through >= first) {
+        let before = Segment::file_name(first);
+        gaps.insert(0, Gap { from: wanted, through: first - 1, before, within: None });
+    }
+    Ok(())
 }
 
 /// The journal that most segments say they are of; of several the one with the newest.

@@ -54,6 +54,7 @@ mod chain;
 mod checkpoint;
 mod disk;
 mod header;
+mod inspect;
 mod lock;
 mod pack;
 mod packed;
@@ -77,6 +78,7 @@ pub use checkpoint::{
     refuse_newer, sweep,
 };
 pub use disk::{Disk, DiskFile, RealDisk};
+pub use inspect::inspect;
 pub use lock::DirLock;
 #[cfg(test)]
 pub(crate) use packed::octets as octets_of_segment;

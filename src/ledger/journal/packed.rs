@@ -54,6 +54,8 @@ pub(super) struct Packed {
     pub(super) octets: u64,
     /// Last position; 0 when the footer cannot be read.
     pub(super) last_seq: u64,
+    /// Something beside the blocks is damaged.
+    pub(super) is_flawed: bool,
 }
 
 /// Where a block stands.
@@ -101,8 +103,6 @@ pub(super) struct PackedFile {
     file: Box<dyn DiskFile>,
     pub(super) packed: Packed,
     blocks: Vec<Block>,
-    /// Something beside the blocks is damaged.
-    is_flawed: bool,
     /// Which block was unpacked last, and what it holds.
     unpacked: Mutex<(usize, Vec<u8>)>,
 }
@@ -110,26 +110,42 @@ pub(super) struct PackedFile {
 impl PackedFile {
     /// Opens a segment that is known to be packed.
     pub(super) fn open(file: Box<dyn DiskFile>) -> io::Result<Self> {
+        let found = Self::find_blocks(file.as_ref())?;
+        Ok(Self::laid_out(file, found))
+    }
+
+    /// The same for one that was opened before: its records are where they were then, whatever was damaged
+    /// beside the blocks meanwhile, or mended. Says whether it was damaged.
+    pub(super) fn open_again(file: Box<dyn DiskFile>, known: Packed) -> io::Result<(Self, bool)> {
+        let (found, lengths) = Self::find_blocks(file.as_ref())?;
+        let now = Packed { is_flawed: known.is_flawed, ..found };
+        Ok((Self::laid_out(file, (now, lengths)), found.is_flawed && !known.is_flawed))
+    }
+
+    fn find_blocks(file: &dyn DiskFile) -> io::Result<(Packed, Lengths)> {
         let octets = file.length()?;
         let mut magic = [0; MAGIC.len()];
-        let is_marked = read_exactly(file.as_ref(), &mut magic, 0)? && magic == *MAGIC;
-        let indexed = read_index(file.as_ref(), octets)?;
+        let is_marked = read_exactly(file, &mut magic, 0)? && magic == *MAGIC;
+        let indexed = read_index(file, octets)?;
         let is_flawed = !is_marked || indexed.is_none();
         let (lengths, last_seq) = match indexed {
             Some(indexed) => indexed,
-            None => (walk(file.as_ref(), octets)?, 0),
+            None => (walk(file, octets)?, 0),
         };
+        Ok((Packed { octets, last_seq, is_flawed }, lengths))
+    }
+
+    fn laid_out(file: Box<dyn DiskFile>, (packed, lengths): (Packed, Lengths)) -> Self {
         let (mut blocks, mut at, mut begins) = (Vec::new(), MAGIC.len() as u64, 0);
         for (stored, length) in lengths {
             blocks.push(Block { at, stored, begins, length });
             at += stored as u64;
             begins += length as u64;
-            if is_flawed && blocks.len() == 1 {
+            if packed.is_flawed && blocks.len() == 1 {
                 begins += FLAW.len() as u64;
             }
         }
-        let packed = Packed { octets, last_seq };
-        Ok(Self { file, packed, blocks, is_flawed, unpacked: Mutex::new((usize::MAX, Vec::new())) })
+        Self { file, packed, blocks, unpacked: Mutex::new((usize::MAX, Vec::new())) }
     }
 
     /// Copies what a block holds from a place on.
@@ -231,7 +247,8 @@ impl DiskFile for PackedFile {
     }
 
     fn length(&self) -> io::Result<u64> {
-        let flaw = if self.is_flawed && self.blocks.len() == 1 { FLAW.len() as u64 } else { 0 };
+        let flaw =
+            if self.packed.is_flawed && self.blocks.len() == 1 { FLAW.len() as u64 } else { 0 };
         Ok(self.blocks.last().map_or(0, |last| last.begins + last.length as u64 + flaw))
     }
 
@@ -243,7 +260,7 @@ impl DiskFile for PackedFile {
         if from < block.length {
             return self.read_block(number, into, from);
         }
-        let flaw = FLAW.get(from - block.length..).filter(|_| self.is_flawed && number == 0);
+        let flaw = FLAW.get(from - block.length..).filter(|_| self.packed.is_flawed && number == 0);
         Ok(copy(flaw.unwrap_or_default(), into))
     }
 }
@@ -333,7 +350,7 @@ impl PackWriter {
         }
         self.write()?;
         self.file.sync()?;
-        Ok(Packed { octets: self.file.length()?, last_seq: self.last_seq })
+        Ok(Packed { octets: self.file.length()?, last_seq: self.last_seq, is_flawed: false })
     }
 }
 
@@ -441,6 +458,55 @@ mod tests {
             assert_eq!(seqs(&open_on(&disk)).len(), found.len() + 2, "octet {at}");
         }
         assert!(free > 40, "index, footer, header and the two magics cost no record: {free}");
+    }
+
+    #[test]
+    fn what_is_damaged_while_it_is_read_is_noticed() {
+        let length = packed().contents(&name()).len();
+        let mut free = 0;
+        for at in 0..length {
+            let disk = packed();
+            let mut journal = open_on(&disk);
+            let reader = journal.reader();
+            reader.check(1).expect("readable");
+            assert_eq!(reader.damaged(), 0);
+            disk.flip(&name(), at.min(disk.contents(&name()).len() - 1));
+            // One record is asked for, or all are.
+            let one = reader.at(RECORDS / 2).expect("readable");
+            assert!(one.is_some() || reader.damaged() > 0, "octet {at}");
+            let found = seqs(&journal);
+            let missing: Vec<u64> = (1..=RECORDS + 3).filter(|s| !found.contains(s)).collect();
+            free += usize::from(missing.is_empty());
+            assert!(missing.len() <= 9, "octet {at}: {missing:?}");
+            assert!(
+                reader.damaged() >= missing.len() as u64,
+                "octet {at}: {} of {missing:?}",
+                reader.damaged()
+            );
+            let told = reader.troubles();
+            let seqs_told = told.iter().find_map(|trouble| trouble.seqs);
+            assert_eq!(seqs_told, missing.first().copied().zip(missing.last().copied()), "{at}");
+            append(&mut journal, RECORDS + 5);
+            assert_eq!(seqs(&journal).len(), found.len() + 2, "octet {at}");
+            assert_eq!(reader.troubles(), told, "octet {at}: it is said once");
+        }
+        assert!(free > 40, "index, footer, header and the two magics cost no record: {free}");
+    }
+
+    #[test]
+    fn what_is_cut_while_it_is_read_is_noticed() {
+        let length = packed().contents(&name()).len();
+        for keep in (0..length).rev() {
+            let disk = packed();
+            let journal = open_on(&disk);
+            let reader = journal.reader();
+            reader.check(1).expect("readable");
+            let octets = disk.contents(&name());
+            disk.plant(&name(), &octets[..keep.min(octets.len() - 1)]);
+            let found = seqs(&journal);
+            let lost = RECORDS + 3 - found.len() as u64;
+            assert!((lost.max(1)..=lost + 1).contains(&reader.damaged()), "cut to {keep}");
+        }
     }
 
     #[test]

@@ -113,11 +113,16 @@ impl JournalReader {
         Ok(())
     }
 
+    /// Looks at every record.
+    pub fn check_all(&self) -> io::Result<()> {
+        self.segment_starts().into_iter().try_for_each(|first_seq| self.check(first_seq))
+    }
+
     /// Looks at every record of the segment that begins at a position; what is damaged is told.
     pub fn check(&self, first_seq: u64) -> io::Result<()> {
         match self.shared.open_at(first_seq)? {
             Some((segment, file, _)) if segment.first_seq == first_seq => {
-                segment.complete_index(file.as_ref())
+                segment.check(file.as_ref())
             }
             _ => Ok(()),
         }

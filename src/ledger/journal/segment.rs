@@ -43,8 +43,8 @@ impl Damage {
     }
 }
 
-/// Damaged places that are remembered one by one; more are only counted.
-const REMEMBERED: usize = 32;
+/// Damaged places of a segment that are said one by one; more are only counted.
+const SAID: usize = 32;
 
 /// A segment as readers see it.
 pub(super) struct Segment {
@@ -69,8 +69,7 @@ struct SegmentIndex {
     since: u64,
     /// The index is complete up to here.
     scanned: u64,
-    /// Damaged records up to there, and the first places of them.
-    damaged: u64,
+    /// Damaged places, ascending; no two of them share a record.
     damage: Vec<Damage>,
     /// Damage that no readable record follows yet.
     open: Option<u64>,
@@ -94,11 +93,26 @@ impl SegmentIndex {
         if self.open.is_none() && before <= from {
             return;
         }
-        let damage = Damage { offset: self.open.take().unwrap_or(here), from, through: before - 1 };
-        self.damaged += damage.records();
-        if self.damage.len() < REMEMBERED {
-            self.damage.push(damage);
+        let offset = self.open.take().unwrap_or(here);
+        self.add(Damage { offset, from, through: before - 1 });
+    }
+
+    /// Remembers a damaged place, as one with those that it touches; false when it is known.
+    fn add(&mut self, new: Damage) -> bool {
+        let after = self.damage.partition_point(|known| known.from <= new.from);
+        if self.damage[..after].last().is_some_and(|known| new.through <= known.through) {
+            return false;
         }
+        let is_apart = |known: &Damage| known.through < new.from || new.through < known.from;
+        let begins = self.damage[..after].iter().rposition(is_apart).map_or(0, |at| at + 1);
+        let ends = after + self.damage[after..].iter().take_while(|known| !is_apart(known)).count();
+        let whole = self.damage[begins..ends].iter().fold(new, |whole, known| Damage {
+            offset: whole.offset.min(known.offset),
+            from: whole.from.min(known.from),
+            through: whole.through.max(known.through),
+        });
+        self.damage.splice(begins..ends, [whole]);
+        true
     }
 }
 
@@ -146,9 +160,24 @@ impl Segment {
     /// Opens its file to be read.
     pub(super) fn open(&self, disk: &dyn Disk) -> io::Result<Box<dyn DiskFile>> {
         let file = disk.open(&Self::file_name(self.first_seq), false)?;
-        match self.packed {
-            Some(_) => Ok(Box::new(PackedFile::open(file)?)),
-            None => Ok(file),
+        let Some(packed) = self.packed else { return Ok(file) };
+        let (file, is_newly_flawed) = PackedFile::open_again(file, packed)?;
+        if is_newly_flawed {
+            // Its blocks are found without what is damaged now: no record is missing.
+            self.note(Damage {
+                offset: 0,
+                from: self.first_seq,
+                through: self.first_seq.saturating_sub(1),
+            });
+        }
+        Ok(Box::new(file))
+    }
+
+    /// Remembers, and says, damage that came after the index was made.
+    fn note(&self, damage: Damage) {
+        let mut index = lock(&self.index);
+        if index.add(damage.clone()) && index.damage.len() <= SAID {
+            self.tell(&damage);
         }
     }
 
@@ -209,12 +238,12 @@ impl Segment {
 
     /// Damaged records found so far.
     pub(super) fn damaged(&self) -> u64 {
-        lock(&self.index).damaged
+        lock(&self.index).damage.iter().map(Damage::records).sum()
     }
 
     /// The first damaged places found so far.
     pub(super) fn damage(&self) -> Vec<Damage> {
-        lock(&self.index).damage.clone()
+        lock(&self.index).damage.iter().take(SAID).cloned().collect()
     }
 
     /// The first position that can be read, and how many unreadable lines stand before it.
@@ -253,7 +282,7 @@ impl Segment {
             index.scanned = scanner.at;
         }
         index.scanned = length;
-        for damage in index.damage.iter().skip(known) {
+        for damage in index.damage.iter().take(SAID).skip(known) {
             self.tell(damage);
         }
         Ok(())
@@ -317,7 +346,17 @@ impl Segment {
         Tail { keep: self.length(), last_seq: index.last_seq }
     }
 
-    /// Reads records with `from <= seq < until` in order until `take` says false.
+    /// Looks at every record, also at those that could be read before.
+    pub(super) fn check(&self, file: &dyn DiskFile) -> io::Result<()> {
+        let is_new = lock(&self.index).scanned < self.length();
+        if is_new {
+            return self.complete_index(file);
+        }
+        self.read(file, (0, u64::MAX), &mut |_, _| true).map(drop)
+    }
+
+    /// Reads records with `from <= seq < until` in order until `take` says false. What the index has
+    /// and the file no longer shows was damaged meanwhile: it is noted.
     pub(super) fn read(
         &self,
         file: &dyn DiskFile,
@@ -328,30 +367,42 @@ impl Segment {
             return Ok(true);
         }
         self.complete_index(file)?;
-        let start = {
+        // Taken together: a commit may come in between.
+        let (start, end, mut last, newest) = {
             let index = lock(&self.index);
             let after = index.points.partition_point(|point| point.0 <= from);
-            after
-                .checked_sub(1)
-                .and_then(|i| index.points.get(i))
-                .map_or(self.begins, |point| point.1)
+            let point = after.checked_sub(1).and_then(|i| index.points.get(i));
+            let (seq, start) = point.copied().unwrap_or((self.first_seq, self.begins));
+            (start, index.scanned, seq.saturating_sub(1), index.last_seq)
         };
-        let mut scanner = Scanner::new(file, start, self.length());
-        let mut last = 0;
-        while let Some(found) = scanner.next()? {
-            let FoundRecord::Record { seq, json, .. } = found else { continue };
-            if seq >= until {
-                return Ok(true);
-            }
-            if seq <= last || seq < self.first_seq {
-                continue;
-            }
-            last = seq;
-            if seq >= from && !take(seq, json) {
-                return Ok(false);
+        let mut scanner = Scanner::new(file, start, end);
+        // Where what cannot be read begins.
+        let mut flaw = None;
+        loop {
+            let at = scanner.at;
+            let Some(found) = scanner.next()? else { break };
+            match found {
+                FoundRecord::Record { seq, .. } if seq >= until => return Ok(true),
+                FoundRecord::Record { seq, json, .. } if seq > last => {
+                    let offset = flaw.take().unwrap_or(at);
+                    self.note_missing(Damage { offset, from: last + 1, through: seq - 1 });
+                    last = seq;
+                    if seq >= from && !take(seq, json) {
+                        return Ok(false);
+                    }
+                }
+                _ => drop(flaw.get_or_insert(at)),
             }
         }
+        let offset = flaw.unwrap_or(scanner.at);
+        self.note_missing(Damage { offset, from: last + 1, through: newest });
         Ok(true)
+    }
+
+    fn note_missing(&self, damage: Damage) {
+        if damage.from <= damage.through {
+            self.note(damage);
+        }
     }
 }
 

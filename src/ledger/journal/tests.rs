@@ -230,6 +230,37 @@ fn a_flipped_octet_costs_one_record_and_no_position() {
 }
 
 #[test]
+fn a_record_that_is_damaged_after_it_was_read_is_noticed() {
+    let disk = SimulatedDisk::new(9);
+    run(&mut open(&disk), 40, 1);
+    let starts = open(&disk).reader().segment_starts();
+    assert!(starts.len() > 1);
+    // The oldest segment and the one that is appended to.
+    for first in [starts[0], starts[starts.len() - 1]] {
+        let name = Segment::file_name(first);
+        let length = disk.contents(&name).len();
+        for at in 0..length {
+            let disk = SimulatedDisk::new(9);
+            run(&mut open(&disk), 40, 1);
+            let mut journal = open(&disk);
+            assert_eq!((all(&journal).len(), journal.reader().damaged()), (40, 0));
+            disk.flip(&name, at.min(disk.contents(&name).len() - 1));
+            let found = all(&journal);
+            let missing: Vec<u64> =
+                (1..=40).filter(|n| !found.iter().any(|(seq, _)| seq == n)).collect();
+            assert!(missing.len() <= 2, "flipped {at}: {missing:?}");
+            let troubles = journal.reader().troubles();
+            let said = troubles.first().and_then(|trouble| trouble.seqs);
+            assert_eq!(said, missing.first().copied().zip(missing.last().copied()), "{at}");
+            assert_eq!(journal.reader().damaged(), missing.len() as u64, "flipped {at}");
+            run(&mut journal, 41, 1);
+            assert_eq!(all(&journal).len(), found.len() + 1, "flipped {at}");
+            assert_eq!(journal.reader().troubles(), troubles, "flipped {at}: it is said once");
+        }
+    }
+}
+
+#[test]
 fn old_segments_go_and_the_position_stays() {
     let disk = SimulatedDisk::new(3);
     let mut journal = open(&disk);

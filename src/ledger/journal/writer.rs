@@ -42,25 +42,13 @@ impl Segments {
     /// newest checkpoint): the next record comes after it even when the journal is gone.
     pub fn open(disk: Arc<dyn Disk>, segment_bytes: u64, after: u64) -> io::Result<Self> {
         disk.make_dir(DIR)?;
-        let chain::Chain { mut segments, mut gaps, aside, used } = chain::chain(disk.as_ref())?;
+        let chain::Chain { mut segments, gaps, aside, used } = chain::chain(disk.as_ref())?;
         let first = segments.first().map_or(1, |segment| segment.first_seq);
-        match remembered::read(disk.as_ref(), OLDEST)? {
-            Some(wanted)
-                if wanted < first && gaps.first().is_none_or(|gap| gap.through >= first) =>
-            {
-                let before = Segment::file_name(first);
-                gaps.insert(
-                    0,
-                    chain::Gap { from: wanted, through: first - 1, before, within: None },
-                );
-            }
-            Some(_) => {}
-            // The first start, or the first one of a release that writes it down.
-            None => {
-                if let Err(error) = remembered::write(disk.as_ref(), OLDEST, first) {
-                    tracing::warn!(%error, "oldest-record cannot be written");
-                }
-            }
+        // The first start, or the first one of a release that writes it down.
+        if remembered::read(disk.as_ref(), OLDEST)?.is_none()
+            && let Err(error) = remembered::write(disk.as_ref(), OLDEST, first)
+        {
+            tracing::warn!(%error, "oldest-record cannot be written");
         }
         let mut last_seq = used.saturating_sub(1);
         if let Some(newest) = segments.last_mut() {

@@ -79,6 +79,7 @@ fn run(engine: &Engine) {
                     is_quiet: false,
                     looked_around: Instant::now(),
                     reached: 0,
+                    damaged: engine.reader.damaged(),
                 };
                 let served = std::panic::catch_unwind(AssertUnwindSafe(|| keeper.serve()));
                 let served = served.unwrap_or_else(|_| {
@@ -153,6 +154,8 @@ struct Keeper<'a> {
     looked_around: Instant,
     /// How far the list has come, as it is written down.
     reached: u64,
+    /// Damaged and missing records that are known.
+    damaged: u64,
 }
 
 impl Keeper<'_> {
@@ -207,14 +210,13 @@ impl Keeper<'_> {
         }
     }
 
-    /// Writes down how far the list has come, and says when files of the journal are gone: the view
-    /// still holds what they decided, so a checkpoint is due.
+    /// Writes down how far the list has come, and says when more of the journal is damaged or gone: the
+    /// view still holds what that decided, so a checkpoint is due.
     fn look_around(&mut self) -> bool {
         if !self.is_quiet && self.looked_around.elapsed() < LOOK_AROUND {
             return false;
         }
         self.looked_around = Instant::now();
-        let known = self.engine.reader.damaged();
         if self.meta.position > self.reached {
             self.reached = self.meta.position;
             remembered::write_newest(self.engine.disk.as_ref(), self.reached);
@@ -222,7 +224,8 @@ impl Keeper<'_> {
         if let Err(error) = self.engine.reader.look_for_missing() {
             tracing::debug!(%error, "the folder of the journal cannot be listed");
         }
-        self.engine.reader.damaged() > known
+        let known = std::mem::replace(&mut self.damaged, self.engine.reader.damaged());
+        self.damaged > known
     }
 
     /// One fresh checkpoint in the place of all others, and the view on it.

@@ -199,6 +199,12 @@ impl SledLedger {
         Ok(ledger)
     }
 
+    /// Looks at every record of the journal: after it the status knows all damage.
+    pub fn check_journal(&self) -> Result<(), LedgerError> {
+        let checked = self.engine.reader.check_all();
+        checked.map_err(|error| journal::refused("the journal cannot be read", &error))
+    }
+
     /// Waits until the view is ready; false when it is not by then.
     pub fn wait_ready(&self, patience: Duration) -> bool {
         let inbox = lock(&self.engine.inbox);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::engine::Engine;
 use super::pace::Pace;
@@ -13,11 +13,11 @@ use crate::lock::lock;
 /// How often it is looked for segments.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Packs until the service stops.
-pub(super) fn run(engine: &Engine) {
-    // Those that cannot be packed stay as they are until the next start.
+/// Packs until a time, or until the service stops.
+pub(super) fn run(engine: &Engine, until: Instant) {
+    // Those that cannot be packed stay as they are until the next time.
     let mut left = BTreeSet::new();
-    while !lock(&engine.inbox).stop {
+    while Instant::now() < until && !lock(&engine.inbox).stop {
         let next = engine.reader.unpacked().into_iter().find(|first| !left.contains(first));
         match next.filter(|_| has_space(engine)) {
             Some(first_seq) => match pack(engine, first_seq) {

@@ -1,11 +1,11 @@
-//! Looks at every record of the journal and every block of the checkpoint once, beside the traffic, so
+//! Looks at every record of the journal and every block of the checkpoint once a day, beside the traffic, so
 //! that damage is known before somebody needs what they say. When view or checkpoints still hold what a damaged
 //! record decided, a fresh checkpoint is ordered: from then on it is the truth for it. After that the same
-//! thread packs segments that nothing is appended to any more.
+//! thread packs segments that nothing is appended to any more, until the next day.
 
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::engine::Engine;
 use super::pace::Pace;
@@ -13,6 +13,8 @@ use super::packing;
 use crate::lock::lock;
 use crate::mail::Timestamp;
 
+/// From one look at everything to the next.
+const EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Between two segments: mail comes first.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How often it is looked whether the view is there.
@@ -21,8 +23,10 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Starts the thread. Whoever ends it wakes it.
 pub(super) fn start(engine: Arc<Engine>) -> std::io::Result<std::thread::JoinHandle<()>> {
     std::thread::Builder::new().name("scrub".to_string()).spawn(move || {
-        check(&engine);
-        packing::run(&engine);
+        while !lock(&engine.inbox).stop {
+            check(&engine);
+            packing::run(&engine, Instant::now() + EVERY);
+        }
     })
 }
 
