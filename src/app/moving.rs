@@ -46,6 +46,7 @@ pub(super) fn prove(config: &Config) -> Result<Proof> {
 pub(super) fn adopt(config: &Config, options: &postgres::Options) -> Result<(u64, String)> {
     let dir = &config.data_dir;
     let (ledger, store) = open(config)?;
+    ledger.check_journal().map_err(|error| anyhow!("{error}"))?;
     let status = ledger.status();
     if status.last_seq == 0 {
         return Err(anyhow!("{} has no list: there is nothing to adopt", dir.display()));

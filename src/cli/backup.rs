@@ -8,6 +8,7 @@ use anyhow::{Result, anyhow};
 use super::args::{BackupArgs, BackupCommand, RestoreArgs};
 use super::console::{Console, ExitAnswer};
 use crate::ledger::backup::{self, Manifest};
+use crate::ledger::journal;
 
 pub(super) fn backup(
     args: &BackupArgs,
@@ -25,6 +26,7 @@ pub(super) fn backup(
         return Ok(ExitAnswer::yes_if(wrong.is_empty()));
     }
     let to = args.to.as_deref().ok_or_else(|| anyhow!("name a folder, or `-`"))?;
+    let troubles = journal::inspect(data_dir)?;
     if to == Path::new("-") {
         let manifest = backup::into_stream(data_dir, console.out)?;
         console.say(&summary(&manifest));
@@ -32,7 +34,13 @@ pub(super) fn backup(
         let manifest = backup::into_folder(data_dir, to)?;
         writeln!(console.out, "{}: {}", to.display(), summary(&manifest))?;
     }
-    Ok(ExitAnswer::Yes)
+    for trouble in &troubles {
+        writeln!(console.err, "! {trouble}")?;
+    }
+    if !troubles.is_empty() {
+        console.say("the backup is made, and holds the damage as it is: keep the ones before it");
+    }
+    Ok(ExitAnswer::yes_if(troubles.is_empty()))
 }
 
 pub(super) fn restore(

@@ -21,6 +21,7 @@ use super::reach::running;
 use super::remote::Remote;
 use crate::config::preflight;
 use crate::config::{Config, LoadedConfig, print_size, reason};
+use crate::ledger::journal::inspect;
 use crate::ledger::private::open_to_others;
 use crate::ledger::store::lost_records;
 
@@ -66,6 +67,7 @@ pub(super) fn run(
     findings.push(checked("rules", program.check(loaded)));
     findings.extend(service(&loaded.config));
     findings.extend(lost(&loaded.config.data_dir));
+    findings.push(journal_of(&loaded.config.data_dir));
     findings.extend(disk(&loaded.config));
     findings.extend(privacy(&loaded.config.data_dir));
     findings.push(files(&loaded.config));
@@ -130,6 +132,20 @@ fn lost(data_dir: &Path) -> Vec<Finding> {
             troubles.into_iter().map(|lost| finding(Grade::Fail, "lost", lost.text)).collect()
         }
         Err(error) => vec![finding(Grade::Fail, "lost", reason(&error))],
+    }
+}
+
+/// What is wrong with the journal, whether or not the service runs.
+fn journal_of(data_dir: &Path) -> Finding {
+    match inspect(data_dir) {
+        Err(error) => finding(Grade::Fail, "journal", reason(&error)),
+        Ok(troubles) if troubles.is_empty() => {
+            finding(Grade::Ok, "journal", "every record can be read")
+        }
+        Ok(troubles) => {
+            let texts: Vec<String> = troubles.iter().map(ToString::to_string).collect();
+            finding(Grade::Warn, "journal", texts.join("; "))
+        }
     }
 }
 

@@ -60,11 +60,22 @@ pub(super) fn print_events(
     console: &mut Console<'_>,
 ) -> Result<ExitAnswer> {
     let (mut from, mut left) = (args.from, args.limit.unwrap_or(usize::MAX));
+    let mut is_first = true;
     while left > 0 {
         let page = service.events(from, left.min(PAGE))?;
         for (seq, line) in &page {
+            // Before the first line, records may have been removed because they were old.
+            if *seq > from && !is_first {
+                console.out.flush()?;
+                writeln!(
+                    console.err,
+                    "bounced: records {from} to {} cannot be read and are left out: `bounced doctor` says \
+                     why",
+                    seq - 1
+                )?;
+            }
             writeln!(console.out, "{line}")?;
-            from = seq + 1;
+            (from, is_first) = (seq + 1, false);
         }
         left -= page.len().min(left);
         if page.is_empty() {
