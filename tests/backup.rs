@@ -155,3 +155,47 @@ fn a_backup_and_a_restore_that_are_killed_leave_the_one_before_or_nothing() {
     }
     assert!(cut > 3, "only {cut} restores were cut off");
 }
+
+#[test]
+fn a_journal_that_is_damaged_while_it_runs_is_said_everywhere() {
+    let mut service = Service::new("");
+    service.start();
+    for n in 1..=12 {
+        let user = format!("u{n}@example.com");
+        let to = format!("bounces+{}@bounce.example.test", user.replace('@', "="));
+        deliver(service.smtp, &to, &report(&user, "5.1.1", "550 5.1.1 no such user"));
+    }
+    let whole = service.run(&["events"]);
+    assert_eq!((whole.0, whole.2.as_str()), (0, ""));
+    let backup = service.dir.path().join("backup");
+    assert_eq!(service.run(&["backup", text(&backup)]).0, 0);
+    // The sixth line from the end, with its header line the first of them all.
+    let journal = service.dir.path().join("data/journal/00000000000000000001.journal");
+    let octets = std::fs::read(&journal).expect("there");
+    let ends: Vec<usize> = (0..octets.len()).filter(|at| octets[*at] == b'\n').collect();
+    let file = std::fs::File::options().write(true).open(&journal).expect("ours");
+    let at = ends[ends.len() - 6] - 3;
+    std::os::unix::fs::FileExt::write_all_at(&file, &[octets[at] ^ 0x01], at as u64)
+        .expect("written");
+    let missing = ends.len() - 6;
+    let (code, out, err) = service.run(&["events"]);
+    assert_eq!((code, out.lines().count() + 1), (0, whole.1.lines().count()));
+    let said = format!("records {missing} to {missing} cannot be read and are left out");
+    assert!(err.contains(&said), "{err}");
+    let (status, ready) = service.get("/readyz").expect("it answers");
+    let damaged = format!("records {missing} to {missing} are damaged");
+    assert_eq!(status, 200);
+    assert!(ready.contains("DEGRADED") && ready.contains(&damaged), "{ready}");
+    let (_, metrics) = service.get("/metrics").expect("it answers");
+    assert!(metrics.contains("bounced_journal_damaged_records_total 1\n"), "{metrics}");
+    // What it decided is known all the same.
+    assert_eq!(service.get("/v1/suppressions/u7@example.com").expect("answers").0, 200);
+    service.stop("-TERM");
+    let (_, out, _) = service.run(&["doctor"]);
+    assert!(out.lines().any(|l| l.starts_with("WARN journal") && l.contains(&damaged)), "{out}");
+    let (code, _, err) = service.run(&["backup", text(&backup)]);
+    assert!(code == 1 && err.contains(&damaged), "{code} {err}");
+    // The backup of before has the records.
+    let before = restored(&backup);
+    assert_eq!(before.run(&["events"]).0, 0);
+}
