@@ -28,9 +28,10 @@ fn look(disk: &dyn Disk) -> io::Result<Vec<Trouble>> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             file => file?,
         };
-        match number == newest {
-            true => drop(segment.examine(file.as_ref())?),
-            false => segment.complete_index(file.as_ref())?,
+        if number == newest {
+            segment.examine(file.as_ref())?;
+        } else {
+            segment.complete_index(file.as_ref())?;
         }
         troubles.extend(segment.damage().iter().map(|damage| damaged_place(segment, damage)));
     }
