@@ -25,7 +25,7 @@ use crate::ledger::backup;
 use crate::ledger::committer::{Committer, CommitterOptions, Observation};
 use crate::ledger::copy;
 use crate::ledger::journal::RealDisk;
-use crate::ledger::postgres::{self, Facts};
+use crate::ledger::postgres::{self, Fingerprints};
 use crate::ledger::store::SledLedger;
 use crate::mail::{Address, Case, Timestamp};
 use crate::policy::{Policy, PolicyFold, PolicyTable};
@@ -47,7 +47,7 @@ const REBUILD_LOOK: Duration = Duration::from_millis(50);
 const ERASURE_LOOK: Duration = Duration::from_secs(1);
 
 /// The service of a configuration, without listeners.
-fn service(config: &Config, metrics: Arc<Metrics>, facts: Facts) -> Result<LocalService> {
+fn service(config: &Config, metrics: Arc<Metrics>, facts: Fingerprints) -> Result<LocalService> {
     let analyser = analyser(config)?;
     let ledger = ledger(config, facts)?;
     let counted = Arc::clone(&metrics);
@@ -150,7 +150,7 @@ fn tls_of(config: &Config, origin: &Origin) -> Result<Option<ReloadableTls>> {
 }
 
 /// The ledger of a configuration.
-fn ledger(config: &Config, facts: Facts) -> Result<SledLedger> {
+fn ledger(config: &Config, facts: Fingerprints) -> Result<SledLedger> {
     if backup::is_cut_off(&config.data_dir) {
         return Err(anyhow!(
             "a restore into {} was cut off; run `bounced restore` again",
@@ -316,7 +316,7 @@ fn reload(
     service: &LocalService,
     file: Option<&Path>,
     running: &Config,
-    facts: &Facts,
+    facts: &Fingerprints,
 ) -> Result<Option<Tokens>> {
     let loaded = Config::load(file)?;
     preflight::check(&loaded.config, &loaded.origin)?;

@@ -52,20 +52,20 @@ pub(super) fn options(config: &PostgresConfig) -> Result<postgres::Options> {
         node: node.clone(),
         fold: FOLD_VERSION,
         run: run()?,
-        facts: postgres::Facts::default(),
+        facts: postgres::Fingerprints::default(),
     })
 }
 
 /// What all nodes should be configured with alike.
-pub(super) fn facts(config: &Config, policy: &Policy) -> postgres::Facts {
-    let facts = postgres::Facts::default();
+pub(super) fn facts(config: &Config, policy: &Policy) -> postgres::Fingerprints {
+    let facts = postgres::Fingerprints::default();
     tell(&facts, config, policy);
     facts
 }
 
 /// The same, after a reload. Of secrets the engine gets 64 bits of a hash, by which nobody finds them:
 /// they are random.
-pub(super) fn tell(facts: &postgres::Facts, config: &Config, policy: &Policy) {
+pub(super) fn tell(facts: &postgres::Fingerprints, config: &Config, policy: &Policy) {
     let mut rules = Vec::new();
     for dir in config.rules_dir.iter().chain(&config.shadow_rules_dir) {
         let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
@@ -109,7 +109,7 @@ pub(super) fn ledger(
     config: &Config,
     shared: &PostgresConfig,
     store: &store::Options,
-    facts: postgres::Facts,
+    facts: postgres::Fingerprints,
 ) -> Result<SledLedger> {
     let dir = &config.data_dir;
     let options = postgres::Options { facts, ..options(shared)? };

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use super::judge::{Refusal, RuleSet};
 use super::provider;
-use super::rule::{Rule, Seen};
+use super::rule::{Rule, Sample};
 use super::verdict::Verdict;
 
 /// What is wrong with a rule.
@@ -87,7 +87,7 @@ impl RuleSet {
     }
 
     /// Judges a sample in its context.
-    pub fn judge_sample(&self, seen: &Seen) -> Verdict {
+    pub fn judge_sample(&self, seen: &Sample) -> Verdict {
         let refusal = Refusal {
             action: seen.action,
             status_field: seen.status,
@@ -100,7 +100,7 @@ impl RuleSet {
         self.judge_as(&refusal, seen.provider.as_deref().and_then(provider::known))
     }
 
-    fn lost(&self, rule: &Rule, seen: &Seen, verdict: &Verdict) -> (FindingKind, String) {
+    fn lost(&self, rule: &Rule, seen: &Sample, verdict: &Verdict) -> (FindingKind, String) {
         let winner = self.rules().iter().find(|other| other.at == verdict.rule_at);
         let Some(winner) = winner else {
             let what = format!("no rule wins its seen line `{}`; mend text or line", seen.text);

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::judge::{Refusal, RuleSet};
-use super::rule::{Rule, RuleError, Seen};
+use super::rule::{Rule, RuleError, Sample};
 use super::says::Says;
 use super::verdict::{Category, Reason, Verdict};
 
@@ -24,7 +24,7 @@ pub struct Measured {
     /// It must not mean that.
     pub never: bool,
     /// The line in its context.
-    pub seen: Seen,
+    pub seen: Sample,
 }
 
 /// Right ones among some lines.
@@ -190,7 +190,7 @@ fn tried(
             continue;
         };
         let before = rules.judge_sample(&line.seen);
-        let after = rules.judge_sample(&Seen { text, ..line.seen.clone() });
+        let after = rules.judge_sample(&Sample { text, ..line.seen.clone() });
         held.lines += 1;
         held.held += usize::from(as_it_must(&before, &after));
     }

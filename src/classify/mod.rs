@@ -21,6 +21,6 @@ pub use judge::{NO_WORDS, Refusal, RuleSet, UNKNOWN_WORDS, folded, judge};
 pub use lint::{FindingKind, LintFinding};
 pub use outcome::RecipientVerdict;
 pub use provider::{provider_of, provider_of_domain};
-pub use rule::{Rule, RuleError, Seen, StatusPattern, When};
+pub use rule::{Rule, RuleError, Sample, StatusPattern, When};
 pub use says::Says;
 pub use verdict::{Advice, Category, Certainty, Class, Reason, Verdict};

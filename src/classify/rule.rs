@@ -77,9 +77,9 @@ pub struct Rule {
     /// What it means when they hold.
     pub reason: Reason,
     /// Lines that this rule must win.
-    pub seen: Vec<Seen>,
+    pub seen: Vec<Sample>,
     /// Lines that it must not win.
-    pub not_seen: Vec<Seen>,
+    pub not_seen: Vec<Sample>,
     /// Where the wording comes from.
     pub source: String,
     /// Why it stands against plain words that say otherwise; empty when it does not.
@@ -237,7 +237,7 @@ fn part(text: &str) -> Option<Option<u16>> {
 
 /// A sample line with its context.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct Sample {
     /// The diagnostic.
     pub text: String,
     /// Remote-MTA.
@@ -276,9 +276,9 @@ struct RawRule {
     when: RawWhen,
     reason: String,
     #[serde(default)]
-    seen: Vec<RawSeen>,
+    seen: Vec<RawSample>,
     #[serde(default)]
-    not_seen: Vec<RawSeen>,
+    not_seen: Vec<RawSample>,
     #[serde(default)]
     source: String,
     #[serde(default)]
@@ -323,7 +323,7 @@ impl OneOrMany {
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum RawSeen {
+enum RawSample {
     Text(String),
     Table(RawContext),
 }
@@ -448,7 +448,7 @@ fn check(raw: RawRule, at: &str) -> Result<Rule, String> {
     if raw.seen.is_empty() {
         return Err(format!("rule {id}: no `seen` line; add one real text that this rule is for"));
     }
-    let samples = |raw: Vec<RawSeen>| -> Result<Vec<Seen>, String> {
+    let samples = |raw: Vec<RawSample>| -> Result<Vec<Sample>, String> {
         raw.into_iter()
             .map(|s| sample(s, &when).map_err(|what| format!("rule {id}: {what}")))
             .collect()
@@ -532,19 +532,19 @@ fn status(text: &str) -> Result<StatusPattern, String> {
         .ok_or_else(|| format!("status `{text}`: write three numbers such as `5.1.1` or `5.7.*`"))
 }
 
-fn sample(raw: RawSeen, when: &When) -> Result<Seen, String> {
+fn sample(raw: RawSample, when: &When) -> Result<Sample, String> {
     let raw = match raw {
-        RawSeen::Text(text) => {
-            return Ok(Seen {
+        RawSample::Text(text) => {
+            return Ok(Sample {
                 text,
                 host: when.host.first().cloned(),
                 provider: when.provider.first().cloned(),
                 domain: when.domain.first().cloned(),
                 action: when.action.first().copied(),
-                ..Seen::default()
+                ..Sample::default()
             });
         }
-        RawSeen::Table(context) => context,
+        RawSample::Table(context) => context,
     };
     let field = match raw.status {
         None => None,
@@ -552,7 +552,7 @@ fn sample(raw: RawSeen, when: &When) -> Result<Seen, String> {
             Some(EnhancedStatus::parse(&text).ok_or(format!("sample status `{text}` is no code"))?)
         }
     };
-    Ok(Seen {
+    Ok(Sample {
         text: raw.text,
         host: raw.host,
         status: field,

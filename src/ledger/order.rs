@@ -82,7 +82,7 @@ pub struct Erasure {
 
 /// Another node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Peer {
+pub struct OtherNode {
     /// Its name.
     pub name: String,
     /// Its last position.
@@ -121,7 +121,7 @@ pub trait SharedJournal: Journal {
     /// up to a position.
     fn beat(&mut self, at: &Place, erased: u64) -> Result<Beat, LedgerError>;
     /// The other nodes.
-    fn peers(&mut self) -> Result<Vec<Peer>, LedgerError>;
+    fn peers(&mut self) -> Result<Vec<OtherNode>, LedgerError>;
     /// All erasures, in order.
     fn erasures(&mut self) -> Result<Vec<Erasure>, LedgerError>;
     /// Says that records up to the act at `seq` will be rewritten. Nobody who lacks the act takes

@@ -48,9 +48,9 @@ impl Verified {
 }
 
 /// A folder beside the list, gone when it is dropped.
-pub struct Scratch(PathBuf);
+pub struct ScratchFolder(PathBuf);
 
-impl Scratch {
+impl ScratchFolder {
     /// Makes it, and removes what a killed run left.
     pub fn new(data_dir: &Path) -> io::Result<Self> {
         for entry in fs::read_dir(data_dir)?.flatten() {
@@ -69,7 +69,7 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
+impl Drop for ScratchFolder {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.0) {
             tracing::warn!(dir = %self.0.display(), %error, "a folder cannot be removed");
@@ -87,7 +87,7 @@ pub fn fold_again(
     ledger.check_journal()?;
     let (status, list) = (ledger.status(), ledger.digest()?);
     let failed = |error| journal::refused("the journal cannot be folded again", &error);
-    let scratch = Scratch::new(&options.data_dir).map_err(failed)?;
+    let scratch = ScratchFolder::new(&options.data_dir).map_err(failed)?;
     let from = lay_out(&options.data_dir, scratch.path(), status.first_seq).map_err(failed)?;
     let options = Options { data_dir: scratch.path().to_path_buf(), ..options.clone() };
     let again = SledLedger::open(options, fold)?;

@@ -19,7 +19,7 @@ use prometheus::{Encoder, IntGauge, Registry, TextEncoder};
 
 use crate::classify::{Category, Class, Reason};
 use crate::ledger::TroubleKind;
-use crate::ledger::store::{CLASSES, Seen};
+use crate::ledger::store::{CLASSES, EngineObservation};
 use crate::mail::Timestamp;
 use crate::report::Kind;
 use crate::service::Overview;
@@ -274,10 +274,14 @@ impl Metrics {
     }
 
     /// The engine of a shared journal was waited for, or did not do what it was asked.
-    pub fn engine(&self, seen: Seen) {
+    pub fn engine(&self, seen: EngineObservation) {
         match seen {
-            Seen::HeadWait(took) => self.journal.engine_head_wait.observe(took.as_secs_f64()),
-            Seen::Error(class) => self.journal.engine_errors.with_label_values(&[class]).inc(),
+            EngineObservation::HeadWait(took) => {
+                self.journal.engine_head_wait.observe(took.as_secs_f64())
+            }
+            EngineObservation::Error(class) => {
+                self.journal.engine_errors.with_label_values(&[class]).inc()
+            }
         }
     }
 

@@ -255,14 +255,14 @@ impl LocalService {
     /// Position and id of the records from one position to another, of those that can be read.
     pub fn ids(&self, from: u64, through: u64) -> Result<Vec<(u64, String)>, ServiceError> {
         #[derive(serde::Deserialize)]
-        struct Named {
+        struct Record {
             id: String,
         }
         let most = usize::try_from((through + 1).saturating_sub(from)).unwrap_or(usize::MAX);
         let lines = self.ledger.journal(from, most)?;
         let named = |(seq, line): (u64, String)| {
-            let named: Named = serde_json::from_str(&line).ok()?;
-            (seq <= through).then_some((seq, named.id))
+            let record: Record = serde_json::from_str(&line).ok()?;
+            (seq <= through).then_some((seq, record.id))
         };
         Ok(lines.into_iter().filter_map(named).collect())
     }

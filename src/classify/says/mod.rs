@@ -54,7 +54,7 @@ pub(super) struct Meaning<'s> {
 }
 
 #[derive(Default)]
-struct Scratch {
+struct Buffers {
     split: String,
     folded: String,
     text: String,
@@ -107,7 +107,7 @@ impl Says {
     /// Reads a text. `raw` is the text before it was folded: identifiers show their words by case.
     pub(super) fn of(&self, raw: &str, folded: &str, beside: &Beside<'_>) -> Option<Meaning<'_>> {
         thread_local! {
-            static SCRATCH: RefCell<Scratch> = RefCell::default();
+            static SCRATCH: RefCell<Buffers> = RefCell::default();
         }
         SCRATCH.with_borrow_mut(|scratch| {
             let folded = if words::split_identifiers(raw, &mut scratch.split) {
@@ -125,7 +125,7 @@ impl Says {
             };
             words::words(folded, known, &mut scratch.text, &mut scratch.links);
             self.lexicon.hits(&scratch.text, &mut scratch.hits);
-            let Scratch { text, hits, said, .. } = scratch;
+            let Buffers { text, hits, said, .. } = scratch;
             let rest = unread(text, hits);
             sentence::read(text, hits, (&self.table, self.roles, &self.lexicon.bonds), said);
             self.meaning(text, said, rest, beside)

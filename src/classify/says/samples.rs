@@ -3,7 +3,7 @@
 use super::parts::{Hit, PhraseKind};
 use super::{Says, words};
 use crate::classify::measure::Measured;
-use crate::classify::rule::Seen;
+use crate::classify::rule::Sample;
 use crate::classify::text::fold;
 use crate::classify::verdict::Reason;
 use crate::mail::{EnhancedStatus, ReplyCode};
@@ -80,7 +80,7 @@ fn line(row: &str) -> Option<Measured> {
     let mut fields = row.splitn(4, '\t');
     let (file, reason) = (fields.next()?, fields.next()?);
     let (context, text) = (fields.next()?, fields.next()?);
-    let mut seen = Seen { text: text.replace("\\n", "\r\n"), ..Seen::default() };
+    let mut seen = Sample { text: text.replace("\\n", "\r\n"), ..Sample::default() };
     for (key, value) in context.split(' ').filter_map(|pair| pair.split_once('=')) {
         match key {
             "status" => seen.status = EnhancedStatus::parse(value),

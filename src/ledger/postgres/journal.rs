@@ -11,7 +11,9 @@ use super::line::{Open, Wire, said};
 use super::status::{NodeReport, warnings};
 use crate::ledger::LedgerError;
 use crate::ledger::journal::{Batch, Edit};
-use crate::ledger::order::{Appended, Beat, Erasure, Journal, News, Peer, Place, SharedJournal};
+use crate::ledger::order::{
+    Appended, Beat, Erasure, Journal, News, OtherNode, Place, SharedJournal,
+};
 use crate::lock::lock;
 use crate::mail::Timestamp;
 
@@ -361,7 +363,7 @@ impl SharedJournal for PostgresJournal {
         Ok(Beat { end: position(end), is_synchronous, warnings: warnings(&nodes) })
     }
 
-    fn peers(&mut self) -> Result<Vec<Peer>, LedgerError> {
+    fn peers(&mut self) -> Result<Vec<OtherNode>, LedgerError> {
         self.wire.open()?;
         let nodes = self.ask(async |open, options| {
             let rows = open.client.query(&open.statements.nodes, &[&options.ledger]).await?;

@@ -53,8 +53,8 @@ pub struct Options {
     /// Names this process: another one under the same name of a node is found out.
     pub run: String,
     /// What all nodes should be configured with alike, as fingerprints by name.
-    pub facts: Facts,
+    pub facts: Fingerprints,
 }
 
 /// Fingerprints by name; they change at a reload.
-pub type Facts = Arc<Mutex<BTreeMap<String, String>>>;
+pub type Fingerprints = Arc<Mutex<BTreeMap<String, String>>>;

@@ -8,7 +8,7 @@ use tokio_postgres::{Client, Row};
 use super::Options;
 use super::line::{NODES, ask_once};
 use crate::ledger::LedgerError;
-use crate::ledger::order::Peer;
+use crate::ledger::order::OtherNode;
 
 /// The answer comes by then.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -79,9 +79,9 @@ impl NodeReport {
     }
 
     /// As the ledger sees it.
-    pub(super) fn peer(self) -> Peer {
+    pub(super) fn peer(self) -> OtherNode {
         let Self { name, seq, erased, silent, .. } = self;
-        Peer { name, seq, erased, is_live: silent < LIVE }
+        OtherNode { name, seq, erased, is_live: silent < LIVE }
     }
 }
 

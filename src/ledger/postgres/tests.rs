@@ -26,7 +26,7 @@ fn options(url: &str, node: &str) -> Options {
         node: node.to_string(),
         fold: 1,
         run: format!("run of {node}"),
-        facts: Facts::default(),
+        facts: Fingerprints::default(),
     }
 }
 
@@ -276,7 +276,7 @@ fn two_processes_under_one_name_and_other_settings_are_noticed() {
     let Some(server) = engine(what) else { return };
     let facts = |key: &str| {
         let facts = [("verp.keys", key), ("rules", "same")];
-        Facts::new(std::sync::Mutex::new(facts.map(|(k, v)| (k.into(), v.into())).into()))
+        Fingerprints::new(std::sync::Mutex::new(facts.map(|(k, v)| (k.into(), v.into())).into()))
     };
     let journal = |node: &str, run: &str, key: &str| {
         let run = run.to_string();

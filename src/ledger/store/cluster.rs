@@ -49,7 +49,7 @@ pub(super) struct Cluster {
 
 /// What is counted of the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
+pub enum EngineObservation {
     /// A commit waited so long for its turn to append.
     HeadWait(Duration),
     /// It did not do what it was asked; a class of the closed set [`CLASSES`].
@@ -61,7 +61,7 @@ pub enum Seen {
 pub const CLASSES: [&str; 6] = ["away", "unknown", "forked", "outdated", "full", "refused"];
 
 /// Who counts.
-pub type Observe = dyn Fn(Seen) + Send + Sync;
+pub type Observe = dyn Fn(EngineObservation) + Send + Sync;
 
 struct Heard {
     /// When it answered last; at first the start of this process.
@@ -105,7 +105,7 @@ impl Cluster {
     }
 
     /// Something to count.
-    pub(super) fn seen(&self, seen: Seen) {
+    pub(super) fn seen(&self, seen: EngineObservation) {
         if let Some(observe) = &*lock(&self.observe) {
             observe(seen);
         }
@@ -172,7 +172,7 @@ impl Cluster {
         }
         drop(heard);
         if let Err(error) = &answer {
-            self.seen(Seen::Error(class(error)));
+            self.seen(EngineObservation::Error(class(error)));
         }
         answer
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::cluster::{Cluster, Line, Seen};
+use super::cluster::{Cluster, EngineObservation, Line};
 use super::engine::{Engine, Writer};
 use super::follow::take_in;
 use super::inbox::Inbox;
@@ -156,7 +156,7 @@ impl Engine {
                     Ok((folded, Appended::Unknown(why))) => {
                         tracing::warn!(why, "it is not known whether a batch was committed");
                         if let Some(cluster) = &self.cluster {
-                            cluster.seen(Seen::Error("unknown"));
+                            cluster.seen(EngineObservation::Error("unknown"));
                         }
                         *doubt = folded.committed.iter().find(|c| !c.duplicate).map(Doubt::of);
                         Ok(None)
@@ -187,7 +187,7 @@ impl Engine {
         };
         let asked = Instant::now();
         let news = cluster.hear(asked, line.journal.turn(&at))?;
-        cluster.seen(Seen::HeadWait(asked.elapsed()));
+        cluster.seen(EngineObservation::HeadWait(asked.elapsed()));
         if let Err(error) = cluster.go_on(&at, &news) {
             let _ = line.journal.pass();
             return Err(error);

@@ -64,7 +64,7 @@ use crate::ledger::{
 use crate::lock::lock;
 use crate::mail::Timestamp;
 use cluster::Cluster;
-pub use cluster::{CLASSES, Connect, Observe, Seen, Share};
+pub use cluster::{CLASSES, Connect, EngineObservation, Observe, Share};
 use engine::{Engine, ViewState, Writer};
 use inbox::Inbox;
 pub use lost::{lost_by_engine, lost_records};

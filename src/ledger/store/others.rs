@@ -19,7 +19,7 @@ use super::cluster::Cluster;
 use super::engine::Engine;
 use super::erased::{self, Erased};
 use crate::ledger::journal;
-use crate::ledger::order::{Peer, SharedJournal};
+use crate::ledger::order::{OtherNode, SharedJournal};
 use crate::ledger::{LedgerError, Others};
 use crate::lock::lock;
 
@@ -38,7 +38,7 @@ impl Engine {
     }
 
     /// Waits until no other node that lives lacks something; gives those that do.
-    fn wait_for(&self, lacks: &dyn Fn(&Peer) -> bool) -> Result<Vec<Peer>, LedgerError> {
+    fn wait_for(&self, lacks: &dyn Fn(&OtherNode) -> bool) -> Result<Vec<OtherNode>, LedgerError> {
         let (mut line, until) = (self.line()?, Instant::now() + PATIENCE);
         loop {
             let mut peers = line.peers()?;

@@ -35,8 +35,8 @@ fn exercised() -> Metrics {
     metrics.reloaded(true, now);
     metrics.reloaded(false, now.plus_days(1));
     metrics.http("/v1/suppressions/{address}", 404, took);
-    metrics.engine(Seen::HeadWait(took));
-    metrics.engine(Seen::Error("away"));
+    metrics.engine(EngineObservation::HeadWait(took));
+    metrics.engine(EngineObservation::Error("away"));
     let engine = EngineStatus {
         lag: Duration::from_millis(2500),
         end: 100,

@@ -20,7 +20,7 @@ struct Asked {
 }
 
 #[derive(Default)]
-struct Blocks {
+struct CachedBlocks {
     once: Vec<Asked>,
     again: Vec<Asked>,
     questions: u64,
@@ -28,7 +28,7 @@ struct Blocks {
 
 /// The blocks, shared by all who ask.
 #[derive(Default)]
-pub(super) struct RecentBlocks(Mutex<Blocks>);
+pub(super) struct RecentBlocks(Mutex<CachedBlocks>);
 
 impl RecentBlocks {
     /// The rows of a block, when they are here.

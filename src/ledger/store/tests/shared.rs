@@ -9,7 +9,9 @@ use super::super::cluster::Share;
 use super::super::follow::Follower;
 use super::*;
 use crate::ledger::journal::{Batch, Edit, seeds};
-use crate::ledger::order::{Appended, Beat, Erasure, Journal, News, Peer, Place, SharedJournal};
+use crate::ledger::order::{
+    Appended, Beat, Erasure, Journal, News, OtherNode, Place, SharedJournal,
+};
 
 /// What all lines to the engine share.
 #[derive(Default)]
@@ -160,7 +162,7 @@ impl SharedJournal for Shared {
         Ok(Beat { end, is_synchronous: true, warnings: Vec::new() })
     }
 
-    fn peers(&mut self) -> Result<Vec<Peer>, LedgerError> {
+    fn peers(&mut self) -> Result<Vec<OtherNode>, LedgerError> {
         self.ask().map(|_| Vec::new())
     }
 
