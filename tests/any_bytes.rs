@@ -1,6 +1,6 @@
 //! The fuzz targets of `tests/fuzz` on every `cargo test`: each body with the repository's samples
 //! and dialogs as seeds, and with seeds that were changed a little. The generator is fixed, so a
-//! failure comes again; cargo-fuzz searches further (README, "Any bytes").
+//! failure comes again; cargo-fuzz searches further (docs/reliability.md, "Any bytes").
 
 #[path = "fuzz/bodies.rs"]
 mod bodies;

@@ -4,7 +4,7 @@
 //! because every bounce has the null reverse-path and it answers `MAIL FROM:<>` with 500; and it
 //! took LF `.` CRLF for the end of DATA, so that whoever could place text in a message could
 //! place a second message behind it (CVE-2023-51764 and its kin). When one of these tests fails,
-//! upstream has mended something: read README "Why not mailin-embedded" again, and correct it.
+//! upstream has mended something: read docs/architecture.md, "Why not mailin-embedded", again, and correct it.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
