@@ -1,9 +1,9 @@
 //! Everything below the data directory is for its owner alone, whatever was there before: folders
-//! 0700, files 0600.
+//! 0700, files 0600. And all of it belongs to one user.
 
 use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Files and folders below a directory, and itself, that others may read or write. Links are left
@@ -40,9 +40,51 @@ pub fn close_to_others(dir: &Path) -> Vec<PathBuf> {
     found.into_iter().filter(failed).collect()
 }
 
+/// Why this user must not write here: root would leave files that the owner cannot open. None: it may.
+pub fn refuse_root_of_another(data_dir: &Path) -> Option<String> {
+    let owner = std::fs::metadata(data_dir).ok()?.uid();
+    let me = rustix::process::geteuid();
+    (me.is_root() && owner != me.as_raw()).then(|| refusal(data_dir, owner))
+}
+
+fn refusal(data_dir: &Path, owner: u32) -> String {
+    let name = std::fs::read_to_string("/etc/passwd").ok().and_then(|users| {
+        let of_owner = |line: &&str| line.split(':').nth(2) == Some(owner.to_string().as_str());
+        let line = users.lines().find(of_owner)?;
+        line.split(':').next().map(str::to_string)
+    });
+    let (who, how) = match name {
+        Some(name) => {
+            (name.clone(), format!("run this as that user: runuser -u {name} -- bounced ..."))
+        }
+        None => (
+            format!("user {owner}"),
+            "run this as that user, or give the folder to root".to_string(),
+        ),
+    };
+    format!(
+        "{} belongs to {who}, who could not open what root writes into it: {how}",
+        data_dir.display()
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn root_leaves_nothing_in_the_folder_of_another() {
+        let dir = tempfile::tempdir().expect("scratch");
+        assert_eq!(refuse_root_of_another(dir.path()), None);
+        assert_eq!(refuse_root_of_another(&dir.path().join("missing")), None);
+        assert!(refusal(dir.path(), 1).contains("belongs to daemon, who"));
+        assert!(refusal(dir.path(), 4_000_000).contains("belongs to user 4000000, who"));
+        // Only root can give a folder away.
+        if std::os::unix::fs::chown(dir.path(), Some(1), None).is_ok() {
+            let why = refuse_root_of_another(dir.path()).expect("refused");
+            assert!(why.contains("runuser -u daemon -- bounced"), "{why}");
+        }
+    }
 
     #[test]
     fn what_was_open_is_closed() {

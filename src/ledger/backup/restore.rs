@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use super::folder::{create, make_folder, place, sync_folder};
 use super::stream::DATA;
 use super::{BackupError, MANIFEST, Manifest, at, copy_octets, is_below};
+use crate::ledger::private;
 
 /// Where the copies stand until all of them are there.
 const UNFINISHED: &str = "restoring";
@@ -75,6 +76,9 @@ struct NewDataDir<'a> {
 
 impl<'a> NewDataDir<'a> {
     fn make(data_dir: &'a Path) -> Result<Self, BackupError> {
+        if let Some(why) = private::refuse_root_of_another(data_dir) {
+            return Err(BackupError::Wrong(why));
+        }
         let unfinished = data_dir.join(UNFINISHED);
         let there = match fs::read_dir(data_dir) {
             Err(why) if why.kind() == io::ErrorKind::NotFound => false,

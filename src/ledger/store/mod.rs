@@ -113,6 +113,9 @@ impl SledLedger {
                  or set another data_dir"
             ))
         };
+        if let Some(why) = private::refuse_root_of_another(&options.data_dir) {
+            return Err(LedgerError::Fatal(why));
+        }
         let disk = journal::RealDisk::new(&options.data_dir).map_err(cannot)?;
         let lock = DirLock::take(&options.data_dir)?;
         // What was there before, and what other programs made in it.
