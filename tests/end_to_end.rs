@@ -567,8 +567,15 @@ fn reports_say_which_rule_said_what_and_who_of_a_campaign_bounced() {
 fn a_canary_comes_through_or_says_where_it_did_not() {
     let mut service = Service::new("");
     service.start();
+    let canary = || {
+        let (_, metrics) = service.get("/metrics").expect("it answers");
+        let line = metrics.lines().find(|l| l.starts_with("bounced_canary_timestamp_seconds "));
+        line.and_then(|l| l.split(' ').nth(1)?.parse::<f64>().ok()).expect("a metric")
+    };
+    assert_eq!(canary(), 0.0);
     let (code, out, err) = service.run(&["canary", "--json"]);
     assert_eq!(code, 0, "{err}");
+    assert!(canary() > 1_700_000_000.0, "the service saw it");
     let found: serde_json::Value = serde_json::from_str(&out).expect("a JSON line");
     let events = service.events();
     let event = events.iter().find(|event| event["id"] == found["event"]).expect("in the journal");

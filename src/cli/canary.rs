@@ -19,7 +19,7 @@ use super::reach::{reachable, running};
 use super::remote::Remote;
 use crate::config::{Config, Listen, LoadedConfig};
 use crate::mail::Address;
-use crate::service::{Operations, ServiceError};
+use crate::service::{CANARY_DOMAIN, Operations, ServiceError};
 
 /// Between two looks for the event.
 const LOOK: Duration = Duration::from_millis(100);
@@ -39,7 +39,7 @@ pub(super) fn run(
         Some(to) => resolve(to)?,
         None => own(config)?,
     };
-    let name = format!("canary-{:x}@canary.invalid", console.now.millis());
+    let name = format!("canary-{:x}@{CANARY_DOMAIN}", console.now.millis());
     let recipient = Address::parse(&name).ok_or_else(|| anyhow!("{name} is no address"))?;
     let return_path = match config.verp.keys.is_empty() {
         false => program.sign(loaded, &recipient, None, None, console.now)?,

@@ -11,6 +11,7 @@ use super::driver::Receiver;
 use super::metrics::{Change, Handshake, Metrics};
 use super::refusals::{Refusals, Say};
 use crate::ledger::{Committed, LedgerError};
+use crate::mail::Timestamp;
 use crate::service::local::{LocalService, MessageObserver, MessageTally};
 use crate::smtp::{
     Acceptance, Delivery, Dialect, Observer, Outcome, RcptRefusal, RecipientCheck, Rejection, Verb,
@@ -93,6 +94,9 @@ impl MessageObserver for Counter {
         if committed.duplicate {
             self.metrics.duplicate();
             return;
+        }
+        if tally.is_canary {
+            self.metrics.canary(Timestamp::now());
         }
         for (class, category) in &tally.verdicts {
             self.metrics.verdict(*class, *category);

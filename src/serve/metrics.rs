@@ -133,6 +133,11 @@ impl Metrics {
         self.mail.parse.observe(took.as_secs_f64());
     }
 
+    /// What `bounced canary` sent came out.
+    pub fn canary(&self, now: Timestamp) {
+        self.mail.canary.set(now.millis() / 1000);
+    }
+
     /// One recipient was judged.
     pub fn verdict(&self, class: Class, category: Option<Category>) {
         let category = category.map_or("none", Category::as_str);

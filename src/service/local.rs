@@ -39,9 +39,9 @@ use crate::ledger::{Committed, Ledger, LedgerError, Prepare};
 use crate::mail::{Address, Case, Timestamp};
 use crate::policy::{self, PolicyReader, Standing};
 use crate::report::{Attribution, Kind};
-use crate::service::ServiceError;
 use crate::service::occurrence::{self, Occurrence, OccurrencePlace};
 use crate::service::raw_messages::RawStore;
+use crate::service::{CANARY_DOMAIN, ServiceError};
 use blocks::Blocks;
 use intent::ErasureIntent;
 use make_event::{act_event, blank, new_id, unreadable};
@@ -75,14 +75,19 @@ pub struct MessageTally {
     pub verdicts: Vec<(Class, Option<Category>)>,
     /// Provider, of the closed table, and category of each recipient that failed.
     pub failures: Vec<(Option<String>, Category)>,
+    /// It is what `bounced canary` sends.
+    pub is_canary: bool,
 }
 
 impl MessageTally {
     fn of(analysis: &Analysis, took: Duration) -> Self {
         let recipients = analysis.recipients.iter();
         let verdicts = recipients.clone().filter_map(|r| Some((r.class?, r.category))).collect();
+        let is_canary = recipients
+            .clone()
+            .any(|r| r.recipient.address.as_ref().is_some_and(|a| a.domain() == CANARY_DOMAIN));
         let failures = recipients.filter_map(|r| Some((r.provider.clone(), r.category?))).collect();
-        Self { kind: analysis.kind, octets: analysis.bytes, took, verdicts, failures }
+        Self { kind: analysis.kind, octets: analysis.bytes, took, verdicts, failures, is_canary }
     }
 }
 

@@ -31,6 +31,7 @@ pub(super) struct MailMetrics {
     pub(super) verdicts: IntCounterVec,
     pub(super) provider_failures: IntCounterVec,
     pub(super) shadow_verdicts: IntCounterVec,
+    pub(super) canary: IntGauge,
 }
 
 impl MailMetrics {
@@ -64,6 +65,10 @@ impl MailMetrics {
                 "bounced_refusals_total",
                 "Failed recipients, by provider of the closed table and category.",
                 &["provider", "category"],
+            ),
+            canary: d.gauge(
+                "bounced_canary_timestamp_seconds",
+                "When what `bounced canary` sent came out last; 0: not since the start.",
             ),
             shadow_verdicts: d.counters(
                 "bounced_shadow_verdicts_total",
