@@ -191,7 +191,7 @@ fn tcp_request(key: &[u8]) -> Request<'_> {
     if memchr::memchr(b'%', key).is_none() {
         return ask(Map::Suppress, key, Scope::Unsaid);
     }
-    // Exim sends addresses as they are: what is not an encoding is meant literally.
+    // Who does not encode (Exim, hooked up by hand): what is not an encoding is meant literally.
     let decoded = percent::decode_octets(key).unwrap_or_else(|| key.to_vec());
     match String::from_utf8(decoded) {
         Ok(key) if is_address(&key) => Request::Ask(Map::Suppress, Cow::Owned(key), Scope::Unsaid),

@@ -86,7 +86,7 @@ fn lines() {
         (WireProtocol::Tcp, "get a@example.com\n", asked(Map::Suppress, "a@example.com")),
         (WireProtocol::Tcp, "get a@example.com\r\n", asked(Map::Suppress, "a@example.com")),
         (WireProtocol::Tcp, "get per%2540%20c@x.test\n", asked(Map::Suppress, "per%40 c@x.test")),
-        // Exim does not encode: a lone percent sign is itself.
+        // Of a client that does not encode: a lone percent sign is itself.
         (WireProtocol::Tcp, "get 100%@x.test\n", asked(Map::Suppress, "100%@x.test")),
         (WireProtocol::Tcp, "get a+b=c@x.test\n", asked(Map::Suppress, "a+b=c@x.test")),
         (WireProtocol::Tcp, "get %FF@x.test\n", Request::NoAddress),
@@ -95,6 +95,9 @@ fn lines() {
         (WireProtocol::Tcp, "get \n", Request::NoAddress),
         (WireProtocol::Tcp, "put a@example.com gone\n", Request::Put),
         (WireProtocol::Bare, "a@example.com\n", asked(Map::Suppress, "a@example.com")),
+        // A bare address is itself, encoded or not.
+        (WireProtocol::Bare, "a%41b@x.test\n", asked(Map::Suppress, "a%41b@x.test")),
+        (WireProtocol::Tcp, "get a%2541b@x.test\n", asked(Map::Suppress, "a%41b@x.test")),
         (WireProtocol::Bare, "123@example.com\r\n", asked(Map::Suppress, "123@example.com")),
         (WireProtocol::Bare, "get b@example.com\n", asked(Map::Suppress, "b@example.com")),
     ] {
