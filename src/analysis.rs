@@ -4,9 +4,9 @@
 //! Nothing here fails: a message that nobody understands is `other`, kept and counted, and
 //! suppresses nobody. No clock, no randomness: both are arguments.
 
-use std::sync::Arc;
+mod identity;
 
-use sha2::{Digest, Sha256};
+use std::sync::Arc;
 
 use crate::classify::shadow::Shadow;
 use crate::classify::{self, RecipientVerdict, RuleSet, Verdict};
@@ -88,7 +88,7 @@ impl Analyser {
         if let Some(shadow) = &self.shadow {
             shadow.watch(&report, &verdicts);
         }
-        let digest = digest(&message, &report, envelope_to);
+        let digest = identity::digest(data, &message, &report, envelope_to);
         let best = attributed.best();
         Analysed {
             attribution: attributed.level(&report),
@@ -190,42 +190,6 @@ fn analysis(
             .map(ToString::to_string)
             .collect(),
     }
-}
-
-/// The same message delivered again after a lost 250 (RFC 1047) has the same digest: the client
-/// sends the same octets. Two messages that differ in anything that we hash are two messages:
-/// counting one twice is a nuisance, dropping one would be a loss. Trace fields above a report
-/// with a Message-ID may differ, for it may come again by another relay.
-fn digest(message: &Message<'_>, report: &Report, envelope_to: &[String]) -> String {
-    let mut hash = Sha256::new();
-    let mut add = |text: &str| {
-        hash.update(text.as_bytes());
-        hash.update([0]);
-    };
-    for to in envelope_to {
-        add(to);
-    }
-    add(report.kind.as_str());
-    for recipient in &report.recipients {
-        add(recipient.address.as_ref().map_or("", Address::as_str));
-        add(recipient.final_recipient.as_deref().unwrap_or_default());
-        add(&recipient.status.map(|s| s.to_string()).unwrap_or_default());
-    }
-    add(report.reporting_mta.as_deref().unwrap_or_default());
-    add(report.original.message_id.as_deref().unwrap_or_default());
-    match message.headers().text("message-id") {
-        Some(id) => {
-            add(&id);
-            add(&message.headers().text("subject").unwrap_or_default());
-            hash.update(message.parts().first().map_or(&[][..], |p| p.body));
-        }
-        None => {
-            add(&message.size.to_string());
-            hash.update(message.kept);
-        }
-    }
-    let octets = hash.finalize();
-    data_encoding::HEXLOWER.encode(octets.get(..16).unwrap_or(&octets))
 }
 
 /// Judges the reply to an attempt of our own MTA, as a report about it would be judged.
