@@ -9,11 +9,13 @@
 //! skip = ["please visit"]       # the rest of the sentence is advice
 //! mute = ["requested action"]   # means nothing, whatever its words mean elsewhere
 //! of   = ["of the"]             # between two roles: one belongs to the other
+//! genitive = ["of the"]         # before a role: of what belongs to it, when no phrase says what
 //! your = ["your"]               # the role behind it is the sending side's
 //! his  = ["su"]                 # the same, unless the recipient was named before
 //! yours = ["on your side"]      # the role before it is the sending side's
 //! you  = ["you are"]            # what is unknown is the sender
 //! asked = ["we called back"]    # what follows was answered about the sender
+//! during = ["when verifying the sender"]   # its sentence is about the sender, before it too
 //! tells = ["replied"]           # behind `your server`: the same
 //! holds = ["leads to"]          # what follows is quoted from the message, the link, the rule
 //! fine = ["is fine"]            # the role before it is not what is wrong
@@ -54,6 +56,8 @@ pub(super) struct Lexicon {
     phrases: Vec<Phrase>,
     /// What may stand between two roles of which one belongs to the other.
     pub(super) bonds: BTreeSet<String>,
+    /// Words before a role that say that something of it is meant.
+    pub(super) genitives: Vec<String>,
 }
 
 /// Phrases that may begin anywhere.
@@ -84,11 +88,13 @@ struct LexiconFile {
     skip: Vec<String>,
     mute: Vec<String>,
     of: Vec<String>,
+    genitive: Vec<String>,
     your: Vec<String>,
     his: Vec<String>,
     yours: Vec<String>,
     you: Vec<String>,
     asked: Vec<String>,
+    during: Vec<String>,
     tells: Vec<String>,
     holds: Vec<String>,
     fine: Vec<String>,
@@ -103,7 +109,7 @@ impl Lexicon {
     /// Reads the files; an error names file and word.
     pub(super) fn read(files: &[(&str, &str)], table: &MeaningTable) -> Result<Self, String> {
         let mut found: BTreeMap<String, (u16, PhraseKind)> = BTreeMap::new();
-        let mut bonds = BTreeSet::new();
+        let (mut bonds, mut genitives) = (BTreeSet::new(), Vec::new());
         for (language, (name, source)) in (0..).zip(files) {
             let file: LexiconFile = toml::from_str(source).map_err(|e| format!("{name}: {e}"))?;
             let mut add = |part: PhraseKind, phrases: &[String]| {
@@ -145,11 +151,13 @@ impl Lexicon {
             add(PhraseKind::Yours, &file.yours);
             add(PhraseKind::You, &file.you);
             add(PhraseKind::Asked, &file.asked);
+            add(PhraseKind::During, &file.during);
             add(PhraseKind::Tells, &file.tells);
             add(PhraseKind::Holds, &file.holds);
             add(PhraseKind::Fine, &file.fine);
             add(PhraseKind::Trouble, &file.trouble);
             bonds.extend(file.of.iter().map(|word| fold_piece(word)));
+            genitives.extend(file.genitive.iter().map(|word| format!(" {} ", fold_piece(word))));
         }
         let (mut pieces, mut phrases) = (Vec::new(), Vec::new());
         for (text, (language, part)) in found {
@@ -168,7 +176,7 @@ impl Lexicon {
             Inside { search: MultiSearch::new(texts), phrases }
         };
         let (ascii, wide) = (inside(true), inside(false));
-        Ok(Self { starts, ascii, wide, texts: pieces, phrases, bonds })
+        Ok(Self { starts, ascii, wide, texts: pieces, phrases, bonds, genitives })
     }
 
     /// The n-th other phrase of the same meaning and language, whole words only.

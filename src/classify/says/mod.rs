@@ -127,6 +127,7 @@ impl Says {
             self.lexicon.hits(&scratch.text, &mut scratch.hits);
             let Buffers { text, hits, said, .. } = scratch;
             let rest = unread(text, hits);
+            sentence::leave_out_owners(text, hits, &self.lexicon.genitives, self.roles);
             sentence::read(text, hits, (&self.table, self.roles, &self.lexicon.bonds), said);
             self.meaning(text, said, rest, beside)
         })
@@ -156,7 +157,9 @@ impl Says {
         let is_soft = |row: &usize| {
             self.table.row(*row).is_some_and(|row| row.reason.category() != Category::Hard)
         };
-        let hint = if vague { best(true).filter(|(row, ..)| is_soft(row)) } else { None };
+        // That advice names the sender says nothing of him.
+        let is_named = |one: &Said| one.pair == (self.roles.sender, parts::NAMED);
+        let hint = best(true).filter(|(row, one, _)| vague && is_soft(row) && !is_named(one));
         let (at, one, elsewhere) = match (plain, hint) {
             (Some(plain), Some(hint)) if hint.0 < plain.0 => hint,
             (Some(plain), _) => plain,

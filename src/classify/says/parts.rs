@@ -34,6 +34,8 @@ pub(super) enum PhraseKind {
     You,
     /// `we called back`: what follows was answered about the sender.
     Asked,
+    /// `when verifying the sender`: all of its sentence is said of the sender.
+    During,
     /// `replied`: what your server said is said of the sender.
     Tells,
     /// `leads to`: what follows stands in a message, a link or a rule.

@@ -31,14 +31,22 @@ pub(super) fn read(
     let mut owner: Option<(u8, Until)> = None;
     // Who was refused, when a colon says why: `Sender address rejected: user unknown`.
     let mut refused = None;
+    // How much was said before this sentence.
+    let mut earlier = 0;
     for at in 0..hits.len() {
         let Some(hit) = hits.get(at).copied() else { break };
         if let PhraseKind::Break(mark) = hit.part {
             owner = owner.filter(|(_, until)| *until > whose::strength(mark));
+            if matches!(mark, STOP | LINKS) {
+                earlier = said.len();
+            }
         }
         match hit.part {
             PhraseKind::Owner(role, until) => {
                 owner = Some(owner.filter(|one| one.1 >= until).unwrap_or((role, until)));
+                if (role, until) == (roles.sender, Until::End) {
+                    turn_to_sender(said.iter_mut().skip(earlier), table, roles);
+                }
                 if table.has_name(role) && table.fits((role, NAMED)) {
                     let (start, end) = (hit.start, hit.end);
                     said.push(Said { pair: (role, NAMED), start, end, aside: aside || skipping });
@@ -65,6 +73,10 @@ pub(super) fn read(
                 said.push(Said { pair: (role, NAMED), start, end, aside: aside || skipping });
             }
             PhraseKind::Skip => skipping = true,
+            PhraseKind::During => {
+                owner = Some(owner.unwrap_or((roles.sender, Until::Stop)));
+                turn_to_sender(said.iter_mut().skip(earlier), table, roles);
+            }
             PhraseKind::Said(pair) => {
                 let subject = subject_of(text, hits, at, table);
                 if let Some(pair) = owned(pair, owner, subject.or(refused), table) {
@@ -83,6 +95,39 @@ pub(super) fn read(
             _ => {}
         }
     }
+}
+
+/// What may cost an address, and was found when the sender was asked, is said of the sender.
+fn turn_to_sender<'s>(
+    said: impl Iterator<Item = &'s mut Said>,
+    table: &MeaningTable,
+    roles: Roles,
+) {
+    for one in said.filter(|one| table.may_cost(one.pair)) {
+        let fits = table.fits((roles.sender, one.pair.1));
+        one.pair = (roles.sender, if fits { one.pair.1 } else { roles.absent });
+    }
+}
+
+/// Takes out the recipient where he is named only as the owner of what no phrase knows: `the widget
+/// of the user does not exist`.
+pub(super) fn leave_out_owners(
+    text: &str,
+    hits: &mut Vec<Hit>,
+    genitives: &[String],
+    roles: Roles,
+) {
+    let mut last = 0;
+    hits.retain(|hit| {
+        let before = text.get(last..hit.start).unwrap_or_default();
+        last = hit.end;
+        if hit.part != PhraseKind::Role(roles.recipient) {
+            return true;
+        }
+        let owned = genitives.iter().find_map(|word| before.strip_suffix(word.as_str()));
+        let noun = owned.and_then(|owned| owned.rsplit(' ').next()).unwrap_or_default();
+        noun.len() <= 2 || noun.starts_with('@')
+    });
 }
 
 /// The sending side, called so and not by its address, alone in its part of the sentence: that part
@@ -172,6 +217,7 @@ fn join(
     hits.retain(|hit| hit.part != PhraseKind::Mute);
     let ours = whose::settle(text, hits, (table, roles, bonds));
     leave_out_what_is_fine(text, hits);
+    name_what_the_sender_is_not(text, hits, table, roles);
     whose::join_names(text, hits, table, roles);
     negate(text, hits, roles);
     let mut at = 0;
@@ -349,6 +395,31 @@ fn leave_out_what_is_fine(text: &str, hits: &mut Vec<Hit>) {
         gone(hits, at);
     }
     hits.retain(|hit| hit.part != PhraseKind::Mute);
+}
+
+/// Whom the sender is said not to be is the sender: `der Absender ist kein bekannter Benutzer`.
+fn name_what_the_sender_is_not(text: &str, hits: &mut [Hit], table: &MeaningTable, roles: Roles) {
+    for at in 0..hits.len() {
+        let Some([sender, not, rest @ ..]) = hits.get_mut(at..) else { break };
+        let PhraseKind::Role(role) = sender.part else { continue };
+        let is_not = matches!(not.part, PhraseKind::No | PhraseKind::Not)
+            && table.is_sender(role)
+            && gap(text, sender.end, not.start) < NEAR;
+        let mut end = not.end;
+        for noun in rest.iter_mut().take(if is_not { 2 } else { 0 }) {
+            if gap(text, end, noun.start) > NEAR {
+                break;
+            }
+            end = noun.end;
+            match noun.part {
+                PhraseKind::Role(whom) if whom == roles.recipient => {
+                    noun.part = PhraseKind::Role(role);
+                }
+                PhraseKind::Negated(_) | PhraseKind::By => {}
+                _ => break,
+            }
+        }
+    }
 }
 
 /// Resolves negations: a predicate that is negated becomes its state, a state that is negated goes,

@@ -127,6 +127,12 @@ fn chunk_words(
     let core = chunk.trim_start_matches(|c: char| opening(c, out));
     let trimmed = core.trim_end_matches(is_edge);
     let tail = core.get(trimmed.len()..).unwrap_or_default();
+    // Of a path its end may say something, but not where it is a name: `/usr/lib/deliver-user`.
+    if let Some((_, file)) = trimmed.rsplit_once('/').filter(|_| trimmed.starts_with('/'))
+        && (is_name(file) || file.contains('.'))
+    {
+        return closing(tail, out);
+    }
     let atom = (kinds & (COLONS | DOT | AT) != 0).then(|| atom(trimmed, known)).flatten();
     if let Some(kind) = atom {
         push_word(kind, out);
@@ -305,9 +311,9 @@ const LONG: [&str; 16] = [
 ];
 
 /// Ends of file names that are no top-level domains.
-const FILES: [&str; 20] = [
+const FILES: [&str; 26] = [
     "exe", "pck", "conf", "log", "txt", "dat", "tmp", "pem", "ini", "php", "cgi", "dll", "doc",
-    "docx", "pdf", "xls", "eml", "jpg", "png", "sieve",
+    "docx", "pdf", "xls", "eml", "jpg", "png", "sieve", "db", "cdb", "lmdb", "map", "sock", "lua",
 ];
 
 /// A name of two labels at least whose last one can be a top-level domain.
