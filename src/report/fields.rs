@@ -76,6 +76,14 @@ fn complete_local_parts(report: &mut Report) {
         return;
     }
     let to: Vec<_> = report.original.to.iter().filter_map(|to| addresses::first_in(to)).collect();
+    // A report about one recipient that leaves out his fields is about whom the mail was for.
+    if let ([alone], [to]) = (report.recipients.as_mut_slice(), to.as_slice())
+        && alone.final_recipient.is_none()
+        && alone.original_recipient.is_none()
+    {
+        alone.address.get_or_insert_with(|| to.clone());
+        report.clues.push("recipient: the only one of the returned mail: low".into());
+    }
     for recipient in report.recipients.iter_mut().filter(|r| r.address.is_none()) {
         let names = [&recipient.original_recipient, &recipient.final_recipient];
         let mut bare = names.into_iter().flatten().filter(|name| !name.contains('@'));
