@@ -257,6 +257,12 @@ mod tests {
             let found = walk(std::slice::from_ref(&path), b"");
             assert_eq!(found, [(path.display().to_string(), Ok(message.clone()))]);
         }
+        // The same octets under another name are an mbox.
+        let path = dir.path().join("4.mbox");
+        fs::write(&path, format!("{separator}{message}")).expect("scratch is writable");
+        let found: Vec<String> =
+            walk(&[path], b"").into_iter().map(|(_, m)| m.expect("readable")).collect();
+        assert_eq!(found, ["A: 1\n\n--B\n", "B: 2\n\nx\n", "y\n--B--\n"]);
     }
 
     #[test]
