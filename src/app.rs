@@ -18,8 +18,8 @@ use crate::analysis::{self, Analyser};
 use crate::classify::RuleSet;
 use crate::classify::shadow::Shadow;
 use crate::cli::{Judge, Program, Proof};
-use crate::config::{Config, LoadedConfig, Origin, preflight};
-use crate::event::Analysis;
+use crate::config::{Config, LoadedConfig, Origin, plainly, preflight};
+use crate::event::{Analysis, MAX_SCOPE_OCTETS, is_scope};
 use crate::ledger::Ledger;
 use crate::ledger::backup;
 use crate::ledger::committer::{Committer, CommitterOptions, Observation};
@@ -101,7 +101,11 @@ fn policy(config: &Config) -> Result<Policy> {
         .try_into()
         // A line of its own says in which key.
         .map_err(|e: toml::de::Error| {
-            anyhow!("[policy]: {}", e.to_string().trim().replace('\n', " "))
+            let text = e.to_string().trim().replace('\n', " ");
+            match text.rsplit_once(" in `") {
+                Some((said, key)) => anyhow!("[policy]: {} in `{key}", plainly(said)),
+                None => anyhow!("[policy]: {}", plainly(&text)),
+            }
         })?;
     let mut policy = Policy::check(table).map_err(|error| anyhow!("[policy]: {error}"))?;
     policy.require_signed = !config.verp.keys.is_empty();
@@ -134,9 +138,30 @@ fn policy_key(text: &str) -> String {
         _ => {}
     }
     let table = text.rsplit_once(" in `").map(|(_, key)| key.trim_end_matches('`'));
-    let field = text.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
+    let field = text.strip_prefix("the key `").and_then(|rest| rest.split_once('`'));
     let steps = ["policy"].into_iter().chain(table).chain(field.map(|(field, _)| field));
     steps.collect::<Vec<_>>().join(".")
+}
+
+/// The tokens of a configuration; what is wrong is told with its place in the file.
+fn tokens_of(config: &Config, origin: &Origin) -> Result<Option<Tokens>> {
+    let tokens = Tokens::load(config.http.tokens_file.as_deref());
+    tokens.map_err(|error| anyhow!("{}: {error:#}", origin.at("http.tokens_file")))
+}
+
+/// Whether webhooks can be told of what they name; what is wrong is told with its place in the file.
+fn check_scopes(config: &Config, origin: &Origin) -> Result<()> {
+    for (hook, webhook) in config.webhooks.iter().enumerate() {
+        if let Some(place) = webhook.scopes.iter().position(|scope| !is_scope(scope)) {
+            let at = origin.at(&format!("webhooks[{hook}].scopes[{place}]"));
+            let scope = &webhook.scopes[place];
+            return Err(anyhow!(
+                "{at}: scopes: {scope:?} is no scope, write letters, digits, `-`, `_` and `.`, at most \
+                 {MAX_SCOPE_OCTETS}, or \"*\""
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The certificate of a configuration; what is wrong is told with its place in the file.
@@ -193,8 +218,9 @@ fn serve(loaded: LoadedConfig) -> Result<()> {
     }
     let LoadedConfig { config, origin, .. } = loaded;
     preflight::check(&config, &origin)?;
+    check_scopes(&config, &origin)?;
     let tls = tls_of(&config, &origin)?.map(Arc::new);
-    let tokens = Tokens::load(config.http.tokens_file.as_deref())?;
+    let tokens = tokens_of(&config, &origin)?;
     let metrics = Arc::new(Metrics::new("sled"));
     let wanted = policy_of(&config, &origin)?;
     let facts = shared_ledger::facts(&config, &wanted);
@@ -322,7 +348,7 @@ fn reload(
     preflight::check(&loaded.config, &loaded.origin)?;
     let analyser = analyser(&loaded.config)?;
     let policy = policy_of(&loaded.config, &loaded.origin)?;
-    let tokens = Tokens::load(loaded.config.http.tokens_file.as_deref())?;
+    let tokens = tokens_of(&loaded.config, &loaded.origin)?;
     if !service.keeps_pseudonyms(loaded.config.privacy.name_key()) {
         return Err(anyhow!("privacy.addresses and its key are chosen once for a data directory"));
     }
@@ -349,7 +375,8 @@ impl Program for App {
         let config = &loaded.config;
         analyser(config)?;
         policy_of(config, &loaded.origin)?;
-        Tokens::load(config.http.tokens_file.as_deref())?;
+        tokens_of(config, &loaded.origin)?;
+        check_scopes(config, &loaded.origin)?;
         Webhooks::new(&config.webhooks, &config.hostname).map_err(|why| anyhow!("{why}"))?;
         tls_of(config, &loaded.origin)?;
         self.engine(loaded)?;
@@ -465,10 +492,10 @@ mod tests {
     fn an_error_of_the_policy_names_its_key() {
         for (text, key) in [
             (
-                "[policy]: unknown field `efect`, expected `effect` in `reasons.mailbox-full`",
+                "[policy]: the key `efect` is unknown, did you mean `effect`? in `reasons.mailbox-full`",
                 "policy.reasons.mailbox-full.efect",
             ),
-            ("[policy]: unknown field `tern`, expected `term`", "policy.tern"),
+            ("[policy]: the key `tern` is unknown, did you mean `term`?", "policy.tern"),
             ("[policy]: `banana` is no length of time in `term`", "policy.term"),
             ("[policy]: policy.outage.factor: must be 2 or more", "policy.outage.factor"),
             (

@@ -41,6 +41,10 @@ pub(super) fn run(
     };
     let name = format!("canary-{:x}@{CANARY_DOMAIN}", console.now.millis());
     let recipient = Address::parse(&name).ok_or_else(|| anyhow!("{name} is no address"))?;
+    if config.smtp.domains.is_empty() {
+        // The embedded defaults take any domain on loopback, so there is none to send to.
+        bail!("no return path can be made: write domains = [\"bounce.example.com\"] below [smtp]")
+    }
     let return_path = match config.verp.keys.is_empty() {
         false => program.sign(loaded, &recipient, None, None, console.now)?,
         true => plain(config, &name)?,

@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::origin::{ConfigError, ConfigProblem, Origin};
 use super::raw::RawConfig;
+use super::said::plainly;
 use super::{Config, from_raw, hint, reason};
 
 /// Where a configuration is looked for when neither `--config` nor `$BOUNCED_CONFIG` names one.
@@ -172,7 +173,7 @@ impl KeyIndex {
             .iter()
             .filter(|entry| entry.value.contains(&start))
             .min_by_key(|entry| entry.value.len());
-        let said = plain(error.message().lines().next().unwrap_or_default());
+        let said = plainly(error.message().lines().next().unwrap_or_default());
         let text = match entry.and_then(|e| hint::example(&e.path).map(|x| (&e.path, x))) {
             Some((path, example)) => {
                 format!("{path} is of the wrong type ({said}), write for example: {example}")
@@ -181,35 +182,6 @@ impl KeyIndex {
         };
         ConfigProblem { line: Some(line), text }
     }
-}
-
-/// serde's words for a value of the wrong type in those of people.
-fn plain(said: &str) -> String {
-    let mismatch = said.strip_prefix("invalid type: ").or(said.strip_prefix("invalid value: "));
-    let Some((got, wanted)) = mismatch.and_then(|mismatch| mismatch.split_once(", expected "))
-    else {
-        return said.to_string();
-    };
-    let got = match got.split_once(' ').unwrap_or((got, "")) {
-        ("string", text) => format!("text {text}"),
-        ("integer" | "floating", number) => {
-            let number = number.trim_start_matches("point ").trim_matches('`');
-            format!("the number {number}")
-        }
-        ("boolean", word) => word.trim_matches('`').to_string(),
-        ("sequence", _) => "a list".to_string(),
-        ("map", _) => "a table".to_string(),
-        _ => got.to_string(),
-    };
-    let wanted = match wanted {
-        "usize" | "u64" | "u32" | "u16" => "a whole number, 0 or more,",
-        "a string" => "text in quotes",
-        "a sequence" => "a list",
-        "a boolean" => "true or false",
-        table if table.starts_with("struct") || table.starts_with("a map") => "a table",
-        other => other,
-    };
-    format!("{got} where {wanted} belongs")
 }
 
 fn unknown_key(key: &str, table: &str, known: &[&str]) -> String {

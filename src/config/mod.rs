@@ -15,6 +15,7 @@ mod load;
 mod origin;
 pub mod preflight;
 mod raw;
+mod said;
 mod sockets;
 mod units;
 mod value;
@@ -31,6 +32,7 @@ pub use from_raw::{MAX_MESSAGE, MIN_HASH_KEY_OCTETS, MIN_MESSAGE, MIN_SECRET_OCT
 pub use hint::{DEFAULT_FILE, nearest, uncomment};
 pub use load::{LoadedConfig, SEARCH};
 pub use origin::{ConfigError, ConfigProblem, Origin};
+pub use said::plainly;
 pub use sockets::{SocketAccess, Sockets};
 pub use units::{parse_duration, parse_size, print_size};
 pub(crate) use value::reason;

@@ -135,6 +135,13 @@ fn data_dir(dir: &Path) -> Result<(), String> {
             }
         }
     }
+    if is_of_the_kernel(&place) {
+        return Err(format!(
+            "data_dir \"{shown}\" cannot be used (\"{}\" is of the kernel and keeps no files), write \
+             another path",
+            place.display()
+        ));
+    }
     access(&place, Access::WRITE_OK | Access::EXEC_OK).map_err(|e| {
         format!(
             "data_dir \"{shown}\" cannot be written (\"{}\": {}), give it to this user or write \
@@ -143,6 +150,15 @@ fn data_dir(dir: &Path) -> Result<(), String> {
             reason(&e.into())
         )
     })
+}
+
+/// Whether a folder is of `/proc`, `/sys` or a kind of these: root may write there by its
+/// permissions, and nothing can be made.
+fn is_of_the_kernel(folder: &Path) -> bool {
+    /// `statfs.f_type` of procfs, sysfs, cgroup, cgroup2, debugfs and securityfs, by statfs(2).
+    const KINDS: [u64; 6] =
+        [0x9fa0, 0x6265_6572, 0x0027_e0eb, 0x6367_7270, 0x6462_6720, 0x7363_6673];
+    rustix::fs::statfs(folder).is_ok_and(|stat| KINDS.contains(&(stat.f_type as u64)))
 }
 
 fn pem(files: &TlsFiles) -> Vec<(&'static str, String)> {
@@ -225,6 +241,13 @@ fn socket_folder(path: &Path) -> Result<(), String> {
     if !folder.is_dir() {
         return Err(format!("there is no folder \"{}\", make it", folder.display()));
     }
+    if is_of_the_kernel(folder) {
+        return Err(format!(
+            "no socket can be made in \"{}\", which is of the kernel: write such as \
+             \"unix:/run/bounced/NAME.sock\"",
+            folder.display()
+        ));
+    }
     access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|e| {
         format!(
             "no socket can be made in \"{}\" ({}), give the folder to this user",
@@ -293,8 +316,23 @@ mod tests {
             (file.clone(), false),
             (file.join("below"), false),
             (file.join("far/below"), false),
+            (PathBuf::from("/proc/bounced"), false),
+            (PathBuf::from("/sys/kernel/bounced"), false),
         ] {
             assert_eq!(data_dir(&path).is_ok(), fits, "{} {:?}", path.display(), data_dir(&path));
+        }
+    }
+
+    #[test]
+    fn a_socket_that_cannot_be() {
+        let dir = tempfile::tempdir().expect("a scratch folder");
+        for (path, fits) in [
+            (dir.path().join("a.sock"), true),
+            (dir.path().to_path_buf(), false),
+            (dir.path().join("missing/a.sock"), false),
+            (PathBuf::from("/proc/a.sock"), false),
+        ] {
+            assert_eq!(socket_folder(&path).is_ok(), fits, "{}", path.display());
         }
     }
 

@@ -31,6 +31,13 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     (millis <= CENTURY_MS).then(|| Duration::from_millis(millis))
 }
 
+/// Whether it is written as a duration, however long.
+pub(super) fn is_duration(text: &str) -> bool {
+    let text = text.trim();
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    unit.len() < text.len() && DURATIONS.iter().any(|(name, _)| *name == unit.trim_start())
+}
+
 /// Reads a whole number of octets with one unit of `B`, `kB`, `MB`, `GB`, `KiB`, `MiB`, `GiB`,
 /// `TiB`, in any case.
 pub fn parse_size(text: &str) -> Option<u64> {
@@ -81,6 +88,8 @@ mod tests {
             ("36601d", None),
         ] {
             assert_eq!(parse_duration(text).map(|d| d.as_secs()), seconds, "{text}");
+            let is_written_so = seconds.is_some() || text.len() > 5 && text.ends_with('d');
+            assert_eq!(is_duration(text), is_written_so, "{text}");
         }
         assert_eq!(parse_duration("250ms"), Some(Duration::from_millis(250)));
     }

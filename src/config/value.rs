@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::origin::{ConfigProblem, Origin};
-use super::units::{parse_duration, parse_size, print_size};
+use super::units::{is_duration, parse_duration, parse_size, print_size};
 use super::{Listen, hint};
 
 /// Longest secret file; anything longer is the wrong file.
@@ -90,6 +90,9 @@ impl Checker<'_> {
                 format!("{key}: \"{given}\" is too long, write at most \"{}\"", most.1)
             }
             Some(duration) => return duration,
+            None if is_duration(&given) => {
+                format!("{key}: \"{given}\" is too long, write at most \"{}\"", most.1)
+            }
             None => format!(
                 "{key}: \"{given}\" is not a duration, write a whole number with its unit: \
                  \"90s\", \"5m\", \"12h\" or \"30d\""

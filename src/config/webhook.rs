@@ -1,6 +1,7 @@
 //! `[[webhooks]]`: the endpoints that hear what happens, of which events, in which format, and with
 //! which secrets it is signed.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -159,12 +160,15 @@ impl Checker<'_> {
             ((Duration::from_secs(3600), "1h"), (Duration::from_secs(3_650 * 86_400), "3650d"));
         let week = Duration::from_secs(7 * 86_400);
         let starts = [("now", false), ("beginning", true)];
+        let allow_networks = self.networks(&at("allow_networks"), &raw.allow_networks);
+        let url = self.url(&at("url"), &raw.url.unwrap_or_default())?;
+        self.plain_http(&at("url"), &url, &allow_networks);
         Some(Webhook {
-            url: self.url(&at("url"), &raw.url.unwrap_or_default())?,
+            url,
             basic_auth: self.basic_auth(&at("basic_auth_file"), raw.basic_auth_file),
             ca_file: self.optional_path(raw.ca_file),
             scopes: raw.scopes.unwrap_or_default(),
-            allow_networks: self.networks(&at("allow_networks"), &raw.allow_networks),
+            allow_networks,
             from_beginning: self.word(&at("start"), raw.start, &starts, false),
             give_up: self.duration(&at("give_up"), raw.give_up, week, day, century),
             name,
@@ -210,6 +214,28 @@ impl Checker<'_> {
             format!("url \"{given}\" {why}, write one such as \"https://crm.example.com/hooks\"");
         self.wrong(at, text);
         None
+    }
+
+    /// Plain HTTP goes to `allow_networks` only. Where a name leads to is known when it is connected
+    /// to; that nothing is allowed, or not the address that is written, is known now.
+    fn plain_http(&mut self, at: &str, url: &Uri, allowed: &[IpNet]) {
+        let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+        let address = host.parse::<IpAddr>().ok();
+        let may_be = match address {
+            Some(address) => allowed.iter().any(|net| net.contains(&address)),
+            None => !allowed.is_empty(),
+        };
+        if url.scheme_str() == Some("http") && !may_be {
+            let network = match address {
+                Some(address) => IpNet::from(address).to_string(),
+                None => "10.0.0.0/8".to_string(),
+            };
+            let text = format!(
+                "url \"{url}\" is plain http, which goes to allow_networks only: write https://, or \
+                 its network as allow_networks = [\"{network}\"]"
+            );
+            self.wrong(at, text);
+        }
     }
 
     /// `whsec_...`, one a line, the newest first.
@@ -278,5 +304,5 @@ impl Checker<'_> {
 /// An IP address, or a name that the resolver can be asked for.
 fn usable_host(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    bare.parse::<std::net::IpAddr>().is_ok() || domain(host).is_ok()
+    bare.parse::<IpAddr>().is_ok() || domain(host).is_ok()
 }

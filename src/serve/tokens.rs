@@ -66,7 +66,7 @@ impl Tokens {
         let shown = file.display();
         let text = std::fs::read_to_string(file)
             .with_context(|| format!("tokens_file {shown} cannot be read"))?;
-        Self::parse(&text).map(Some).map_err(|why| anyhow!("{shown}: {why}"))
+        Self::parse(&text).map(Some).map_err(|why| anyhow!("tokens_file {shown}, {why}"))
     }
 
     /// Reads a token file. The error says which line is wrong and what belongs there.
