@@ -26,7 +26,7 @@ use crate::ledger::committer::{Committer, CommitterOptions, Observation};
 use crate::ledger::copy;
 use crate::ledger::journal::RealDisk;
 use crate::ledger::postgres::{self, Fingerprints};
-use crate::ledger::store::SledLedger;
+use crate::ledger::store::{self, SledLedger};
 use crate::mail::{Address, Case, Timestamp};
 use crate::policy::{Policy, PolicyFold, PolicyTable};
 use crate::serve::adapters::Counter;
@@ -47,9 +47,14 @@ const REBUILD_LOOK: Duration = Duration::from_millis(50);
 const ERASURE_LOOK: Duration = Duration::from_secs(1);
 
 /// The service of a configuration, without listeners.
-fn service(config: &Config, metrics: Arc<Metrics>, facts: Fingerprints) -> Result<LocalService> {
+fn service(
+    config: &Config,
+    options: store::Options,
+    metrics: Arc<Metrics>,
+    facts: Fingerprints,
+) -> Result<LocalService> {
     let analyser = analyser(config)?;
-    let ledger = ledger(config, facts)?;
+    let ledger = ledger(config, options, facts)?;
     let counted = Arc::clone(&metrics);
     ledger.on_sync(Box::new(move |took| counted.fsync(took)));
     let counted = Arc::clone(&metrics);
@@ -175,14 +180,13 @@ fn tls_of(config: &Config, origin: &Origin) -> Result<Option<ReloadableTls>> {
 }
 
 /// The ledger of a configuration.
-fn ledger(config: &Config, facts: Fingerprints) -> Result<SledLedger> {
+fn ledger(config: &Config, options: store::Options, facts: Fingerprints) -> Result<SledLedger> {
     if backup::is_cut_off(&config.data_dir) {
         return Err(anyhow!(
             "a restore into {} was cut off; run `bounced restore` again",
             config.data_dir.display()
         ));
     }
-    let options = shared_ledger::store_options(config);
     if let Some(engine) = &config.journal.postgres {
         return shared_ledger::ledger(config, engine, &options, facts);
     }
@@ -201,7 +205,8 @@ fn ledger(config: &Config, facts: Fingerprints) -> Result<SledLedger> {
 fn service_for_command(config: &Config) -> Result<LocalService> {
     let wanted = policy(config)?;
     let facts = shared_ledger::facts(config, &wanted);
-    let service = service(config, Arc::new(Metrics::new("sled")), facts)?;
+    let options = shared_ledger::store_options(config).for_command();
+    let service = service(config, options, Arc::new(Metrics::new("sled")), facts)?;
     while let Err(error) = policy_at_start(&service, config, &wanted) {
         let ServiceError::Busy(_) = error else { return Err(anyhow!("{error}")) };
         std::thread::sleep(REBUILD_LOOK);
@@ -224,7 +229,8 @@ fn serve(loaded: LoadedConfig) -> Result<()> {
     let metrics = Arc::new(Metrics::new("sled"));
     let wanted = policy_of(&config, &origin)?;
     let facts = shared_ledger::facts(&config, &wanted);
-    let service = Arc::new(service(&config, Arc::clone(&metrics), Arc::clone(&facts))?);
+    let options = shared_ledger::store_options(&config);
+    let service = Arc::new(service(&config, options, Arc::clone(&metrics), Arc::clone(&facts))?);
     let refused = put_in_force(&service, &config, wanted)?;
     finish_erasure(&service)?;
     if config.journal.postgres.is_some() {

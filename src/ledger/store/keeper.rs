@@ -196,7 +196,8 @@ impl Keeper<'_> {
             }
             let damaged = self.look_around();
             let rows = self.view.checkpoint().map_or(0, Checkpoint::rows);
-            let due = self.engine.options.checkpoint_every.max(rows / CHEAP);
+            let options = &self.engine.options;
+            let due = options.checkpoint_every.max(rows / CHEAP).min(options.checkpoint_at_most);
             let since = self.meta.position.saturating_sub(last_checkpoint);
             if since >= due
                 || (damaged && since > 0)

@@ -16,8 +16,12 @@ pub struct Options {
     pub min_free_bytes: u64,
     /// Octets of one journal segment.
     pub segment_bytes: u64,
-    /// A checkpoint is due after this many events, or a quarter of the number of rows if larger.
+    /// A checkpoint is due after this many events, or as many as a part of its rows if that is more:
+    /// the longer the list is, the more it costs.
     pub checkpoint_every: u64,
+    /// Never after more than this, whatever it costs: sled holds about 2 KB of memory an event, and
+    /// the more the smaller its cache is (docs/reliability.md, "Faults of packages").
+    pub checkpoint_at_most: u64,
     /// Journal segments older than this go, once two checkpoints cover them.
     pub keep: Duration,
     /// Octets of rows that may wait for sled before commits wait, too.
@@ -37,10 +41,24 @@ impl Options {
             min_free_bytes: 64 << 20,
             segment_bytes: journal::SEGMENT_BYTES,
             checkpoint_every: 200_000,
+            checkpoint_at_most: u64::MAX,
             keep: Duration::from_secs(90 * 86_400),
             max_waiting_bytes: 64 << 20,
             commit_patience: Duration::from_secs(10),
             open_patience: Duration::from_secs(2),
+        }
+    }
+
+    /// For one command in place of the service, such as an import of any length: nobody else waits,
+    /// so it takes its time and little memory.
+    pub fn for_command(self) -> Self {
+        Self {
+            checkpoint_every: 25_000,
+            checkpoint_at_most: 25_000,
+            max_waiting_bytes: 8 << 20,
+            // Longer than the checkpoint of a long list takes.
+            commit_patience: Duration::from_secs(900),
+            ..self
         }
     }
 }
