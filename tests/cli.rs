@@ -295,8 +295,8 @@ fn a_question_without_service_and_data_is_no_answer() {
     // What cannot be meant is said, and what finds nothing says that.
     for (args, code, part) in [
         (&["list", "--domain", "@"][..], 2, "is no domain"),
-        (&["list", "--scope", "***"], 2, "scope: `*` for all"),
-        (&["export", "--scope", "a b"], 2, "scope: `*` for all"),
+        (&["list", "--scope", "***"], 2, "`*` for all"),
+        (&["export", "--scope", "a b"], 2, "`*` for all"),
         (&["undo", "--dry-run", "--peer", "nope"], 2, "`nope` is no IP address"),
         (&["undo", "--dry-run", "--rule", "nope"], 1, "no evidence in the list"),
     ] {

@@ -312,7 +312,7 @@ fn scopes_are_told_apart_and_wrong_ones_are_no_answer() {
         assert_eq!(status, 400, "{path}: {body}");
     }
     let (code, _, err) = service.run(&["lookup", "--scope", "a b", "user@example.com"]);
-    assert!(code == 2 && err.contains("scope: `*` for all, or a name"), "{err}");
+    assert!(code == 2 && err.contains("`*` for all, or a name"), "{err}");
     // A page of one list is no place in another.
     assert_eq!(service.run(&["suppress", "a@example.net", "--reason", "asked"]).0, 0);
     let page = service.json("/v1/suppressions?limit=1&domain=example.com");

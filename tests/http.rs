@@ -902,7 +902,7 @@ async fn the_page() {
         ("/suppressions?class=no-class", 400, "no class"),
         ("/health", 200, "9 GiB"),
         ("/health?scope=news&from=2026-11-01", 200, "9 GiB"),
-        ("/health?from=yesterday", 400, "must be a time"),
+        ("/health?from=yesterday", 400, "is no moment"),
         ("/health?from=2026-11-02&to=2026-11-01", 400, "swap the two"),
         ("/search?q=held", 200, "held@hard.test"),
         ("/search?q=nowhere-at-all", 200, "Nothing found"),

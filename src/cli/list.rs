@@ -6,11 +6,10 @@ use serde_json::{Value, json};
 use super::args::{ExplainArgs, FilterArgs, ListArgs, LookupArgs, ReleaseArgs, SuppressArgs};
 use super::console::{Console, ExitAnswer};
 use super::print;
-use super::time_args::{Direction, moment};
 use crate::classify::Class;
 use crate::config::nearest;
 use crate::mail::{Address, Timestamp};
-use crate::service::{ListQuery, Operations, ServiceError};
+use crate::service::{Direction, ListQuery, Operations, ServiceError, moment};
 
 /// Entries that are asked for at a time.
 pub(super) const PAGE: usize = 1000;

@@ -29,7 +29,6 @@ mod records;
 mod remote;
 mod replay;
 mod table_proc;
-pub mod time_args;
 mod verify;
 mod webhooks;
 

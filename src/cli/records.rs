@@ -10,11 +10,10 @@ use super::args::{EraseArgs, EventsArgs, UndoArgs, UnknownArgs};
 use super::console::{Console, ExitAnswer};
 use super::list::{at, said, show};
 use super::print;
-use super::time_args::Direction;
 use crate::classify::Reason;
 use crate::event::{Act, Event};
 use crate::mail::{Timestamp, redacted, wording};
-use crate::service::Operations;
+use crate::service::{Direction, Operations};
 
 /// Events that are read at a time.
 pub(super) const PAGE: usize = 1000;

@@ -16,13 +16,12 @@ use super::list::{at, said, show};
 use super::print;
 use super::program::Judge;
 use super::records::{events, remark};
-use super::time_args::Direction;
 use crate::classify::RecipientVerdict;
 use crate::event::{Act, Event};
 use crate::ledger::{LedgerError, Lookback};
 use crate::mail::{Case, Timestamp};
 use crate::policy::{Difference, Policy, Shift, Trial, compare};
-use crate::service::Operations;
+use crate::service::{Direction, Operations};
 
 /// Addresses shown for one change of verdicts.
 const SAMPLES: usize = 3;

@@ -14,6 +14,7 @@ mod accepted;
 pub mod import;
 pub mod lines;
 pub mod local;
+mod moment;
 pub mod occurrence;
 pub mod raw_messages;
 pub mod redaction;
@@ -27,6 +28,7 @@ use crate::classify::Class;
 use crate::event::{Act, Envelope, Imported};
 use crate::ledger::LedgerStatus;
 use crate::mail::{EnhancedStatus, Timestamp};
+pub use moment::{Direction, moment};
 use search::{Search, SearchFound};
 use trend::Trend;
 

@@ -10,7 +10,7 @@ use axum::http::Uri;
 use axum::response::Response;
 
 use super::body::IncomingBody;
-use super::params::Params;
+use super::params::{self, Params};
 use super::shared::{Http, blocking, from_json};
 use crate::event::Act;
 use crate::serve::limits;
@@ -32,6 +32,9 @@ pub async fn act(State(http): State<Arc<Http>>, uri: Uri, body: Body) -> Result<
         Act::Policy { .. } => Err(Problem::bad_request("the policy comes from the configuration")),
         Act::Fact { .. } => Err(Problem::bad_request("facts are found out, not told")),
         act => {
+            if let Act::ReleaseHeld { scope: Some(scope), .. } = &act {
+                params::scope(scope.clone())?;
+            }
             let done = blocking(&http, move |service| service.act(act, dry_run)).await?;
             Ok(super::shared::json(&done))
         }

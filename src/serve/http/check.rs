@@ -15,7 +15,7 @@ use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 
 use super::body::{AnswerSource, IncomingBody, answer};
 use super::budget::OctetShare;
-use super::params::Params;
+use super::params::{self, Params};
 use super::shared::{Http, PeerIp, from_json, in_turn};
 use super::suppressions::{Entries, long};
 use crate::serve::limits;
@@ -91,7 +91,7 @@ pub async fn check(
     uri: Uri,
     body: Body,
 ) -> Result<Response, Problem> {
-    let scope = Params::of(&uri, &["scope"])?.text("scope")?;
+    let scope = Params::of(&uri, &["scope"])?.scope()?;
     let (body, place) = IncomingBody::new(body)
         .whole_in_place(limits::JSON_OCTETS, &http.budget.intake, || http.budget.reader(peer.0))
         .await?;
@@ -109,7 +109,8 @@ pub async fn check(
         Some(place) => Some(place).filter(|_| count > limits::PIECE_ROWS),
         None => long(&http, peer, count)?,
     };
-    let scope = check.scope.or(scope).filter(|scope| !scope.is_empty());
+    let said = check.scope.filter(|scope| !scope.is_empty()).map(params::scope).transpose()?;
+    let scope = said.or(scope);
     let addresses = Arc::new(check.addresses);
     let entries = Entries::default();
     let checking =

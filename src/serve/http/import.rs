@@ -31,7 +31,7 @@ pub async fn import(
     let params = Params::of(&uri, &["reason", "scope", "all", "dry_run"])?;
     let wishes = Wishes {
         reason: params.text("reason")?.unwrap_or_else(|| "imported".to_string()),
-        scope: params.text("scope")?.unwrap_or_else(|| "*".to_string()),
+        scope: params.scope()?.unwrap_or_else(|| "*".to_string()),
         all: params.flag("all")?,
     };
     let mut import = ImportRun::new(http, ImportReader::new(wishes), params.flag("dry_run")?);

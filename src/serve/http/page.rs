@@ -181,7 +181,7 @@ pub async fn provider(
 ) -> PageResult {
     let params = Params::of(&uri, &["name", "scope"])?;
     let name = named(&params, "provider")?;
-    let (wanted, scope) = (name.clone(), params.text("scope")?);
+    let (wanted, scope) = (name.clone(), params.scope()?);
     let read = in_turn(&http, move |service| {
         let mut of_late = of_late(service, |trend| web::ProviderOfLate::of(trend, &wanted))?;
         for line in &mut of_late.rules {

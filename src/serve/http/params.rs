@@ -3,9 +3,11 @@
 
 use axum::http::Uri;
 
+use crate::event::{MAX_SCOPE_OCTETS, is_scope};
 use crate::mail::Timestamp;
 use crate::serve::percent;
 use crate::serve::problem::Problem;
+use crate::service::{Direction, moment};
 
 /// The parameters of a query, values still encoded.
 pub struct Params<'a>(Vec<(&'a str, &'a str)>);
@@ -67,19 +69,34 @@ impl<'a> Params<'a> {
         }
     }
 
-    /// A moment.
+    /// A moment; a duration counts back from now.
     pub fn time(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
-        self.text(name)?.map(|text| time(name, &text)).transpose()
+        self.text(name)?.map(|text| time(name, &text, Direction::Back)).transpose()
+    }
+
+    /// A scope. One that cannot be is an error: it would be a list that is empty.
+    pub fn scope(&self) -> Result<Option<String>, Problem> {
+        self.text("scope")?.map(scope).transpose()
     }
 }
 
 /// A moment of a parameter or a field.
-pub fn time(name: &str, text: &str) -> Result<Timestamp, Problem> {
+pub fn time(name: &str, text: &str, direction: Direction) -> Result<Timestamp, Problem> {
     // An unencoded `+01:00` arrives as a space.
-    Timestamp::parse_rfc3339(&text.replace(' ', "+")).ok_or_else(|| {
-        let example = "2026-11-22 or 2026-11-22T10:00:00Z";
-        Problem::bad_request(format!("`{name}` must be a time such as {example}"))
-    })
+    moment(&text.replace(' ', "+"), Timestamp::now(), direction)
+        .map_err(|why| Problem::bad_request(format!("`{name}`: {why}")))
+}
+
+/// A scope of a parameter or a field.
+pub fn scope(text: String) -> Result<String, Problem> {
+    if is_scope(&text) {
+        return Ok(text);
+    }
+    let detail = format!(
+        "`scope` is `*` for all, or a name of letters, digits, `-`, `_` and `.`, at most \
+         {MAX_SCOPE_OCTETS}"
+    );
+    Err(Problem::bad_request(detail))
 }
 
 /// What comes after a prefix of the path: an address.
@@ -110,6 +127,9 @@ mod tests {
         assert!(params.flag("follow").expect("good"));
         let since = params.time("since").expect("good").map(|t| t.to_string());
         assert_eq!(since.as_deref(), Some("2026-11-22T00:00:00Z"));
+        let day = Params::parse("since=1d", &known).expect("known").time("since");
+        let day = day.expect("good").expect("there").millis();
+        assert!((Timestamp::now().millis() - 86_400_000 - day).abs() < 600_000, "a day ago: {day}");
         let empty = Params::parse("to=&reason=", &known).expect("all known");
         assert!(empty.addresses("to").expect("good").is_empty());
         assert_eq!(empty.text("reason").expect("good"), None);
@@ -118,14 +138,16 @@ mod tests {
     #[test]
     fn says_what_is_wrong() {
         let detail = |result: Result<String, Problem>| result.expect_err("wrong").detail;
-        let parse = |query: &'static str| Params::parse(query, &["limit", "since", "follow"]);
+        let parse =
+            |query: &'static str| Params::parse(query, &["limit", "since", "follow", "scope"]);
         assert_eq!(
             detail(parse("limt=5").map(|_| String::new())),
-            "unknown parameter `limt`; known are: limit, since, follow"
+            "unknown parameter `limt`; known are: limit, since, follow, scope"
         );
         for (query, words) in [
             ("limit=-1", "must be a number"),
-            ("since=yesterday", "must be a time such as 2026-11-22"),
+            ("since=yesterday", "write a date (2026-12-31)"),
+            ("scope=a/b", "`scope` is `*` for all"),
             ("since=%ff", "not percent-encoded UTF-8"),
             ("follow=maybe", "must be true or false"),
         ] {
@@ -134,6 +156,7 @@ mod tests {
             let result = number
                 .and_then(|_| params.time("since"))
                 .and_then(|_| params.flag("follow"))
+                .and_then(|_| params.scope())
                 .map(|_| String::new());
             assert!(detail(result).contains(words), "{query}");
         }

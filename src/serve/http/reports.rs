@@ -70,7 +70,7 @@ pub async fn campaign(
             return Err(Problem::new(StatusCode::NOT_FOUND, "no-such-path", detail));
         }
     };
-    let (scope, next) = (params.text("scope")?, params.number("from")?.unwrap_or(1));
+    let (scope, next) = (params.scope()?, params.number("from")?.unwrap_or(1));
     let place = http.budget.reader(peer.0)?;
     let bounces = Bounces { http, campaign, scope, next, ended: false };
     answer("application/x-ndjson", bounces, Some(place)).await

@@ -115,7 +115,7 @@ pub fn days(uri: &Uri) -> Result<Days, Problem> {
     {
         return Err(Problem::bad_request("`from` is later than `to`; swap the two"));
     }
-    Ok((params.text("scope")?, from, to))
+    Ok((params.scope()?, from, to))
 }
 
 /// Rates with their denominators.

@@ -20,7 +20,7 @@ use crate::serve::admission::Permit;
 use crate::serve::limits;
 use crate::serve::metrics::{LookupResult, Protocol};
 use crate::serve::problem::Problem;
-use crate::service::{ListQuery, ServiceError};
+use crate::service::{Direction, ListQuery, ServiceError};
 
 const PREFIX: &str = "/v1/suppressions/";
 
@@ -29,7 +29,7 @@ const PREFIX: &str = "/v1/suppressions/";
 pub async fn one(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response, Problem> {
     let start = Instant::now();
     let params = Params::of(&uri, &["scope"])?;
-    let (address, scope) = (params::address(&uri, PREFIX)?, params.text("scope")?);
+    let (address, scope) = (params::address(&uri, PREFIX)?, params.scope()?);
     let found = http.service.suppression(&address, scope.as_deref());
     http.metrics.lookup(Protocol::Http, result_of(&found), start.elapsed());
     match found? {
@@ -54,7 +54,7 @@ fn result_of(found: &Result<Option<Value>, ServiceError>) -> LookupResult {
 
 /// `GET /v1/addresses/{address}`
 pub async fn explain(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response, Problem> {
-    let scope = Params::of(&uri, &["scope"])?.text("scope")?;
+    let scope = Params::of(&uri, &["scope"])?.scope()?;
     let address = params::address(&uri, "/v1/addresses/")?;
     read_json(&http, move |service| service.explain(&address, scope.as_deref())).await
 }
@@ -149,7 +149,7 @@ pub fn list_query(params: &Params<'_>) -> Result<ListQuery, Problem> {
         domain: params.text("domain")?.map(domain).transpose()?,
         class: params.text("class")?.map(class).transpose()?,
         since: params.time("since")?,
-        scope: params.text("scope")?,
+        scope: params.scope()?,
     })
 }
 
@@ -175,10 +175,12 @@ impl ByHand {
                 Problem::bad_request(format!("the body must be JSON such as {example}: {wrong}"))
             })?
         };
+        // Empty is as if it were left out, as in the query.
+        let said = |text: Option<String>| text.filter(|text| !text.is_empty());
         Ok(Self {
-            reason: given.reason.or(params.text("reason")?),
-            scope: given.scope.or(params.text("scope")?),
-            until: given.until.or(params.text("until")?),
+            reason: said(given.reason).or(params.text("reason")?),
+            scope: said(given.scope).map(params::scope).transpose()?.or(params.scope()?),
+            until: said(given.until).or(params.text("until")?),
         })
     }
 
@@ -192,11 +194,11 @@ impl ByHand {
     }
 
     fn scope(&self) -> String {
-        self.scope.as_deref().filter(|scope| !scope.is_empty()).unwrap_or("*").to_string()
+        self.scope.as_deref().unwrap_or("*").to_string()
     }
 
     fn until(&self) -> Result<Option<Timestamp>, Problem> {
-        self.until.as_deref().map(|text| params::time("until", text)).transpose()
+        self.until.as_deref().map(|text| params::time("until", text, Direction::Ahead)).transpose()
     }
 }
 

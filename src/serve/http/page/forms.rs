@@ -21,6 +21,7 @@ use crate::event::Act;
 use crate::serve::limits;
 use crate::serve::problem::Problem;
 use crate::serve::web::{self, Viewer, link};
+use crate::service::Direction;
 
 /// The text of a form.
 pub(super) async fn form(http: &Http, body: Body) -> Result<String, Problem> {
@@ -87,7 +88,7 @@ fn reason(form: &Params<'_>) -> Result<String, Problem> {
 pub async fn release(State(http): State<Arc<Http>>, form: OwnForm) -> PageResult {
     let fields = form.fields(&["address", "scope", "reason"])?;
     let (address, reason) = (fields.text("address")?.unwrap_or_default(), reason(&fields)?);
-    let scope = fields.text("scope")?.unwrap_or("*".to_string());
+    let scope = fields.scope()?.unwrap_or("*".to_string());
     let to = link("/address", &[("address", &address), ("released", "true")]);
     blocking(&http, move |service| service.release(&address, &scope, &reason)).await?;
     Ok(see(&to))
@@ -97,8 +98,9 @@ pub async fn release(State(http): State<Arc<Http>>, form: OwnForm) -> PageResult
 pub async fn suppress(State(http): State<Arc<Http>>, form: OwnForm) -> PageResult {
     let fields = form.fields(&["address", "scope", "reason", "until"])?;
     let (address, reason) = (fields.text("address")?.unwrap_or_default(), reason(&fields)?);
-    let scope = fields.text("scope")?.unwrap_or("*".to_string());
-    let until = fields.text("until")?.map(|text| time("until", &text)).transpose()?;
+    let scope = fields.scope()?.unwrap_or("*".to_string());
+    let until =
+        fields.text("until")?.map(|text| time("until", &text, Direction::Ahead)).transpose()?;
     let to = link("/address", &[("address", &address), ("suppressed", "true")]);
     blocking(&http, move |service| service.suppress(&address, &scope, &reason, until)).await?;
     Ok(see(&to))
@@ -107,7 +109,7 @@ pub async fn suppress(State(http): State<Arc<Http>>, form: OwnForm) -> PageResul
 /// `POST /guards/release`
 pub async fn release_guard(State(http): State<Arc<Http>>, form: OwnForm) -> PageResult {
     let fields = form.fields(&["provider", "scope", "reason"])?;
-    let (provider, scope) = (fields.text("provider")?, fields.text("scope")?);
+    let (provider, scope) = (fields.text("provider")?, fields.scope()?);
     if provider.is_some() == scope.is_some() {
         return Err(Problem::bad_request("name the guard: its provider, or its scope").into());
     }

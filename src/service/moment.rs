@@ -1,4 +1,5 @@
-//! Moments as people type them: `2026-12-31`, `2026-12-31T10:00:00Z`, `30d`.
+//! Moments as people type them, on the command line and in queries: `2026-12-31`,
+//! `2026-12-31T10:00:00Z`, `30d`.
 
 use crate::config::parse_duration;
 use crate::mail::Timestamp;
@@ -6,9 +7,9 @@ use crate::mail::Timestamp;
 /// Which way a duration counts from now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
-    /// `--until 30d`: in 30 days.
+    /// `until=30d`: in 30 days.
     Ahead,
-    /// `--since 30d`: 30 days ago.
+    /// `since=30d`: 30 days ago.
     Back,
 }
 
