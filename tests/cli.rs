@@ -116,8 +116,8 @@ fn check_config_reads_what_serve_reads() {
     let good = format!("write {} mailing-system\n", "0f".repeat(32));
     for (tokens, said) in [
         (&*good, "ok\n"),
-        ("", "tokens: there is no token; write a line"),
-        ("read s3cret grafana\n", "tokens: line 1: the second word must be 64 hex digits"),
+        ("", "bounced.toml:3: tokens_file tokens, there is no token; write a line"),
+        ("read s3cret grafana\n", "bounced.toml:3: tokens_file tokens, line 1: the second word must be 64 hex"),
     ] {
         std::fs::write(dir.path().join("tokens"), tokens).expect("scratch is writable");
         let output = bounced(dir.path(), &["check-config"], b"");
