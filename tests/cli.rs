@@ -117,7 +117,10 @@ fn check_config_reads_what_serve_reads() {
     for (tokens, said) in [
         (&*good, "ok\n"),
         ("", "bounced.toml:3: tokens_file tokens, there is no token; write a line"),
-        ("read s3cret grafana\n", "bounced.toml:3: tokens_file tokens, line 1: the second word must be 64 hex"),
+        (
+            "read s3cret grafana\n",
+            "bounced.toml:3: tokens_file tokens, line 1: the second word must be 64 hex",
+        ),
     ] {
         std::fs::write(dir.path().join("tokens"), tokens).expect("scratch is writable");
         let output = bounced(dir.path(), &["check-config"], b"");
