@@ -20,7 +20,7 @@ MONITORING = pathlib.Path('config/monitoring')
 # What Prometheus knows itself.
 OF_PROMETHEUS = {'up': set(), 'ALERTS': {'alertname', 'alertstate', 'severity'}}
 EVERYWHERE = {'instance', 'job', 'le'}
-WORDS = {'sum', 'min', 'max', 'by', 'rate', 'increase', 'topk', 'sort_desc', 'time', 'histogram_quantile', 'and', 'or', 'on',
+WORDS = {'sum', 'min', 'max', 'by', 'rate', 'increase', 'max_over_time', 'topk', 'sort_desc', 'time', 'histogram_quantile', 'and', 'or', 'on',
          'offset'}
 # Panels without an answer while all is well, or on the first day.
 MAY_BE_EMPTY = {'a day before', '{{instance}} {{what}}'}
