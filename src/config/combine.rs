@@ -80,8 +80,17 @@ impl Checker<'_> {
         for (key, listens) in config.listeners() {
             for listen in listens {
                 if let Some((other, taken)) = seen.iter().find(|(_, l)| l.collides_with(listen)) {
-                    let text =
-                        format!("{key} {listen} collides with {other} {taken}, write another port");
+                    let every = listen.every_address().max(taken.every_address());
+                    let remedy = match every {
+                        Some(every) if key == other && every.is_ipv6() => {
+                            ": [::] is every address, IPv4 too, remove the other"
+                        }
+                        Some(_) if key == other => {
+                            ": 0.0.0.0 is every IPv4 address, remove the other"
+                        }
+                        _ => ", write another port",
+                    };
+                    let text = format!("{key} {listen} collides with {other} {taken}{remedy}");
                     // One of the two may be a default that the file does not write.
                     let blamed = if self.origin.writes(key) { key } else { other };
                     let blamed = blamed.to_string();

@@ -21,7 +21,7 @@ mod units;
 mod value;
 mod webhook;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -180,12 +180,23 @@ impl Listen {
         }
     }
 
+    /// The address that it listens on, when that means every address: `::` (IPv4 too) or `0.0.0.0`.
+    pub fn every_address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(address) => Some(address.ip()).filter(IpAddr::is_unspecified),
+            Self::Unix(_) => None,
+        }
+    }
+
     /// Two listeners that cannot both be opened.
     pub fn collides_with(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Tcp(a), Self::Tcp(b)) => {
-                let any = a.ip().is_unspecified() || b.ip().is_unspecified();
-                a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || any)
+                let takes = |a: IpAddr, b: IpAddr| {
+                    a == b || a.is_unspecified() && (a.is_ipv6() || b.is_ipv4())
+                };
+                let both = takes(a.ip(), b.ip()) || takes(b.ip(), a.ip());
+                a.port() == b.port() && a.port() != 0 && both
             }
             (Self::Unix(a), Self::Unix(b)) => a == b,
             _ => false,
@@ -419,6 +430,9 @@ mod tests {
         for (a, b, collide) in [
             ("127.0.0.1:25", "127.0.0.1:25", true),
             ("0.0.0.0:25", "127.0.0.1:25", true),
+            ("0.0.0.0:25", "[::]:25", true),
+            ("127.0.0.1:25", "[::]:25", true),
+            ("0.0.0.0:25", "[::1]:25", false),
             ("127.0.0.1:25", "127.0.0.2:25", false),
             ("127.0.0.1:25", "127.0.0.1:26", false),
             // The system picks another port for each.

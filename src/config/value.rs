@@ -234,7 +234,7 @@ pub(super) fn listen(text: &str) -> Result<Listen, String> {
     } else if text.parse::<std::net::Ipv6Addr>().is_ok() {
         format!("the port too: \"[{text}]:2525\"")
     } else if let Some(port) = text.strip_prefix([':', '*']).map(|p| p.trim_start_matches(':')) {
-        format!("\"0.0.0.0:{port}\" and \"[::]:{port}\" for every address, or \"127.0.0.1:{port}\"")
+        format!("\"[::]:{port}\" for every address, IPv4 too, or \"127.0.0.1:{port}\"")
     } else if text.parse::<std::net::Ipv4Addr>().is_ok() {
         format!("the port too: \"{text}:2525\"")
     } else if let Some(port) = text.strip_prefix("localhost:") {
