@@ -128,7 +128,7 @@ pub enum EventType {
 pub struct Event {
     /// Position in the journal, from 1, without gaps. 0 until committed.
     pub seq: u64,
-    /// Stands in the SMTP reply; letters, digits and `-` only.
+    /// It is in the SMTP reply; letters, digits and `-` only.
     pub id: String,
     /// What the record is about.
     #[serde(rename = "type")]

@@ -12,7 +12,7 @@
 //! | octets and time are fed to the session | [`Action`](smtp::Action) | `serve/driver.rs`, `smtp/session.rs` |
 //! | a whole message is handed over | [`Delivery`](smtp::Delivery) | `serve/adapters.rs` |
 //! | it gets its id and its time | [`Received`](analysis::Received) | `service/local.rs` |
-//! | what it says, whom it is about, what it means | [`Event`](event::Event) | `analysis.rs` (`message`, `report`, `verp`, `classify`) |
+//! | what it says, who it is about, what it means | [`Event`](event::Event) | `analysis.rs` (`message`, `report`, `verp`, `classify`) |
 //! | its addresses get their stored names | [`Event`](event::Event) | `service/local/commit.rs` |
 //! | it waits for its batch | [`CommitReply`](ledger::committer::CommitReply) | `ledger/committer.rs` |
 //! | the batch is folded, appended, synced, shown | [`Committed`](ledger::Committed) | `ledger/store/commit.rs` |

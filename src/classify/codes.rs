@@ -11,7 +11,7 @@ use super::verdict::{Category, Reason, Verdict};
 use crate::mail::{EnhancedStatus, ReplyCode};
 use crate::report::StatusSource;
 
-/// What words about a dead address mean behind a 4: the server will look again.
+/// What words about a dead address mean after a 4: the server will look again.
 pub(super) const fn softened(reason: Reason) -> Reason {
     use Reason as R;
     match reason {
@@ -37,7 +37,7 @@ pub(super) fn contradicts(status: EnhancedStatus, reason: Reason) -> bool {
     reason.category() == Category::Hard && !agrees
 }
 
-/// A 4 at the front never gives a hard category by code: a 5.1.1 behind a 450 is looked up as
+/// A 4 at the front never gives a hard category by code: a 5.1.1 after a 450 is looked up as
 /// 4.1.1.
 pub(super) fn soften(status: EnhancedStatus, reply: Option<ReplyCode>) -> EnhancedStatus {
     match reply {

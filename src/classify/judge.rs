@@ -29,7 +29,7 @@ pub struct Refusal<'a> {
     pub action: Option<Action>,
     /// `Status`.
     pub status_field: Option<EnhancedStatus>,
-    /// A reply code that stands apart from the diagnostic.
+    /// A reply code that is given apart from the diagnostic.
     pub reply_code: Option<ReplyCode>,
     /// What the server said.
     pub diagnostic: &'a str,
@@ -136,7 +136,7 @@ impl RuleSet {
         Self { says: Some(says), ..self }
     }
 
-    /// The rules of one text, without the shipped ones; `file` stands in errors.
+    /// The rules of one text, without the shipped ones; `file` is in errors.
     pub fn of_text(file: &str, text: &str) -> Result<Self, RuleError> {
         let mut loader = Loader::new();
         loader.text(file, text, true)?;
@@ -311,7 +311,7 @@ fn words_win(rule: &Rule, words: &Meaning<'_>, facts: &RefusalFacts<'_>) -> bool
     plain && (ours || (rule.yields && (words.of_mailbox || rule.when.is_mark())))
 }
 
-/// What a verdict stands on.
+/// What a verdict is based on.
 enum Found<'r> {
     Rule(&'r Rule),
     Words(Meaning<'r>),

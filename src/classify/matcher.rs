@@ -55,7 +55,7 @@ pub(super) struct Matcher {
 impl Matcher {
     /// Prepares rules.
     pub(super) fn new(rules: &[Rule]) -> Self {
-        // A piece that two rules share stands here twice.
+        // A piece that two rules share is here twice.
         let (mut pieces, mut owners) = (Vec::new(), Vec::new());
         let (mut by_status, mut by_code) = (HashMap::new(), HashMap::new());
         let mut rest = Vec::new();

@@ -26,7 +26,7 @@ const WAITING: &[&str] = &[
     "resend",
     "deferred",
 ];
-/// What may stand between such a word and the time.
+/// What may be between such a word and the time.
 const BETWEEN: &[&str] = &[
     "in",
     "after",
@@ -164,7 +164,7 @@ const LISTS: &[(&str, &str)] = &[
     ("trendmicro", "Trend Micro ERS"),
 ];
 
-/// What stands before the zone that a server asked (Postfix, Exim, Sendmail).
+/// What is before the zone that a server asked (Postfix, Exim, Sendmail).
 const ASKED: &[&str] = &["blocked using ", "listed at ", "listed by ", "listed in ", "found in "];
 
 /// The block list that a refusal names.

@@ -84,7 +84,7 @@ impl RecipientVerdict {
         recipient.reply_code = verdict.reply_code;
         recipient.keep_words(verdict.remarks_read);
         let said = recipient.diagnostic.as_str();
-        // Whom the server gave up on it does not want to hear from again.
+        // A sender that the server gave up on is not to come again.
         let waits =
             reason.is_some_and(|r| r.category() == Category::Soft && !matches!(r, Reason::Expired));
         let refused_us = category == Some(Category::Block);

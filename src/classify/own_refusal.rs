@@ -30,7 +30,7 @@ pub fn mark_in(text: &str) -> Option<&'static str> {
 /// The mark at the start of a text. Reads no further than the next bracket that opens.
 fn mark_at(text: &str) -> Option<&'static str> {
     let mut letters = String::with_capacity(SUPPRESSED.len());
-    // Behind a blank may stand the code that begins the next line of a reply, and it alone.
+    // After a blank may come the code that begins the next line of a reply, and it alone.
     let mut after_blank = false;
     for c in text.chars() {
         after_blank = c.is_whitespace() || (after_blank && is_gap(c));

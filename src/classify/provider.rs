@@ -5,7 +5,7 @@
 //! because a host that refused is a fact and a mark can be quoted.
 //! Deliberately ignorant of reasons: the rules ask for a provider, the table knows no wording.
 //!
-//! The data stand in `providers.toml`; a new provider is one table there and no Rust.
+//! The data is in `providers.toml`; a new provider is one table there and no Rust.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

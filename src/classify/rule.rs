@@ -4,7 +4,7 @@
 //!
 //! ```toml
 //! [[rule]]
-//! id       = "google-no-such-user"   # stable: stands in logs, metrics, answers
+//! id       = "google-no-such-user"   # stable: is in logs, metrics, answers
 //! when     = { provider = "google", code = "5", text = ["email account", "does not exist"] }
 //! reason   = "user-unknown"          # docs/taxonomy.md, "Reasons"
 //! seen     = ["550-5.1.1 The email account that you tried to reach does not exist."]
@@ -12,7 +12,7 @@
 //! source   = "support.google.com/a/answer/3726730"
 //! ```
 //!
-//! Conditions of `when`; all that stand there must hold. One value or a list of alternatives:
+//! Conditions of `when`; all that are there must hold. One value or a list of alternatives:
 //!
 //! | key | holds when |
 //! |---|---|
@@ -21,10 +21,10 @@
 //! | `domain` | the recipient domain is this or below it |
 //! | `action` | the report says `failed` or `delayed` |
 //! | `code` | the reply code is `550`, or begins with `55` or `5`; without one, the first digit is compared with the enhanced code |
-//! | `status` | the enhanced code in force, or that in the text, is `5.1.1`; `*` stands for any number: `5.7.*` |
-//! | `text` | these literal pieces stand in the text, in this order |
-//! | `any` | at least one of these pieces stands in the text |
-//! | `not` | none of these pieces stands in the text |
+//! | `status` | the enhanced code in force, or that in the text, is `5.1.1`; `*` means any number: `5.7.*` |
+//! | `text` | these literal pieces are in the text, in this order |
+//! | `any` | at least one of these pieces is in the text |
+//! | `not` | none of these pieces is in the text |
 //!
 //! Pieces are compared lower-case with white space folded and typographic quotes made plain; the
 //! folded text begins and ends with a blank. There are no regular expressions: 106 of 109 public
@@ -82,13 +82,13 @@ pub struct Rule {
     pub not_seen: Vec<Sample>,
     /// Where the wording comes from.
     pub source: String,
-    /// Why it stands against plain words that say otherwise; empty when it does not.
+    /// Why it wins against plain words that say otherwise; empty when it does not.
     pub despite: String,
     /// `file:line`.
     pub at: String,
     /// Believed only after the human part was asked.
     pub vague: bool,
-    /// Stands in a file whose rules are each one provider's, and carries no mark of it.
+    /// It is in a file whose rules are each one provider's, and carries no mark of it.
     pub unmarked: bool,
     /// A code: asked only when the words say nothing, or little.
     pub code: bool,
@@ -192,7 +192,7 @@ fn is_bracketed_code(token: &str) -> bool {
     token.starts_with(['(', '[']) && token.ends_with([')', ']']) && (2..=6).contains(&inner.len())
 }
 
-/// `5.1.1`, `5.7.*`, `*.1.1`; None stands for any number.
+/// `5.1.1`, `5.7.*`, `*.1.1`; None means any number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StatusPattern {
     /// First number.
@@ -244,7 +244,7 @@ pub struct Sample {
     pub host: Option<String>,
     /// Status field.
     pub status: Option<EnhancedStatus>,
-    /// Reply code that stands apart.
+    /// Reply code that is given apart.
     pub code: Option<ReplyCode>,
     /// Provider, as if the table had said so.
     pub provider: Option<String>,

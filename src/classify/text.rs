@@ -4,7 +4,7 @@
 //! allocation beyond the caller's buffer. Deliberately ignorant of rules and reasons.
 //!
 //! RFC 5321 section 4.2.1: each line of a reply repeats its code (`550-5.1.1 The account 550 5.1.1
-//! does not exist`). Reports join the lines, so the repeated codes stand inside sentences; folding
+//! does not exist`). Reports join the lines, so the repeated codes are inside sentences; folding
 //! drops them, and rules need not know where a server broke its lines.
 
 use crate::mail::{EnhancedStatus, ReplyCode, unaccented};
@@ -210,7 +210,7 @@ pub struct Codes {
     pub status: Option<EnhancedStatus>,
 }
 
-/// Words that stand right before a reply code. Anything else before a bare number makes it a
+/// Words right before a reply code. Anything else before a bare number makes it a
 /// port, a size, an id or a part of an address.
 const ANNOUNCES: &[&str] = &[
     "said",
@@ -264,7 +264,7 @@ pub fn codes(folded: &str) -> Codes {
             let follows = status_follows(rest);
             if follows.is_some() || (ends_code(rest, after) && announced(bytes, at)) {
                 found.reply = Some(code);
-                // A code right behind its reply code is worth more than one met earlier.
+                // A code right after its reply code is worth more than one met earlier.
                 if let Some((status, n)) = follows {
                     found.status = Some(status);
                     at += n;
@@ -310,7 +310,7 @@ fn ends_code(rest: &[u8], after: u8) -> bool {
     }
 }
 
-/// The number is where replies stand: at the start, or behind `said:`, `<<<`, `smtp;` and such.
+/// The number is where replies are: at the start, or after `said:`, `<<<`, `smtp;` and such.
 fn announced(bytes: &[u8], at: usize) -> bool {
     let mut head = bytes.get(..at).unwrap_or_default();
     let glued = !head.ends_with(b" ");
@@ -329,11 +329,11 @@ fn announced(bytes: &[u8], at: usize) -> bool {
     }
 }
 
-/// Words behind which three numbers are quoted: a section, a release, a reference.
+/// Words after which three numbers are quoted: a section, a release, a reference.
 const QUOTES: &[&str] =
     &["ref", "reference", "see", "section", "version", "rfc", "release", "build", "chapter", "id"];
 
-/// A hyphen behind a letter makes the number a part of a host name (`mx-5.1.1.example.com`), and
+/// A hyphen after a letter makes the number a part of a host name (`mx-5.1.1.example.com`), and
 /// a code that prose refers to is not the status of the reply (`ref 5.1.1`).
 fn free_for_status(bytes: &[u8], at: usize) -> bool {
     let before = |n: usize| at.checked_sub(n).and_then(|i| bytes.get(i)).copied();

@@ -118,7 +118,7 @@ pub enum CliCommand {
     /// run on the data directory; of one that runs, verify a backup, restored somewhere else. A node
     /// among others is compared with the journal in PostgreSQL, too. Needs the space of a list.
     Verify(VerifyArgs),
-    /// Show how webhooks stand, or test one
+    /// Show the state of webhooks, or test one
     #[command(subcommand)]
     Webhooks(WebhooksCommand),
     /// Make or look at the PostgreSQL journal of many nodes

@@ -1,4 +1,4 @@
-//! `bounced webhooks`: how the endpoints stand, and a test of one. The running service delivers, so
+//! `bounced webhooks`: the state of the endpoints, and a test of one. The running service delivers, so
 //! it is asked.
 
 use anyhow::{Result, anyhow};

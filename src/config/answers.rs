@@ -154,7 +154,7 @@ impl Checker<'_> {
     }
 }
 
-/// A reply of this class at the beginning: `550 `, and no enhanced code of another class behind it.
+/// A reply of this class at the beginning: `550 `, and no enhanced code of another class after it.
 /// 421 and 521 end the session, and with it the mail for everybody else (Postfix, access(5)).
 fn is_reply(text: &str, class: u8) -> bool {
     let (code, rest) = match text.as_bytes() {

@@ -294,7 +294,7 @@ impl Checker<'_> {
                 self.wrong(&at("id"), "[[verp.keys]] has no id, write id = \"a\"");
                 continue;
             };
-            // It stands in logs and metrics.
+            // It is shown in logs and metrics.
             let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
             if !(1..=32).contains(&id.len()) || !id.bytes().all(word) {
                 let text = format!(

@@ -1,5 +1,5 @@
 //! Which keys a checkpoint, or sled, does not have, for certain, in about ten bits a key: a Bloom filter
-//! whose bits for one key stand together in 64 octets, so that a question costs one look at memory. It
+//! whose bits for one key are together in 64 octets, so that a question costs one look at memory. It
 //! may say "perhaps" of a key that is not there, never "no" of one that is.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -71,7 +71,7 @@ impl Filter {
     }
 }
 
-/// Stands in files, so it must stay as it is. Nothing follows from two keys that meet but a look
+/// Files hold it, so it must stay as it is. Nothing follows from two keys that meet but a look
 /// at the disk, so it need not withstand an attacker.
 fn hash(key: &[u8]) -> u64 {
     let (words, rest) = key.as_chunks::<8>();

@@ -1,6 +1,6 @@
 //! Where records get their one order: the seam between a ledger and its journal.
 //!
-//! A [`Journal`] is appended to behind a position, or says that it has moved on: somebody else was
+//! A [`Journal`] is appended to at a position, or says that it has moved on: somebody else was
 //! quicker. The local segments are one that nobody else appends to. A [`SharedJournal`] is one that
 //! several nodes append to; each node follows it and keeps a copy, its local segments, to read from.
 //!
@@ -36,7 +36,7 @@ impl Place {
     }
 }
 
-/// What stands after a place.
+/// The records after a place.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct News {
     /// Position and JSON of each record, in order, without a gap.
@@ -98,7 +98,7 @@ pub trait Journal: Send {
     /// Waits for the turn to append, and gives what others appended after `at`. Until `append` or
     /// `pass` nobody else appends, as far as that can be had; `append` does not rely on it.
     fn turn(&mut self, at: &Place) -> Result<News, LedgerError>;
-    /// Makes a batch durable behind `at`, all of it or nothing, and ends the turn. An error means
+    /// Makes a batch durable after `at`, all of it or nothing, and ends the turn. An error means
     /// that nothing was written, except `Ambiguous`.
     fn append(&mut self, at: &Place, batch: &Batch) -> Result<Appended, LedgerError>;
     /// Ends the turn without appending. On `Ok` all that the turn gave is as durable as if this
@@ -114,7 +114,7 @@ pub trait SharedJournal: Journal {
     /// The place of position `at`, when the records there are those of which `tail` has positions and
     /// ids. `Forked` when they are not.
     fn find(&mut self, at: u64, tail: &[(u64, String)]) -> Result<Place, LedgerError>;
-    /// What stands after `at`, at most `limit` records, without a turn. `Forked` when `at` is no
+    /// The records after `at`, at most `limit` records, without a turn. `Forked` when `at` is no
     /// place of this history.
     fn read(&mut self, at: &Place, limit: usize) -> Result<News, LedgerError>;
     /// Tells the others that this node lives, has folded up to a place, and carried out the erasures

@@ -53,7 +53,7 @@ impl EnhancedStatus {
         (!followed_by_number).then_some((Self { class, subject, detail }, end))
     }
 
-    /// The first code in a text that stands alone: not inside a word, a number or an IP address.
+    /// The first code in a text by itself: not inside a word, a number or an IP address.
     pub fn find(text: &str) -> Option<Self> {
         Self::find_at(text).map(|(status, _)| status)
     }

@@ -38,7 +38,7 @@ pub struct HeaderEnd {
 }
 
 impl<'x> Headers<'x> {
-    /// Reads the block at the start of `data`; `first` allows what only stands before a whole
+    /// Reads the block at the start of `data`; `first` allows what is only before a whole
     /// message: a byte order mark, blank lines, an mbox line.
     pub fn read(data: &'x [u8], first: bool) -> (Self, HeaderEnd) {
         let mut headers = Self { fields: Vec::with_capacity(24) };
@@ -228,7 +228,7 @@ pub(super) fn trim_line(line: &[u8]) -> &[u8] {
 fn field_name(line: &[u8]) -> Option<(&[u8], usize)> {
     let length = line.iter().take(100).take_while(|b| **b > b' ' && **b < 127 && **b != b':');
     let length = length.count();
-    // White space may stand before the colon.
+    // White space may be before the colon.
     let after = line.get(length..)?;
     let colon = length + (after.len() - after.trim_ascii_start().len());
     if length == 0 || line.get(colon) != Some(&b':') {

@@ -221,7 +221,7 @@ fn is_utf8_or_ascii(charset: &str) -> bool {
     ["utf-8", "utf8", "us-ascii", "ascii"].iter().any(|c| charset.eq_ignore_ascii_case(c))
 }
 
-/// UTF-7 hides ASCII from whoever looks at octets; nobody needs it, so it stays as it stands
+/// UTF-7 hides ASCII from whoever looks at octets; nobody needs it, so it stays as it is
 /// (docs/reliability.md, "Header and charset tricks").
 fn is_utf7(charset: &str) -> bool {
     ["utf-7", "utf7", "unicode-1-1-utf-7", "csunicode11utf7"]
@@ -322,7 +322,7 @@ fn known_media_type(main: &str, sub: Option<&str>) -> Cow<'static, str> {
 }
 
 /// Undoes quoted-printable (RFC 2045 section 6.7) between one `=` and the next: most of such a text
-/// stands as it is. An `=` that encodes nothing stays, as the RFC advises; gateways make many.
+/// stays as it is. An `=` that encodes nothing stays, as the RFC advises; gateways make many.
 fn quoted_printable(body: &[u8]) -> Cow<'_, [u8]> {
     let Some(first) = memchr::memchr(b'=', body) else { return Cow::Borrowed(body) };
     let (plain, mut rest) = body.split_at(first);

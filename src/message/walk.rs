@@ -11,7 +11,7 @@ use super::part::Part;
 struct Entity<'x> {
     data: &'x [u8],
     depth: usize,
-    /// Fields may be preceded by what only stands before a whole message.
+    /// Fields may be preceded by what is only before a whole message.
     whole_message: bool,
     inside_message: bool,
 }

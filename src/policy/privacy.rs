@@ -123,7 +123,7 @@ impl Forgotten {
         Self { plain, inside, address: address.to_string(), case, mark }
     }
 
-    /// Whether this stands in the place of an address that was erased.
+    /// Whether this replaces an address that was erased.
     pub fn is_mark(address: &str) -> bool {
         address.starts_with(MARK)
     }

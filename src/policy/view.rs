@@ -78,7 +78,7 @@ impl PolicyReader {
     pub fn may_know(&self, ledger: &dyn Ledger, address: &str) -> Result<bool, LedgerError> {
         let mut buffer = [0; PLAIN_KEY];
         match plain_key(address, self.case, &mut buffer) {
-            // A block that outlived an erasure stands under another key.
+            // A block that outlived an erasure is under another key.
             Some(key) if self.keys.load().is_empty() => ledger.may_have(key),
             _ => Ok(true),
         }
@@ -271,7 +271,7 @@ impl PolicyReader {
         health::health(ledger, &policy.health, scope.unwrap_or(DEFAULT_SCOPE), from, to)
     }
 
-    /// What a listed row (its key begins with [`super::prefix`]) stands for: one standing for `*`
+    /// What a listed row (its key begins with [`super::prefix`]) means: one that means `*`
     /// when that stops mail, and one for each scope that stops it otherwise.
     pub fn entries(
         &self,

@@ -26,7 +26,7 @@ const PAGE: usize = 1_000;
 pub struct Trial<L> {
     fold: PolicyFold,
     rows: MemoryRows<L>,
-    /// Stands in the place of every journalled policy.
+    /// Replaces every journalled policy.
     wanted: Option<Policy>,
     cache: PolicyCache,
 }

@@ -150,7 +150,7 @@ fn is_wide(c: char) -> bool {
     matches!(c, '\u{3000}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}' | '\u{ff00}'..='\u{ffef}')
 }
 
-/// What stands in the last pair of angle brackets that holds an `@`.
+/// What is in the last pair of angle brackets that holds an `@`.
 fn last_bracketed(text: &str) -> Option<&str> {
     let at = text.rfind('@')?;
     let open = text.get(..at)?.rfind('<')?;

@@ -190,7 +190,7 @@ impl RecipientFields {
     }
 }
 
-/// Field lines with their folds undone; `("", "")` stands for a blank line.
+/// Field lines with their folds undone; `("", "")` is a blank line.
 fn unfold(text: &str) -> Vec<(&str, Cow<'_, str>)> {
     let mut fields: Vec<(&str, Cow<'_, str>)> = Vec::with_capacity(16);
     let mut total = 0;

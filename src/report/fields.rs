@@ -76,7 +76,7 @@ fn complete_local_parts(report: &mut Report) {
         return;
     }
     let to: Vec<_> = report.original.to.iter().filter_map(|to| addresses::first_in(to)).collect();
-    // A report about one recipient that leaves out his fields is about whom the mail was for.
+    // A report about one recipient that leaves out his fields is about who the mail was for.
     if let ([alone], [to]) = (report.recipients.as_mut_slice(), to.as_slice())
         && alone.final_recipient.is_none()
         && alone.original_recipient.is_none()

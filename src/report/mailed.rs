@@ -10,7 +10,7 @@ use crate::message::Message;
 /// Addresses of `X-Failed-Recipients` that are tried.
 const MAX_FAILED: usize = 20;
 
-/// Whom a report may be about, likeliest first: a short token finds its recipient among them.
+/// Who a report may be about, likeliest first: a short token finds its recipient among them.
 pub fn candidates(report: &Report, message: &Message<'_>) -> Vec<Address> {
     let mut near: Vec<Address> = Vec::new();
     for recipient in &report.recipients {
@@ -58,7 +58,7 @@ pub fn settle(report: &mut Report, message: &Message<'_>, mailed: Option<&Addres
     }
 }
 
-/// A genuine return path that stands for a recipient whom nothing in the message names: it is kept,
+/// A genuine return path of a recipient that nothing in the message names: it is kept,
 /// and is about nobody.
 pub fn names_nobody(report: &mut Report) {
     report.kind = Kind::Other;

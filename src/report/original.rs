@@ -77,7 +77,7 @@ pub(super) fn headers<'a>(
     pasted.map(|text| Cow::Owned(Headers::read(text.as_bytes(), true).0)).or(found)
 }
 
-/// Whom a returned mail was sent to, by the fields that tell it best.
+/// Who a returned mail was sent to, by the fields that tell it best.
 pub(super) fn recipients(returned: &Headers<'_>) -> Vec<Address> {
     const FIELDS: [&str; 5] =
         ["x-failed-recipients", "original-recipient", "to", "x-original-to", "envelope-to"];

@@ -133,7 +133,7 @@ impl MessageView<'_, '_> {
         Ok(report)
     }
 
-    /// The clue of a message that only talks of reports: whom it names is kept, for people.
+    /// The clue of a message that only talks of reports: the address in it is kept, for people.
     fn talk(&self, why: &str) -> String {
         let quoted = delivery_status(self.message, self.text);
         let named = quoted.iter().flat_map(|r| &r.recipients).filter_map(|r| r.address.as_ref());
@@ -145,7 +145,7 @@ impl MessageView<'_, '_> {
     }
 }
 
-/// A notice in words that a person forwarded in the text: its sender stands in the pasted header.
+/// A notice in words that a person forwarded in the text: its sender is in the pasted header.
 fn forwarded(
     message: &Message<'_>,
     human: &str,

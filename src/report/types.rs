@@ -102,7 +102,7 @@ pub struct Report {
     pub away_until: Option<Timestamp>,
     /// Address-change notice: the new address.
     pub new_address: Option<Address>,
-    /// It stands in mail that is no notice itself: it is kept, and decides nothing.
+    /// It is in mail that is no notice itself: it is kept, and decides nothing.
     pub forwarded: bool,
     /// The clues that led here, as people would name them.
     pub clues: Vec<String>,
@@ -158,7 +158,7 @@ pub struct Recipient {
     pub status: Option<EnhancedStatus>,
     /// Where `status` came from.
     pub status_source: Option<StatusSource>,
-    /// A reply code that stands apart from the diagnostic.
+    /// A reply code that is given apart from the diagnostic.
     pub reply_code: Option<ReplyCode>,
     /// `Diagnostic-Code` without its type, unfolded; or the words that a format found. Bounded,
     /// control characters gone.

@@ -1,14 +1,14 @@
 //! Who is never the failed recipient: we, whoever writes notices, and postmasters.
 //!
 //! A forged report about our own bounce address, or about the daemon that every notice comes from,
-//! must stop nobody. The exception is a signed token: that is whom we mailed, postmaster or not.
+//! must stop nobody. The exception is a signed token: that is who we mailed, postmaster or not.
 
 use super::sender;
 use super::types::{Kind, Report};
 use crate::mail::Address;
 use crate::message::Message;
 
-/// Local parts that stand for a mail system rather than for a person.
+/// Local parts that mean a mail system rather than a person.
 const SYSTEMS: [&str; 8] = [
     "mailer-daemon",
     "mailerdaemon",
@@ -21,7 +21,7 @@ const SYSTEMS: [&str; 8] = [
 ];
 
 /// Takes out of a report who is one of us: domains that `ours` says are, the systems above, and the
-/// mail system that sent the message. `mailed` is whom a signed token names. A report that names no
+/// mail system that sent the message. `mailed` is who a signed token names. A report that names no
 /// one else decides nothing.
 pub fn leave_out(
     report: &mut Report,

@@ -24,7 +24,7 @@ const MAX_REST: usize = 2048;
 /// Longest line of version 1 with its line end.
 const MAX_LINE: usize = 107;
 
-/// Whom a connection from `proxy` is of; None when no header came in time, or none that can be
+/// The client of a connection from `proxy`; None when no header came in time, or none that can be
 /// read.
 pub async fn client<S: AsyncRead + Unpin>(stream: &mut S, proxy: Peer) -> Option<Peer> {
     match timeout(limits::PROXY_HEADER, header(stream)).await {

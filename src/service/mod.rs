@@ -283,7 +283,7 @@ pub struct ResultsOutcome {
     pub refused: Vec<(usize, String)>,
 }
 
-/// Domain of whom `bounced canary` reports of (RFC 6761, section 6.4): nobody.
+/// Domain of the recipient that `bounced canary` reports on (RFC 6761, section 6.4): nobody.
 pub const CANARY_DOMAIN: &str = "canary.invalid";
 
 /// How the words of a check begin that has something to say and stops nothing.

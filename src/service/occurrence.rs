@@ -41,7 +41,7 @@ pub type OccurrencePlace = (u64, u64);
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Occurrence {
-    /// Where it stands.
+    /// Where it is.
     pub place: OccurrencePlace,
     /// Names it: the id of the record and its number.
     pub id: String,

@@ -4,7 +4,7 @@
 //! Everything that is text is looked through: addresses, diagnostics, reasons that people gave,
 //! decisions. Of a record that is about the person, what may name them in other words goes, too:
 //! the subject of the returned mail, the new address of a change notice, and the local part of the
-//! return path, which holds the address (VERP) or stands for it (a signed token). A second time
+//! return path, which holds the address (VERP) or refers to it (a signed token). A second time
 //! changes nothing.
 
 use serde_json::Value;

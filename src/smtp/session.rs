@@ -255,7 +255,7 @@ impl Session {
     }
 
     /// The message that `next` handed out has been dealt with. SMTP gives the client one answer,
-    /// the worst of them; LMTP one for each recipient, where a single receipt stands for all.
+    /// the worst of them; LMTP one for each recipient, where one receipt is for all.
     pub fn answered(&mut self, receipts: &[Acceptance]) {
         let SessionState::Receiving { helo, recipients, verb } =
             mem::replace(&mut self.state, SessionState::Closed)

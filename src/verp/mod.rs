@@ -120,7 +120,7 @@ impl Attributed {
         self.best()?.recipient.as_ref()
     }
 
-    /// Whom a valid signature names.
+    /// The recipient that a valid signature names.
     pub fn signed(&self) -> Option<&Address> {
         self.recipient().filter(|_| self.attribution() == Attribution::Signed)
     }

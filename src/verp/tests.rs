@@ -108,7 +108,7 @@ fn read_climbs_to_the_best_level() {
     for (to, near, expected) in [
         (
             &[full.as_str()][..],
-            // Forwarding: the report names another; the token's word stands.
+            // Forwarding: the report names another; the token's word counts.
             &["forwarded@example.net"][..],
             (Attribution::Signed, some("user@example.com"), scheme("signed-full", Some(true))),
         ),

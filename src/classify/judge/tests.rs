@@ -310,7 +310,7 @@ fn our_own_refusal_is_told_before_any_rule() {
         (marked.as_str(), "", "5.1.1"),
         ("550 5.1.1 User unknown in virtual mailbox table [BOUNCED:SUPPRESSED]", "", "5.1.1"),
         ("450 4.2.1 recipient held since 2026-11-22: mailbox-full [bounced:held]", "", "4.2.1"),
-        // The words stand in the human part alone, as Exim has them.
+        // The words are in the human part alone, as Exim has them.
         ("", marked.as_str(), "5.0.0"),
         ("", marked.as_str(), ""),
         ("550 5.1.1", marked.as_str(), "5.1.1"),

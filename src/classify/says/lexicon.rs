@@ -2,24 +2,24 @@
 //!
 //! ```toml
 //! no   = ["no"]                 # before a noun: `no such user`
-//! not  = ["not", "cannot"]      # before or behind a predicate
+//! not  = ["not", "cannot"]      # before or after a predicate
 //! from = ["from"]               # what follows is where the mail comes from
-//! to   = ["to"]                 # what follows is whom it is for
+//! to   = ["to"]                 # what follows is who it is for
 //! by   = ["by"]                 # what follows did it
 //! skip = ["please visit"]       # the rest of the sentence is advice
 //! mute = ["requested action"]   # means nothing, whatever its words mean elsewhere
 //! of   = ["of the"]             # between two roles: one belongs to the other
 //! genitive = ["of the"]         # before a role: of what belongs to it, when no phrase says what
-//! your = ["your"]               # the role behind it is the sending side's
+//! your = ["your"]               # the role after it is the sending side's
 //! his  = ["su"]                 # the same, unless the recipient was named before
 //! yours = ["on your side"]      # the role before it is the sending side's
 //! you  = ["you are"]            # what is unknown is the sender
 //! asked = ["we called back"]    # what follows was answered about the sender
 //! during = ["when verifying the sender"]   # its sentence is about the sender, before it too
-//! tells = ["replied"]           # behind `your server`: the same
+//! tells = ["replied"]           # after `your server`: the same
 //! holds = ["leads to"]          # what follows is quoted from the message, the link, the rule
 //! fine = ["is fine"]            # the role before it is not what is wrong
-//! trouble = ["problem with"]    # the same of the role behind it: `no problem with the mailbox`
+//! trouble = ["problem with"]    # the same of the role after it: `no problem with the mailbox`
 //!
 //! [role]
 //! recipient = ["recipient", "mailbox*"]
@@ -31,7 +31,7 @@
 //! "recipient/absent" = ["nosuchuser"]
 //! ```
 //!
-//! A phrase is whole words; `*` at its end or beginning stands for any letters.
+//! A phrase is whole words; `*` at its end or beginning means any letters.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,7 +54,7 @@ pub(super) struct Lexicon {
     wide: Inside,
     texts: Vec<String>,
     phrases: Vec<Phrase>,
-    /// What may stand between two roles of which one belongs to the other.
+    /// What may be between two roles of which one belongs to the other.
     pub(super) bonds: BTreeSet<String>,
     /// Words before a role that say that something of it is meant.
     pub(super) genitives: Vec<String>,
@@ -261,7 +261,7 @@ impl Lexicon {
         });
     }
 
-    /// A phrase whose letters stand at a place, when the words begin and end there as it wants.
+    /// A phrase whose letters are at a place, when the words begin and end there as it wants.
     fn stands(&self, n: u32, start: usize, text: &[u8]) -> Option<Hit> {
         let phrase = self.phrases.get(n as usize)?;
         let end = start + usize::from(phrase.octets);

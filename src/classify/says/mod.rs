@@ -1,6 +1,6 @@
 //! A refusal read as a sentence: roles and states from the lexicon, reasons from the table.
 //!
-//! Promises: the same text gives the same answer; the answer names the words it stood on; nothing
+//! Promises: the same text gives the same answer; the answer names the words that decided; nothing
 //! is allocated but for the answer. Deliberately ignorant of providers: their rules come before.
 
 mod lexicon;
@@ -39,7 +39,7 @@ pub(super) struct Meaning<'s> {
     pub(super) name: &'s str,
     /// File and line of the row: `table.toml:222`.
     pub(super) at: &'s str,
-    /// The words it stands on.
+    /// The words that decided.
     pub(super) matched: String,
     /// A code or the human part may say more.
     pub(super) vague: bool,
@@ -133,7 +133,7 @@ impl Says {
         })
     }
 
-    /// The pair whose row stands first; what is said plainly before what stands in a link.
+    /// The pair whose row is first; what is said plainly before what is in a link.
     fn meaning(
         &self,
         text: &str,
@@ -255,7 +255,7 @@ fn clean(text: &str) -> String {
         if !out.is_empty() {
             out.push(' ');
         }
-        // A record names no senders: judged again, it must stand on the same words.
+        // A record names no senders: judged again, the same words must decide.
         out.push_str(match word {
             "@from" => "@addr",
             "@fromhost" | "@otherhost" => "@host",

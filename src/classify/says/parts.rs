@@ -24,7 +24,7 @@ pub(super) enum PhraseKind {
     By,
     Skip,
     Mute,
-    /// `your`: the role behind it is the sending side's.
+    /// `your`: the role after it is the sending side's.
     Your,
     /// `su`, `seu`: yours, or of whoever was named before.
     His,
@@ -38,11 +38,11 @@ pub(super) enum PhraseKind {
     During,
     /// `replied`: what your server said is said of the sender.
     Tells,
-    /// `leads to`: what follows stands in a message, a link or a rule.
+    /// `leads to`: what follows is in a message, a link or a rule.
     Holds,
     /// `is fine`: the role before it is not what is wrong.
     Fine,
-    /// `problem with`: the role behind it is named, and nothing is said of its being there.
+    /// `problem with`: the role after it is named, and nothing is said of its being there.
     Trouble,
     /// What follows is said of this role, so far; never in a lexicon.
     Owner(u8, Until),
@@ -61,7 +61,7 @@ pub(super) enum Until {
     End,
 }
 
-/// A phrase where it stands.
+/// A phrase where it is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hit {
     pub(super) start: usize,
@@ -69,13 +69,13 @@ pub(super) struct Hit {
     pub(super) part: PhraseKind,
 }
 
-/// A pair and where it stands.
+/// A pair and where it is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Said {
     pub(super) pair: Pair,
     pub(super) start: usize,
     pub(super) end: usize,
-    /// Stands in a link or in advice: a hint at most.
+    /// It is in a link or in advice: a hint at most.
     pub(super) aside: bool,
 }
 
@@ -95,7 +95,7 @@ pub(super) struct Roles {
     pub(super) barred: u8,
 }
 
-/// What stands beside the words.
+/// What is beside the words.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::classify) struct Beside<'a> {
     /// Domain of the recipient.

@@ -1,8 +1,8 @@
 //! Who is meant, and what is said of them: gives each state of a text the role it belongs to.
 //!
-//! A state belongs to the role right before it (`user unknown`) or right behind it (`unknown user`),
+//! A state belongs to the role right before it (`user unknown`) or right after it (`unknown user`),
 //! else to the nearest one before it in its part of the sentence (`user is unknown`), else to the
-//! nearest behind it, else to the subject that the sentence began with (`Recipient address rejected:
+//! nearest after it, else to the subject that the sentence began with (`Recipient address rejected:
 //! unknown`), else to nobody.
 //! Only roles count for which the table knows the state. Where somebody owns what is said
 //! (`whose.rs`), nothing is said of the recipient.
@@ -27,7 +27,7 @@ pub(super) fn read(
     }
     let mut aside = false;
     let mut skipping = false;
-    // Whom all is said of for a while.
+    // Who all is said of for a while.
     let mut owner: Option<(u8, Until)> = None;
     // Who was refused, when a colon says why: `Sender address rejected: user unknown`.
     let mut refused = None;
@@ -131,7 +131,7 @@ pub(super) fn leave_out_owners(
 }
 
 /// The sending side, called so and not by its address, alone in its part of the sentence: that part
-/// says of whom the one before it speaks.
+/// says who the one before it is about.
 fn is_alone(text: &str, hits: &[Hit], at: usize, table: &MeaningTable) -> bool {
     let Some(Hit { start, end, part: PhraseKind::Role(role) }) = hits.get(at).copied() else {
         return false;
@@ -149,7 +149,7 @@ fn is_alone(text: &str, hits: &[Hit], at: usize, table: &MeaningTable) -> bool {
     named && begins && ends && table.is_sender(role)
 }
 
-/// Of whom a colon says more: `Check of the sender: user unknown`, `HELO mx.example.com: host not
+/// Who a colon says more of: `Check of the sender: user unknown`, `HELO mx.example.com: host not
 /// found`. The last topic before it, unless recipient or message are named there, too.
 fn topic_before(hits: &[Hit], colon: usize, table: &MeaningTable, roles: Roles) -> Option<u8> {
     let mut topic = None;
@@ -168,7 +168,7 @@ fn topic_before(hits: &[Hit], colon: usize, table: &MeaningTable, roles: Roles) 
     topic
 }
 
-/// The sending side, when it stands right before what is said: `sender is not a user here`.
+/// The sending side, when it is right before what is said: `sender is not a user here`.
 fn subject_of(text: &str, hits: &[Hit], at: usize, table: &MeaningTable) -> Option<u8> {
     let here = hits.get(at)?;
     // `an` is a word of direction in German.
@@ -186,7 +186,7 @@ fn subject_of(text: &str, hits: &[Hit], at: usize, table: &MeaningTable) -> Opti
     }
 }
 
-/// What is said behind the colon is said of who was refused before it, not of the recipient. What
+/// What is said after the colon is said of who was refused before it, not of the recipient. What
 /// has an owner is said of it, or of nobody.
 fn owned(
     pair: Pair,
@@ -205,7 +205,7 @@ fn owned(
 }
 
 /// Makes one phrase of what belongs together: negations with what they negate, roles side by side,
-/// directions with the role behind them. Tells whether something of yours is named that has no
+/// directions with the role after them. Tells whether something of yours is named that has no
 /// role.
 fn join(
     text: &str,
@@ -397,7 +397,7 @@ fn leave_out_what_is_fine(text: &str, hits: &mut Vec<Hit>) {
     hits.retain(|hit| hit.part != PhraseKind::Mute);
 }
 
-/// Whom the sender is said not to be is the sender: `der Absender ist kein bekannter Benutzer`.
+/// Who the sender is said not to be is the sender: `der Absender ist kein bekannter Benutzer`.
 fn name_what_the_sender_is_not(text: &str, hits: &mut [Hit], table: &MeaningTable, roles: Roles) {
     for at in 0..hits.len() {
         let Some([sender, not, rest @ ..]) = hits.get_mut(at..) else { break };
@@ -480,7 +480,7 @@ fn negated(
             _ => {}
         }
     }
-    // Behind the predicate: `existiert nicht`, `bulunamadı`; further behind it where it ends its part
+    // After the predicate: `existiert nicht`, `bulunamadı`; further after it where it ends its part
     // of the sentence: `existiert auf diesem Server nicht`.
     let ends = match hits.get(at + 1) {
         None => gap(text, hit.end, text.len()) == 0,
@@ -537,7 +537,7 @@ fn state_at(text: &str, hits: &[Hit], at: usize, state: u8, table: &MeaningTable
     {
         return made(role, before);
     }
-    // Right behind it; but behind `not listed in` stands where, not who.
+    // Right after it; but after `not listed in` comes where, not who.
     let whole = text.get(start..end).is_some_and(|phrase| !phrase.ends_with(" in"));
     if whole
         && let Some(role) = fits(at + 1)
@@ -556,7 +556,7 @@ fn state_at(text: &str, hits: &[Hit], at: usize, state: u8, table: &MeaningTable
             return made(role, n);
         }
     }
-    // Behind it, in its part of the sentence.
+    // After it, in its part of the sentence.
     let mut m = at + 1;
     while m < hits.len() && !is_break(m) {
         if let Some(role) = fits(m) {
@@ -576,7 +576,7 @@ fn state_at(text: &str, hits: &[Hit], at: usize, state: u8, table: &MeaningTable
             }
         }
     }
-    // What stands in brackets or behind a colon.
+    // What is in brackets or after a colon.
     while let Some(part) = hits.get(m).map(|h| h.part) {
         match part {
             PhraseKind::Break(STOP | LINKS) => break,

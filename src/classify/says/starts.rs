@@ -1,6 +1,6 @@
 //! Phrases that begin with a word, found by its first octets: one look-up a word of the text.
 //!
-//! Promises: every phrase that stands at a place is told, in the order in which they were given;
+//! Promises: every phrase that is at a place is told, in the order in which they were given;
 //! nothing is allocated. Deliberately ignorant of what a phrase means and where it must end.
 
 /// Phrases by their first word.
@@ -51,7 +51,7 @@ impl Starts {
         Self { slots, entries }
     }
 
-    /// The phrases that stand at the start of a text.
+    /// The phrases at the start of a text.
     pub(super) fn at<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = u32> + 'a {
         let head = head(text);
         let slot = slot(head);
@@ -84,7 +84,7 @@ fn filled(text: &[u8]) -> u64 {
     u64::from_le_bytes(std::array::from_fn(|n| text.get(n).copied().unwrap_or(b' ')))
 }
 
-/// Slot of a first word: of at most four octets, and of nothing that stands behind it.
+/// Slot of a first word: of at most four octets, and of nothing that is after it.
 fn slot(head: u64) -> usize {
     let [a, b, c, d, ..] = head.to_le_bytes();
     let word = match (a, b, c) {

@@ -98,7 +98,7 @@ struct MeaningFile {
     says: Vec<Spanned<RawRow>>,
     /// Roles that a refusal before a colon stays with.
     own: Vec<String>,
-    /// Roles that stand for the recipient.
+    /// Roles that mean the recipient.
     mailbox: Vec<String>,
     /// Roles that a name beside them tells whose they are.
     by_name: Vec<String>,
@@ -108,7 +108,7 @@ struct MeaningFile {
     us: Vec<String>,
     /// Roles of the message and what may stop it.
     message: Vec<String>,
-    /// Roles that stay meant behind a colon, though nothing was said of them yet.
+    /// Roles that stay meant after a colon, though nothing was said of them yet.
     topic: Vec<String>,
     /// Roles that have names, and a name may be anything.
     named: Vec<String>,
@@ -361,7 +361,7 @@ impl MeaningTable {
         self.costs.chunks(self.states.len()).any(|of| of.get(usize::from(state)) == Some(&true))
     }
 
-    /// The role stays meant behind a colon.
+    /// The role stays meant after a colon.
     pub(super) fn is_topic(&self, role: u8) -> bool {
         self.topics.contains(&role)
     }
@@ -371,7 +371,7 @@ impl MeaningTable {
         self.holders.get(usize::from(role)).copied().flatten()
     }
 
-    /// What stands right behind the role may be its name.
+    /// What is right after the role may be its name.
     pub(super) fn has_name(&self, role: u8) -> bool {
         self.names_given.contains(&role)
     }

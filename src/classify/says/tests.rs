@@ -40,7 +40,7 @@ fn who_is_meant() {
         ("501 Helo command rejected: host unknown", "says/helo/refused", R::Blocked),
         // Failed logins are ours.
         ("554 Your IP made too many failed logins", "says/login/failed", R::Security),
-        // The message, not whom it is for.
+        // The message, not who it is for.
         ("550 Your message to user@example.com was blocked", "says/message/barred", R::Blocked),
         // Who did it.
         ("550 You have been blocked by the recipient", "says/agent/refused", R::Filtered),
@@ -87,7 +87,7 @@ fn doubt_is_told() {
         ("550 The account was closed", Certainty::Said),
         // A code alone, without words.
         ("550 5.1.1", Certainty::Said),
-        // The code names whom the words do not.
+        // The code names the recipient, the words do not.
         ("550 5.1.1 is not known", Certainty::Said),
         // Nobody is named.
         ("550 does not exist", Certainty::Inferred),
@@ -108,7 +108,7 @@ fn a_verdict_names_the_words_it_stands_on() {
     assert!(verdict.rule_at.starts_with("table.toml:"), "{}", verdict.rule_at);
 }
 
-/// The lines for which literal rules stood before. A few are told with another reason of the same
+/// The lines that had literal rules before. A few are given another reason of the same
 /// category; none may be called hard that is not.
 #[test]
 fn the_words_tell_what_rules_told_by_heart() {

@@ -16,7 +16,7 @@ use super::parts::{Hit, NEAR, PhraseKind, Roles, Until, between, gap};
 use super::table::MeaningTable;
 use super::words::{COLON, COMMA, LINKS, STOP};
 
-/// Words that may stand between `your` and its noun: `your own mail server`.
+/// Words that may be between `your` and its noun: `your own mail server`.
 const BETWEEN: usize = 1;
 
 /// Resolves these words; tells whether something of yours is named that has no role (`your
@@ -32,7 +32,7 @@ pub(super) fn settle(
     let mut your: Option<Hit> = None;
     // It may be the recipient's.
     let mut theirs = false;
-    // Where the last thing of yours stands.
+    // Where the last thing of yours is.
     let mut mine = None;
     // Whether the recipient was named in this sentence: then `su buzón` is the recipient's.
     let mut named = false;
@@ -60,7 +60,7 @@ pub(super) fn settle(
                 continue;
             }
             PhraseKind::Yours => {
-                // `adres, z którego piszesz`: a comma may stand before it.
+                // `adres, z którego piszesz`: a comma may be before it.
                 let comma = last.is_some_and(|last| last.part == PhraseKind::Break(COMMA));
                 let noun = kept.checked_sub(1 + usize::from(comma)).and_then(|n| hits.get_mut(n));
                 if let Some(noun) = noun.filter(|noun| gap(text, noun.end, hit.start) <= NEAR)
@@ -140,7 +140,7 @@ pub(super) fn settle(
             asked |= role == roles.sender;
             holder = table.holder(role);
         }
-        // `Policy "unknown-user"`: what stands right behind it is its name.
+        // `Policy "unknown-user"`: what is right after it is its name.
         if let Some(Hit { part: PhraseKind::Role(role), .. }) = last
             && table.has_name(role)
             && touches
@@ -174,7 +174,8 @@ fn is_sender(part: PhraseKind, roles: Roles) -> bool {
     matches!(part, PhraseKind::Role(role) | PhraseKind::Said((role, _)) if role == roles.sender)
 }
 
-/// Whether the next words say that somebody is not known, or no more; to whom, may stand between.
+/// Whether the next words say that somebody is not known, or no more; `to you` may be
+/// between.
 fn is_unknown(text: &str, from: usize, rest: &[Hit], roles: Roles) -> bool {
     if rest.first().is_none_or(|next| gap(text, from, next.start) > BETWEEN) {
         return false;

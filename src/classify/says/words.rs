@@ -1,4 +1,4 @@
-//! A refusal as words: what stands between blanks is told apart into plain words, addresses, hosts,
+//! A refusal as words: what is between blanks is split into plain words, addresses, hosts,
 //! IP addresses and links, and punctuation becomes three kinds of breaks.
 //!
 //! Promises: one pass; the result begins and ends with a blank and has one blank between words, so
@@ -6,11 +6,11 @@
 
 /// A sentence ends here.
 pub(super) const STOP: u8 = 1;
-/// What follows says more of what stands before (`rejected: user unknown`).
+/// What follows says more of what is before (`rejected: user unknown`).
 pub(super) const COLON: u8 = 2;
 /// A part of a sentence ends here.
 pub(super) const COMMA: u8 = 3;
-/// From here on stand the words of links.
+/// From here on come the words of links.
 pub(super) const LINKS: u8 = 4;
 
 /// What octets a chunk has, one bit a kind: most chunks are letters and nothing is looked for.
@@ -80,7 +80,7 @@ pub(super) fn words(folded: &str, known: KnownAddresses<'_>, out: &mut String, l
     }
 }
 
-/// Writes the words of what stands between two blanks; `kinds` says what is worth looking for.
+/// Writes the words of what is between two blanks; `kinds` says what is worth looking for.
 fn chunk_words(
     chunk: &str,
     kinds: Kinds,
@@ -88,7 +88,7 @@ fn chunk_words(
     out: &mut String,
     links: &mut String,
 ) {
-    // What stands before a reply code is the relay's, and no part of the reply's sentence.
+    // What is before a reply code is the relay's, and no part of the reply's sentence.
     if is_reply_code(chunk) {
         push_break(STOP, out);
         // `550-Verification failed`
@@ -189,7 +189,7 @@ fn is_edge(c: char) -> bool {
         )
 }
 
-/// Marks behind a word.
+/// Marks after a word.
 fn closing(tail: &str, out: &mut String) {
     if tail.is_empty() {
         return;
@@ -275,7 +275,7 @@ fn within(name: &str, domain: &str) -> bool {
     tail.eq_ignore_ascii_case(domain) && (head.is_empty() || head.ends_with('.'))
 }
 
-/// Whether three octets stand in a short text.
+/// Whether three octets are in a short text.
 fn has(text: &str, octets: &[u8; 3]) -> bool {
     text.as_bytes().windows(3).any(|three| three == octets)
 }

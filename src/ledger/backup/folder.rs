@@ -10,10 +10,10 @@ use super::{
     BackupError, Copied, FoundFile, MANIFEST, Manifest, at, copy_octets, is_below, open, pass,
 };
 
-/// Where the copies stand, each under its sum.
+/// Where the copies are, each under its sum.
 const FILES: &str = "files";
 
-/// Where in a backup a file stands.
+/// Where in a backup a file is.
 pub(super) fn place(backup: &Path, file: &Copied) -> PathBuf {
     backup.join(FILES).join(&file.sha256)
 }

@@ -1,7 +1,7 @@
 //! Copies of a data directory: made while the service runs, checked, put back.
 //!
 //! A backup is what a power cut would leave: a start reads it as it reads that. So only two things
-//! have to be right. Checkpoints are copied before the journal, so that no checkpoint stands beyond
+//! have to be right. Checkpoints are copied before the journal, so that no checkpoint is beyond
 //! the records; and what a pass has listed must still be there, the same file, when the pass ends,
 //! or it begins again. An erasure, or old segments that go, would otherwise leave half of both.
 //!

@@ -16,7 +16,7 @@ use super::stream::DATA;
 use super::{BackupError, MANIFEST, Manifest, at, copy_octets, is_below};
 use crate::ledger::private;
 
-/// Where the copies stand until all of them are there.
+/// Where the copies are until all of them are there.
 const UNFINISHED: &str = "restoring";
 /// Longest manifest that is read from a stream.
 const MAX_MANIFEST: u64 = 64 << 20;

@@ -35,7 +35,7 @@ fn copied<W: Write>(
 ) -> Result<Option<Copied>, BackupError> {
     let Some(file) = open(original)? else { return Ok(None) };
     let mut summed = Summed::new(file.take(found.octets));
-    // The length stands in front of the octets: a file that got shorter is filled up, and its pass
+    // The length is in front of the octets: a file that got shorter is filled up, and its pass
     // begins again.
     let mut whole = (&mut summed).chain(io::repeat(0)).take(found.octets);
     tar.append_data(&mut header(found.octets), format!("{DATA}{}", found.path), &mut whole)

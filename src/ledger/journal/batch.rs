@@ -1,4 +1,4 @@
-//! The records of one append, framed as they stand in the file.
+//! The records of one append, framed as they are in the file.
 
 use super::record::{self, Unfit};
 

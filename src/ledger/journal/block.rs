@@ -1,11 +1,11 @@
-//! A compressed block, as it stands in checkpoints and packed segments: length (u32) and CRC32C (u32)
+//! A compressed block, as it is in checkpoints and packed segments: length (u32) and CRC32C (u32)
 //! of what follows, then the length unpacked (u32) and the octets in LZ4. All numbers are
 //! little-endian.
 
 /// Octets in front of what the CRC covers.
 pub(super) const HEAD: usize = 8;
 
-/// The block as it stands in the file.
+/// The block as it is in the file.
 pub(super) fn pack(octets: &[u8]) -> Vec<u8> {
     let packed = lz4_flex::block::compress_prepend_size(octets);
     let length = packed.len() as u32;

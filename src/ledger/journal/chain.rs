@@ -30,7 +30,7 @@ const UNFINISHED: [&str; 3] = [".begun", ".rewrite", ".packing"];
 pub(super) struct Gap {
     pub(super) from: u64,
     pub(super) through: u64,
-    /// The file in front of which they should stand.
+    /// The file that they should be in front of.
     pub(super) before: String,
     /// The file that should have them and whose end cannot be read.
     pub(super) within: Option<String>,

@@ -18,7 +18,7 @@ pub trait Disk: Send + Sync {
     fn make_dir(&self, dir: &str) -> io::Result<()>;
     /// Opens a file for reading and appending; with `create`, makes an empty one when missing.
     fn open(&self, name: &str, create: bool) -> io::Result<Box<dyn DiskFile>>;
-    /// Writes the octets of a file from a place on once more, where they stand, and makes them
+    /// Writes the octets of a file from a place on once more, in their place, and makes them
     /// durable. A kernel that failed to write them before shows them and calls them written
     /// (fsyncgate): only writing them again carries them to the disk.
     fn refresh(&self, name: &str, from: u64) -> io::Result<()>;

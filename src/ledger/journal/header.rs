@@ -1,5 +1,5 @@
 //! The first line of a segment: which journal it belongs to, which position it begins with, and
-//! which segment stood before it when it was begun. So a file that does not fit is known without
+//! which segment was before it when it was begun. So a file that does not fit is known without
 //! trust in names.
 //!
 //! It is framed like a record, at position 0, which no record has. Segments of releases before it
@@ -43,7 +43,7 @@ impl Header {
         Ok(Self { journal, id: name()?, first, after })
     }
 
-    /// The line as it stands in the file.
+    /// The line as it is in the file.
     pub(super) fn line(&self) -> io::Result<Vec<u8>> {
         let mut line = Vec::new();
         let json = serde_json::to_vec(self)?;

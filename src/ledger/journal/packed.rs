@@ -11,7 +11,7 @@
 //! | damaged | reads as | costs |
 //! |---|---|---|
 //! | a block | a line that is none, as long as the block was | the records of that block |
-//! | the index, the footer or a magic | the blocks are found one after the other; a line that is none stands after the first | no record |
+//! | the index, the footer or a magic | the blocks are found one after the other; a line that is none is after the first | no record |
 //! | the end is cut | the same, as far as it goes | what is cut |
 //!
 //! So damage is counted and said as in a segment that is not packed.
@@ -44,7 +44,7 @@ const SYNC_EVERY: usize = 4 << 20;
 
 /// What is read where something is damaged; no record, and no torn write either.
 const FILLER: u8 = b'x';
-/// The line that stands for damage beside the blocks.
+/// The line that means damage beside the blocks.
 const FLAW: &[u8] = b"damaged\n";
 
 /// What a packed segment has beside its records.
@@ -58,7 +58,7 @@ pub(super) struct Packed {
     pub(super) is_flawed: bool,
 }
 
-/// Where a block stands.
+/// Where a block is.
 #[derive(Debug)]
 struct Block {
     at: u64,
@@ -274,7 +274,7 @@ pub(super) struct PackWriter {
     file: Box<dyn DiskFile>,
     /// Lines of the block at hand.
     lines: Vec<u8>,
-    /// What is not written yet, what is not synced, and where the next block will stand.
+    /// What is not written yet, what is not synced, and where the next block will be.
     gathered: Vec<u8>,
     unsynced: usize,
     at: u64,

@@ -47,7 +47,7 @@ pub fn push(out: &mut Vec<u8>, seq: u64, json: &[u8]) -> Result<(), Unfit> {
     Ok(())
 }
 
-/// What stands at the beginning of some octets.
+/// What is at the beginning of some octets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ParsedRecord {
     /// A record; `json` is its place in the octets, `used` the octets up to the next record.
@@ -98,7 +98,7 @@ fn parse_header(octets: &[u8]) -> Option<(u32, usize, u64, usize)> {
     Some((crc, length, seq, at))
 }
 
-/// Where the JSON of a line stands that was framed just now.
+/// Where the JSON is in a line that was framed just now.
 pub(super) fn json_in(octets: &[u8]) -> Option<Range<usize>> {
     let (_, length, _, begin) = parse_header(octets)?;
     Some(begin..begin + length)

@@ -246,7 +246,7 @@ impl Segment {
         lock(&self.index).damage.iter().take(SAID).cloned().collect()
     }
 
-    /// The first position that can be read, and how many unreadable lines stand before it.
+    /// The first position that can be read, and how many unreadable lines are before it.
     pub(super) fn first_record(&self, file: &dyn DiskFile) -> io::Result<(Option<u64>, u64)> {
         let mut scanner = Scanner::new(file, self.begins, self.length());
         let mut lines = 0;

@@ -17,7 +17,7 @@ pub(super) struct SegmentList {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) segments: RwLock<Vec<Arc<Segment>>>,
     pub(super) last_seq: AtomicU64,
-    /// What was wrong at the start: gaps and strange files. Damaged records stand in the segments.
+    /// What was wrong at the start: gaps and strange files. Damaged records are in the segments.
     pub(super) found: RwLock<Vec<Trouble>>,
 }
 

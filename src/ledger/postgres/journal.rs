@@ -439,7 +439,7 @@ impl SharedJournal for PostgresJournal {
 }
 
 impl PostgresJournal {
-    /// Puts lines in the place of others, where those still stand; gives how many.
+    /// Puts lines in the place of others, where those are still there; gives how many.
     fn replace(
         &mut self,
         seqs: &[i64],

@@ -12,7 +12,7 @@
 //!
 //! | trap | what is done |
 //! |---|---|
-//! | a writer that stands still holds the lock | `idle_in_transaction_session_timeout` = 2 s |
+//! | a writer that makes no step holds the lock | `idle_in_transaction_session_timeout` = 2 s |
 //! | a commit that waits for its standby is cancelled: success, with a warning | a notice during COMMIT is no answer |
 //! | what was read in a turn was never replicated, and vanishes in a failover | a turn that appends nothing, and is relied on, still commits something (`pass`) |
 //! | the history of this node is not that of the engine any more | each record has a chain; places are compared |

@@ -41,7 +41,7 @@ pub(super) struct Line {
 /// What is known of the engine.
 pub(super) struct Cluster {
     pub(super) share: Share,
-    /// How the copy stands to erasures.
+    /// How far the copy has followed erasures.
     pub(super) erased: Mutex<Erased>,
     heard: Mutex<Heard>,
     observe: Mutex<Option<Box<Observe>>>,
@@ -111,7 +111,7 @@ impl Cluster {
         }
     }
 
-    /// How the copy stands to erasures.
+    /// How far the copy has followed erasures.
     pub(super) fn erased(&self) -> Erased {
         *lock(&self.erased)
     }

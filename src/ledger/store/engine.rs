@@ -137,7 +137,7 @@ impl Engine {
     }
 
     /// Records are lost, and what they decided too. Written down before it is said: the next start
-    /// finds a view that stands after them. On a disk without space it is said all the same, for
+    /// finds a view that is after them. On a disk without space it is said all the same, for
     /// then the view is one in memory, and the next start comes here again.
     pub(super) fn lost(&self, from: u64, through: u64) -> Result<(), LedgerError> {
         let lost = Lost { range: (from, through), kept: None };

@@ -1,4 +1,5 @@
-//! How a node's copy stands to the erasures of a shared journal: `data_dir/erasures`, two positions.
+//! How far a node's copy has followed the erasures of a shared journal: two positions in
+//! `data_dir/erasures`.
 //!
 //! An erasure rewrites the records before its act in the shared journal. A node folds the act over the
 //! records as they were, then takes the address out of its own copy. One that was away meanwhile would

@@ -19,7 +19,7 @@
 //! is a generation whose changes add up to the checksum in its meta row; everything else is built anew:
 //! never a refused start, never a silent loss. Blocks of the checkpoint have CRCs of their own, proved
 //! whenever one is read, and all of them once after a start, beside the traffic (`scrub.rs`). A sound view that ends before the journal does
-//! folds what it lacks; one that stands beyond it knows what lost records decided, and stays.
+//! folds what it lacks; one that is beyond it knows what lost records decided, and stays.
 //!
 //! A commit that meets damage in the view answers `Retryable` (nothing was written); one whose
 //! fdatasync returned is never taken back, whatever happens to sled afterwards.
@@ -353,7 +353,7 @@ impl Ledger for SledLedger {
         let folded_seq = lock(&engine.inbox).folded;
         LedgerStatus {
             last_seq: engine.reader.last_seq(),
-            // With a ready view all is folded; what sled does not have yet stands above it.
+            // With a ready view all is folded; the overlay has what sled does not have yet.
             folded_seq: if trouble.is_none() { engine.reader.last_seq() } else { folded_seq },
             first_seq: engine.first_seq(),
             journal_bytes: engine.reader.octets(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::ledger::journal;
 
-/// How the sled engine is run. Every limit of it stands here.
+/// How the sled engine is run. Every limit of it is here.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Lock, journal, checkpoints and view live here.

@@ -66,7 +66,7 @@ impl Engine {
         self.set_erased(|known| Erased { taken, done: known.map_or(taken, |known| known.done) })
     }
 
-    /// Writes down how the copy stands to erasures.
+    /// Writes down how far the copy has followed erasures.
     fn set_erased(&self, change: impl FnOnce(Option<Erased>) -> Erased) -> Result<(), LedgerError> {
         let failed = |error| journal::refused("data_dir/erasures cannot be written", &error);
         let cluster = self.cluster()?;

@@ -257,7 +257,7 @@ fn build(engine: &Engine, old: &[u64], fold: &mut dyn Fold) -> Result<Prepared, 
 }
 
 /// Questions are answered also when nothing can be written: what came after the newest whole
-/// checkpoint stands in memory. What is on disk is not touched.
+/// checkpoint is in memory. What is on disk is not touched.
 fn build_in_memory(engine: &Engine, fold: &mut dyn Fold) -> Result<Prepared, LedgerError> {
     tracing::warn!("the disk is full: the view is made in memory, and mail waits for space");
     for position in beginnings(engine)? {
@@ -336,7 +336,7 @@ fn catch_up(
         if let Some(seq) = fold_lines(&mut overlay, fold, lines, &left_out)? {
             tracing::error!(seq, "the policy panicked over an event: it counts in nothing");
             fold.reset();
-            // What it wrote before stands in the overlay: these lines once more without it.
+            // What it wrote before is in the overlay: these lines once more without it.
             left_out.insert(seq);
             continue;
         }

@@ -1,4 +1,4 @@
-//! How rows stand in the view: key spaces, the CRC in each value, the meta row with its checksum
+//! The form of rows in the view: key spaces, the CRC in each value, the meta row with its checksum
 //! over all rows, and the merging of unapplied rows over applied ones.
 
 use super::space;
@@ -60,7 +60,7 @@ pub(super) fn history_seq(key: &[u8]) -> Option<u64> {
     key.last_chunk::<8>().map(|octets| u64::from_be_bytes(*octets))
 }
 
-/// Key of a digest. Hex is kept as the octets that it stands for, all of them: a digest cut short
+/// Key of a digest. Hex is kept as the octets that it means, all of them: a digest cut short
 /// could call a new message a repeated one.
 pub(super) fn digest_key(digest: &str) -> Vec<u8> {
     let text = digest.get(..MAX_KEY).unwrap_or(digest).as_bytes();

@@ -3,12 +3,12 @@
 //!
 //! A commit publishes its rows here in memory, right after the journal has them; the keeper moves
 //! them into sled in small batches, each with its position. So a commit never waits for sled, a
-//! batch (during which sled lets nobody read) stays short, and sled stands still while the keeper
+//! batch (during which sled lets nobody read) stays short, and sled does nothing while the keeper
 //! writes a checkpoint, which makes that a consistent picture without stopping commits. The new
 //! checkpoint then becomes the lowest layer, and sled begins empty: it never holds more than what
 //! came since, so opening and checking it takes no longer with a longer list.
 //!
-//! On a full disk there may be no sled at all: then what changed stands in memory, so that questions
+//! On a full disk there may be no sled at all: then what changed is in memory, so that questions
 //! are answered, until there is space again and the keeper builds a view on disk.
 //!
 //! Readers look from the top down: a row leaves a layer only after the one below has it.
@@ -220,7 +220,7 @@ impl View {
         Ok(found)
     }
 
-    /// Checks every change in sled and the sum over them against the meta row. What stands in the
+    /// Checks every change in sled and the sum over them against the meta row. What is in the
     /// checkpoint is checked whenever it is read.
     pub(super) fn verify(&self) -> Result<Meta, LedgerError> {
         let Some(meta) = self.meta()? else {

@@ -1,7 +1,7 @@
 //! Rows of addresses that were folded of late, decoded: bounces of one address come in bunches, and a row
 //! with much evidence takes longer to read than to judge.
 //!
-//! A row stands here with the octets that were written of it, and is only used when those are what the
+//! A row is here with the octets that were written of it, and is only used when those are what the
 //! ledger has: so a batch that was given up, an erasure or a rebuild need not be told.
 
 use std::collections::HashMap;

@@ -17,7 +17,7 @@ use crate::report::types::Kind;
 const ENOUGH: u32 = 4;
 /// How far into the text phrases of absence count.
 const BEGINNING: usize = 700;
-/// How far a text may say of itself that it is automatic (a signature may stand before it).
+/// How far a text may say of itself that it is automatic (a signature may be before it).
 const SELF_DESCRIPTION: usize = 1_500;
 
 pub(super) fn judge(reading: &Reading, signs: &Signs) -> Option<AnswerFinding> {
@@ -121,7 +121,7 @@ fn weigh(reading: &Reading, topic: Topic) -> Weight {
         weight.total += weak(reading, topic);
     }
     // Words that need company have it only in a subject or a phrase: "please contact us as soon as
-    // possible" stands in every notice of a bank.
+    // possible" is in every notice of a bank.
     if weight.in_subject || weight.certain || weight.total >= 3 {
         weight.total += origin(reading, machine);
     }

@@ -116,7 +116,7 @@ enum DateForm {
     Plain { month: i64, day: i64 },
     /// A month by name.
     Named { months: Vec<(usize, i64)>, day: i64 },
-    /// Two numbers and what stood between them.
+    /// Two numbers and what was between them.
     Numeric { first: i64, second: i64, separator: char },
 }
 
@@ -171,7 +171,7 @@ fn tie(text: &str, date: &FoundDate, before: Option<&FoundDate>) -> Option<(Tie,
     date.range_end.then_some((Tie::Until, None))
 }
 
-/// The longest `back`, `until` or `from` phrase at the end of what stands before a date.
+/// The longest `back`, `until` or `from` phrase at the end of what is before a date.
 fn trigger(rest: &str, following: &str) -> Option<(Tie, Option<usize>)> {
     let mut best: Option<(usize, Tie, usize)> = None;
     let mut offer = |length: usize, tie: Tie, at: usize| {

@@ -214,7 +214,7 @@ pub(super) fn find(normalized: &str) -> Vec<MarkHit> {
     found.into_iter().filter_map(hit).collect()
 }
 
-/// Whether a word begins here: what stands before is no letter, or the script writes without spaces
+/// Whether a word begins here: what is before is no letter, or the script writes without spaces
 /// (or with prefixes, as Hebrew and Arabic do).
 fn word_begins(text: &str, at: usize) -> bool {
     let before = text.get(..at).and_then(|t| t.chars().next_back());

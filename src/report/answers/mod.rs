@@ -16,7 +16,7 @@
 //!
 //! The one recipient is the sender of the message: From, else Reply-To. A request that names
 //! another address in its text is still the sender's own request: a stranger's word must not take
-//! a third person off a list; that address stands in the evidence.
+//! a third person off a list; that address is in the evidence.
 
 mod automatic;
 mod challenge;

@@ -119,18 +119,18 @@ impl Reading {
         self.normalized.get(self.text.start..self.quote_at).unwrap_or_default()
     }
 
-    /// Octets of a hit from the start of the text; None when it stands elsewhere or in a quote.
+    /// Octets of a hit from the start of the text; None when it is elsewhere or in a quote.
     pub fn text_offset(&self, hit: &MarkHit) -> Option<usize> {
         (hit.start >= self.text.start && hit.end <= self.quote_at)
             .then(|| hit.start - self.text.start)
     }
 
-    /// Whether a hit stands anywhere in the text, quoted or not.
+    /// Whether a hit is anywhere in the text, quoted or not.
     fn in_text(&self, hit: &MarkHit) -> bool {
         hit.start >= self.text.start
     }
 
-    /// Whether a hit stands in the subject.
+    /// Whether a hit is in the subject.
     pub fn in_subject(&self, hit: &MarkHit) -> bool {
         hit.start >= self.subject.start && hit.end <= self.subject.end
     }
@@ -168,7 +168,7 @@ impl Reading {
         line.is_some_and(|l| l.len() <= most && hit.end <= self.quote_at)
     }
 
-    /// Whether a hit stands in one of the first lines, and that has `most` octets at most.
+    /// Whether a hit is in one of the first lines, and that has `most` octets at most.
     pub fn stands_in_line(&self, hit: &MarkHit, most: usize) -> bool {
         let holds = |l: &&Range<usize>| hit.start >= l.start && hit.end <= l.end && l.len() <= most;
         hit.end <= self.quote_at && self.lines.iter().take(3).any(|l| holds(&l))
@@ -178,7 +178,7 @@ impl Reading {
         self.normalized.get(range).is_none_or(|rest| !rest.chars().any(char::is_alphanumeric))
     }
 
-    /// Hits of a topic that stand where their table says.
+    /// Hits of a topic that are where their table says.
     pub fn placed(&self, topic: Topic, place: MarkPlace) -> impl Iterator<Item = &MarkHit> {
         self.hits.iter().filter(move |h| {
             h.mark.topic == topic
@@ -228,7 +228,7 @@ impl Reading {
             let holds = match mark.place {
                 MarkPlace::From => hit.end <= self.from_end,
                 MarkPlace::Lead => self.leads(hit),
-                // After a responder's prefix stands our own subject.
+                // After a responder's prefix comes our own subject.
                 MarkPlace::Subject => self.in_subject(hit) && !self.is_reply && !self.has_prefix(),
                 MarkPlace::Text => self.in_text(hit),
                 _ => false,

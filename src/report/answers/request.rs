@@ -15,7 +15,7 @@ use crate::report::types::Kind;
 
 /// Longest text of a request, in octets; signatures and disclaimers included.
 const SHORT: usize = 1_200;
-/// How far into it the request stands.
+/// How far into it the request is.
 const BEGINNING: usize = 300;
 /// Longest text of a receipt that says no whole sentence.
 const RECEIPT: usize = 500;
@@ -92,11 +92,11 @@ fn asked(reading: &Reading, topic: Topic) -> Option<&MarkHit> {
     whole_line().or_else(lead).or_else(said).or_else(|| command(reading, topic, text))
 }
 
-/// Octets of a command to a list program, and of the text that it may stand in.
+/// Octets of a command to a list program, and of the text that it may be in.
 const COMMAND: usize = 100;
 const COMMANDS: usize = 300;
 
-/// Octets of a line so short that the word may stand anywhere in it.
+/// Octets of a line so short that the word may be anywhere in it.
 const LITTLE: usize = 30;
 
 /// A first line that begins with the word and is a command rather than a sentence, as list
@@ -195,7 +195,7 @@ fn moved_in_text(reading: &Reading) -> Option<&MarkHit> {
         .find(|h| reading.text_offset(h).is_some_and(|at| at <= 600))
 }
 
-/// The one address that stands after the words of a change.
+/// The one address that is after the words of a change.
 pub(super) fn new_address(reading: &Reading) -> Option<Address> {
     let hit = moved_in_text(reading)?;
     let at = reading.text_offset(hit)?;

@@ -8,9 +8,9 @@ use crate::report::words::{bounded_words, lines};
 
 /// How a line names a recipient.
 pub enum RecipientLine<'a> {
-    /// The address stands first, with at most decoration before it: `<a@b>:`, `* a@b`, `a@b [why]`.
+    /// The address is first, with at most decoration before it: `<a@b>:`, `* a@b`, `a@b [why]`.
     First,
-    /// The address stands after one of these words (lower case); `""`: first on its line; `"*"`:
+    /// The address is after one of these words (lower case); `""`: first on its line; `"*"`:
     /// anywhere in it.
     After(&'a [String]),
     /// No line names an address.
@@ -106,7 +106,7 @@ fn recipient<'l>(line: &'l str, how: &RecipientLine<'_>) -> Option<Named<'l>> {
     }
 }
 
-/// What may stand before an address that begins its line.
+/// What may be before an address that begins its line.
 const DECORATION: &str = "<\"'*->  \t•·([|「『【“‘«‹《（＜・●■□◆";
 
 /// Octets between the words and the address: it must follow at once.
@@ -116,7 +116,7 @@ const GAP: usize = 12;
 fn after<'l>(line: &'l str, words: &[String]) -> Option<Named<'l>> {
     for (address, offset) in addresses::all_in(line).take(50) {
         let all = line.get(..offset)?;
-        // Words are short: only what stands right before the address is looked at.
+        // Words are short: only what is right before the address is looked at.
         let mut cut = all.len().saturating_sub(120);
         while !all.is_char_boundary(cut) {
             cut += 1;

@@ -1,9 +1,9 @@
-//! Whom a notice means when its words name nobody in a way that a format knows.
+//! Who a notice means when its words name nobody in a way that a format knows.
 //!
 //! | looked at, in this order | confidence |
 //! |---|---|
 //! | addresses in the paragraph that says that something failed, or else the only one of the text | medium |
-//! | whom the returned mail was sent to, where the words name him, whole or by his local part | medium |
+//! | who the returned mail was sent to, where the words name him, whole or by his local part | medium |
 //! | the only recipient of the returned mail | low |
 //!
 //! Never a candidate: who sent our mail, who wrote the notice, daemons and postmasters, an address
@@ -199,11 +199,11 @@ fn paragraphs(text: &str) -> impl Iterator<Item = &str> {
 
 /// Who is never meant.
 struct Never {
-    /// Who sent our mail, and who wrote the notice to whom.
+    /// Who sent our mail, and who wrote the notice, and to which address.
     ours: Vec<String>,
-    /// Whom our mail was sent to: those may be meant whatever stands before them.
+    /// Who our mail was sent to: those may be meant whatever is before them.
     mailed: Vec<String>,
-    /// In lower case: a helpdesk whose address stands there is whom our mail was for.
+    /// In lower case: a helpdesk with its address there is who our mail was for.
     subject: String,
 }
 

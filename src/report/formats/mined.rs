@@ -79,7 +79,7 @@ pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
                 action,
             );
         }
-        // Never the sender of our mail, whom such texts name first.
+        // Never the sender of our mail, which such texts name first.
         notice.drop_own(&mut recipients, true);
         if recipients.is_empty() {
             recipients = beside_replies(notice.text, action);

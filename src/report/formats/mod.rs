@@ -31,7 +31,7 @@ pub fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
     if ordinary::is_ordinary(notice) {
         return None;
     }
-    // The words of a notice stand in letters, alerts and lures, too. Whose sender is no mail system
+    // The words of a notice are in letters, alerts and lures, too. Whose sender is no mail system
     // has to say in the subject what it is, and a letter must be in the words of a program.
     match ordinary::sender(notice) {
         Sender::System => tables(notice, Words::Noticed),

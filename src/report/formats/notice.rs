@@ -25,7 +25,7 @@ pub struct Notice<'a, 'x> {
 }
 
 impl Notice<'_, '_> {
-    /// Takes out the sender of our mail, whom many texts name too: always, or only
+    /// Takes out the sender of our mail, which many texts name too: always, or only
     /// where somebody else is named, for a person may write to himself.
     pub fn drop_own(&self, recipients: &mut Vec<Recipient>, always: bool) {
         if recipients.is_empty() || (!always && recipients.len() < 2) {

@@ -12,7 +12,7 @@
 //! All words are lower case and compared without case. `after = true`: the block begins after
 //! the start line. `delay`: words that make it a delay. `skip`: lines that say nothing.
 //! `otherwise`: words before the address where `recipient` finds nobody, skipped lines included.
-//! `gate.also`: words of which one must stand in the text besides. The recipient word `"*"` takes
+//! `gate.also`: words of which one must be in the text besides. The recipient word `"*"` takes
 //! any address of a line; `once`: one recipient only, what follows is the reason. `unsure`: the
 //! words are those of a language, not of a program, so somebody must be named. `nameless`: the
 //! format never names an address.
@@ -172,7 +172,7 @@ pub(super) fn says_failure(lower: &str) -> bool {
 /// subject counts where the text says nothing of the kind.
 pub(super) fn outcome(notice: &Notice<'_, '_>) -> (Kind, Action) {
     let lower = notice.lower;
-    // Fewer words than a failure has: some of those stand in a report of success, too.
+    // Fewer words than a failure has: some of those are in a report of success, too.
     const FAILED: [&str; 14] = [
         "could not",
         "couldn't",
@@ -210,8 +210,8 @@ pub fn original_announced(lower: &str) -> Option<usize> {
     Some(line_cut(lower, first?))
 }
 
-/// Where the line begins in which words stand that end a block; the words themselves where others
-/// stand before them on the line, for HTML may make one line of a whole notice.
+/// Where the line begins whose words end a block; the words themselves where others
+/// are before them on the line, for HTML may make one line of a whole notice.
 fn line_cut(text: &str, at: usize) -> usize {
     let head = text.get(..at).unwrap_or_default();
     let start = head.rfind('\n').map_or(0, |n| n + 1);

@@ -59,7 +59,7 @@ pub async fn serve(
     }
 }
 
-/// Whom a connection asks, and the words of the answers.
+/// Who a connection asks, and the words of the answers.
 pub struct Backend {
     /// Who knows.
     pub service: Arc<dyn Service>,

@@ -50,7 +50,7 @@ pub enum WireProtocol {
     Policy,
 }
 
-/// What stands at the start of the input.
+/// What is at the start of the input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parsed<'a> {
     /// Not all of a request yet.

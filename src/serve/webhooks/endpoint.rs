@@ -49,7 +49,7 @@ pub struct Endpoint {
     pub metrics: Arc<Metrics>,
     /// What others are shown of it.
     pub status: Arc<Mutex<Status>>,
-    /// Stands in CloudEvents.
+    /// Is written into CloudEvents.
     pub hostname: String,
     /// Where its cursor is kept.
     pub file: CursorFile,
@@ -99,7 +99,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// From where the cursor stands.
+    /// From where the cursor is.
     pub fn new(parts: Endpoint, cursor: Cursor) -> Self {
         let now = Instant::now();
         Self {

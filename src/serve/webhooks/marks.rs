@@ -2,7 +2,7 @@
 //! numbers are used again when the end of a journal is lost (a failover, a restore): by its ids a
 //! cursor finds the last record that both histories have.
 //!
-//! The newest [`DENSE`] records each have one; further back they stand ever further apart, two at most
+//! The newest [`DENSE`] records each have one; further back they are ever further apart, two at most
 //! for each doubling of the distance.
 
 use std::collections::BTreeMap;
@@ -34,8 +34,8 @@ impl Marks {
     }
 
     /// The last position up to which a journal is the one that the marks are of: `id_at` says which
-    /// record stands at a position, None when none can be read there. 0: not even the first mark
-    /// stands there. The end: it is the same journal.
+    /// record is at a position, None when none can be read there. 0: not even the first mark
+    /// is there. The end: it is the same journal.
     pub fn common<E>(
         &self,
         mut id_at: impl FnMut(u64) -> Result<Option<String>, E>,
@@ -60,7 +60,7 @@ impl Marks {
 /// How far a journal is the one that marks are of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Common {
-    /// All marks stand in it.
+    /// All marks are in it.
     Whole,
     /// Up to this position, and not up to the next mark.
     Until(u64),

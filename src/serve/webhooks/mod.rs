@@ -93,7 +93,7 @@ impl Webhooks {
         self.endpoints.iter().map(start).collect()
     }
 
-    /// How all endpoints stand.
+    /// The state of all endpoints.
     pub fn status(&self) -> Value {
         let shown = |known: &Known| lock(&known.status).to_json(&known.config);
         self.endpoints.iter().map(shown).collect()

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::config::{Format, Webhook};
 use crate::mail::Timestamp;
 
-/// How an endpoint stands.
+/// The state of an endpoint.
 #[derive(Debug, Clone, Default)]
 pub struct Status {
     /// Records of the journal that it was not told of yet.

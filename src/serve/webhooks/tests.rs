@@ -200,7 +200,7 @@ async fn what_is_refused_waits_alone_and_keeps_its_address_in_order() {
             .all(|got| got.signature.as_deref().is_some_and(|s| s.starts_with("v1,")))
     );
 
-    // After a start nothing is told again, and the cursor stands at the end.
+    // After a start nothing is told again, and the cursor is at the end.
     until(dir.path(), &endpoint, &feed, |told| told["backlog"] == 0).await;
     assert_eq!(lock(&seen.all).len(), 10);
     let cursor = CursorFile::of(dir.path(), "crm").expect("there").read().expect("whole");

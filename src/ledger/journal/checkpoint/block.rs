@@ -27,7 +27,7 @@ pub(super) fn push(rows: &mut Vec<u8>, key: &[u8], value: &[u8]) -> bool {
     true
 }
 
-/// The rows of a block as it stands in the file.
+/// The rows of a block as it is in the file.
 pub(super) fn unpack(block: &[u8], rows: &mut Vec<u8>) -> io::Result<()> {
     block::unpack(block, MAX_BLOCK, rows).map_err(damaged)
 }

@@ -1,4 +1,4 @@
-//! What stands in the file of a checkpoint beside its blocks: magic, footer, and where to find the rest.
+//! What is in the file of a checkpoint beside its blocks: magic, footer, and where to find the rest.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! Checkpoints: all rows as of one position, in one file that is asked where it stands. Checkpoint
+//! Checkpoints: all rows as of one position, in one file that is read in place. Checkpoint
 //! plus the journal after it is the truth (docs/policy.md, "The journal").
 //!
 //! Written to `<position>.part`, synced, renamed to `<position>.checkpoint`, directory synced: a

@@ -19,7 +19,7 @@ pub struct CheckpointWriter {
     /// Rows of the block at hand, and its first key.
     rows: Vec<u8>,
     first: Vec<u8>,
-    /// What is not written yet, and where it will stand.
+    /// What is not written yet, and where it will be.
     gathered: Vec<u8>,
     at: u64,
     index: Vec<u8>,

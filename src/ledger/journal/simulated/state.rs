@@ -11,7 +11,7 @@ pub(super) struct DiskState {
     pub(super) inodes: HashMap<u64, Inode>,
     /// Names as the running system sees them.
     pub(super) live: BTreeMap<String, u64>,
-    /// Names as they stand on the platter, and changes not yet there, in order.
+    /// Names as they are on the platter, and changes not yet there, in order.
     pub(super) durable: BTreeMap<String, u64>,
     pub(super) names_pending: Vec<Vec<(String, Option<u64>)>>,
     pub(super) folders: BTreeSet<String>,

@@ -33,7 +33,7 @@ fn with_history(bench: &StoreBench) -> SledLedger {
     ledger
 }
 
-/// Where a text stands on the simulated disk and below the real directory of the view.
+/// Where a text is on the simulated disk and below the real directory of the view.
 fn places(bench: &StoreBench, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let holds = |octets: &[u8]| octets.windows(text.len()).any(|w| w == text.as_bytes());
