@@ -36,6 +36,9 @@ const COMPARED: u64 = 2_000;
 /// How often the others are told that this node lives.
 const BEAT: Duration = Duration::from_secs(2);
 
+/// A stop waits so long for the last of it.
+const LAST_BEAT: Duration = Duration::from_secs(1);
+
 /// Starts the thread.
 pub(super) fn start(engine: Arc<Engine>) -> std::io::Result<std::thread::JoinHandle<()>> {
     std::thread::Builder::new().name("follower".to_string()).spawn(move || run(&engine))
@@ -60,6 +63,7 @@ fn run(engine: &Engine) {
             }
         }
     }
+    follower.last_beat(engine, cluster);
 }
 
 /// The thread's own line to the engine.
@@ -110,6 +114,17 @@ impl Follower {
         }
         engine.moved.notify_all();
         Ok(more)
+    }
+
+    /// What others know of this node while it is away: up to two seconds older without.
+    fn last_beat(&mut self, engine: &Engine, cluster: &Cluster) {
+        let place = lock(&engine.writer).line.as_ref().and_then(|line| line.place);
+        if let Some(place) = place {
+            self.journal.until(Some(Instant::now() + LAST_BEAT));
+            if let Err(error) = self.journal.beat(&place, cluster.erased().done) {
+                tracing::debug!(%error, "the other nodes were not told how far this one came");
+            }
+        }
     }
 
     fn take(&self, engine: &Engine, place: &Place, news: &News) -> Result<(), LedgerError> {

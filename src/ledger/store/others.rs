@@ -23,8 +23,8 @@ use crate::ledger::order::{OtherNode, SharedJournal};
 use crate::ledger::{LedgerError, Others};
 use crate::lock::lock;
 
-/// Others that live are waited for so long: a beat comes every 2 seconds.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// Others that live are waited for so long: longer than a node that stopped counts as one of them.
+const PATIENCE: Duration = Duration::from_secs(12);
 /// How often it is looked.
 const LOOK: Duration = Duration::from_millis(200);
 
