@@ -14,7 +14,8 @@ use super::codes::{contradicts, derive_status, in_force, names_a_dead_address, s
 use super::matcher::{Matcher, RefusalFacts, span};
 use super::own_refusal;
 use super::provider;
-use super::rule::{Loader, Rule, RuleError};
+use super::rule::{Rule, RuleError};
+use super::rules_file::Loader;
 use super::says::{Beside, Meaning, Says};
 use super::shipped::SHIPPED;
 use super::text::{Codes, codes, fold, repaired};

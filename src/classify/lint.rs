@@ -118,7 +118,7 @@ impl RuleSet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::classify::rule::Loader;
+    use crate::classify::rules_file::Loader;
 
     fn check(operator: &str, shipped: &str) -> Vec<String> {
         let mut loader = Loader::new();

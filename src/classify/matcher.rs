@@ -235,7 +235,7 @@ fn host_holds(host: &str, facts: &RefusalFacts<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::classify::rule::Loader;
+    use crate::classify::rules_file::Loader;
 
     fn rules(source: &str) -> Vec<Rule> {
         let mut loader = Loader::new();

@@ -11,6 +11,7 @@ mod outcome;
 pub mod own_refusal;
 mod provider;
 mod rule;
+mod rules_file;
 mod says;
 pub mod shadow;
 mod shipped;

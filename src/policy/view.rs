@@ -19,7 +19,8 @@ use crate::policy::judge::row::{
 };
 use crate::policy::judge::standing::{DEFAULT_SCOPE, Standing, standing_of, worst_standing};
 use crate::policy::judge::state::State;
-use crate::policy::judge::walk::{Stop, walk};
+use crate::policy::judge::track::Stop;
+use crate::policy::judge::walk::walk;
 
 /// Longer keys are looked for by the address as it was read.
 const PLAIN_KEY: usize = 256;

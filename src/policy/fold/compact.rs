@@ -4,7 +4,8 @@ use crate::mail::Timestamp;
 use crate::policy::judge::facts::Facts;
 use crate::policy::judge::row::{AddressRow, Item, KEPT_ITEMS, MAX_ITEMS};
 use crate::policy::judge::state::{Judged, judge};
-use crate::policy::judge::walk::{Note, walk, walk_with};
+use crate::policy::judge::track::Note;
+use crate::policy::judge::walk::{walk, walk_with};
 
 /// Shrinks a row: first what was taken back or does not count, then what changed nothing in any
 /// scope, then the oldest proof of life and strikes. What decides a state goes last of all, and

@@ -9,7 +9,8 @@ use crate::policy::judge::facts::Facts;
 use crate::policy::judge::intervals::CAP;
 use crate::policy::judge::row::{AddressRow, Item, ItemKind, address_key, life_key};
 use crate::policy::judge::state::{State, judge};
-use crate::policy::judge::walk::{Note, counts, walk, walk_with};
+use crate::policy::judge::track::Note;
+use crate::policy::judge::walk::{counts, walk, walk_with};
 
 /// Newest pieces of proof of life kept for an address without evidence.
 const KEPT_LIFE: usize = 4;

@@ -6,7 +6,8 @@ use super::facts::{Facts, Hold};
 use super::row::{AddressRow, Item};
 use super::standing::{Standing, standing_of};
 use super::state::State;
-use super::walk::{Note, walk_with};
+use super::track::Note;
+use super::walk::walk_with;
 use crate::mail::Timestamp;
 use crate::policy::settings::Policy;
 

@@ -11,4 +11,5 @@ mod outlook;
 pub(crate) mod row;
 pub(crate) mod standing;
 pub(crate) mod state;
+pub(crate) mod track;
 pub(crate) mod walk;

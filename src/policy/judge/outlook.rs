@@ -3,7 +3,7 @@
 use super::facts::Facts;
 use super::row::Item;
 use super::state::{Judged, State};
-use super::walk::Track;
+use super::track::Track;
 use crate::classify::Reason;
 use crate::policy::settings::{Policy, Untried};
 

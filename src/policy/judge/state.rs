@@ -1,6 +1,6 @@
 //! The state that a track amounts to at a moment.
 
-use super::walk::{Stop, Track};
+use super::track::{Stop, Track};
 use crate::mail::{Timestamp, words};
 
 words! {
