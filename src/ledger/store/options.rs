@@ -19,8 +19,7 @@ pub struct Options {
     /// A checkpoint is due after this many events, or as many as a part of its rows if that is more:
     /// the longer the list is, the more it costs.
     pub checkpoint_every: u64,
-    /// Never after more than this, whatever it costs: sled holds about 2 KB of memory an event, and
-    /// the more the smaller its cache is (docs/reliability.md, "Faults of packages").
+    /// Never after more than this, whatever it costs: sled holds about 1 KB of memory an event.
     pub checkpoint_at_most: u64,
     /// Journal segments older than this go, once two checkpoints cover them.
     pub keep: Duration,

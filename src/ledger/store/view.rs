@@ -267,7 +267,16 @@ impl View {
             self.in_sled.get().into_iter().for_each(|keys| keys.insert(key));
         }
         let db = self.sled()?;
-        guarded(|| db.apply_batch(batch))
+        guarded(|| db.apply_batch(batch))?;
+        self.collect_garbage(changes.len())
+    }
+
+    /// sled frees what `rows` written rows replaced only as it is asked for other things, some at
+    /// each 128th question; a batch is one. A question a row keeps up
+    /// (docs/reliability.md, "Faults of packages").
+    fn collect_garbage(&self, rows: usize) -> Result<(), LedgerError> {
+        let db = self.sled()?;
+        guarded(|| (0..rows).try_for_each(|_| db.get(Meta::KEY).map(drop)))
     }
 
     /// Makes what is in sled durable: sled's own flush is no fsync
