@@ -5,6 +5,9 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+#[path = "ports/mod.rs"]
+mod ports;
+
 /// Runs `bounced` in a folder without a configuration of its own.
 fn bounced(folder: &Path, args: &[&str], stdin: &[u8]) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_bounced"))
@@ -29,8 +32,8 @@ fn text(octets: &[u8]) -> String {
 /// A folder with a configuration whose HTTP port is free, so that no service runs.
 fn scratch() -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a scratch folder");
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|s| s.local_addr()).expect("a free port");
-    let config = format!("data_dir = \"data\"\n[http]\nlisten = [\"{free}\"]\n");
+    let free = ports::free_port();
+    let config = format!("data_dir = \"data\"\n[http]\nlisten = [\"127.0.0.1:{free}\"]\n");
     std::fs::write(dir.path().join("bounced.toml"), config).expect("scratch is writable");
     dir
 }

@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+#[path = "../ports/mod.rs"]
+mod ports;
+use ports::free_port;
+
 /// A server that runs.
 #[allow(dead_code)] // Each test file uses the part of it that it needs.
 pub struct Server {
@@ -101,9 +105,7 @@ impl Server {
 
     /// Gives it a certificate and key (PEM), and lets it listen on a port of this machine.
     pub fn listen_with_tls(&mut self, certificate: &str, key: &str) -> u16 {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = free.local_addr().expect("bound").port();
-        drop(free);
+        let port = free_port();
         for (name, pem) in [("server.crt", certificate), ("server.key", key)] {
             let file = self.data().join(name);
             std::fs::write(&file, pem).expect("ours");

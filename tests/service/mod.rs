@@ -4,12 +4,16 @@
 #![allow(dead_code)]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+#[path = "../ports/mod.rs"]
+mod ports;
+pub use ports::free_port;
 
 /// A service of its own: scratch folder, free ports.
 pub struct Service {
@@ -19,11 +23,6 @@ pub struct Service {
     pub lmtp: u16,
     pub http: u16,
     pub lookup: u16,
-}
-
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("bound").port()
 }
 
 pub fn bounced() -> Command {
@@ -159,8 +158,8 @@ pub fn smtp(port: u16, commands: &[(&str, &str)]) -> Vec<String> {
     };
     reply("220", "greeting");
     for (command, wanted) in commands {
-        stream.write_all(command.as_bytes()).expect("written");
-        stream.write_all(b"\r\n").expect("written");
+        // In one piece: the second of two small ones waits for the answer to the first.
+        stream.write_all(format!("{command}\r\n").as_bytes()).expect("written");
         reply(wanted, command);
     }
     replies

@@ -4,7 +4,8 @@ mod redaction;
 mod shared;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::*;
 use crate::event::{EventType, SendResult};
@@ -168,9 +169,24 @@ fn operations() -> u64 {
     bench.disk.operations()
 }
 
+/// Runs them all, eight at once: most of the time each waits for its keeper. One that fails is named.
+fn each(all: std::ops::RangeInclusive<u64>, run: impl Fn(u64) + Sync) {
+    let next = AtomicU64::new(*all.start());
+    let take = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|n| all.contains(n));
+    let named = |n| {
+        let done = std::panic::catch_unwind(AssertUnwindSafe(|| run(n)));
+        assert!(done.is_ok(), "number {n} of {all:?} failed, see above");
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| std::iter::from_fn(take).for_each(named));
+        }
+    });
+}
+
 #[test]
 fn power_off_at_every_operation() {
-    for k in 1..=operations() {
+    each(1..=operations(), |k| {
         let bench = StoreBench::new(k);
         bench.disk.fail(k, 1, DiskFault::Crash);
         let acknowledged = match bench.open_with(Counting::default()) {
@@ -182,12 +198,12 @@ fn power_off_at_every_operation() {
             let _ = std::fs::remove_dir_all(bench.dir.path().join("view"));
         }
         check(&bench, acknowledged, &format!("crash at {k}"));
-    }
+    });
 }
 
 #[test]
 fn a_failure_at_every_operation() {
-    for k in 1..=operations() {
+    each(1..=operations(), |k| {
         let fault = if k % 2 == 0 { DiskFault::Broken } else { DiskFault::Full };
         let bench = StoreBench::new(k);
         bench.disk.fail(k, 1 + k % 3, fault);
@@ -203,7 +219,7 @@ fn a_failure_at_every_operation() {
         bench.disk.heal();
         check(&bench, EVENTS, &format!("{fault:?} at {k}"));
         assert_eq!(bench.open().digest().expect("ready"), digest, "{fault:?} at {k}");
-    }
+    });
 }
 
 #[test]

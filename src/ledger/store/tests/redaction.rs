@@ -137,7 +137,7 @@ fn power_may_go_off_while_something_is_taken_out() {
         forget(&ledger).expect("taken out");
         bench.disk.operations() - before
     };
-    for at in 1..=operations {
+    each(1..=operations, |at| {
         let bench = StoreBench::new(at);
         let ledger = with_history(&bench);
         let all = ids(&ledger);
@@ -153,5 +153,5 @@ fn power_may_go_off_while_something_is_taken_out() {
         forget(&ledger).expect("taken out");
         assert_eq!(places(&bench, PERSON), Vec::<String>::new(), "at {at}");
         assert_eq!((total(&ledger), ids(&ledger)), (41, all), "at {at}");
-    }
+    });
 }

@@ -332,12 +332,13 @@ fn commit(
 
 #[test]
 fn nodes_agree_whatever_the_engine_does() {
-    let mut seen: BTreeMap<&str, u64> = BTreeMap::new();
-    for seed in 1..=seeds::seeds(15) {
+    let seen: Mutex<BTreeMap<&str, u64>> = Mutex::default();
+    each(1..=seeds::seeds(15), |seed| {
         for (what, times) in live(seed * 100) {
-            *seen.entry(what).or_default() += times;
+            *lock(&seen).entry(what).or_default() += times;
         }
-    }
+    });
+    let seen = lock(&seen);
     println!("{seen:?}");
     assert!(seen.len() == 4 && seen.values().all(|times| *times > 5), "{seen:?}");
 }
