@@ -67,6 +67,12 @@ fn lines(analysis: &Analysis) -> Vec<String> {
         if let Some(category) = recipient.category {
             out.push(format!("  category: {category}"));
         }
+        if let Some(host) = &recipient.recipient.remote_mta {
+            out.push(format!("  host: {host}"));
+        }
+        if !recipient.recipient.diagnostic.is_empty() {
+            out.push(format!("  said: {}", recipient.recipient.diagnostic));
+        }
     }
     out
 }
@@ -90,7 +96,7 @@ fn differences(expect: &str, analysis: &Analysis) -> Vec<String> {
             }
             continue;
         }
-        // Recipients and what stands below them come in their order.
+        // Recipients and what is below them come in their order.
         match have.iter().skip(at).position(|h| h.trim() == line.trim()) {
             Some(n) => at += n + 1,
             None => wrong.push(format!("wanted `{line}`, have {have:?}")),

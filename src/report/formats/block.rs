@@ -17,28 +17,48 @@ pub enum RecipientLine<'a> {
     Nobody,
 }
 
+/// Words that say what a line is, lower case.
+#[derive(Default)]
+pub struct Labels<'a> {
+    /// A line with one of them says nothing.
+    pub skip: &'a [String],
+    /// After one of these, at the beginning of a line, is the host that refused.
+    pub host: &'a [String],
+    /// After one of these, at the beginning of a line, is its reply.
+    pub reply: &'a [String],
+}
+
 /// Reads the lines of a block. Words before the first recipient serve those that have none of
 /// their own.
 pub fn read(
     block: &str,
     how: &RecipientLine<'_>,
-    skip: &[String],
+    labels: &Labels<'_>,
     action: Action,
 ) -> Vec<Recipient> {
     let mut found: Vec<BlockRecipient> = Vec::new();
-    let mut before = String::new();
+    let (mut before, mut host_before) = (String::new(), None);
     for line in lines(block) {
         let trimmed = line.trim();
         let trimmed = trimmed.strip_prefix("> ").unwrap_or(trimmed);
         if trimmed.is_empty() || is_rule(trimmed) {
             continue;
         }
-        if !skip.is_empty() {
+        if !labels.skip.is_empty() {
             let lower = trimmed.to_ascii_lowercase();
-            if skip.iter().any(|s| lower.contains(s.as_str())) {
+            if labels.skip.iter().any(|s| lower.contains(s.as_str())) {
                 continue;
             }
         }
+        if let Some(named) = labelled(trimmed, labels.host) {
+            let host = host_name(named);
+            match found.last_mut() {
+                Some(last) => last.host = last.host.take().or(host),
+                None => host_before = host_before.or(host),
+            }
+            continue;
+        }
+        let trimmed = labelled(trimmed, labels.reply).unwrap_or(trimmed);
         match recipient(trimmed, how) {
             Some(Named { address, head, rest }) => {
                 match found.iter().position(|f| f.address == address) {
@@ -47,6 +67,7 @@ pub fn read(
                         address,
                         head: head.to_string(),
                         words: rest.to_string(),
+                        host: None,
                     }),
                     None => break,
                 }
@@ -60,7 +81,7 @@ pub fn read(
     let last_words = found.last().map(|last| last.words.clone()).unwrap_or_default();
     found
         .into_iter()
-        .map(|BlockRecipient { address, head, words }| {
+        .map(|BlockRecipient { address, head, words, host }| {
             let own =
                 if words.trim_matches([':', '.', ' ']).is_empty() { &last_words } else { &words };
             let diagnostic = if own.trim().is_empty() { &before } else { own };
@@ -70,7 +91,7 @@ pub fn read(
                 final_recipient: Some(address.to_string()),
                 address: Some(address),
                 action: Some(action),
-                remote_mta: host(diagnostic),
+                remote_mta: host.or_else(|| host_before.clone()).or_else(|| host_in(diagnostic)),
                 diagnostic: bounded_words(diagnostic),
                 remarks: bounded_words(&above),
                 ..Recipient::default()
@@ -85,6 +106,7 @@ struct BlockRecipient {
     /// What announced it, which may be the reason: `User mailbox exceeds allowed size:`.
     head: String,
     words: String,
+    host: Option<String>,
 }
 
 /// What a line names: an address, the words before it and those after it.
@@ -171,23 +193,36 @@ fn rest_after<'l>(line: &'l str, offset: usize, address: &Address) -> &'l str {
     rest
 }
 
+/// What follows the label at the beginning of a line.
+fn labelled<'l>(line: &'l str, labels: &[String]) -> Option<&'l str> {
+    let rest = labels.iter().find_map(|label| {
+        let head = line.get(..label.len())?;
+        head.eq_ignore_ascii_case(label).then(|| line.get(label.len()..))?
+    })?;
+    Some(rest.trim_start_matches([' ', '\t', '.', ':', '=']))
+}
+
 /// The host that a diagnostic names as the one that refused: `host mx.example.net [192.0.2.1]`.
-fn host(words: &str) -> Option<String> {
+fn host_in(words: &str) -> Option<String> {
     let lower = words.to_ascii_lowercase();
     ["host: ", "host ", "by the server for the recipient domain "].iter().find_map(|mark| {
         let at = memchr::memmem::find(lower.as_bytes(), mark.as_bytes())? + mark.len();
         let tail = words.get(at..)?;
         let tail =
             tail.split_once(" by ").filter(|_| mark.starts_with("by")).map_or(tail, |(_, t)| t);
-        let name: String = tail
-            .chars()
-            .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
-            .take(255)
-            .collect();
-        let name = name.trim_end_matches('.');
-        (name.contains('.') && name.bytes().any(|b| b.is_ascii_alphabetic()))
-            .then(|| name.to_string())
+        host_name(tail)
     })
+}
+
+/// The name of a host at the beginning of a text.
+fn host_name(text: &str) -> Option<String> {
+    let name: String = text
+        .chars()
+        .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+        .take(255)
+        .collect();
+    let name = name.trim_end_matches('.');
+    (name.contains('.') && name.bytes().any(|b| b.is_ascii_alphabetic())).then(|| name.to_string())
 }
 
 /// A line of dashes, stars or the like.
@@ -232,7 +267,7 @@ mod tests {
         let list = read(
             "because of 550 no such user\n\na@example.com\nb@example.com\n",
             &RecipientLine::First,
-            &[],
+            &Labels::default(),
             Action::Failed,
         );
         let shown: Vec<_> =
@@ -244,5 +279,24 @@ mod tests {
                 (Some("b@example.com"), "because of 550 no such user")
             ]
         );
+    }
+
+    #[test]
+    fn labels_say_what_a_line_is() {
+        let [to, hop, words, skip] = ["addressee", "next hop", "its words", "letter id"]
+            .map(|label| vec![label.to_string()]);
+        let list = read(
+            "Addressee ...: a@example.com\nNext hop ....: mx.example.com [192.0.2.7]\n\
+             Its words ...: 550 5.1.1 no person\n  of that name\nLetter id ...: 7F3A21\n\
+             Addressee ...: b@example.net\nIts words ...: 552 full\n",
+            &RecipientLine::After(&to),
+            &Labels { skip: &skip, host: &hop, reply: &words },
+            Action::Failed,
+        );
+        let shown: Vec<_> =
+            list.iter().map(|r| (r.remote_mta.as_deref(), r.diagnostic.as_str())).collect();
+        let expected =
+            [(Some("mx.example.com"), "550 5.1.1 no person of that name"), (None, "552 full")];
+        assert_eq!(shown, expected);
     }
 }

@@ -4,7 +4,7 @@
 //! Only what has the signs of a notice is mined, and only lines that begin with an address, name
 //! one after a word such as `Recipient:`, or carry an SMTP reply.
 
-use super::block::{self, RecipientLine};
+use super::block::{self, Labels, RecipientLine};
 use super::notice::Notice;
 use super::{candidates, rows};
 use crate::mail::{EnhancedStatus, ReplyCode};
@@ -70,14 +70,11 @@ pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
             "받는",
         ];
         let words: Vec<String> = words.iter().map(ToString::to_string).collect();
-        recipients = block::read(notice.text, &RecipientLine::First, &[], action);
+        recipients = block::read(notice.text, &RecipientLine::First, &Labels::default(), action);
         if recipients.is_empty() {
-            recipients = block::read(
-                notice.text,
-                &RecipientLine::After(&words),
-                &["mail from:".into(), "from:".into()],
-                action,
-            );
+            let skip = ["mail from:".into(), "from:".into()];
+            let labels = Labels { skip: &skip, ..Labels::default() };
+            recipients = block::read(notice.text, &RecipientLine::After(&words), &labels, action);
         }
         // Never the sender of our mail, which such texts name first.
         notice.drop_own(&mut recipients, true);

@@ -1,4 +1,4 @@
-//! Notices that carry no delivery-status part: one row of `phrases.toml` a format, or a module
+//! Notices that carry no delivery-status part: one row of a table (`rows.rs`) a format, or a module
 //! where a format needs memory between lines.
 //!
 //! Order is explicit: stateful formats first, then rows in file order (specific before general);

@@ -1,27 +1,41 @@
-//! The row engine: `phrases.toml` says how a notice is known, where its recipient block begins and
-//! ends, and how a line names a recipient.
+//! The row engine: a row of `programs.toml`, `phrases.toml` or `world.toml` (asked in this order) says
+//! how a notice in words is known, where its recipient block begins and ends, and what its lines are.
 //!
 //! ```toml
 //! [[format]]
 //! name  = "hotpop"
-//! gate  = { from = ["mailer-daemon"], body = ["undeliverable address:"] }  # one of each must hold
-//! start = ["undeliverable address:"]      # the block begins with this line (see `after`)
+//! gate  = { from = ["mailer-daemon"], body = ["undeliverable address:"] }
+//! start = ["undeliverable address:"]
 //! until = ["original message attached"]
-//! recipient = ["undeliverable address:"]  # words before it; absent or "": the address begins the line
+//! recipient = ["undeliverable address:"]
+//! host  = ["next hop"]
+//! reply = ["its words"]
 //! ```
-//! All words are lower case and compared without case. `after = true`: the block begins after
-//! the start line. `delay`: words that make it a delay. `skip`: lines that say nothing.
-//! `otherwise`: words before the address where `recipient` finds nobody, skipped lines included.
-//! `gate.also`: words of which one must be in the text besides. The recipient word `"*"` takes
-//! any address of a line; `once`: one recipient only, what follows is the reason. `unsure`: the
-//! words are those of a language, not of a program, so somebody must be named. `nameless`: the
-//! format never names an address.
+//!
+//! All words are lower case and compared without case.
+//!
+//! | key | meaning |
+//! |---|---|
+//! | `gate` | which messages are read by this row: of each list that is given (`from`, `subject`, `body`, `also`) one word must be there; `header`: one of these fields. The first row in order wins |
+//! | `start` | the block begins with the line that has one of these words, with `after = true` after it; without `start`, at the top |
+//! | `until` | the block ends before such a line |
+//! | `recipient` | words before an address, which must follow within 12 octets; `""` or no key: the address begins the line; `"*"`: any address of a line |
+//! | `otherwise` | the same, where `recipient` finds nobody, skipped lines included |
+//! | `host` | labels at the beginning of a line that names the host that refused; without it, what follows `host ` or `host: ` in the reply |
+//! | `reply` | labels at the beginning of the line with its reply; the label is left out |
+//! | `skip` | lines with one of these words say nothing. All other lines of a block are read for the reason, labels too: `next hop:` alone makes a network error |
+//! | `delay` | words that make it a delay; `always_delay = true`: always one |
+//! | `once` | one recipient only; what follows is the reason |
+//! | `unsure` | the words are those of a language, not of a program, so somebody must be named |
+//! | `nameless` | the format never names an address |
+//!
+//! At the head of a file: `delay`, `gave_up`, `delivered`, `failed` and `until` hold for all rows.
 
 use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use super::block::{self, RecipientLine};
+use super::block::{self, Labels, RecipientLine};
 use super::notice::Notice;
 use crate::mail::MultiSearch;
 use crate::report::types::{Action, Kind, Report};
@@ -61,6 +75,10 @@ struct FormatRow {
     recipient: Vec<String>,
     #[serde(default)]
     otherwise: Vec<String>,
+    #[serde(default)]
+    host: Vec<String>,
+    #[serde(default)]
+    reply: Vec<String>,
     #[serde(default)]
     skip: Vec<String>,
     #[serde(default)]
@@ -265,10 +283,11 @@ impl FormatRow {
         let delayed =
             self.always_delay || self.delay.iter().any(|w| find(notice.lower, w).is_some());
         let (kind, action) = if delayed { (Kind::Delay, Action::Delayed) } else { outcome(notice) };
-        let mut recipients = block::read(block, &how, &self.skip, action);
+        let labels = Labels { skip: &self.skip, host: &self.host, reply: &self.reply };
+        let mut recipients = block::read(block, &how, &labels, action);
         if recipients.is_empty() && !self.otherwise.is_empty() {
             let how = RecipientLine::After(&self.otherwise);
-            recipients = block::read(block, &how, &[], action);
+            recipients = block::read(block, &how, &Labels::default(), action);
         }
         notice.drop_own(&mut recipients, false);
         if self.once {
@@ -331,6 +350,8 @@ mod tests {
                 &row.until,
                 &row.recipient,
                 &row.otherwise,
+                &row.host,
+                &row.reply,
                 &row.skip,
                 &row.delay,
                 &gate.from,
