@@ -46,6 +46,8 @@ pub const PIECE_OCTETS: usize = 16 * 1024;
 pub const LIST_LOOKS: usize = 20;
 /// Answers of many pieces at once; more are answered 429.
 pub const LONG_READERS: usize = 64;
+/// Between the turns of several, at most.
+pub const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 /// Clients that follow the journal at once.
 pub const FOLLOWERS: usize = 64;
 /// Bodies and answers up to here are not counted: connections are, and each has one.

@@ -7,10 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-#[path = "../ports/mod.rs"]
-mod ports;
-use ports::free_port;
-
 /// A server that runs.
 #[allow(dead_code)] // Each test file uses the part of it that it needs.
 pub struct Server {
@@ -105,7 +101,9 @@ impl Server {
 
     /// Gives it a certificate and key (PEM), and lets it listen on a port of this machine.
     pub fn listen_with_tls(&mut self, certificate: &str, key: &str) -> u16 {
-        let port = free_port();
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = free.local_addr().expect("bound").port();
+        drop(free);
         for (name, pem) in [("server.crt", certificate), ("server.key", key)] {
             let file = self.data().join(name);
             std::fs::write(&file, pem).expect("ours");

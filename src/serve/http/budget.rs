@@ -10,12 +10,14 @@
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use crate::serve::admission::{Admission, Peer, Permit};
 use crate::serve::limits;
@@ -72,6 +74,8 @@ pub struct Budget {
     readers: Arc<Admission>,
     followers: Arc<Admission>,
     turns: Arc<Semaphore>,
+    /// Who waits for a turn.
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Budget {
@@ -84,6 +88,7 @@ impl Budget {
             readers: fair(limits::LONG_READERS),
             followers: fair(limits::FOLLOWERS),
             turns: Arc::new(Semaphore::new(turns())),
+            waiting: Arc::default(),
         }
     }
 
@@ -106,9 +111,16 @@ impl Budget {
     }
 
     /// Waits for a turn among those that read much.
-    pub async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+    pub async fn turn(&self) -> Option<Turn> {
+        let waits = Waiting::new(&self.waiting);
         // Nobody closes it.
-        Arc::clone(&self.turns).acquire_owned().await.ok()
+        let permit = Arc::clone(&self.turns).acquire_owned().await.ok()?;
+        drop(waits);
+        Some(Turn {
+            permit: Some(permit),
+            waiting: Arc::clone(&self.waiting),
+            begun: Instant::now(),
+        })
     }
 
     /// The body of an answer as it is sent; 429 instead of a large one when too much waits for
@@ -124,6 +136,46 @@ impl Budget {
             return Err(Problem::too_many("too-much-to-send", detail));
         }
         Ok(keep_until_sent(response, share))
+    }
+}
+
+/// A turn. When others wait for one, the next begins as long after its end as it took: many who read
+/// much take a part of a processor together, and one alone is not held up.
+pub struct Turn {
+    permit: Option<OwnedSemaphorePermit>,
+    waiting: Arc<AtomicUsize>,
+    begun: Instant,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let permit = self.permit.take();
+        if self.waiting.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let pause = self.begun.elapsed().min(limits::LONGEST_PAUSE);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                tokio::time::sleep(pause).await;
+                drop(permit);
+            });
+        }
+    }
+}
+
+/// Counts one who waits.
+struct Waiting(Arc<AtomicUsize>);
+
+impl Waiting {
+    fn new(waiting: &Arc<AtomicUsize>) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(waiting))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -207,6 +259,8 @@ impl<T: Unpin> HttpBody for Sent<T> {
 mod tests {
     use axum::response::IntoResponse;
 
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -235,6 +289,33 @@ mod tests {
         assert!(budget.reader(None).is_err());
         places.pop();
         assert!(budget.reader(None).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_reader_is_not_held_up_and_many_leave_time_between_their_turns() {
+        let budget = Budget::new(0);
+        let mut turns: Vec<_> = Vec::new();
+        for _ in 0..budget.turns.available_permits() {
+            turns.push(budget.turn().await);
+        }
+        turns.pop();
+        let begun = Instant::now();
+        turns.push(budget.turn().await);
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        // Another one waits while this one lasts.
+        let work = Duration::from_millis(10);
+        let next = async {
+            let begun = Instant::now();
+            drop(budget.turn().await);
+            begun.elapsed()
+        };
+        let this = async {
+            tokio::time::sleep(work).await;
+            turns.pop();
+        };
+        let (waited, ()) = tokio::join!(next, this);
+        assert!(waited >= work * 2 && waited < work * 3, "{waited:?}");
+        assert_eq!(budget.waiting.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test]
