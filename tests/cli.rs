@@ -5,8 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-#[path = "ports/mod.rs"]
-mod ports;
+mod service;
 
 /// Runs `bounced` in a folder without a configuration of its own.
 fn bounced(folder: &Path, args: &[&str], stdin: &[u8]) -> Output {
@@ -32,7 +31,7 @@ fn text(octets: &[u8]) -> String {
 /// A folder with a configuration whose HTTP port is free, so that no service runs.
 fn scratch() -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a scratch folder");
-    let free = ports::free_port();
+    let free = service::free_port();
     let config = format!("data_dir = \"data\"\n[http]\nlisten = [\"127.0.0.1:{free}\"]\n");
     std::fs::write(dir.path().join("bounced.toml"), config).expect("scratch is writable");
     dir

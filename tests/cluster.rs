@@ -1,8 +1,6 @@
 //! Nodes of the real binary over one PostgreSQL: what concerns all of them at once.
 
-#[path = "postgres/mod.rs"]
 mod postgres;
-#[path = "service/mod.rs"]
 mod service;
 
 use std::path::Path;

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-#[path = "service/mod.rs"]
 mod service;
 
 use bounced::mail::Timestamp;

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-#[path = "service/mod.rs"]
 mod service;
 
 use hmac::{Hmac, KeyInit, Mac};

@@ -1,6 +1,5 @@
 //! What if, rules on trial, and forgetting a person, with the real binary.
 
-#[path = "service/mod.rs"]
 mod service;
 
 use std::path::Path;

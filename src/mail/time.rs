@@ -22,7 +22,7 @@ impl Timestamp {
         self.0
     }
 
-    /// The wall clock. tests/layers.rs says who may call it.
+    /// The wall clock. tests/layers/main.rs says who may call it.
     pub fn now() -> Self {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         Self(since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-#[path = "../ports/mod.rs"]
 mod ports;
 pub use ports::free_port;
 

@@ -1,4 +1,4 @@
-//! Makes genuine and forged return paths in bulk, for `tests/verp.rs` and `benches/verp.rs`.
+//! Makes genuine and forged return paths in bulk, for `tests/verp/main.rs` and `benches/verp.rs`.
 //!
 //! The same seed gives the same tokens. Forgers here know everything but our secret: layout, key
 //! hint, genuine tokens of others, and a secret of their own whose hint equals ours.

@@ -12,7 +12,6 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-#[path = "verp/forge.rs"]
 mod forge;
 
 use forge::{CLASSES, Class, Forge};

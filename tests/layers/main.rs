@@ -2,7 +2,6 @@
 //! and some crates stay where they belong. All of each file is read, tests apart; a breach fails
 //! with its sentence or with the circle. `cargo test --test layers -- --nocapture` prints the map.
 
-#[path = "layers/imports.rs"]
 mod imports;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -17,11 +17,8 @@
 //! What is sent before the next expectation is one segment. `! whole` marks the dialogs where
 //! somebody talks when he must be silent: there the answer depends on when octets come.
 
-#[path = "dialogs/properties.rs"]
 mod properties;
-#[path = "dialogs/sockets.rs"]
 mod sockets;
-#[path = "dialogs/wire.rs"]
 mod wire;
 
 use std::path::Path;
