@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 mod service;
 
@@ -612,4 +612,64 @@ fn a_canary_comes_through_or_says_where_it_did_not() {
     assert!(code == 2 && err.contains("no event came of it"), "{err}");
     assert!(err.contains("queued as 4X"), "{err}");
     server.join().expect("it served");
+}
+
+#[test]
+fn each_message_and_each_session_has_one_line_in_the_log_and_no_address() {
+    let mut service = Service::new("[log]\nformat = \"json\"\n");
+    let log = service.dir.path().join("log");
+    let child = bounced()
+        .args(["--config".as_ref(), service.config().as_os_str(), "serve".as_ref()])
+        .env("BOUNCED_LOG", "info")
+        .stdin(Stdio::null())
+        .stderr(std::fs::File::create(&log).expect("writable"))
+        .spawn()
+        .expect("the binary starts");
+    service.child = Some(child);
+    let end = Instant::now() + Duration::from_secs(60);
+    while service.get("/readyz").is_none_or(|(status, _)| status != 200) {
+        assert!(Instant::now() < end, "not ready within a minute");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let message = report("jane@example.com", "5.1.1", "550 5.1.1 user unknown");
+    let to = "bounces+jane=example.com@bounce.example.test";
+    let id = deliver(service.smtp, to, &message);
+    let path = "POST /v1/messages?to=bounces%2Bjohn=example.com@bounce.example.test&from=";
+    let message = report("john@example.com", "4.2.2", "452 4.2.2 mailbox full");
+    let (status, body) = service.request(path, message.as_bytes()).expect("it answers");
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(service.stop("-TERM"), Some(0));
+    let log = std::fs::read_to_string(&log).expect("written");
+    let lines = |what: &str| -> Vec<serde_json::Value> {
+        let of = log.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+        of.map(|line: serde_json::Value| line["fields"].clone())
+            .filter(|fields| fields["message"] == what)
+            .collect()
+    };
+    let stored = lines("stored");
+    let told = |n: usize, key: &str| stored[n][key].clone();
+    assert_eq!(stored.len(), 2, "{log}");
+    let session = told(0, "session");
+    for (key, first, second) in [
+        ("peer", "127.0.0.1", "127.0.0.1"),
+        ("helo", "mx.example.net", ""),
+        ("kind", "failure", "failure"),
+        ("format", "rfc3464", "rfc3464"),
+        ("reasons", "user-unknown", "mailbox-full"),
+        ("categories", "hard", "soft"),
+        ("rules", "says/recipient/absent", "says/recipient/full"),
+        ("attribution", "plain", "plain"),
+        ("decisions", "clear>suppressed now/user-unknown", "clear>watched watched/strikes"),
+    ] {
+        assert_eq!((told(0, key), told(1, key)), (first.into(), second.into()), "{key}");
+    }
+    assert_eq!((told(0, "id"), told(0, "tls")), (id.into(), false.into()));
+    for key in ["commit_ms", "seq", "octets"] {
+        assert!(told(0, key).is_number(), "{key}: {log}");
+    }
+    let sessions = lines("session ended");
+    assert_eq!(sessions.len(), 1, "{log}");
+    assert_eq!((&sessions[0]["session"], &sessions[0]["outcome"]), (&session, &"ok".into()));
+    assert_eq!(sessions[0]["messages"], 1);
+    assert!(!log.contains("jane") && !log.contains("john"), "{log}");
 }

@@ -12,7 +12,7 @@ use super::metrics::{Change, Handshake, Metrics};
 use super::refusals::{Refusals, Say};
 use crate::ledger::{Committed, LedgerError};
 use crate::mail::Timestamp;
-use crate::service::local::{LocalService, MessageObserver, MessageTally};
+use crate::service::local::{LocalService, MessageObserver, MessageSource, MessageTally};
 use crate::smtp::{
     Acceptance, Delivery, Dialect, Observer, Outcome, RcptRefusal, RecipientCheck, Rejection, Verb,
 };
@@ -32,11 +32,8 @@ pub struct MessageReceiver {
 impl Receiver for MessageReceiver {
     async fn receive(&self, delivery: Delivery, peer: Peer) -> Vec<Acceptance> {
         let (answer, waiting) = oneshot::channel();
-        let peer = peer.to_string();
-        let to = delivery.envelope.to.len();
-        let session = Arc::clone(&delivery.session);
-        let Delivery { envelope, data, held, .. } = delivery;
-        let octets = data.len();
+        let Delivery { session, helo, tls, envelope, data, held, .. } = delivery;
+        let (peer, octets) = (peer.to_string(), data.len());
         let taken = self.service.take_in(&data, envelope, Some(peer.clone()), move |outcome| {
             let _ = answer.send(outcome);
         });
@@ -51,12 +48,12 @@ impl Receiver for MessageReceiver {
             },
         };
         match outcome {
-            Ok(Committed { seq, id, duplicate, .. }) => {
+            Ok(stored) => {
                 if let Say::Over(more) = self.refusals.stored() {
                     tracing::warn!(more, "messages are stored again");
                 }
-                tracing::info!(%session, peer, id, seq, octets, recipients = to, duplicate, "stored");
-                vec![Acceptance::Stored { id }]
+                stored.log(&MessageSource { session: session.to_string(), peer, helo, tls });
+                vec![Acceptance::Stored { id: stored.committed.id }]
             }
             Err(error) => {
                 match self.refusals.refused(&error, Instant::now()) {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
-use tracing::{debug, error, warn};
+use tracing::{error, info, warn};
 
 use super::admission::{Admission, Peer, Permit};
 use super::driver::{Exit, Receiver, drive, linger};
@@ -100,7 +100,9 @@ impl<R: Receiver> Acceptor<R> {
                 // Boxed: the room for TLS is taken when it is used.
                 Exit::StartTls => Box::pin(self.encrypted(&mut session, stream, peer)).await,
             };
-        debug!(session = %session.id(), %peer, outcome = end.outcome.as_str(), "session ended");
+        let (outcome, tls) = (end.outcome.as_str(), session.is_encrypted());
+        let (seconds, messages) = (end.began.elapsed().as_secs_f32(), session.stored());
+        info!(session = %session.id(), %peer, outcome, tls, messages, seconds, "session ended");
     }
 
     async fn encrypted(&self, session: &mut Session, stream: Socket, peer: Peer) -> Outcome {

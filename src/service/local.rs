@@ -11,6 +11,7 @@ mod erasure;
 mod import;
 mod intent;
 mod key_facts;
+mod log;
 mod make_event;
 mod operations;
 mod present;
@@ -42,6 +43,8 @@ use crate::report::{Attribution, Kind};
 use crate::service::occurrence::{self, Occurrence, OccurrencePlace};
 use crate::service::raw_messages::RawStore;
 use crate::service::{CANARY_DOMAIN, ServiceError};
+pub use log::{LoggedWords, MessageSource, Stored};
+
 use blocks::Blocks;
 use intent::ErasureIntent;
 use make_event::{act_event, blank, new_id, unreadable};
@@ -77,17 +80,20 @@ pub struct MessageTally {
     pub failures: Vec<(Option<String>, Category)>,
     /// It is what `bounced canary` sends.
     pub is_canary: bool,
+    /// What the log tells.
+    pub words: LoggedWords,
 }
 
 impl MessageTally {
-    fn of(analysis: &Analysis, took: Duration) -> Self {
+    fn of(event: &Event, analysis: &Analysis, took: Duration) -> Self {
         let recipients = analysis.recipients.iter();
         let verdicts = recipients.clone().filter_map(|r| Some((r.class?, r.category))).collect();
         let is_canary = recipients
             .clone()
             .any(|r| r.recipient.address.as_ref().is_some_and(|a| a.domain() == CANARY_DOMAIN));
         let failures = recipients.filter_map(|r| Some((r.provider.clone(), r.category?))).collect();
-        Self { kind: analysis.kind, octets: analysis.bytes, took, verdicts, failures, is_canary }
+        let (kind, octets, words) = (analysis.kind, analysis.bytes, LoggedWords::of(event));
+        Self { kind, octets, took, verdicts, failures, is_canary, words }
     }
 }
 
@@ -357,14 +363,15 @@ impl LocalService {
         data: &[u8],
         envelope: Envelope,
         peer: Option<String>,
-        reply: impl FnOnce(Result<Committed, LedgerError>) + Send + 'static,
+        reply: impl FnOnce(Result<Stored, LedgerError>) + Send + 'static,
     ) -> Result<(), LedgerError> {
         let began = Instant::now();
         let event = self.record(data, envelope, peer);
-        let tally =
-            event.analysis.as_ref().map(|analysis| MessageTally::of(analysis, began.elapsed()));
+        let analysis = event.analysis.as_ref();
+        let tally = analysis.map(|analysis| MessageTally::of(&event, analysis, began.elapsed()));
         let observer = Arc::clone(&self.observer);
         let raw = self.keep_raw(&event, data);
+        let queued = Instant::now();
         self.submit(
             event,
             Box::new(move |outcome| {
@@ -376,7 +383,8 @@ impl LocalService {
                 {
                     raw.drop_again(&id);
                 }
-                reply(outcome);
+                let commit = queued.elapsed();
+                reply(outcome.map(|committed| Stored { committed, tally, commit }));
             }),
         )
     }

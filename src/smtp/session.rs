@@ -134,6 +134,8 @@ pub struct Session {
     output: Vec<u8>,
     errors: usize,
     junk: usize,
+    /// Messages that were stored.
+    stored: u64,
 }
 
 impl Session {
@@ -159,6 +161,7 @@ impl Session {
             output,
             errors: 0,
             junk: 0,
+            stored: 0,
         }
     }
 
@@ -170,6 +173,16 @@ impl Session {
     /// What the session shares with others.
     pub fn service(&self) -> &SessionSettings {
         &self.service
+    }
+
+    /// Whether it is, or was, over TLS.
+    pub fn is_encrypted(&self) -> bool {
+        self.tls
+    }
+
+    /// How many messages of it were stored.
+    pub fn stored(&self) -> u64 {
+        self.stored
     }
 
     /// How it ended; known when `next` said `Close`.
@@ -257,6 +270,8 @@ impl Session {
     /// The message that `next` handed out has been dealt with. SMTP gives the client one answer,
     /// the worst of them; LMTP one for each recipient, where one receipt is for all.
     pub fn answered(&mut self, receipts: &[Acceptance]) {
+        let is_stored = |receipt: &Acceptance| matches!(receipt, Acceptance::Stored { .. });
+        self.stored += u64::from(receipts.iter().any(is_stored));
         let SessionState::Receiving { helo, recipients, verb } =
             mem::replace(&mut self.state, SessionState::Closed)
         else {

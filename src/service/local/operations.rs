@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::LocalService;
 use super::commit::QUEUED_AT_ONCE;
 use super::make_event::{act_event, result_event};
 use super::present::{entry, merge, refusal, stop_words, summary};
@@ -14,6 +13,7 @@ use super::validate::{
     bounded, checked_domain, checked_peer, checked_return_path, checked_scope, fits, parsed,
     still_to_come,
 };
+use super::{LocalService, MessageSource};
 use crate::config::Unscoped;
 use crate::event::{Act, Envelope, Event, Imported};
 use crate::mail::{Address, Timestamp};
@@ -175,8 +175,12 @@ impl Operations for LocalService {
         let verp = Arc::clone(&self.analyser.load().verp);
         envelope.to.iter().try_for_each(|to| checked_return_path(to, verp.domains()))?;
         let (reply, receipt) = reply_to_channel();
+        let origin =
+            MessageSource { peer: peer.clone().unwrap_or_default(), ..MessageSource::default() };
         self.take_in(&data, envelope, peer, reply)?;
-        let committed = awaited(&receipt)?;
+        let stored = awaited(&receipt)?;
+        stored.log(&origin);
+        let committed = stored.committed;
         let line = self.ledger.journal(committed.seq, 1)?.into_iter().next();
         match line.filter(|(seq, _)| *seq == committed.seq) {
             Some((_, line)) => serde_json::from_str(&line)

@@ -10,11 +10,11 @@ use crate::service::ServiceError;
 const COMMIT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where the committer's answer to one event arrives.
-pub(super) type Receipt = Receiver<Result<Committed, LedgerError>>;
+pub(super) type Receipt<T = Committed> = Receiver<Result<T, LedgerError>>;
 
 /// A reply for the committer, and where what it is told arrives.
-pub(super) fn reply_to_channel()
--> (impl FnOnce(Result<Committed, LedgerError>) + Send + 'static, Receipt) {
+pub(super) fn reply_to_channel<T: Send + 'static>()
+-> (impl FnOnce(Result<T, LedgerError>) + Send + 'static, Receipt<T>) {
     let (answer, receipt) = sync_channel(1);
     let reply = move |outcome| {
         // Whoever asked may have lost patience.
@@ -24,7 +24,7 @@ pub(super) fn reply_to_channel()
 }
 
 /// Waits for one commit.
-pub(super) fn awaited(receipt: &Receipt) -> Result<Committed, ServiceError> {
+pub(super) fn awaited<T>(receipt: &Receipt<T>) -> Result<T, ServiceError> {
     match receipt.recv_timeout(COMMIT_PATIENCE) {
         Ok(outcome) => Ok(outcome?),
         Err(_) => Err(ServiceError::Busy("the commit did not end in time".to_string())),
