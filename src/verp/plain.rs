@@ -5,6 +5,7 @@
 //! | form | made by |
 //! |---|---|
 //! | `bounce+user==a==example.com==list` | Sympa |
+//! | `bounces+1234567-a1b2-user=example.com`, `bounce+a1b2c3.d4e5f6-user=example.com`, `sentto-1-2-3-user=example.com` | mailers that write a token of their own before the user |
 //! | `list-return-123-user=example.com` | ezmlm (`-return-warn-…-`, `-return-probe-…-` too) |
 //! | `list-bounces+user=example.com`, `bounces-user=example.com` | Mailman and many others |
 //! | `lists+user=example.com`, `lists-user=example.com` | Postfix `XVERP` |
@@ -83,6 +84,7 @@ pub fn readings(local: &str) -> Vec<PlainVerp> {
 /// Where the prefix ends (position of the delimiter), by what is known of its maker.
 fn likely_ends(left: &str) -> Option<usize> {
     ezmlm(left)
+        .or_else(|| mailing_token(left))
         .or_else(|| bounce_word(left, &['+', '-']))
         .or_else(|| left.find('+'))
         .or_else(|| left.find('-'))
@@ -112,6 +114,43 @@ fn ezmlm(left: &str) -> Option<usize> {
     }
     let (cookie, _) = tail.split_once('-')?;
     cookie.contains('.').then_some(start + number.len() + 1 + cookie.len())
+}
+
+/// The delimiter after what a mailer writes between the prefix and the user: the number of a mailing,
+/// a hash. Nobody's name looks so, and were it one, the report would say it.
+fn mailing_token(left: &str) -> Option<usize> {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let hash = |text: &str, length: usize| {
+        text.len() == length && text.bytes().all(|b| b.is_ascii_alphanumeric())
+    };
+    let ends_at = |rest: &str| Some(left.len() - rest.len() - 1);
+    // Yahoo Groups: `sentto-123-45-1700000000-user`.
+    if let Some(rest) = left.strip_prefix("sentto-") {
+        let mut parts = rest.splitn(4, '-');
+        let numbers = parts.by_ref().take(3).filter(|part| digits(part)).count() == 3;
+        return parts.next().filter(|_| numbers).and_then(ends_at);
+    }
+    // A long token and the user: `qk3v9x2m7c1z5t8b4n6d_user`.
+    if let Some((token, user)) = left.split_once('_')
+        && token.len() >= 20
+        && hash(token, token.len())
+        && token.bytes().any(|b| b.is_ascii_digit())
+    {
+        return ends_at(user);
+    }
+    let (_, rest) = left.split_once('+')?;
+    let (first, rest) = rest.split_once('-')?;
+    // Mailgun: `bounce+a1b2c3.d4e5f6-user`.
+    if let Some((one, two)) = first.split_once('.')
+        && hash(one, 6)
+        && hash(two, 6)
+        && first.bytes().any(|b| b.is_ascii_digit())
+    {
+        return ends_at(rest);
+    }
+    // SendGrid: `bounces+1234567-a1b2-user`.
+    let (second, user) = rest.split_once('-')?;
+    (digits(first) && first.len() >= 6 && hash(second, 4)).then(|| ends_at(user))?
 }
 
 /// The delimiter after the first whole bounce word; only words before the first `+` count,
@@ -183,6 +222,26 @@ mod tests {
         ("bounces-user=example.com", Some(("user@example.com", "bounces"))),
         ("user=example.com", Some(("user@example.com", ""))),
         ("bounces+user#example.com", Some(("user@example.com", "bounces"))),
+        // What mailers write between prefix and user.
+        ("bounces+303122-90xy-user=example.com", Some(("user@example.com", "bounces+303122-90xy"))),
+        (
+            "bounce+hy8l5v.lf5r69-user=example.com",
+            Some(("user@example.com", "bounce+hy8l5v.lf5r69")),
+        ),
+        (
+            "sentto-6615-923-157310014-user=example.com",
+            Some(("user@example.com", "sentto-6615-923-157310014")),
+        ),
+        (
+            "gxsc1fnv6xjvr8ftutlf_user=example.com",
+            Some(("user@example.com", "gxsc1fnv6xjvr8ftutlf")),
+        ),
+        ("bounces+jane-mary-doe=example.com", Some(("jane-mary-doe@example.com", "bounces"))),
+        (
+            "bounces+john.miller-smith=example.com",
+            Some(("john.miller-smith@example.com", "bounces")),
+        ),
+        ("bounces+2026-team-x=example.com", Some(("2026-team-x@example.com", "bounces"))),
         // What Postfix made of odd recipients (tools/mta/verp-shapes.sh).
         ("lists+first+tag=hard.test", Some(("first+tag@hard.test", "lists"))),
         ("lists+a=b=hard.test", Some(("a=b@hard.test", "lists"))),
