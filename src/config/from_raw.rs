@@ -420,7 +420,7 @@ impl Checker<'_> {
         self.word("store.engine", raw.engine, &[("sled", ())], ());
         StoreConfig {
             cache: self.size("store.cache", raw.cache, default.cache, MIB..=MIB << 20),
-            min_free: self.size("store.min_free", raw.min_free, default.min_free, MIB..=MIB << 20),
+            min_free: self.size("store.min_free", raw.min_free, default.min_free, 1024..=MIB << 20),
         }
     }
 
