@@ -14,6 +14,7 @@ pub mod order;
 pub mod postgres;
 pub mod private;
 pub mod remembered;
+pub mod repeated;
 pub mod small_file;
 pub mod store;
 pub mod verify;

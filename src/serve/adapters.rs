@@ -1,6 +1,7 @@
 //! Joins SMTP to the service: sessions store through [`LocalService`], and what happens is
 //! counted in [`Metrics`].
 
+use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use tokio::sync::oneshot;
 use super::admission::Peer;
 use super::driver::Receiver;
 use super::metrics::{Change, Handshake, Metrics};
-use super::refusals::{Refusals, Say};
+use crate::ledger::repeated::{Repeated, Say};
 use crate::ledger::{Committed, LedgerError};
 use crate::mail::Timestamp;
 use crate::service::local::{LocalService, MessageObserver, MessageSource, MessageTally};
@@ -26,7 +27,7 @@ pub struct MessageReceiver {
     /// Where messages go.
     pub service: Arc<LocalService>,
     /// What was said of messages that could not be stored.
-    pub refusals: Arc<Refusals>,
+    pub refusals: Arc<Repeated<Discriminant<LedgerError>>>,
 }
 
 impl Receiver for MessageReceiver {
@@ -49,14 +50,14 @@ impl Receiver for MessageReceiver {
         };
         match outcome {
             Ok(stored) => {
-                if let Say::Over(more) = self.refusals.stored() {
+                if let Say::Over(more) = self.refusals.worked() {
                     tracing::warn!(more, "messages are stored again");
                 }
                 stored.log(&MessageSource { session: session.to_string(), peer, helo, tls });
                 vec![Acceptance::Stored { id: stored.committed.id }]
             }
             Err(error) => {
-                match self.refusals.refused(&error, Instant::now()) {
+                match self.refusals.failed(discriminant(&error), Instant::now()) {
                     Say::Begins => {
                         tracing::warn!(%session, peer, octets, %error, "not stored; senders are told to try again");
                     }

@@ -12,7 +12,6 @@ pub(crate) mod percent;
 pub mod places;
 pub mod problem;
 pub(crate) mod proxy;
-pub mod refusals;
 pub mod run;
 pub mod shares;
 pub mod socket;

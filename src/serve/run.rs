@@ -21,7 +21,6 @@ use super::listener::Acceptor;
 use super::lookup;
 use super::metrics::Metrics;
 use super::places::Places;
-use super::refusals::Refusals;
 use super::shares::Shares;
 use super::socket::Listener;
 use super::systemd::{self, Handed};
@@ -144,7 +143,7 @@ async fn open(
     let admission = Admission::new(shares.smtp, config.smtp.max_connections_per_ip);
     let places = Places::new(shares.lookup);
     let budget = MessageBudget::default();
-    let refusals = Arc::new(Refusals::default());
+    let refusals = Arc::default();
     let (mut mail, mut http_listeners, mut lookup_listeners) = (Vec::new(), Vec::new(), Vec::new());
     let proxies = &config.proxies;
     let mut handed = Handed::over();

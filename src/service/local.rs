@@ -36,6 +36,7 @@ use crate::config::Unscoped;
 use crate::event::{Analysis, Envelope, Event, EventType};
 use crate::ledger::committer::Committer;
 use crate::ledger::journal::{Disk, RealDisk};
+use crate::ledger::repeated::{Repeated, Say};
 use crate::ledger::{Committed, Ledger, LedgerError, Prepare};
 use crate::mail::{Address, Case, Timestamp};
 use crate::policy::{self, PolicyReader, Standing};
@@ -140,6 +141,7 @@ pub struct LocalService {
     case: Case,
     unscoped: Unscoped,
     raw: Arc<RawStore>,
+    raw_failures: Repeated<std::io::ErrorKind>,
     blocks: Arc<Blocks>,
     erasure: ErasureIntent,
     data_dir: PathBuf,
@@ -180,6 +182,7 @@ impl LocalService {
             case,
             unscoped,
             raw: Arc::new(raw),
+            raw_failures: Repeated::default(),
             blocks,
             erasure: ErasureIntent::new(disk),
             data_dir,
@@ -200,8 +203,22 @@ impl LocalService {
         if !self.raw.wants(kind) {
             return None;
         }
-        if let Err(error) = self.raw.keep(&event.id, data, event.received_at) {
-            tracing::warn!(id = event.id, %error, "the raw message cannot be kept; its event is");
+        let failed = match self.raw.keep(&event.id, data, event.received_at) {
+            Ok(()) => self.raw_failures.worked(),
+            Err(error) => match self.raw_failures.failed(error.kind(), Instant::now()) {
+                Say::Begins => {
+                    tracing::warn!(id = event.id, %error, "the raw message cannot be kept; its event is");
+                    Say::Nothing
+                }
+                say => say,
+            },
+        };
+        match failed {
+            Say::Goes(more) => {
+                tracing::warn!(more, "raw messages cannot be kept; their events are")
+            }
+            Say::Over(more) => tracing::warn!(more, "raw messages are kept again"),
+            Say::Begins | Say::Nothing => {}
         }
         Some((Arc::clone(&self.raw), event.id.clone()))
     }

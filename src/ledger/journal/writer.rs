@@ -16,6 +16,7 @@ use super::segment_list::SegmentList;
 use super::trouble::{refused, strange_file};
 use crate::ledger::order::{self, Appended, News, Place};
 use crate::ledger::remembered::{self, OLDEST};
+use crate::ledger::repeated::{Repeated, Say};
 use crate::ledger::{LedgerError, Trouble, TroubleKind};
 
 /// No batch is longer. Only the last write of a run can be one that was not synced.
@@ -35,6 +36,8 @@ pub struct Segments {
     /// The end of the newest segment was written by a run before, and not again by this one.
     stale: bool,
     on_sync: SyncObserver,
+    /// Writes that fail.
+    failures: Repeated<io::ErrorKind>,
 }
 
 impl Segments {
@@ -79,6 +82,7 @@ impl Segments {
             next_seq: last_seq + 1,
             stale: true,
             on_sync: Box::new(|_| {}),
+            failures: Repeated::default(),
         };
         journal.go_on_after(after, "the newest checkpoint");
         // What was written before a kill may not be synced yet, or could not be, and will now be
@@ -180,11 +184,18 @@ impl Segments {
             Ok(()) => {
                 self.next_seq = last.0 + 1;
                 self.shared.last_seq.store(last.0, Ordering::Release);
+                if let Say::Over(more) = self.failures.worked() {
+                    tracing::warn!(more, "journal writes work again");
+                }
                 Ok(())
             }
             Err(error) => {
                 self.file = None;
-                tracing::error!(%error, "a journal write failed");
+                match self.failures.failed(error.kind(), Instant::now()) {
+                    Say::Begins => tracing::error!(%error, "a journal write failed"),
+                    Say::Goes(more) => tracing::error!(more, %error, "journal writes fail"),
+                    Say::Nothing | Say::Over(_) => {}
+                }
                 match self.make_sound() {
                     Ok(()) => Err(refused("the journal write failed", &error)),
                     Err(second) => Err(LedgerError::Ambiguous(format!(
