@@ -103,7 +103,8 @@ fn a_module_uses_lower_layers_only() {
             used.insert((top, other[0].as_str()));
             if !may.contains(&other[0].as_str()) {
                 let (from, to) = (module.join("/"), other.join("/"));
-                breaches.push(format!("src/{from} uses {to}: {why}"));
+                let may = may.join(", ");
+                breaches.push(format!("src/{from} uses {to}: {why}; {top} may use: {may}"));
             }
         }
     }

@@ -305,7 +305,7 @@ impl OperationsMetrics {
             http_connections: d.gauge("bounced_http_connections", "Open HTTP connections."),
             refused: d.counters(
                 "bounced_connections_refused_total",
-                "HTTP and lookup connections closed for want of places, by port and reason.",
+                "HTTP and lookup connections closed because no place was free, by port and reason.",
                 &["port", "reason"],
             ),
             certificate_expiry: d.reals(
