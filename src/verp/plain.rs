@@ -150,7 +150,9 @@ fn mailing_token(left: &str) -> Option<usize> {
     }
     // SendGrid: `bounces+1234567-a1b2-user`.
     let (second, user) = rest.split_once('-')?;
-    (digits(first) && first.len() >= 6 && hash(second, 4)).then(|| ends_at(user))?
+    let mixed = second.bytes().any(|b| b.is_ascii_digit());
+    let is_token = first.len() >= 6 || (first.len() == 5 && mixed);
+    (digits(first) && is_token && hash(second, 4)).then(|| ends_at(user))?
 }
 
 /// The delimiter after the first whole bounce word; only words before the first `+` count,
@@ -236,6 +238,8 @@ mod tests {
             "gxsc1fnv6xjvr8ftutlf_user=example.com",
             Some(("user@example.com", "gxsc1fnv6xjvr8ftutlf")),
         ),
+        ("bounces+93584-lqx8-user=example.com", Some(("user@example.com", "bounces+93584-lqx8"))),
+        ("bounces+12345-team-x=example.com", Some(("12345-team-x@example.com", "bounces"))),
         ("bounces+jane-mary-doe=example.com", Some(("jane-mary-doe@example.com", "bounces"))),
         (
             "bounces+john.miller-smith=example.com",
