@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 mod service;
 
@@ -618,19 +618,7 @@ fn a_canary_comes_through_or_says_where_it_did_not() {
 fn each_message_and_each_session_has_one_line_in_the_log_and_no_address() {
     let mut service = Service::new("[log]\nformat = \"json\"\n");
     let log = service.dir.path().join("log");
-    let child = bounced()
-        .args(["--config".as_ref(), service.config().as_os_str(), "serve".as_ref()])
-        .env("BOUNCED_LOG", "info")
-        .stdin(Stdio::null())
-        .stderr(std::fs::File::create(&log).expect("writable"))
-        .spawn()
-        .expect("the binary starts");
-    service.child = Some(child);
-    let end = Instant::now() + Duration::from_secs(60);
-    while service.get("/readyz").is_none_or(|(status, _)| status != 200) {
-        assert!(Instant::now() < end, "not ready within a minute");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    service.start_with("info", std::fs::File::create(&log).expect("writable").into());
     let message = report("jane@example.com", "5.1.1", "550 5.1.1 user unknown");
     let to = "bounces+jane=example.com@bounce.example.test";
     let id = deliver(service.smtp, to, &message);

@@ -53,7 +53,8 @@ impl Receiver for MessageReceiver {
                 if let Say::Over(more) = self.refusals.worked() {
                     tracing::warn!(more, "messages are stored again");
                 }
-                stored.log(&MessageSource { session: session.to_string(), peer, helo, tls });
+                let (session, peer, helo) = (&session, &peer, &helo);
+                stored.log(&MessageSource { session, peer, helo, tls });
                 vec![Acceptance::Stored { id: stored.committed.id }]
             }
             Err(error) => {

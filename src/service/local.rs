@@ -203,22 +203,21 @@ impl LocalService {
         if !self.raw.wants(kind) {
             return None;
         }
-        let failed = match self.raw.keep(&event.id, data, event.received_at) {
-            Ok(()) => self.raw_failures.worked(),
+        match self.raw.keep(&event.id, data, event.received_at) {
+            Ok(()) => {
+                if let Say::Over(more) = self.raw_failures.worked() {
+                    tracing::warn!(more, "raw messages are kept again");
+                }
+            }
             Err(error) => match self.raw_failures.failed(error.kind(), Instant::now()) {
                 Say::Begins => {
                     tracing::warn!(id = event.id, %error, "the raw message cannot be kept; its event is");
-                    Say::Nothing
                 }
-                say => say,
+                Say::Goes(more) => {
+                    tracing::warn!(more, "raw messages cannot be kept; their events are");
+                }
+                Say::Nothing | Say::Over(_) => {}
             },
-        };
-        match failed {
-            Say::Goes(more) => {
-                tracing::warn!(more, "raw messages cannot be kept; their events are")
-            }
-            Say::Over(more) => tracing::warn!(more, "raw messages are kept again"),
-            Say::Begins | Say::Nothing => {}
         }
         Some((Arc::clone(&self.raw), event.id.clone()))
     }

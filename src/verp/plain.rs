@@ -98,13 +98,16 @@ fn all_ends(left: &str) -> impl Iterator<Item = usize> {
     left.match_indices(['+', '-']).map(|(at, _)| at).take(MAX_READINGS)
 }
 
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
 /// `list-return-123-`: position of the last of these hyphens.
 fn ezmlm(left: &str) -> Option<usize> {
     const MARK: &str = "-return-";
     let start = left.to_ascii_lowercase().find(MARK)? + MARK.len();
     let rest = left.get(start..)?;
     let (number, tail) = rest.split_once('-')?;
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     if is_number(number) {
         return Some(start + number.len());
     }
@@ -119,7 +122,6 @@ fn ezmlm(left: &str) -> Option<usize> {
 /// The delimiter after what a mailer writes between the prefix and the user: the number of a mailing,
 /// a hash. Nobody's name looks so, and were it one, the report would say it.
 fn mailing_token(left: &str) -> Option<usize> {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let hash = |text: &str, length: usize| {
         text.len() == length && text.bytes().all(|b| b.is_ascii_alphanumeric())
     };
@@ -127,7 +129,7 @@ fn mailing_token(left: &str) -> Option<usize> {
     // Yahoo Groups: `sentto-123-45-1700000000-user`.
     if let Some(rest) = left.strip_prefix("sentto-") {
         let mut parts = rest.splitn(4, '-');
-        let numbers = parts.by_ref().take(3).filter(|part| digits(part)).count() == 3;
+        let numbers = parts.by_ref().take(3).filter(|part| is_number(part)).count() == 3;
         return parts.next().filter(|_| numbers).and_then(ends_at);
     }
     // A long token and the user: `qk3v9x2m7c1z5t8b4n6d_user`.
@@ -152,7 +154,7 @@ fn mailing_token(left: &str) -> Option<usize> {
     let (second, user) = rest.split_once('-')?;
     let mixed = second.bytes().any(|b| b.is_ascii_digit());
     let is_token = first.len() >= 6 || (first.len() == 5 && mixed);
-    (digits(first) && is_token && hash(second, 4)).then(|| ends_at(user))?
+    (is_number(first) && is_token && hash(second, 4)).then(|| ends_at(user))?
 }
 
 /// The delimiter after the first whole bounce word; only words before the first `+` count,

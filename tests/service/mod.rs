@@ -61,9 +61,15 @@ impl Service {
     }
 
     pub fn start(&mut self) {
+        self.start_with("warn", Stdio::null());
+    }
+
+    /// Starts it with a level of its log, which goes to `log`.
+    pub fn start_with(&mut self, level: &str, log: Stdio) {
         let child = bounced()
             .args(["--config".as_ref(), self.config().as_os_str(), "serve".as_ref()])
-            .stderr(Stdio::null())
+            .env("BOUNCED_LOG", level)
+            .stderr(log)
             .stdin(Stdio::null())
             .spawn()
             .expect("the binary starts");

@@ -85,6 +85,13 @@ pub(super) fn guarded<T>(work: impl FnOnce() -> sled::Result<T>) -> Result<T, Le
     }
 }
 
+/// sled frees what `rows` written rows replaced only as it is asked for other things, some at
+/// each 128th question; a batch is one. A question a row keeps up
+/// (docs/reliability.md, "Faults of packages").
+fn collect_garbage(db: &sled::Db, rows: usize) -> Result<(), LedgerError> {
+    guarded(|| (0..rows).try_for_each(|_| db.get(Meta::KEY).map(drop)))
+}
+
 impl View {
     /// Opens a directory, or makes it. Never trusts it: see [`View::verify`].
     pub(super) fn open(path: &Path, cache: u64, generation: u64) -> Result<Self, LedgerError> {
@@ -268,15 +275,7 @@ impl View {
         }
         let db = self.sled()?;
         guarded(|| db.apply_batch(batch))?;
-        self.collect_garbage(changes.len())
-    }
-
-    /// sled frees what `rows` written rows replaced only as it is asked for other things, some at
-    /// each 128th question; a batch is one. A question a row keeps up
-    /// (docs/reliability.md, "Faults of packages").
-    fn collect_garbage(&self, rows: usize) -> Result<(), LedgerError> {
-        let db = self.sled()?;
-        guarded(|| (0..rows).try_for_each(|_| db.get(Meta::KEY).map(drop)))
+        collect_garbage(db, changes.len())
     }
 
     /// Makes what is in sled durable: sled's own flush is no fsync

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use tracing::Level;
+
 use super::MessageTally;
 use crate::event::{Decision, Event};
 use crate::ledger::Committed;
@@ -23,7 +25,11 @@ pub struct LoggedWords {
 }
 
 impl LoggedWords {
+    /// Nothing when no line will be written.
     pub(super) fn of(event: &Event) -> Self {
+        if !tracing::enabled!(Level::INFO) {
+            return Self::default();
+        }
         let attribution = event.attribution.map_or("none", |level| level.as_str());
         let Some(analysis) = &event.analysis else {
             return Self { attribution, ..Self::default() };
@@ -54,14 +60,14 @@ fn joined<'a>(values: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// Where a message came from.
-#[derive(Debug, Clone, Default)]
-pub struct MessageSource {
+#[derive(Debug, Default)]
+pub struct MessageSource<'a> {
     /// The SMTP session; empty for one that came otherwise.
-    pub session: String,
+    pub session: &'a str,
     /// Who handed it over.
-    pub peer: String,
+    pub peer: &'a str,
     /// What the client calls itself: a stranger's claim.
-    pub helo: String,
+    pub helo: &'a str,
     /// It came over TLS.
     pub tls: bool,
 }
@@ -79,11 +85,14 @@ pub struct Stored {
 
 impl Stored {
     /// Writes the line.
-    pub fn log(&self, origin: &MessageSource) {
+    pub fn log(&self, source: &MessageSource<'_>) {
+        if !tracing::enabled!(Level::INFO) {
+            return;
+        }
         let Committed { seq, id, duplicate, decisions } = &self.committed;
         let Some(MessageTally { kind, octets, words, .. }) = &self.tally else { return };
         let LoggedWords { format, reasons, categories, rules, attribution } = words;
-        let MessageSource { session, peer, helo, tls } = origin;
+        let MessageSource { session, peer, helo, tls } = source;
         // Some clients name themselves by an address.
         let helo = if helo.contains('@') { "" } else { helo };
         let change = |d: &Decision| format!("{}>{} {}", d.from, d.to, d.clause);

@@ -175,11 +175,10 @@ impl Operations for LocalService {
         let verp = Arc::clone(&self.analyser.load().verp);
         envelope.to.iter().try_for_each(|to| checked_return_path(to, verp.domains()))?;
         let (reply, receipt) = reply_to_channel();
-        let origin =
-            MessageSource { peer: peer.clone().unwrap_or_default(), ..MessageSource::default() };
+        let sender = peer.clone().unwrap_or_default();
         self.take_in(&data, envelope, peer, reply)?;
         let stored = awaited(&receipt)?;
-        stored.log(&origin);
+        stored.log(&MessageSource { peer: &sender, ..MessageSource::default() });
         let committed = stored.committed;
         let line = self.ledger.journal(committed.seq, 1)?.into_iter().next();
         match line.filter(|(seq, _)| *seq == committed.seq) {
