@@ -464,7 +464,7 @@ async fn long_readers_have_a_number_of_places_and_the_others_are_told_so() {
     for n in 0..limits::LONG_READERS {
         held.push(hold(&server, paths[n % 2]).await);
     }
-    let many = json!({"addresses": vec!["gone@hard.test"; limits::PIECE_ROWS + 1]}).to_string();
+    let many = json!({"addresses": vec!["gone@hard.test"; limits::SHORT_ANSWER + 1]}).to_string();
     for (method, path, body) in [
         ("GET", paths[0], ""),
         ("GET", paths[1], ""),

@@ -36,17 +36,21 @@ pub const IMPORT_PIECE: usize = 64 * 1024;
 pub const IMPORT_PATIENCE: Duration = Duration::from_secs(60);
 /// See [`IMPORT_PATIENCE`].
 pub const IMPORT_LOOK: Duration = Duration::from_millis(50);
-/// Entries, or addresses asked about, that an answer reads in one turn.
-pub const PIECE_ROWS: usize = 250;
+/// An answer of more entries, lines or addresses asked about is a long one.
+pub const SHORT_ANSWER: usize = 250;
+/// Entries, or addresses asked about, that an answer reads in one turn: about a tenth of a millisecond.
+pub const PIECE_ROWS: usize = 50;
 /// Journal lines that an answer reads in one turn, when they are short.
-pub const PIECE_LINES: usize = 250;
+pub const PIECE_LINES: usize = 100;
 /// Octets that go to a connection at once.
 pub const PIECE_OCTETS: usize = 16 * 1024;
 /// Turns of a page of the list in which a filter may leave less than was wanted.
-pub const LIST_LOOKS: usize = 20;
-/// Answers of many pieces at once; more are answered 429.
+pub const LIST_LOOKS: usize = 100;
+/// Long answers at once; more are answered 429.
 pub const LONG_READERS: usize = 64;
-/// Between the turns of several, at most.
+/// What the turns of several readers may take together before there is a pause.
+pub const WORK_BEFORE_PAUSE: Duration = Duration::from_millis(2);
+/// A pause between the turns of several, at most.
 pub const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 /// Clients that follow the journal at once.
 pub const FOLLOWERS: usize = 64;

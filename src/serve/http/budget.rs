@@ -10,8 +10,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::response::Response;
@@ -74,8 +75,16 @@ pub struct Budget {
     readers: Arc<Admission>,
     followers: Arc<Admission>,
     turns: Arc<Semaphore>,
+    queue: Arc<Queue>,
+}
+
+/// What the turns of all readers have in common.
+#[derive(Default)]
+struct Queue {
     /// Who waits for a turn.
-    waiting: Arc<AtomicUsize>,
+    waiting: AtomicUsize,
+    /// What turns took since the last pause, in microseconds.
+    worked: AtomicU64,
 }
 
 impl Budget {
@@ -88,7 +97,7 @@ impl Budget {
             readers: fair(limits::LONG_READERS),
             followers: fair(limits::FOLLOWERS),
             turns: Arc::new(Semaphore::new(turns())),
-            waiting: Arc::default(),
+            queue: Arc::default(),
         }
     }
 
@@ -112,15 +121,11 @@ impl Budget {
 
     /// Waits for a turn among those that read much.
     pub async fn turn(&self) -> Option<Turn> {
-        let waits = Waiting::new(&self.waiting);
+        let waits = Waiting::new(&self.queue);
         // Nobody closes it.
         let permit = Arc::clone(&self.turns).acquire_owned().await.ok()?;
         drop(waits);
-        Some(Turn {
-            permit: Some(permit),
-            waiting: Arc::clone(&self.waiting),
-            begun: Instant::now(),
-        })
+        Some(Turn { permit: Some(permit), queue: Arc::clone(&self.queue), begun: Instant::now() })
     }
 
     /// The body of an answer as it is sent; 429 instead of a large one when too much waits for
@@ -139,21 +144,23 @@ impl Budget {
     }
 }
 
-/// A turn. When others wait for one, the next begins twice as long after its end as it took: many who
-/// read much take a third of a processor together, and one alone is not held up.
+/// A turn. When others wait for one, there is a pause after some turns, as long as these took together:
+/// many who read much take half of a processor together, and one alone is not held up. Turns are short
+/// and a pause comes after some of them, because a lookup may have to wait for the end of a turn, and
+/// a pause is never shorter than the millisecond that timers count.
 pub struct Turn {
     permit: Option<OwnedSemaphorePermit>,
-    waiting: Arc<AtomicUsize>,
+    queue: Arc<Queue>,
     begun: Instant,
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
         let permit = self.permit.take();
-        if self.waiting.load(Ordering::Relaxed) == 0 {
+        if self.queue.waiting.load(Ordering::Relaxed) == 0 {
             return;
         }
-        let pause = (self.begun.elapsed() * 2).min(limits::LONGEST_PAUSE);
+        let Some(pause) = self.queue.pause_after(self.begun.elapsed()) else { return };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 tokio::time::sleep(pause).await;
@@ -163,19 +170,33 @@ impl Drop for Turn {
     }
 }
 
+impl Queue {
+    /// How long nobody may begin a turn after one that took so long; None: the next one may begin.
+    fn pause_after(&self, turn: Duration) -> Option<Duration> {
+        let micros = u64::try_from(turn.as_micros()).unwrap_or(u64::MAX);
+        let worked = self.worked.fetch_add(micros, Ordering::Relaxed).saturating_add(micros);
+        let worked = Duration::from_micros(worked);
+        if worked < limits::WORK_BEFORE_PAUSE {
+            return None;
+        }
+        self.worked.store(0, Ordering::Relaxed);
+        Some(worked.min(limits::LONGEST_PAUSE))
+    }
+}
+
 /// Counts one who waits.
-struct Waiting(Arc<AtomicUsize>);
+struct Waiting(Arc<Queue>);
 
 impl Waiting {
-    fn new(waiting: &Arc<AtomicUsize>) -> Self {
-        waiting.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(waiting))
+    fn new(queue: &Arc<Queue>) -> Self {
+        queue.waiting.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(queue))
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -259,8 +280,6 @@ impl<T: Unpin> HttpBody for Sent<T> {
 mod tests {
     use axum::response::IntoResponse;
 
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -314,8 +333,8 @@ mod tests {
             turns.pop();
         };
         let (waited, ()) = tokio::join!(next, this);
-        assert!(waited >= work * 3 && waited < work * 4, "{waited:?}");
-        assert_eq!(budget.waiting.load(Ordering::Relaxed), 0);
+        assert!(waited >= work * 2 && waited < work * 3, "{waited:?}");
+        assert_eq!(budget.queue.waiting.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test]

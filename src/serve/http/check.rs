@@ -106,7 +106,7 @@ pub async fn check(
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail));
     }
     let place = match place {
-        Some(place) => Some(place).filter(|_| count > limits::PIECE_ROWS),
+        Some(place) => Some(place).filter(|_| count > limits::SHORT_ANSWER),
         None => long(&http, peer, count)?,
     };
     let said = check.scope.filter(|scope| !scope.is_empty()).map(params::scope).transpose()?;

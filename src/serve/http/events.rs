@@ -38,7 +38,7 @@ pub async fn feed(
         tokio::spawn(reader.follow(first, pieces));
         return Ok(([(header::CONTENT_TYPE, NDJSON)], body).into_response());
     }
-    let long = left > limits::PIECE_LINES as u64;
+    let long = left > limits::SHORT_ANSWER as u64;
     let place = long.then(|| reader.http.budget.reader(peer.0)).transpose()?;
     answer(NDJSON, reader, place).await
 }

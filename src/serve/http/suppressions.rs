@@ -74,7 +74,7 @@ pub async fn list(
 
 /// A place for an answer with so many entries; none for a short one.
 pub fn long(http: &Http, peer: PeerIp, entries: usize) -> Result<Option<Permit>, Problem> {
-    (entries > limits::PIECE_ROWS).then(|| http.budget.reader(peer.0)).transpose()
+    (entries > limits::SHORT_ANSWER).then(|| http.budget.reader(peer.0)).transpose()
 }
 
 /// The text of `{"entries":[…]`, piece by piece.
