@@ -127,8 +127,9 @@ fn policy(config: &Config) -> Result<Policy> {
 /// The same; what is wrong is told with its place in the file.
 fn policy_of(config: &Config, origin: &Origin) -> Result<Policy> {
     policy(config).map_err(|error| {
-        let at = origin.at(&policy_key(&error.to_string()));
-        error.context(at)
+        let key = policy_key(&error.to_string());
+        let written = layers_of(&key).into_iter().find(|key| origin.writes(key));
+        error.context(origin.at(&written.unwrap_or(key)))
     })
 }
 
@@ -137,15 +138,28 @@ fn policy_of(config: &Config, origin: &Origin) -> Result<Policy> {
 fn policy_key(text: &str) -> String {
     let text = text.strip_prefix("[policy]: ").unwrap_or(text);
     match text.split_once(": ") {
-        Some((key, _)) if key.starts_with("policy.") => {
-            return key.replace(" (reason ", ".reasons.").replace(')', "");
-        }
+        Some((key, _)) if key.starts_with("policy.") => return key.to_string(),
         _ => {}
     }
     let table = text.rsplit_once(" in `").map(|(_, key)| key.trim_end_matches('`'));
     let field = text.strip_prefix("the key `").and_then(|rest| rest.split_once('`'));
     let steps = ["policy"].into_iter().chain(table).chain(field.map(|(field, _)| field));
     steps.collect::<Vec<_>>().join(".")
+}
+
+/// Where a number may be written, the place that wins first: for a reason of a scope, for the scope, for
+/// the reason, for all.
+fn layers_of(key: &str) -> Vec<String> {
+    let Some((table, number)) = key.rsplit_once('.') else { return vec![key.to_string()] };
+    let (place, reason) = table.split_once(".reasons.").unwrap_or((table, ""));
+    let mut layers = Vec::new();
+    for place in [place, "policy"] {
+        if !reason.is_empty() {
+            layers.push(format!("{place}.reasons.{reason}.{number}"));
+        }
+        layers.push(format!("{place}.{number}"));
+    }
+    layers
 }
 
 /// The tokens of a configuration; what is wrong is told with its place in the file.
@@ -495,6 +509,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_wrong_number_is_looked_for_in_each_layer_that_may_hold_it() {
+        let of_all = ["policy.reasons.mailbox-full.strikes", "policy.strikes"];
+        let of_scope =
+            ["policy.scopes.news.reasons.mailbox-full.strikes", "policy.scopes.news.strikes"];
+        let layers = layers_of("policy.scopes.news.reasons.mailbox-full.strikes");
+        assert_eq!(layers, [of_scope, of_all].concat());
+        assert_eq!(layers_of("policy.reasons.mailbox-full.strikes")[..2], of_all);
+        assert_eq!(layers_of("policy.outage.factor")[0], "policy.outage.factor");
+        assert_eq!(layers_of("policy"), ["policy"]);
+    }
+
+    #[test]
     fn an_error_of_the_policy_names_its_key() {
         for (text, key) in [
             (
@@ -505,8 +531,8 @@ mod tests {
             ("[policy]: `banana` is no length of time in `term`", "policy.term"),
             ("[policy]: policy.outage.factor: must be 2 or more", "policy.outage.factor"),
             (
-                "[policy]: policy.scopes.news (reason mailbox-full): strikes: at most 9",
-                "policy.scopes.news.reasons.mailbox-full",
+                "[policy]: policy.scopes.news.reasons.mailbox-full.strikes: at most 9",
+                "policy.scopes.news.reasons.mailbox-full.strikes",
             ),
             ("[policy]: local_part_case = \"keep\" does not go with it", "policy"),
         ] {

@@ -259,7 +259,8 @@ fn bad_configs_end_with_their_sentence_and_exit_2() {
             std::fs::write(&expected, &said).expect("the sources are writable");
         }
         let expected = std::fs::read_to_string(&expected).unwrap_or_default();
-        assert_eq!(said, expected, "{}", name.display());
+        let bless = "if it should say this now: BLESS=1 cargo test --test config";
+        assert_eq!(said, expected, "{}: {bless}", name.display());
         for line in said.lines() {
             let place = line.strip_prefix("bounced.toml:").unwrap_or_default();
             assert!(place.starts_with(|c: char| c.is_ascii_digit()), "no file and line: {line}");

@@ -114,7 +114,7 @@ pub enum Note {
     SameMail,
     /// Of another scope.
     OtherScope,
-    /// It changed nothing: sending had stopped already, or there was nothing to clear.
+    /// It could count, and nothing followed: sending had stopped already, or there was nothing to clear.
     NoChange,
 }
 

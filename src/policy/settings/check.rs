@@ -1,6 +1,6 @@
 //! What is wrong with a policy, in a sentence that says what to write instead.
 
-use super::{Effect, MAX_STRIKES, Numbers, Policy};
+use super::{Effect, MAX_STRIKES, Numbers, Policy, Term};
 use crate::classify::Reason;
 use crate::event::{MAX_SCOPE_OCTETS, is_scope};
 
@@ -37,10 +37,12 @@ impl Policy {
                      count in nothing; leave it out"
                 ));
             }
+            let name = scope.unwrap_or("*");
+            self.scope_numbers(name).validate().map_err(|wrong| wrong.below(&place))?;
             for reason in Reason::ALL {
-                self.numbers(scope.unwrap_or("*"), *reason)
-                    .validate()
-                    .map_err(|wrong| format!("{place} (reason {reason}): {wrong}"))?;
+                let of_reason =
+                    |wrong: WrongNumber| wrong.below(&format!("{place}.reasons.{reason}"));
+                self.numbers(name, *reason).validate().map_err(of_reason)?;
             }
         }
         self.validate_guards()
@@ -81,36 +83,66 @@ impl Policy {
     }
 }
 
+/// A key of the numbers, and what is wrong with its value.
+struct WrongNumber {
+    key: &'static str,
+    text: String,
+}
+
+impl WrongNumber {
+    fn below(&self, place: &str) -> String {
+        format!("{place}.{}: {}", self.key, self.text)
+    }
+}
+
 impl Numbers {
-    fn validate(&self) -> Result<(), String> {
+    fn validate(&self) -> Result<(), WrongNumber> {
+        match self.wrong() {
+            Some((key, text)) => Err(WrongNumber { key, text }),
+            None => Ok(()),
+        }
+    }
+
+    fn wrong(&self) -> Option<(&'static str, String)> {
         if self.term.is_forever() || self.term.is_never() || self.probation.is_never() {
             // No probation: nothing to compare.
         } else if self.probation <= self.term {
-            return Err(format!(
-                "probation ({}) must be longer than term ({}), or \"0\" for none",
+            let text = format!(
+                "{} must be longer than term ({}), or \"0\" for none",
                 self.probation, self.term
-            ));
+            );
+            return Some(("probation", text));
         } else if self.probation.is_forever() {
-            return Err("probation must have an end; write \"0\" for none".to_string());
+            return Some(("probation", "must have an end; write \"0\" for none".to_string()));
         }
         if self.try_grace.is_forever() {
-            return Err("try_grace must have an end; write such as \"7d\"".to_string());
+            return Some(("try_grace", "must have an end; write such as \"7d\"".to_string()));
         }
         if self.strikes > MAX_STRIKES {
-            return Err(format!("strikes: at most {MAX_STRIKES} are remembered"));
+            return Some(("strikes", format!("at most {MAX_STRIKES} are remembered")));
         }
-        if self.strikes > 0 && self.strike_days > self.strikes {
-            return Err(format!(
-                "strike_days ({}) cannot be more than strikes ({})",
-                self.strike_days, self.strikes
-            ));
+        if self.strikes == 0 {
+            return None;
         }
-        if self.strikes > 0 && self.strike_window.is_never() {
-            return Err(
-                "strike_window is \"0\": no strike would count; write strikes = 0 for that"
-                    .to_string(),
+        if self.strike_days > self.strikes {
+            let text =
+                format!("{} cannot be more than strikes ({})", self.strike_days, self.strikes);
+            return Some(("strike_days", text));
+        }
+        if self.strike_window.is_never() {
+            let text = "is \"0\": no strike would count; write strikes = 0 for that".to_string();
+            return Some(("strike_window", text));
+        }
+        // Between the first and the last of three different days is more than one whole day.
+        let apart = Term::days(self.strike_days.saturating_sub(2));
+        if self.effect == Effect::Count && self.strike_days > 2 && self.strike_window <= apart {
+            let text = format!(
+                "{} different days (strike_days) cannot be within strike_window ({}): strikes would \
+                 never suppress; write a longer one, or strikes = 0 for that",
+                self.strike_days, self.strike_window
             );
+            return Some(("strike_window", text));
         }
-        Ok(())
+        None
     }
 }
