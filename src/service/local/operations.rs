@@ -340,15 +340,15 @@ impl Service for LocalService {
         ];
         if let Some(engine) = status.engine {
             let behind = engine.lag.as_millis();
-            let said = match engine.is_synchronous {
-                // Mail is taken and questions are answered all the same.
-                Some(false) => format!(
-                    "{DEGRADED}a 250 may be lost at a failover: synchronous_standby_names is empty"
-                ),
-                _ if !engine.warnings.is_empty() => {
-                    format!("{DEGRADED}{}", engine.warnings.join("; "))
-                }
-                _ => format!("{behind} ms behind"),
+            // Mail is taken and questions are answered all the same.
+            let mut wrong = engine.warnings;
+            if engine.is_synchronous == Some(false) {
+                let lost = "a 250 may be lost at a failover: synchronous_standby_names is empty";
+                wrong.insert(0, lost.to_string());
+            }
+            let said = match wrong.is_empty() {
+                true => format!("{behind} ms behind"),
+                false => format!("{DEGRADED}{}", wrong.join("; ")),
             };
             checks.push(("engine".to_string(), Ok(said)));
         }
