@@ -69,9 +69,9 @@ impl<S: Subscriber> Layer<S> for JournalLayer {
 
 /// Whether `JOURNAL_STREAM`, device and inode, is this open file.
 fn is_stream(stream: &str, file: impl AsFd) -> bool {
-    let named = stream
-        .split_once(':')
-        .and_then(|(device, inode)| Some((device.parse::<u64>().ok()?, inode.parse::<u64>().ok()?)));
+    let named = stream.split_once(':').and_then(|(device, inode)| {
+        Some((device.parse::<u64>().ok()?, inode.parse::<u64>().ok()?))
+    });
     let Ok(open) = rustix::fs::fstat(file) else { return false };
     named == Some((open.st_dev, open.st_ino))
 }
@@ -219,7 +219,13 @@ mod tests {
     #[test]
     fn each_value_is_a_field_and_the_message_has_all() {
         let records = journalled(|| {
-            tracing::info!(session = "s1", kind = "failure", tls = true, commit_ms = 3u64, "stored");
+            tracing::info!(
+                session = "s1",
+                kind = "failure",
+                tls = true,
+                commit_ms = 3u64,
+                "stored"
+            );
             tracing::warn!(peer = %"192.0.2.1", "slow {}", "client");
             tracing::error!(r#type = ?Some(1), "failed");
             tracing::debug!("detail");
