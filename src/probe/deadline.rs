@@ -4,8 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// The longest wait for one connection, or one step of a conversation.
-const STEP: Duration = Duration::from_secs(3);
+use super::limits;
 
 /// When all must be done.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +33,7 @@ pub(super) struct TimedStream {
 
 impl TimedStream {
     pub(super) fn connect(address: SocketAddr, deadline: Deadline) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, deadline.left(STEP)?)?;
+        let stream = TcpStream::connect_timeout(&address, deadline.left(limits::STEP)?)?;
         Ok(Self { stream, deadline })
     }
 
@@ -49,14 +48,14 @@ impl TimedStream {
 
 impl Read for TimedStream {
     fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(Some(self.deadline.left(STEP)?))?;
+        self.stream.set_read_timeout(Some(self.deadline.left(limits::STEP)?))?;
         self.stream.read(octets)
     }
 }
 
 impl Write for TimedStream {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(Some(self.deadline.left(STEP)?))?;
+        self.stream.set_write_timeout(Some(self.deadline.left(limits::STEP)?))?;
         self.stream.write(octets)
     }
 

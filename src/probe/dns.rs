@@ -16,14 +16,10 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use super::deadline::{Deadline, TimedStream, said};
+use super::limits;
 use crate::lock::lock;
 pub(crate) use wire::{Answer, Record, RecordType};
 use wire::{is_answer, query, read};
-
-/// How long one server may take, in the first round and in the second.
-const ROUNDS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
-/// More servers than resolv.conf(5) knows are not asked.
-const MAX_SERVERS: usize = 3;
 
 /// The name servers of the system, or one that was named.
 pub(super) struct Resolver {
@@ -38,7 +34,7 @@ pub(super) struct Resolver {
 
 impl Resolver {
     pub(super) fn new(servers: &[SocketAddr], deadline: Deadline) -> Self {
-        let servers = servers.iter().take(MAX_SERVERS).copied().collect();
+        let servers = servers.iter().take(limits::NAME_SERVERS).copied().collect();
         let (answers, silent, knows_root) =
             (AtomicBool::new(false), Mutex::new(None), OnceLock::new());
         Self { servers, deadline, answers, silent, knows_root }
@@ -70,7 +66,7 @@ impl Resolver {
         let query = query(u16::from_be_bytes(id), name, wanted)
             .ok_or_else(|| format!("{name} is no name of the DNS"))?;
         let mut silence = "no name server is known".to_string();
-        for most in ROUNDS {
+        for most in limits::NAME_SERVER_ROUNDS {
             let mut unable = None;
             for server in &self.servers {
                 match self.exchange(*server, &query, most) {
@@ -157,7 +153,8 @@ pub fn name_servers(resolv_conf: &str) -> Vec<SocketAddr> {
         // An address with a zone (fe80::1%eth0) has no number to be written with here.
         words.next().filter(|_| named)?.parse::<IpAddr>().ok()
     });
-    let servers: Vec<SocketAddr> = servers.map(|ip| (ip, 53).into()).take(MAX_SERVERS).collect();
+    let servers: Vec<SocketAddr> =
+        servers.map(|ip| (ip, 53).into()).take(limits::NAME_SERVERS).collect();
     match servers.is_empty() {
         true => vec![(Ipv4Addr::LOCALHOST, 53).into()],
         false => servers,

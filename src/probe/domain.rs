@@ -10,13 +10,17 @@ use super::means::Probe;
 use super::mta_sts::{self, Mode, StsPolicy};
 use super::spf;
 
-/// What was seen of a domain.
+/// Who takes the mail of a domain.
 pub(super) struct DomainSeen {
     pub(super) name: String,
     /// Hosts that take its mail, best first.
     pub(super) hosts: Vec<String>,
-    /// MX and SPF.
-    pub(super) records: Vec<Finding>,
+    pub(super) mx: Finding,
+}
+
+/// What else it publishes.
+pub(super) struct Published {
+    pub(super) spf: Finding,
     policy: PublishedPolicy,
     pub(super) tls_reports: Finding,
 }
@@ -33,14 +37,15 @@ enum PublishedPolicy {
 impl Probe<'_> {
     pub(super) fn domain(&self, name: &str) -> DomainSeen {
         let (mx, hosts) = self.mx(name);
+        DomainSeen { name: name.to_string(), hosts, mx }
+    }
+
+    pub(super) fn published(&self, domain: &str) -> Published {
         let texts = |name: &str| Ok(self.resolver.ask(name, RecordType::Txt)?.texts());
-        let spf = spf::look(name, &texts);
-        DomainSeen {
-            name: name.to_string(),
-            hosts,
-            records: vec![mx, spf],
-            policy: self.policy(name),
-            tls_reports: self.tls_reports(name),
+        Published {
+            spf: spf::look(domain, &texts),
+            policy: self.policy(domain),
+            tls_reports: self.tls_reports(domain),
         }
     }
 
@@ -141,6 +146,10 @@ impl Probe<'_> {
         if addresses.is_empty() {
             return PublishedPolicy::Wrong(format!("{url}: its host has no address"));
         }
+        if self.tls.trusts_nobody() {
+            let why = "this system knows no certificate authorities, install ca-certificates";
+            return PublishedPolicy::Unknown(why.to_string());
+        }
         let stream = match mta_sts::connect(&addresses, self.deadline) {
             Ok(stream) => stream,
             // Perhaps only from here.
@@ -189,10 +198,10 @@ impl Probe<'_> {
     }
 }
 
-impl DomainSeen {
+impl Published {
     /// Whether the MTA-STS policy fits the hosts.
-    pub(super) fn transport_security(&self, hosts: &[HostSeen]) -> Finding {
-        let domain = &self.name;
+    pub(super) fn transport_security(&self, seen: &DomainSeen, hosts: &[HostSeen]) -> Finding {
+        let domain = &seen.name;
         let say = |grade, words: String| finding(grade, "mta-sts", words);
         let policy = match &self.policy {
             PublishedPolicy::None => {
@@ -215,14 +224,14 @@ impl DomainSeen {
             Mode::Testing => ("testing", Grade::Warn),
             Mode::Enforce => ("enforce", Grade::Fail),
         };
-        if let Some(host) = self.hosts.iter().find(|host| !policy.names(host)) {
+        if let Some(host) = seen.hosts.iter().find(|host| !policy.names(host)) {
             let words = format!(
                 "the policy of {domain} ({mode}) does not name its MX {host}: add `mx: {host}`, then a new \
                  id= in the TXT record of _mta-sts.{domain}"
             );
             return say(grade, words);
         }
-        let ours = hosts.iter().filter(|host| self.hosts.contains(&host.name));
+        let ours = hosts.iter().filter(|host| seen.hosts.contains(&host.name));
         for host in ours {
             if let Some(why) = &host.insecure {
                 let words = format!(

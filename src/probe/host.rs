@@ -7,13 +7,12 @@ use std::net::{IpAddr, SocketAddr};
 use super::dane::{self, Fit};
 use super::dns::{Answer, Record, RecordType, reverse_name};
 use super::finding::{Finding, Grade, finding};
+use super::limits;
 use super::means::{Probe, side_by_side};
 use super::smtp::{PortVisit, StartTls, Visitor};
-use super::tls::{Chain, ChainFault};
-use port::{no_visit, postmaster, relay};
+use super::tls::{Chain, ChainFault, NoTls};
+use port::{no_visit, postmaster, refused_bounces, relay};
 
-/// Addresses of one host that are visited.
-const MAX_ADDRESSES: usize = 4;
 const DAY_MS: i64 = 86_400_000;
 /// A certificate that ends sooner should have been renewed by now.
 const SOON_DAYS: i64 = 7;
@@ -42,7 +41,7 @@ impl Probe<'_> {
         };
         seen.findings.push(addresses(name, &answer));
         let mut addresses = answer.addresses();
-        addresses.truncate(MAX_ADDRESSES);
+        addresses.truncate(limits::ADDRESSES);
         seen.findings.extend(side_by_side(&addresses, |address| self.reverse(name, *address)));
         if addresses.is_empty() {
             return seen;
@@ -75,9 +74,7 @@ impl Probe<'_> {
                 seen.findings.push(finding(Grade::Ok, "dane", words));
             }
             Ok(_) if visits.iter().all(|(_, visit)| visit.is_err()) => {
-                let words =
-                    format!("{name} has TLSA records, and its certificate could not be seen");
-                seen.findings.push(finding(Grade::Warn, "dane", words));
+                seen.findings.push(unseen(name));
             }
             Ok(_) => {}
         }
@@ -138,7 +135,12 @@ impl Probe<'_> {
                 seen.findings.push(finding(Grade::Warn, "starttls", words));
                 None
             }
-            StartTls::Failed(why) => {
+            StartTls::Failed(NoTls::Silence) => {
+                let words = format!("{at} offers STARTTLS, and did not answer in time: try again");
+                seen.findings.push(finding(Grade::Warn, "starttls", words));
+                None
+            }
+            StartTls::Failed(NoTls::Failed(why)) => {
                 seen.insecure = Some(format!("TLS of {at} fails"));
                 let words =
                     format!("{at} offers STARTTLS, and it fails ({why}): mail may not come");
@@ -159,9 +161,13 @@ impl Probe<'_> {
         if let Ok(tlsa) = tlsa
             && !tlsa.records.is_empty()
         {
-            let line = self.dane(at, &seen.name, tlsa, chain);
+            let line = match visit.starttls {
+                StartTls::Failed(NoTls::Silence) => unseen(&seen.name),
+                _ => self.dane(at, &seen.name, tlsa, chain),
+            };
             seen.findings.push(line);
         }
+        seen.findings.extend(visit.refused_bounces.iter().map(|reply| refused_bounces(at, reply)));
         seen.findings.extend(visit.postmasters.iter().map(postmaster(at)));
         seen.findings.extend(relay(at, visit));
         if let Some(why) = &visit.broken {
@@ -248,6 +254,11 @@ impl Probe<'_> {
             }
         }
     }
+}
+
+fn unseen(host: &str) -> Finding {
+    let words = format!("{host} has TLSA records, and its certificate could not be seen");
+    finding(Grade::Warn, "dane", words)
 }
 
 fn name_of(record: Record) -> Option<String> {

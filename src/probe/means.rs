@@ -1,6 +1,7 @@
 //! What every look has at hand.
 
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
@@ -48,7 +49,7 @@ pub(super) fn side_by_side<T: Sync, R: Send>(all: &[T], each: impl Fn(&T) -> R +
         let threads: Vec<_> = all.iter().map(|one| scope.spawn(move || each(one))).collect();
         let joined = threads
             .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            .map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
         joined.collect()
     })
 }

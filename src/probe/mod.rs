@@ -18,6 +18,7 @@ mod dns;
 mod domain;
 mod finding;
 mod host;
+mod limits;
 mod means;
 mod mta_sts;
 mod smtp;
@@ -25,22 +26,18 @@ mod spf;
 mod tls;
 
 use std::collections::BTreeSet;
+use std::panic::resume_unwind;
+use std::thread;
 
 use deadline::Deadline;
 use dns::Resolver;
 pub use dns::name_servers;
-use domain::DomainSeen;
+use domain::{DomainSeen, Published};
 pub use finding::{Finding, Grade, finding};
 use host::HostSeen;
 pub use means::ProbeOptions;
 use means::{Probe, side_by_side};
 use tls::TlsClient;
-
-/// Domains and hosts that are looked at; of more, the first.
-const MAX_DOMAINS: usize = 16;
-const MAX_HOSTS: usize = 8;
-/// Of one line.
-const MAX_WORDS: usize = 800;
 
 /// Looks at everything; domains and hosts side by side.
 pub fn look(options: &ProbeOptions) -> Vec<Finding> {
@@ -62,34 +59,40 @@ pub fn look(options: &ProbeOptions) -> Vec<Finding> {
 
 impl Probe<'_> {
     fn look(&self) -> Vec<Finding> {
-        let names: Vec<&String> = self.options.domains.iter().take(MAX_DOMAINS).collect();
+        let names: Vec<&String> = self.options.domains.iter().take(limits::DOMAINS).collect();
         let domains = side_by_side(&names, |name| self.domain(name));
         let all_hosts: BTreeSet<&str> =
             domains.iter().flat_map(|domain| domain.hosts.iter().map(String::as_str)).collect();
         let hosts: Vec<(&str, Vec<&str>)> = all_hosts
             .iter()
-            .take(MAX_HOSTS)
+            .take(limits::HOSTS)
             .map(|host| {
                 let has = |domain: &&DomainSeen| domain.hosts.iter().any(|known| known == *host);
                 (*host, domains.iter().filter(has).map(|domain| domain.name.as_str()).collect())
             })
             .collect();
-        let hosts: Vec<HostSeen> =
-            side_by_side(&hosts, |(host, domains)| self.host(host, domains.clone()));
+        // One that is slow must not take the time of the others.
+        let look_at_hosts =
+            || side_by_side(&hosts, |(host, domains)| self.host(host, domains.clone()));
+        let (published, hosts): (Vec<Published>, Vec<HostSeen>) = thread::scope(|scope| {
+            let hosts = scope.spawn(look_at_hosts);
+            let published = side_by_side(&domains, |domain| self.published(&domain.name));
+            (published, hosts.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        });
         let mut findings = Vec::new();
-        for domain in &domains {
-            findings.extend(domain.records.iter().cloned());
+        for (domain, published) in domains.iter().zip(&published) {
+            findings.extend([domain.mx.clone(), published.spf.clone()]);
         }
         for host in &hosts {
             findings.extend(host.findings.iter().cloned());
         }
-        for domain in &domains {
-            findings.push(domain.transport_security(&hosts));
-            findings.push(domain.tls_reports.clone());
+        for (domain, published) in domains.iter().zip(&published) {
+            findings.push(published.transport_security(domain, &hosts));
+            findings.push(published.tls_reports.clone());
         }
         for (what, all, most) in [
-            ("domains", self.options.domains.len(), MAX_DOMAINS),
-            ("MX hosts", all_hosts.len(), MAX_HOSTS),
+            ("domains", self.options.domains.len(), limits::DOMAINS),
+            ("MX hosts", all_hosts.len(), limits::HOSTS),
         ] {
             if all > most {
                 let words = format!("only {most} of {all} {what} are looked at");
@@ -105,7 +108,7 @@ impl Probe<'_> {
 
 /// What strangers write into a record may be long.
 fn shorten(words: &mut String) {
-    if let Some((end, _)) = words.char_indices().nth(MAX_WORDS) {
+    if let Some((end, _)) = words.char_indices().nth(limits::WORDS) {
         words.truncate(end);
         words.push_str(" ...");
     }

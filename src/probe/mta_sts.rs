@@ -5,11 +5,10 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 
 use super::deadline::TimedStream;
+use super::limits;
 use super::tls::TlsClient;
 use crate::mail::Timestamp;
 
-/// Of the policy and what is before it. Senders read 64 KiB (section 3.2).
-const MAX_OCTETS: u64 = 64 << 10;
 /// A policy that senders forget within a day protects little (section 3.2 names weeks).
 const SHORT_AGE: u64 = 86_400;
 
@@ -109,7 +108,7 @@ pub(super) fn fetch(
     now: Timestamp,
 ) -> Result<StsPolicy, String> {
     let host = policy_host(domain);
-    let (mut stream, chain) = tls.greet(stream, &host)?;
+    let (mut stream, chain) = tls.greet(stream, &host).map_err(|why| why.to_string())?;
     if let Some(fault) = tls.faults(&chain, &host, now).first() {
         return Err(format!("its certificate: {fault}"));
     }
@@ -119,7 +118,7 @@ pub(super) fn fetch(
     stream.write_all(request.as_bytes()).map_err(said)?;
     stream.flush().map_err(said)?;
     let mut answer = Vec::new();
-    let mut limited = Read::by_ref(&mut stream).take(MAX_OCTETS);
+    let mut limited = Read::by_ref(&mut stream).take(limits::POLICY_OCTETS);
     match limited.read_to_end(&mut answer) {
         // Many end without a word of TLS, and the answer says how long it is.
         Err(why) if why.kind() != std::io::ErrorKind::UnexpectedEof => Err(said(why)),

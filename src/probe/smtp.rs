@@ -7,19 +7,18 @@ use std::net::SocketAddr;
 use rustls::{ClientConnection, StreamOwned};
 
 use super::deadline::{Deadline, TimedStream, said};
-use super::tls::{Chain, TlsClient};
+use super::limits;
+use super::tls::{Chain, NoTls, TlsClient};
 
 /// A relay for strangers takes mail to this (RFC 2606, section 3); a host of ours does not.
 const STRANGER: &str = "doctor-asks-whether-you-relay@example.com";
-/// Longest reply line (RFC 5321, section 4.5.3.1.5, and more), and lines of one reply.
-const MAX_LINE: usize = 2_000;
-const MAX_LINES: usize = 100;
-
 /// What was seen.
 pub(super) struct PortVisit {
     /// The first line.
     pub(super) greeting: String,
     pub(super) starttls: StartTls,
+    /// The reply to MAIL FROM:<>, with which bounces come, when it is a no.
+    pub(super) refused_bounces: Option<Reply>,
     /// The reply to RCPT for postmaster of each domain.
     pub(super) postmasters: Vec<(String, Reply)>,
     /// The replies to RCPT for somebody elsewhere, from the null sender and from one of ours.
@@ -32,7 +31,7 @@ pub(super) struct PortVisit {
 
 pub(super) enum StartTls {
     NotOffered,
-    Failed(String),
+    Failed(NoTls),
     Done(Chain),
 }
 
@@ -71,6 +70,7 @@ impl Visitor<'_> {
         let mut visit = PortVisit {
             greeting,
             starttls: StartTls::NotOffered,
+            refused_bounces: None,
             postmasters: Vec::new(),
             relay: Vec::new(),
             to_ourselves,
@@ -128,14 +128,14 @@ impl Visitor<'_> {
         }
     }
 
-    fn encrypt(&self, port: Conversation, host: &str) -> Result<(Conversation, Chain), String> {
+    fn encrypt(&self, port: Conversation, host: &str) -> Result<(Conversation, Chain), NoTls> {
         let mut port = port;
-        let (reply, _) = port.say("STARTTLS").map_err(|why| said(&why))?;
+        let (reply, _) = port.say("STARTTLS").map_err(|why| NoTls::of(&why))?;
         if reply.code != 220 {
-            return Err(format!("it answers `{}`", reply.line));
+            return Err(NoTls::Failed(format!("it answers `{}`", reply.line)));
         }
         let Conversation::Plain(stream) = port else {
-            return Err("it is encrypted already".to_string());
+            return Err(NoTls::Failed("it is encrypted already".to_string()));
         };
         let (stream, chain) = self.tls.greet(stream, host)?;
         Ok((Conversation::Encrypted(Box::new(stream)), chain))
@@ -152,9 +152,8 @@ impl Visitor<'_> {
         for sender in [Some(String::new()), ours].into_iter().flatten() {
             let reply = say(&format!("MAIL FROM:<{sender}>"))?;
             if reply.code / 100 != 2 {
-                // Bounces come from the null sender, so that one must be taken.
                 if sender.is_empty() {
-                    return Err(format!("after MAIL FROM:<>: `{}`", reply.line));
+                    visit.refused_bounces = Some(reply);
                 }
                 continue;
             }
@@ -202,7 +201,7 @@ impl Conversation {
     fn reply(&mut self) -> io::Result<(Reply, Vec<String>)> {
         let wrong = || io::Error::new(ErrorKind::InvalidData, "it does not speak SMTP");
         let mut words = Vec::new();
-        for _ in 0..MAX_LINES {
+        for _ in 0..limits::SMTP_REPLY_LINES {
             let line = self.line()?;
             let code = line.get(..3).and_then(|code| code.parse::<u16>().ok()).ok_or_else(wrong)?;
             words.push(line.get(4..).unwrap_or_default().to_string());
@@ -225,7 +224,7 @@ impl Conversation {
             }
             match octet {
                 [b'\n'] => break,
-                [octet] if line.len() < MAX_LINE => line.push(octet),
+                [octet] if line.len() < limits::SMTP_LINE_OCTETS => line.push(octet),
                 _ => return Err(io::Error::new(ErrorKind::InvalidData, "its line has no end")),
             }
         }

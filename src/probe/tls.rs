@@ -16,11 +16,9 @@ use rustls::{
 };
 
 use super::deadline::{TimedStream, said};
+use super::limits;
 use crate::certificate;
 use crate::mail::Timestamp;
-
-/// Names of a certificate that are told.
-const MAX_NAMES: usize = 5;
 
 /// What is needed for handshakes, made once.
 pub(super) struct TlsClient {
@@ -55,10 +53,11 @@ impl TlsClient {
         &self,
         stream: TimedStream,
         host: &str,
-    ) -> Result<(StreamOwned<ClientConnection, TimedStream>, Chain), String> {
-        let name = ServerName::try_from(host.to_string()).map_err(|why| why.to_string())?;
+    ) -> Result<(StreamOwned<ClientConnection, TimedStream>, Chain), NoTls> {
+        let failed = |why: &dyn std::fmt::Display| NoTls::Failed(why.to_string());
+        let name = ServerName::try_from(host.to_string()).map_err(|why| failed(&why))?;
         let mut connection =
-            ClientConnection::new(Arc::clone(&self.any), name).map_err(|why| why.to_string())?;
+            ClientConnection::new(Arc::clone(&self.any), name).map_err(|why| failed(&why))?;
         let mut stream = stream;
         while connection.is_handshaking() {
             connection.complete_io(&mut stream).map_err(|why| handshake(&why))?;
@@ -66,6 +65,11 @@ impl TlsClient {
         let chain = connection.peer_certificates().unwrap_or_default();
         let chain = Chain(chain.iter().map(|one| one.clone().into_owned()).collect());
         Ok((StreamOwned::new(connection, stream), chain))
+    }
+
+    /// The system has no authorities.
+    pub(super) fn trusts_nobody(&self) -> bool {
+        self.roots.is_empty()
     }
 
     /// What is wrong with a certificate for a host; nothing when all is well.
@@ -78,7 +82,7 @@ impl TlsClient {
         if let Err(names) = chain.is_for(host) {
             faults.push(ChainFault::OtherName(names));
         }
-        if self.roots.is_empty() {
+        if self.trusts_nobody() {
             faults.push(ChainFault::NobodyIsTrusted);
         } else if let Err(why) = self.trust(chain, &self.roots, now)
             && !matches!(faults.first(), Some(ChainFault::Expired(_)))
@@ -105,6 +109,31 @@ impl TlsClient {
     }
 }
 
+/// Why there is no TLS.
+pub(super) enum NoTls {
+    /// Nobody answered in time, so nothing is known.
+    Silence,
+    Failed(String),
+}
+
+impl NoTls {
+    pub(super) fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Self::Silence,
+            _ => Self::Failed(said(error)),
+        }
+    }
+}
+
+impl std::fmt::Display for NoTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Silence => f.write_str("no answer in time"),
+            Self::Failed(why) => f.write_str(why),
+        }
+    }
+}
+
 /// The certificates that a server showed, its own first.
 pub(super) struct Chain(pub(super) Vec<CertificateDer<'static>>);
 
@@ -127,7 +156,8 @@ impl Chain {
             })) if !presented.is_empty() => {
                 // `DnsName("mx.example.com")`
                 let name = |shown: &String| shown.split('"').nth(1).unwrap_or(shown).to_string();
-                let names: Vec<String> = presented.iter().take(MAX_NAMES).map(name).collect();
+                let names: Vec<String> =
+                    presented.iter().take(limits::NAMES_TOLD).map(name).collect();
                 Err(names.join(", "))
             }
             Err(_) => Err(none()),
@@ -171,10 +201,10 @@ fn plain(error: &Error) -> String {
     }
 }
 
-fn handshake(error: &io::Error) -> String {
+fn handshake(error: &io::Error) -> NoTls {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-        Some(why) => why.to_string(),
-        None => said(error),
+        Some(why) => NoTls::Failed(why.to_string()),
+        None => NoTls::of(error),
     }
 }
 

@@ -75,6 +75,7 @@ pub struct MailServer {
     pub greeting: &'static str,
     pub tls: Option<Arc<ServerConfig>>,
     pub starttls: &'static str,
+    pub null_sender: &'static str,
     pub postmaster: &'static str,
     pub stranger: &'static str,
 }
@@ -85,6 +86,7 @@ impl MailServer {
             greeting: "220 mx ESMTP",
             tls: identity.map(Identity::server),
             starttls: "220 go on",
+            null_sender: "250 ok",
             postmaster: "250 ok",
             stranger: "550 5.7.1 no relaying",
         }
@@ -130,6 +132,7 @@ impl MailServer {
     fn answer(&self, line: &str, offer: bool) -> String {
         let reply = match line {
             line if line.starts_with("EHLO ") && offer => "250-mx\r\n250 STARTTLS",
+            "MAIL FROM:<>" => self.null_sender,
             line if line.contains("postmaster@") && line.starts_with("RCPT") => self.postmaster,
             line if line.starts_with("RCPT") => self.stranger,
             _ => "250 ok",

@@ -251,6 +251,11 @@ const CASES: &[Case] = &[
         &[("port25", Warn, "it does not speak SMTP"), ("dane", Warn, "could not be seen")],
     ),
     (
+        "it takes no bounces",
+        |w| w.server.null_sender = "550 5.7.1 no sender",
+        &[("port25", Fail, "`550 5.7.1 no sender` to MAIL FROM:<>")],
+    ),
+    (
         "it goes away",
         |w| w.server.postmaster = "421 4.3.2 going down",
         &[("port25", Warn, "ended the conversation early")],
@@ -378,6 +383,28 @@ fn each_fault_is_found() {
             assert!(is, "{what}: {found:?} is not {name} {grade:?} {part}");
         }
     }
+}
+
+#[test]
+fn hosts_that_say_nothing_are_not_waited_for() {
+    let world = World::new();
+    let dir = tempfile::tempdir().expect("a scratch folder");
+    let authorities = dir.path().join("authorities.pem");
+    world.authority.write(&authorities);
+    // The kernel takes their connections, and nobody speaks.
+    let (smtp_port, _mail) = hosts::listeners(&["127.0.0.11"]);
+    let (https_port, _web) = hosts::listeners(&["127.0.0.12"]);
+    let resolver = world.zone.serve();
+    let mut options = options(resolver, HOST, true, smtp_port, https_port, authorities);
+    options.time = Duration::from_secs(2);
+    let began = Instant::now();
+    let findings = look(&options);
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    for name in ["port25", "mta-sts"] {
+        let found = one(&findings, name);
+        assert!(found.grade == Warn && found.words.contains("no answer in time"), "{found:?}");
+    }
+    assert!(findings.iter().all(|found| found.grade != Fail), "{findings:#?}");
 }
 
 /// `bounced doctor` as somebody calls it: exit code, lines, and how long it took.

@@ -3,11 +3,9 @@
 
 use std::net::IpAddr;
 
-/// What a datagram may hold: no fragments on any usual network (RFC 9715).
-const MAX_DATAGRAM: u16 = 1232;
-/// Records that are read of one answer, and steps of one name.
-const MAX_RECORDS: usize = 200;
-const MAX_ALIASES: usize = 8;
+use crate::probe::limits;
+
+/// Octets of a name (RFC 1035, section 2.3.4).
 const MAX_NAME: usize = 255;
 
 /// What is asked for.
@@ -93,7 +91,7 @@ pub(super) fn query(id: u16, name: &str, wanted: RecordType) -> Option<Vec<u8>> 
     octets.extend(IN.to_be_bytes());
     octets.push(0);
     octets.extend(OPT.to_be_bytes());
-    octets.extend(MAX_DATAGRAM.to_be_bytes());
+    octets.extend(limits::DATAGRAM_OCTETS.to_be_bytes());
     octets.extend([0; 6]);
     Some(octets)
 }
@@ -124,7 +122,7 @@ pub(super) fn read(octets: &[u8], name: &str, wanted: RecordType) -> Result<Answ
     let mut answer = Answer { secure: flags & 0x20 != 0, ..Answer::default() };
     let records = records(octets, wanted).ok_or_else(damaged)?;
     let mut owner = name.trim_end_matches('.').to_ascii_lowercase();
-    for _ in 0..MAX_ALIASES {
+    for _ in 0..limits::ALIASES {
         let of_owner = records.iter().filter(|(name, _)| *name == owner);
         let mut target = None;
         for (_, found) in of_owner {
@@ -156,7 +154,7 @@ fn records(octets: &[u8], wanted: RecordType) -> Option<Vec<(String, Found)>> {
         message.take(4)?;
     }
     let mut found = Vec::new();
-    for _ in 0..usize::from(answers).min(MAX_RECORDS) {
+    for _ in 0..usize::from(answers).min(limits::RECORDS) {
         let owner = message.name()?;
         let (kind, class) = (message.u16()?, message.u16()?);
         message.take(4)?; // the time to live

@@ -27,6 +27,15 @@ pub(super) fn no_visit(at: &str, port: u16, why: &NoVisit) -> Finding {
     finding(grade, "port25", words)
 }
 
+/// A no to MAIL FROM:<> (RFC 5321, section 4.5.5).
+pub(super) fn refused_bounces(at: &str, reply: &Reply) -> Finding {
+    let (grade, more) = match reply.code / 100 {
+        4 => (Grade::Warn, "now"),
+        _ => (Grade::Fail, "and bounces have no other sender: let it take them"),
+    };
+    finding(grade, "port25", format!("{at} answers `{}` to MAIL FROM:<>, {more}", reply.line))
+}
+
 pub(super) fn postmaster(at: &str) -> impl Fn(&(String, Reply)) -> Finding {
     move |(domain, reply)| {
         let (grade, words) = match reply.code / 100 {
@@ -93,6 +102,7 @@ mod tests {
             let visit = PortVisit {
                 greeting: String::new(),
                 starttls: StartTls::NotOffered,
+                refused_bounces: None,
                 postmasters: Vec::new(),
                 relay: codes.iter().map(reply).collect(),
                 to_ourselves,
