@@ -32,6 +32,7 @@
 
 pub mod analysis;
 pub mod app;
+mod certificate;
 pub mod classify;
 pub mod cli;
 pub mod config;
@@ -41,6 +42,7 @@ mod lock;
 pub mod mail;
 pub mod message;
 pub mod policy;
+pub mod probe;
 pub mod report;
 pub mod serve;
 pub mod service;

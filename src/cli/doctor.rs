@@ -1,12 +1,11 @@
 //! `bounced doctor`: what an experienced operator would look at, each finding with its remedy.
 //!
 //! Promises: nothing is changed but one scratch file in the data directory, which is removed; it
-//! may run while the service runs. What needs a look from outside (MX, reverse DNS, an open port
-//! 25) is said to be unchecked, with the command that checks it.
+//! may run while the service runs. What a sender would find, from DNS to the certificate, is in
+//! `probe`.
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::net::ToSocketAddrs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -20,15 +19,20 @@ use super::program::Program;
 use super::reach::running;
 use super::remote::Remote;
 use crate::config::preflight;
-use crate::config::{Config, LoadedConfig, print_size, reason};
+use crate::config::{Config, Listen, LoadedConfig, print_size, reason};
 use crate::ledger::journal::inspect;
 use crate::ledger::private::open_to_others;
 use crate::ledger::store::lost_records;
+use crate::mail::Timestamp;
+use crate::probe::{self, Finding, Grade, ProbeOptions, finding, name_servers};
 
 /// Commits that are timed.
 const SYNCS: u32 = 20;
 /// A slower commit than this holds every sender up.
 const SLOW_SYNC: Duration = Duration::from_millis(20);
+/// For all that is asked of the network.
+const NETWORK: Duration = Duration::from_secs(10);
+const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// File systems that lose data, or lock badly: tmpfs, ramfs, nfs, overlay (statfs(2)).
 const DOUBTFUL: [(u64, &str, &str); 4] = [
     (0x0102_1994, "tmpfs", "it is empty after a restart of the machine"),
@@ -36,24 +40,6 @@ const DOUBTFUL: [(u64, &str, &str); 4] = [
     (0x6969, "nfs", "fdatasync and locks are not what they are on a local disk"),
     (0x794c_7630, "overlay", "a container's own layer goes with the container: mount a volume"),
 ];
-
-/// How a finding ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Grade {
-    Ok,
-    Warn,
-    Fail,
-}
-
-struct Finding {
-    grade: Grade,
-    name: &'static str,
-    words: String,
-}
-
-fn finding(grade: Grade, name: &'static str, words: impl Into<String>) -> Finding {
-    Finding { grade, name, words: words.into() }
-}
 
 pub(super) fn run(
     args: &DoctorArgs,
@@ -71,7 +57,9 @@ pub(super) fn run(
     findings.extend(disk(&loaded.config));
     findings.extend(privacy(&loaded.config.data_dir));
     findings.push(files(&loaded.config));
-    findings.extend(names(&loaded.config));
+    if !args.offline {
+        findings.extend(probe::look(&outside(&loaded.config, args, console.now)));
+    }
     for Finding { grade, name, words } in &findings {
         let grade = match grade {
             Grade::Ok => "OK",
@@ -267,34 +255,24 @@ fn files(config: &Config) -> Finding {
     }
 }
 
-/// Whether the names that the world uses lead anywhere. Only when the world can reach us.
-fn names(config: &Config) -> Vec<Finding> {
-    if config.smtp.listen.iter().all(|listen| listen.is_local()) {
-        return vec![finding(Grade::Ok, "names", "loopback only, nothing to resolve")];
+/// What senders find.
+fn outside(config: &Config, args: &DoctorArgs, now: Timestamp) -> ProbeOptions {
+    let resolvers = match args.resolver {
+        Some(server) => vec![server],
+        // resolv.conf(5): without it, the name server of this machine.
+        None => name_servers(&std::fs::read_to_string(RESOLV_CONF).unwrap_or_default()),
+    };
+    ProbeOptions {
+        hostname: config.hostname.clone(),
+        domains: config.smtp.domains.clone(),
+        public: !config.smtp.listen.iter().all(Listen::is_local),
+        resolvers,
+        smtp_port: 25,
+        https_port: 443,
+        authorities: None,
+        now,
+        time: NETWORK,
     }
-    let mut findings = Vec::new();
-    match (config.hostname.as_str(), 25).to_socket_addrs() {
-        Ok(addresses) => {
-            let addresses: Vec<String> = addresses.map(|a| a.ip().to_string()).collect();
-            let words = format!("{} is {}", config.hostname, addresses.join(", "));
-            findings.push(finding(Grade::Ok, "names", words));
-        }
-        Err(_) => {
-            let words = format!(
-                "{} does not resolve: give it an A or AAAA record, senders follow the MX to it",
-                config.hostname
-            );
-            findings.push(finding(Grade::Fail, "names", words));
-        }
-    }
-    for domain in &config.smtp.domains {
-        let words = format!(
-            "the MX of {domain} is not checked here, it should name {}: dig +short MX {domain}",
-            config.hostname
-        );
-        findings.push(finding(Grade::Warn, "names", words));
-    }
-    findings
 }
 
 #[cfg(test)]

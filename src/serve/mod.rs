@@ -4,6 +4,7 @@ pub mod adapters;
 pub mod admission;
 pub mod driver;
 pub mod http;
+mod journald;
 pub mod limits;
 pub mod listener;
 pub mod lookup;

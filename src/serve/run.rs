@@ -282,16 +282,26 @@ async fn refresh(service: Arc<LocalService>, metrics: Arc<Metrics>, http: Arc<Ht
     }
 }
 
-/// Log lines go to standard error: text for people, JSON when the configuration says so.
+/// Log lines go to standard error: text for people, JSON when the configuration says so. Where that
+/// is systemd's journal, text goes there with fields.
 pub fn log(config: &Config) {
+    use crate::config::LogFormat;
     use tracing_subscriber::EnvFilter;
+    use tracing_subscriber::prelude::*;
     let filter = EnvFilter::try_from_env("BOUNCED_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let journal = match config.log.format {
+        LogFormat::Text => super::journald::JournalLayer::of_stderr(),
+        LogFormat::Json => None,
+    };
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let registry = tracing_subscriber::registry().with(filter);
     // A second call (tests) finds a subscriber there already; the first one stays.
-    let _ = match config.log.format {
-        crate::config::LogFormat::Json => builder.json().try_init(),
-        crate::config::LogFormat::Text => {
-            builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init()
+    let _ = match (journal, config.log.format) {
+        (Some(journal), _) => registry.with(journal).try_init(),
+        (None, LogFormat::Json) => registry.with(lines.json()).try_init(),
+        (None, LogFormat::Text) => {
+            let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            registry.with(lines.with_ansi(ansi)).try_init()
         }
     };
 }

@@ -15,6 +15,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
+use crate::certificate;
 use crate::mail::Timestamp;
 
 /// Why a certificate cannot be used.
@@ -145,7 +146,7 @@ fn read(cert: &Path, key: &Path) -> Result<LoadedCertificate, TlsError> {
     let chain = CertificateDer::pem_slice_iter(&file(cert)?)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|reason| pem(cert, reason))?;
-    let Some(expires) = chain.first().map(|own| expiry(own)) else {
+    let Some(expires) = chain.first().map(|own| certificate::expiry(own)) else {
         return Err(TlsError::NoCertificate { path: cert.to_path_buf() });
     };
     let private = PrivateKeyDer::from_pem_slice(&file(key)?).map_err(|reason| match reason {
@@ -164,56 +165,6 @@ fn read(cert: &Path, key: &Path) -> Result<LoadedCertificate, TlsError> {
         Err(rustls::Error::InconsistentKeys(_)) => Err(TlsError::Mismatch { cert, key }),
         Err(reason) => Err(TlsError::Unusable { cert, key, reason: reason.to_string() }),
     }
-}
-
-/// notAfter of an X.509 certificate (RFC 5280 section 4.1). A walk over the outermost DER fields,
-/// because a whole X.509 parser for one date would be a dependency too many.
-fn expiry(certificate: &[u8]) -> Option<Timestamp> {
-    let (_, certificate, _) = der(certificate)?;
-    let (_, mut fields, _) = der(certificate)?;
-    if fields.first() == Some(&0xa0) {
-        fields = der(fields)?.2; // version
-    }
-    for _ in ["serialNumber", "signature", "issuer"] {
-        fields = der(fields)?.2;
-    }
-    let (_, validity, _) = der(fields)?;
-    let (_, _, rest) = der(validity)?;
-    let (tag, not_after, _) = der(rest)?;
-    let text = std::str::from_utf8(not_after).ok()?;
-    const UTC_TIME: u8 = 0x17;
-    let (century, digits) = match tag {
-        UTC_TIME if text.get(..2)? < "50" => ("20", text),
-        UTC_TIME => ("19", text),
-        _ => ("", text), // GeneralizedTime
-    };
-    let digits = format!("{century}{digits}");
-    let part = |range| digits.get(range);
-    Timestamp::parse_rfc3339(&format!(
-        "{}-{}-{}T{}:{}:{}Z",
-        part(0..4)?,
-        part(4..6)?,
-        part(6..8)?,
-        part(8..10)?,
-        part(10..12)?,
-        part(12..14)?
-    ))
-}
-
-/// Tag, content, and what follows, of the first DER element.
-fn der(octets: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&tag, rest) = octets.split_first()?;
-    let (&first, rest) = rest.split_first()?;
-    let (length, rest) = match first {
-        0..=0x7f => (usize::from(first), rest),
-        0x81..=0x84 => {
-            let (octets, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            (octets.iter().fold(0, |n, octet| n << 8 | usize::from(*octet)), rest)
-        }
-        _ => return None,
-    };
-    let (content, rest) = rest.split_at_checked(length)?;
-    Some((tag, content, rest))
 }
 
 #[cfg(test)]
@@ -305,16 +256,5 @@ mod tests {
             assert_eq!(got.is_some(), warning.is_some(), "{text}: {got:?}");
             assert!(got.unwrap_or_default().contains(warning.unwrap_or_default()));
         }
-    }
-
-    #[test]
-    fn damaged_der_has_no_expiry() {
-        let (cert, _) = pair(None);
-        let der = CertificateDer::from_pem_slice(cert.as_bytes()).unwrap();
-        for end in 0..der.len() {
-            let _ = expiry(&der[..end]); // must not panic
-        }
-        assert_eq!(expiry(&der[..20]), None);
-        assert_eq!(expiry(&[0x30, 0x84, 0xff, 0xff, 0xff, 0xff]), None);
     }
 }
