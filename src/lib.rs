@@ -32,7 +32,6 @@
 
 pub mod analysis;
 pub mod app;
-mod certificate;
 pub mod classify;
 pub mod cli;
 pub mod config;
@@ -42,7 +41,6 @@ mod lock;
 pub mod mail;
 pub mod message;
 pub mod policy;
-pub mod probe;
 pub mod report;
 pub mod serve;
 pub mod service;

@@ -18,13 +18,13 @@ use super::print;
 use super::program::Program;
 use super::reach::running;
 use super::remote::Remote;
+use crate::cli::probe::{self, Finding, Grade, ProbeOptions, finding, name_servers};
 use crate::config::preflight;
 use crate::config::{Config, Listen, LoadedConfig, print_size, reason};
 use crate::ledger::journal::inspect;
 use crate::ledger::private::open_to_others;
 use crate::ledger::store::lost_records;
 use crate::mail::Timestamp;
-use crate::probe::{self, Finding, Grade, ProbeOptions, finding, name_servers};
 
 /// Commits that are timed.
 const SYNCS: u32 = 20;

@@ -23,6 +23,7 @@ mod ingest;
 mod list;
 pub mod mailbox;
 pub mod print;
+pub mod probe;
 mod program;
 pub mod reach;
 mod records;

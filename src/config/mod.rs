@@ -8,6 +8,7 @@
 //! working directory, not from the folder of the file, so that a flag and a key mean the same.
 
 mod answers;
+pub(crate) mod certificate;
 mod combine;
 mod from_raw;
 mod hint;

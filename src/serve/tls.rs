@@ -15,7 +15,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
-use crate::certificate;
+use crate::config::certificate;
 use crate::mail::Timestamp;
 
 /// Why a certificate cannot be used.

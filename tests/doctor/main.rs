@@ -10,9 +10,9 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use bounced::cli::probe::Grade::{self, Fail, Warn};
+use bounced::cli::probe::{Finding, ProbeOptions, look};
 use bounced::mail::Timestamp;
-use bounced::probe::Grade::{self, Fail, Warn};
-use bounced::probe::{Finding, ProbeOptions, look};
 use dns::Zone;
 use hosts::{Authority, Identity, MailServer};
 use service::{Service, bounced};

@@ -12,13 +12,7 @@ use imports::{Module, Sources};
 const LAYERS: &[(&str, &[&str], &str)] = &[
     ("mail", &[], "words of mail know nothing else"),
     ("lock", &[], "a lock knows nothing of what it guards"),
-    ("config", &[], "a configuration is text and values"),
-    ("certificate", &["mail"], "a certificate ends at a time"),
-    (
-        "probe",
-        &["certificate", "lock", "mail"],
-        "a look from outside knows no service: it sees what a sender sees",
-    ),
+    ("config", &["mail"], "a configuration is text and values"),
     ("message", &["mail"], "a message is parsed without knowing what it means"),
     ("report", &["mail", "message"], "recognition does not judge, decide or store"),
     ("classify", &["lock", "mail", "report"], "judging knows neither policy nor storage"),
@@ -47,23 +41,14 @@ const LAYERS: &[(&str, &[&str], &str)] = &[
     (
         "serve",
         &[
-            "certificate",
-            "classify",
-            "config",
-            "event",
-            "ledger",
-            "lock",
-            "mail",
-            "report",
-            "service",
-            "smtp",
+            "classify", "config", "event", "ledger", "lock", "mail", "report", "service", "smtp",
             "verp",
         ],
         "transports ask the service",
     ),
     (
         "cli",
-        &["classify", "config", "event", "ledger", "mail", "policy", "probe", "service"],
+        &["classify", "config", "event", "ledger", "lock", "mail", "policy", "service"],
         "commands ask the service; app hands them the rest",
     ),
     (
@@ -79,7 +64,7 @@ const LAYERS: &[(&str, &[&str], &str)] = &[
 /// Crates, and the paths under `src/` that may use them.
 const CRATES: &[(&str, &[&str])] = &[
     ("tokio", &["serve/", "app.rs", "ledger/postgres/"]),
-    ("rustls", &["serve/", "ledger/postgres/", "probe/"]),
+    ("rustls", &["serve/", "ledger/postgres/", "cli/probe/"]),
     ("tokio_postgres", &["ledger/postgres/"]),
     ("axum", &["serve/"]),
     ("hyper", &["serve/"]),

@@ -1,7 +1,7 @@
 //! What the mail port of a host says to a stranger, in words.
 
-use crate::probe::finding::{Finding, Grade, finding};
-use crate::probe::smtp::{NoVisit, PortVisit, Reply};
+use crate::cli::probe::finding::{Finding, Grade, finding};
+use crate::cli::probe::smtp::{NoVisit, PortVisit, Reply};
 
 pub(super) fn no_visit(at: &str, port: u16, why: &NoVisit) -> Finding {
     let (grade, words) = match why {
@@ -87,7 +87,7 @@ pub(super) fn relay(at: &str, visit: &PortVisit) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probe::smtp::StartTls;
+    use crate::cli::probe::smtp::StartTls;
 
     #[test]
     fn a_relay_is_told_from_a_server_that_sends_for_its_own_machine() {

@@ -17,7 +17,7 @@ use rustls::{
 
 use super::deadline::{TimedStream, said};
 use super::limits;
-use crate::certificate;
+use crate::config::certificate;
 use crate::mail::Timestamp;
 
 /// What is needed for handshakes, made once.

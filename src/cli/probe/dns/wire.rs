@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use crate::probe::limits;
+use crate::cli::probe::limits;
 
 /// Octets of a name (RFC 1035, section 2.3.4).
 const MAX_NAME: usize = 255;
