@@ -57,18 +57,33 @@ pub(super) fn digest(
     data_encoding::HEXLOWER.encode(octets.get(..16).unwrap_or(&octets))
 }
 
-/// Hashes the first `room` octets of a text whose lines end in CRLF.
+/// Hashes the first `room` octets of a text whose lines end in CRLF. Lines that do already, as all do
+/// by SMTP, are hashed together.
 fn hash_lines(hash: &mut Sha256, text: &[u8], mut room: usize) {
+    // Line ends only grow.
+    let text = text.get(..room).unwrap_or(text);
     let mut add = |octets: &[u8]| {
         let kept = octets.get(..room).unwrap_or(octets);
         hash.update(kept);
         room -= kept.len();
-        room > 0
     };
-    for line in lines(text) {
-        if !add(line) || !add(b"\r\n") {
-            return;
+    let (mut from, mut line) = (0, 0);
+    for at in memchr::memchr2_iter(b'\r', b'\n', text) {
+        if at < line {
+            continue; // The LF of a CRLF.
         }
+        if text.get(at..at + 2) == Some(b"\r\n") {
+            line = at + 2;
+            continue;
+        }
+        add(text.get(from..at).unwrap_or_default());
+        add(b"\r\n");
+        line = at + 1;
+        from = line;
+    }
+    add(text.get(from..).unwrap_or_default());
+    if line < text.len() {
+        add(b"\r\n");
     }
 }
 

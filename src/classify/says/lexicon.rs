@@ -38,10 +38,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::parts::{Hit, PhraseKind};
-use super::starts::Starts;
 use super::table::MeaningTable;
 use crate::classify::text::fold_piece;
-use crate::mail::MultiSearch;
+use crate::mail::{MultiSearch, Starts};
 
 /// Every phrase of every language, ready to be found.
 #[derive(Debug)]

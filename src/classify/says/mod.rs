@@ -7,7 +7,6 @@ mod lexicon;
 mod parts;
 mod sentence;
 mod shipped;
-mod starts;
 mod table;
 mod whose;
 mod words;

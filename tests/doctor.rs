@@ -1,9 +1,11 @@
 //! What `bounced doctor` finds in the network: a name server, mail servers and a web server of its
 //! own on loopback, first as they should be, then each with one fault.
 
-mod dns;
-mod hosts;
-#[path = "../service/mod.rs"]
+/// What is in the network.
+mod doctor {
+    pub mod dns;
+    pub mod hosts;
+}
 mod service;
 
 use std::net::{SocketAddr, UdpSocket};
@@ -13,8 +15,8 @@ use std::time::{Duration, Instant};
 use bounced::cli::probe::Grade::{self, Fail, Warn};
 use bounced::cli::probe::{Finding, ProbeOptions, look};
 use bounced::mail::Timestamp;
-use dns::Zone;
-use hosts::{Authority, Identity, MailServer};
+use doctor::dns::Zone;
+use doctor::hosts::{Authority, Identity, MailServer};
 use service::{Service, bounced};
 
 const DOMAIN: &str = "bounce.example.test";
@@ -94,14 +96,14 @@ impl World {
         let dir = tempfile::tempdir().expect("a scratch folder");
         let authorities = dir.path().join("authorities.pem");
         self.authority.write(&authorities);
-        let (smtp_port, mut mail) = hosts::listeners(&["127.0.0.11"]);
+        let (smtp_port, mut mail) = doctor::hosts::listeners(&["127.0.0.11"]);
         match self.listens {
             true => self.server.serve(mail.remove(0)),
             false => mail.clear(),
         }
-        let (https_port, mut web) = hosts::listeners(&["127.0.0.12"]);
+        let (https_port, mut web) = doctor::hosts::listeners(&["127.0.0.12"]);
         let page = self.authority.issue(STS_HOST, LATER);
-        hosts::web(web.remove(0), &page, &self.policy);
+        doctor::hosts::web(web.remove(0), &page, &self.policy);
         look(&options(
             self.zone.serve(),
             self.hostname,
@@ -163,9 +165,9 @@ fn a_service_as_it_should_be() {
     let before = service.events();
     let authorities = service.dir.path().join("authorities.pem");
     world.authority.write(&authorities);
-    let (https_port, mut web) = hosts::listeners(&["127.0.0.12"]);
+    let (https_port, mut web) = doctor::hosts::listeners(&["127.0.0.12"]);
     let page = world.authority.issue(STS_HOST, LATER);
-    hosts::web(web.remove(0), &page, POLICY);
+    doctor::hosts::web(web.remove(0), &page, POLICY);
     let mut zone = world.zone;
     zone.without(HOST).a(HOST, "127.0.0.1").ptr("127.0.0.1", HOST);
     let findings = look(&options(zone.serve(), HOST, true, service.smtp, https_port, authorities));
@@ -392,8 +394,8 @@ fn hosts_that_say_nothing_are_not_waited_for() {
     let authorities = dir.path().join("authorities.pem");
     world.authority.write(&authorities);
     // The kernel takes their connections, and nobody speaks.
-    let (smtp_port, _mail) = hosts::listeners(&["127.0.0.11"]);
-    let (https_port, _web) = hosts::listeners(&["127.0.0.12"]);
+    let (smtp_port, _mail) = doctor::hosts::listeners(&["127.0.0.11"]);
+    let (https_port, _web) = doctor::hosts::listeners(&["127.0.0.12"]);
     let resolver = world.zone.serve();
     let mut options = options(resolver, HOST, true, smtp_port, https_port, authorities);
     options.time = Duration::from_secs(2);
