@@ -372,10 +372,11 @@ fn reload(
     if !service.keeps_pseudonyms(loaded.config.privacy.name_key()) {
         return Err(anyhow!("privacy.addresses and its key are chosen once for a data directory"));
     }
-    service.put_policy_in_force(&policy).map_err(|error| anyhow!("{error}"))?;
     let waiting = running.only_at_start(&loaded.config);
+    // What may be refused comes before what is then in force.
+    service.replace_hash_key(loaded.config.privacy.hash_key.clone())?;
+    service.put_policy_in_force(&policy).map_err(|error| anyhow!("{error}"))?;
     shared_ledger::tell(facts, &loaded.config, &policy);
-    service.replace_hash_key(loaded.config.privacy.hash_key)?;
     service.replace_analyser(analyser);
     if !waiting.is_empty() {
         tracing::warn!("changed, and in force after a restart only: {}", waiting.join(", "));

@@ -7,8 +7,8 @@
 //! | carrier | known by | a report inside is |
 //! |---|---|---|
 //! | notice | a daemon's sender; else a null reverse-path, or the shape of a report from nobody known | the message's own |
-//! | person | none of these; `Fwd:`, `Re:`, Resent-From; a person's `From` that answers | a forwarded one when attached or after `Fwd:`, else talk |
-//! | program | list, ticket and notification fields, ticket numbers in the subject, cron | talk |
+//! | person | none of these; `Fwd:`, `Re:`, Resent-From; a person's `From` that answers; a postmaster who answers or writes by hand | a forwarded one when attached or after `Fwd:`, else talk |
+//! | program | list, ticket and notification fields, ticket numbers in the subject, cron; also beside a daemon's sender, when the reverse-path is somebody's | talk |
 //!
 //! A reverse-path that nobody knows (a file without Return-Path) is judged by the rest: the shape
 //! of a report or a program's sender. Field lore: forwarders rewrite reverse-paths of notices and
@@ -114,7 +114,6 @@ pub(super) fn of(
         p.is("multipart/report") && p.report_type.as_deref().is_none_or(|t| t.contains("status"))
     });
     let daemon = sender::is_daemon(from) || from.contains("no-reply@sns.amazonaws.com");
-    // A provider's notice may carry a field to leave its list; a list manager's is no notice.
     let system = sender::is_system(from);
     let handed_on = is_reply(subject) || is_forward(subject);
     // Anybody can send from `<>`: a person who answers or forwards is one, whatever the envelope.
@@ -122,8 +121,15 @@ pub(super) fn of(
     let personal = answers && !system && !daemon && sender::is_person(message, from);
     let null_report = report && path == Path::Null && !personal;
     let own_shape = (system && (report || path == Path::Null)) || null_report;
-    if let Some(why) = talks(message, subject).filter(|_| !own_shape) {
-        return Carrier::Program(why);
+    // A provider's notice may carry a field to leave its list, or the number in our subject. What a
+    // list or a ticket system sends on has its own reverse-path, whoever wrote it, and only such a
+    // system writes its fields.
+    let own_shape = own_shape && path != Path::Somebody;
+    match talks(message, subject) {
+        Some(talk) if !own_shape || (talk.is_own_field && !report) => {
+            return Carrier::Program(talk.why);
+        }
+        _ => {}
     }
     if subject.contains("bounce action notification") {
         return Carrier::Program("a list manager tells its owner");
@@ -138,6 +144,10 @@ pub(super) fn of(
         Path::Null if report => Carrier::Notice { sure: true },
         _ if handed_on && !(system && path != Path::Somebody) => {
             Carrier::Person("forwarded or answered by a person")
+        }
+        // Postmasters are people, too.
+        Path::Daemon if !report && (answers || sender::by_hand(message)) => {
+            Carrier::Person("written by a postmaster")
         }
         _ if system || path == Path::Daemon => Carrier::Notice { sure: report },
         Path::Null => Carrier::Notice { sure: false },
@@ -183,8 +193,15 @@ impl Path {
     }
 }
 
-/// Why a message is talk: a field of such a program, or the number of a ticket in its subject.
-fn talks(message: &Message<'_>, subject: &str) -> Option<&'static str> {
+/// Why a message is talk.
+struct Talk {
+    why: &'static str,
+    /// A field that no mail system writes: not one of lists, and no number in a subject.
+    is_own_field: bool,
+}
+
+/// A field of such a program, or the number of a ticket in the subject.
+fn talks(message: &Message<'_>, subject: &str) -> Option<Talk> {
     let headers = message.headers();
     let marked = headers.fields().iter().find_map(|field| {
         let rows = BY_THIRD.get(usize::from(field.name.get(2)?.to_ascii_lowercase()))?;
@@ -194,9 +211,13 @@ fn talks(message: &Message<'_>, subject: &str) -> Option<&'static str> {
             (whole && start.eq_ignore_ascii_case(name.as_bytes())).then_some(*why)
         })
     });
+    if let Some(why) = marked {
+        return Some(Talk { why, is_own_field: why.starts_with("from a ") });
+    }
     let to_list =
         || headers.lower("precedence").trim().starts_with("list").then_some("sent to a list");
-    marked.or_else(to_list).or_else(|| has_ticket_number(subject).then_some("from a ticket system"))
+    let number = || has_ticket_number(subject).then_some("from a ticket system");
+    to_list().or_else(number).map(|why| Talk { why, is_own_field: false })
 }
 
 /// `[#117904]`, `[Ticket#1]`, `[Ticket ID: 42]`, `INC0012345`, `Case #00123`.
@@ -254,6 +275,15 @@ mod tests {
         let handed = Carrier::Person("forwarded or answered by a person");
         let answer = |field: &str| format!("{field}\n{REPORT_OF_ANN}");
         let (list, ticket) = ("sent to a list", "from a ticket system");
+        let postmaster = Carrier::Person("written by a postmaster");
+        let report = |from: &str, field: &str| {
+            format!(
+                "From: {from}\n{field}\n\
+                 Content-Type: multipart/report; report-type=delivery-status; boundary=b\n"
+            )
+        };
+        let daemon = "MAILER-DAEMON@x.example";
+        let via = "\"'Mail Delivery Subsystem' via Support\" <support@x.example>";
         for (path, header, expected) in [
             (Some(""), "From: MAILER-DAEMON@x.example\n", notice),
             // A forwarder rewrote the reverse-path.
@@ -278,6 +308,16 @@ mod tests {
             // A postmaster may be a person.
             (Some("postmaster@x.example"), "From: postmaster@x.example\n", maybe),
             (Some("jo@x.example"), "From: postmaster@x.example\nSubject: Fwd: x\n", handed),
+            (
+                Some("postmaster@x.example"),
+                "From: postmaster@x.example\nIn-Reply-To: <m@y.example>\n",
+                postmaster,
+            ),
+            (
+                Some("postmaster@x.example"),
+                "From: postmaster@x.example\nUser-Agent: Mozilla Thunderbird\n",
+                postmaster,
+            ),
             // Vtext answers with `Re:`.
             (None, "From: post_master@x.example\nSubject: Re: Nyaan\n", maybe),
             (None, "From: Ann <a@x.example>\n", person),
@@ -293,6 +333,25 @@ mod tests {
                 Carrier::Program(ticket),
             ),
             (Some(""), "From: a@x.example\nSubject: Ticket #12 opened\n", Carrier::Program(ticket)),
+            // What a list or a ticket system sends on has its own reverse-path.
+            (
+                Some("l-bounces@x.example"),
+                &report(daemon, "List-Id: <l.x.example>"),
+                Carrier::Program(list),
+            ),
+            (
+                Some("support+bnc@x.example"),
+                &report(via, "List-ID: <s.x.example>"),
+                Carrier::Program(list),
+            ),
+            (Some("desk@x.example"), &report(daemon, "RT-Ticket: x #5"), Carrier::Program(ticket)),
+            (
+                Some(""),
+                "From: Mail Delivery Subsystem <a@x.example>\nX-Zendesk-Priority: low\n",
+                Carrier::Program(ticket),
+            ),
+            (Some(""), &report(daemon, "List-Unsubscribe: <mailto:a@x.example>"), notice),
+            (Some(""), &report(daemon, "Subject: Undelivered: [#117904]"), notice),
             // A file: the Return-Path counts.
             (Some(""), "Return-Path: <a@x.example>\nFrom: a@x.example\n", person),
             (

@@ -74,6 +74,28 @@ pub fn is_person(message: &Message<'_>, from: &str) -> bool {
     !automatic && !PROGRAMS.iter().any(|p| name.contains(p))
 }
 
+/// Whether a message was written in a mail program for people.
+pub fn by_hand(message: &Message<'_>) -> bool {
+    const PROGRAMS: [&str; 10] = [
+        "thunderbird",
+        "apple mail",
+        "iphone mail",
+        "ipad mail",
+        "microsoft outlook",
+        "evolution",
+        "kmail",
+        "mutt/",
+        "claws mail",
+        "roundcube",
+    ];
+    let headers = message.headers();
+    let by = |field: &str| {
+        let value = headers.lower(field);
+        PROGRAMS.iter().any(|program| value.contains(program))
+    };
+    by("user-agent") || by("x-mailer")
+}
+
 /// Whether a sender is a mail system.
 pub fn is_system(from: &str) -> bool {
     static NAMES: LazyLock<MultiSearch> = LazyLock::new(|| MultiSearch::new(SYSTEMS));

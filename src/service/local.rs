@@ -352,7 +352,7 @@ impl LocalService {
         &self,
         wanted: &policy::Policy,
     ) -> Result<Option<Arc<policy::Policy>>, ServiceError> {
-        self.check_keys()?;
+        self.check_keys(&self.blocks.keys())?;
         let current = self.reader.policy(&*self.ledger)?;
         let case = |policy: &policy::Policy| policy.local_part_case;
         if self.ledger.status().last_seq > 1

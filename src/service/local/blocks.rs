@@ -18,6 +18,7 @@ use crate::ledger::{LedgerError, Prepare, Rows, small_file};
 use crate::lock::lock;
 use crate::mail::{Address, Case};
 use crate::policy::{HashKeys, block_key, touched};
+use crate::service::ServiceError;
 
 /// Where a key that was made is kept, in the data directory.
 pub(super) const KEY_FILE: &str = "privacy.key";
@@ -40,10 +41,8 @@ impl Blocks {
         secret: Option<Vec<u8>>,
         case: Case,
     ) -> io::Result<Self> {
-        let (secret, keys, any) = (Mutex::new(secret), ArcSwap::default(), Mutex::default());
-        let blocks = Self { disk, secret, keys, case, any };
-        blocks.read_keys()?;
-        Ok(blocks)
+        let keys = ArcSwap::new(Arc::new(keys_of(disk.as_ref(), secret.as_deref())?));
+        Ok(Self { disk, secret: Mutex::new(secret), keys, case, any: Mutex::default() })
     }
 
     /// There is a `privacy.hash_key_file`.
@@ -56,28 +55,27 @@ impl Blocks {
         self.keys.load_full()
     }
 
-    /// Takes a new `privacy.hash_key_file` over; gives the old one.
-    pub(super) fn replace_secret(&self, secret: Option<Vec<u8>>) -> io::Result<Option<Vec<u8>>> {
-        let before = {
-            let mut stored = lock(&self.secret);
-            std::mem::replace(&mut *stored, secret)
-        };
-        self.read_keys().map(|()| before)
-    }
-
-    /// The configured key first; one that was made before stays good for what it hashed.
-    fn read_keys(&self) -> io::Result<()> {
-        let configured = lock(&self.secret).clone();
-        let made = small_file::octets(self.disk.as_ref(), KEY_FILE)?
-            .map(|octets| octets.trim_ascii_end().to_vec())
-            .filter(|key| !key.is_empty());
-        let secrets = configured.iter().chain(&made).map(Vec::as_slice);
-        self.keys.store(Arc::new(HashKeys::new(secrets)));
+    /// Takes a new `privacy.hash_key_file` over when `check` finds nothing wrong with the keys that
+    /// there are then. Until it has, and if it does, the old ones are in force: an event that comes
+    /// meanwhile must find its block.
+    pub(super) fn replace_secret(
+        &self,
+        secret: Option<Vec<u8>>,
+        check: impl FnOnce(&HashKeys) -> Result<(), ServiceError>,
+    ) -> Result<(), ServiceError> {
+        let mut stored = lock(&self.secret);
+        let keys = keys_of(self.disk.as_ref(), secret.as_deref()).map_err(|error| {
+            ServiceError::Internal(format!("the key of erased addresses cannot be read: {error}"))
+        })?;
+        check(&keys)?;
+        self.keys.store(Arc::new(keys));
+        *stored = secret;
         Ok(())
     }
 
     /// The hash of an address by the first key, which is made when there is none.
     pub(super) fn hash(&self, address: &str) -> io::Result<String> {
+        let stored = lock(&self.secret);
         if let Some(hash) = self.keys.load().hashes(address).into_iter().next() {
             return Ok(hash);
         }
@@ -85,10 +83,18 @@ impl Blocks {
         getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
         let text = data_encoding::HEXLOWER.encode(&random) + "\n";
         small_file::replace(self.disk.as_ref(), KEY_FILE, &text)?;
-        self.read_keys()?;
+        self.keys.store(Arc::new(keys_of(self.disk.as_ref(), stored.as_deref())?));
         let hash = self.keys.load().hashes(address).into_iter().next();
         hash.ok_or_else(|| io::Error::other("the key that was made cannot be read"))
     }
+}
+
+/// The configured key first; one that was made before stays good for what it hashed.
+fn keys_of(disk: &dyn Disk, configured: Option<&[u8]>) -> io::Result<HashKeys> {
+    let made = small_file::octets(disk, KEY_FILE)?
+        .map(|octets| octets.trim_ascii_end().to_vec())
+        .filter(|key| !key.is_empty());
+    Ok(HashKeys::new(configured.into_iter().chain(made.as_deref())))
 }
 
 impl Prepare for Blocks {

@@ -44,13 +44,9 @@ fn failed(error: &io::Error) -> ServiceError {
 impl LocalService {
     /// Takes a new `privacy.hash_key_file` over, unless blocks would not be found any more.
     pub fn replace_hash_key(&self, secret: Option<Vec<u8>>) -> Result<(), ServiceError> {
-        let before = self.blocks.replace_secret(secret).map_err(|e| failed(&e))?;
-        let checked = self.check_keys();
-        if checked.is_err() {
-            self.blocks.replace_secret(before).map_err(|e| failed(&e))?;
-        }
+        self.blocks.replace_secret(secret, |keys| self.check_keys(keys))?;
         self.reader.set_hash_keys(self.blocks.keys());
-        checked
+        Ok(())
     }
 
     /// Forgets a person.

@@ -13,7 +13,7 @@
 use super::LocalService;
 use super::make_event::act_event;
 use crate::event::Act;
-use crate::policy::{block_key, fact_key};
+use crate::policy::{HashKeys, block_key, fact_key};
 use crate::service::ServiceError;
 
 /// Keys that a person may have used, at most.
@@ -21,9 +21,9 @@ const MAX_KEYS: usize = 1_000;
 
 impl LocalService {
     /// Whether every key is there that the data was written with.
-    pub(super) fn check_keys(&self) -> Result<(), ServiceError> {
+    pub(super) fn check_keys(&self, keys: &HashKeys) -> Result<(), ServiceError> {
         let prefix = fact_key("hash-key/");
-        let known = self.blocks.keys().fingerprints();
+        let known = keys.fingerprints();
         let lost = std::fs::read_to_string(self.data_dir.join("lost-keys")).unwrap_or_default();
         for (key, _) in self.ledger.list(&prefix, None, MAX_KEYS)?.rows {
             let wanted = String::from_utf8_lossy(key.get(prefix.len()..).unwrap_or_default());

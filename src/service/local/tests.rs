@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::ledger::committer::CommitterOptions;
 use crate::ledger::{LedgerStatus, Page};
 use crate::lock::lock;
+use crate::service::Operations;
 use crate::verp::Verp;
 
 /// A ledger that is a journal of lines, and nothing else.
@@ -111,4 +112,27 @@ fn a_wall_clock_in_doubt_is_not_written_down() {
     let line = std::fs::read_to_string(&clock).expect("readable");
     let at = line.split(' ').next().and_then(Timestamp::parse_rfc3339).expect("a time");
     assert!(at < before.plus_days(30), "{at} is the wall clock's, not ours");
+}
+
+#[test]
+fn a_refused_key_leaves_the_blocks_of_erased_addresses_as_they_were() {
+    let dir = tempfile::tempdir().expect("a scratch folder");
+    let service = real(dir.path());
+    let address = "gone@x.example";
+    service.suppress(address, "*", "asked", None).expect("suppressed");
+    service.erase(address).expect("erased");
+    let is_blocked = || service.suppression(address, None).expect("an answer").is_some();
+    assert!(is_blocked());
+    let (key, away) = (dir.path().join("privacy.key"), dir.path().join("away"));
+    std::fs::rename(&key, &away).expect("moved");
+    for changed in [None, Some("another key\n")] {
+        changed.into_iter().for_each(|text| std::fs::write(&key, text).expect("written"));
+        let refused = service.replace_hash_key(None).expect_err("a key is missing");
+        assert!(refused.to_string().contains("restore"), "{refused}");
+        assert!(is_blocked(), "{changed:?}");
+    }
+    std::fs::rename(&away, &key).expect("moved back");
+    service.replace_hash_key(None).expect("the key is there again");
+    assert!(is_blocked());
+    service.shut_down().expect("settled");
 }
