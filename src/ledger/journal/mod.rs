@@ -74,8 +74,8 @@ mod writer;
 
 pub use batch::Batch;
 pub use checkpoint::{
-    Checkpoint, CheckpointWriter, RowCursor, checkpoints, drop_checkpoint, keep_newest,
-    refuse_newer, sweep,
+    Checkpoint, CheckpointCopy, CheckpointFile, CheckpointWriter, RowCursor, checkpoints,
+    drop_checkpoint, keep_newest, refuse_newer, sweep,
 };
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use inspect::inspect;

@@ -47,6 +47,11 @@ pub(super) fn write(disk: &dyn Disk, erased: Erased) -> io::Result<()> {
 }
 
 impl Erased {
+    /// Up to this position no address that was erased is in the copy, in any file of it.
+    pub(super) fn clean(self) -> u64 {
+        self.taken.max(self.done)
+    }
+
     /// Whether a copy that ends at `end` cannot go on in a journal that was rewritten up to
     /// `rewritten`.
     pub(super) fn is_outdated(self, end: u64, rewritten: u64) -> bool {

@@ -35,6 +35,7 @@ mod follow;
 mod inbox;
 mod keeper;
 mod lost;
+mod newcomer;
 mod options;
 mod others;
 mod overlay;
@@ -45,6 +46,7 @@ mod rebuild;
 mod redact;
 mod rows;
 mod scrub;
+mod sharing;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -82,6 +84,7 @@ pub struct SledLedger {
     keeper: Option<std::thread::JoinHandle<()>>,
     scrub: Option<std::thread::JoinHandle<()>>,
     follower: Option<std::thread::JoinHandle<()>>,
+    sharing: Option<std::thread::JoinHandle<()>>,
 }
 
 impl SledLedger {
@@ -98,6 +101,10 @@ impl SledLedger {
             LedgerError::Fatal(format!("cannot start the thread that follows the journal: {error}"))
         })?;
         ledger.follower = Some(follower);
+        let sharing = sharing::start(Arc::clone(&ledger.engine)).map_err(|error| {
+            LedgerError::Fatal(format!("cannot start the thread that shares checkpoints: {error}"))
+        })?;
+        ledger.sharing = Some(sharing);
         Ok(ledger)
     }
 
@@ -152,6 +159,7 @@ impl SledLedger {
         if let Some(cluster) = &mut cluster {
             let known = erased::read(disk.as_ref()).map_err(cannot)?;
             cluster.erased = Mutex::new(known.unwrap_or_default());
+            newcomer::begin(&disk, &options, cluster)?;
         }
         if let Err(error) = journal::sweep(disk.as_ref()) {
             tracing::warn!(%error, "an unfinished checkpoint cannot be removed");
@@ -197,7 +205,8 @@ impl SledLedger {
         let scrub = scrub::start(Arc::clone(&engine)).map_err(|error| {
             LedgerError::Fatal(format!("cannot start the thread that checks the journal: {error}"))
         })?;
-        let ledger = Self { engine, keeper: Some(keeper), scrub: Some(scrub), follower: None };
+        let (keeper, scrub) = (Some(keeper), Some(scrub));
+        let ledger = Self { engine, keeper, scrub, follower: None, sharing: None };
         ledger.wait_ready(ledger.engine.options.open_patience);
         Ok(ledger)
     }
@@ -226,6 +235,13 @@ impl SledLedger {
         cluster.was_level()
     }
 
+    /// Looks at once whether the checkpoint of this node is to be shared, and old records are to go. A
+    /// thread does so every few seconds.
+    pub fn share_checkpoint(&self) -> Result<(), LedgerError> {
+        let Some(cluster) = &self.engine.cluster else { return Ok(()) };
+        sharing::step(&self.engine, cluster, (cluster.share.connect)().as_mut())
+    }
+
     /// Why the engine does not let this node follow; None while it does, or was not asked yet.
     pub fn engine_trouble(&self) -> Option<String> {
         self.engine.cluster.as_ref().and_then(Cluster::trouble)
@@ -252,11 +268,16 @@ impl SledLedger {
     /// SHA-256 over all rows that can still matter, in key order, of fold and engine: the same
     /// before and after any crash, rebuild or checkpoint.
     pub fn digest(&self) -> Result<String, LedgerError> {
+        self.digest_since(self.engine.first_seq())
+    }
+
+    /// The same, of a journal that begins at `first_seq`: lists of nodes whose copies reach back to
+    /// different records are compared by it.
+    pub fn digest_since(&self, first_seq: u64) -> Result<String, LedgerError> {
         use sha2::Digest;
         let view = self.engine.view()?;
         let last = read_event(&self.engine.reader, self.engine.reader.last_seq())?;
         let now = last.map_or(Timestamp::from_millis(i64::MIN), |event| event.received_at);
-        let first_seq = self.engine.first_seq();
         let mut hash = sha2::Sha256::new();
         for rows in [space::DIGEST, space::HISTORY, space::FOLD] {
             let mut after = vec![rows];
@@ -280,9 +301,9 @@ impl Drop for SledLedger {
     fn drop(&mut self) {
         lock(&self.engine.inbox).stop = true;
         self.engine.bell.notify_all();
-        for thread in
-            [self.keeper.take(), self.scrub.take(), self.follower.take()].into_iter().flatten()
-        {
+        let keepers = [self.keeper.take(), self.scrub.take()];
+        let followers = [self.follower.take(), self.sharing.take()];
+        for thread in keepers.into_iter().chain(followers).flatten() {
             thread.thread().unpark();
             let _ = thread.join();
         }
