@@ -75,6 +75,9 @@ pub trait Others {
         hash: &str,
         line: &mut dyn FnMut(u64, &str) -> Option<String>,
     ) -> Result<u64, LedgerError>;
+    /// Erasures before the act at a position that this node has not carried out, as its own journal
+    /// tells: also those of which another node has not said yet that it rewrites records for them.
+    fn erasures_before(&self, seq: u64) -> Result<Vec<u64>, LedgerError>;
     /// Erasures that this node has not carried out yet, by the positions of their acts.
     fn erasures_due(&self) -> Result<Vec<u64>, LedgerError>;
     /// This node carried out all erasures up to one.

@@ -20,12 +20,18 @@ use super::cluster::Cluster;
 use super::engine::Engine;
 use super::erased::Erased;
 use super::sharing;
+use crate::event::{Act, Event};
+use crate::ledger::journal;
 use crate::ledger::order::{OtherNode, SharedJournal};
 use crate::ledger::{LedgerError, Others};
 use crate::lock::lock;
 
 /// Others that live are waited for so long: longer than a node that stopped counts as one of them.
 const PATIENCE: Duration = Duration::from_secs(12);
+/// Records that are looked at between two reads.
+const READ_AT_ONCE: usize = 1_000;
+/// What the act of an erasure has in its JSON.
+const ERASE: &str = "\"erase\"";
 /// How often it is looked.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -82,6 +88,21 @@ impl Others for SledLedger {
         sharing::renew(&self.engine, journal.as_mut(), seq)?;
         journal.end_erasure(hash)?;
         Ok(changed)
+    }
+
+    fn erasures_before(&self, seq: u64) -> Result<Vec<u64>, LedgerError> {
+        let failed = |error| journal::refused("the journal cannot be read", &error);
+        let (mut found, mut next) = (Vec::new(), self.engine.cluster()?.erased().clean() + 1);
+        while next < seq {
+            let lines = self.engine.reader.read(next, READ_AT_ONCE).map_err(failed)?;
+            let Some((last, _)) = lines.last() else { break };
+            next = last + 1;
+            for (at, line) in lines.iter().filter(|(at, line)| *at < seq && line.contains(ERASE)) {
+                let act = serde_json::from_str::<Event>(line).ok().and_then(|event| event.act);
+                found.extend(matches!(act, Some(Act::Erase { .. })).then_some(*at));
+            }
+        }
+        Ok(found)
     }
 
     fn erasures_due(&self) -> Result<Vec<u64>, LedgerError> {

@@ -3,6 +3,7 @@
 use super::super::newcomer;
 use super::shared::*;
 use super::*;
+use crate::event::Act;
 use crate::ledger::order::{Place, SharedCheckpoint, SharedCheckpoints, Stock};
 
 /// How far back the fold of these tests looks.
@@ -361,6 +362,27 @@ fn an_erasure_reaches_shared_checkpoints() {
     lock(&shared.0).checkpoints[0].age = OLD;
     other.share().expect("clean");
     assert_eq!(positions(&shared), [46, 41]);
+}
+
+/// The node that is asked for the second of two counts as one that carried out the first, too.
+#[test]
+fn an_erasure_that_another_node_was_asked_for_before_is_known() {
+    let (shared, node) = shared_at_30();
+    let other = Node::new(2, &shared);
+    let erase = |n: u64| {
+        let (address, hash) = (format!("user{n}@example.com"), "00ff".to_string());
+        let act = Some(Act::Erase { address, hash });
+        let at = Timestamp::from_millis(1_790_000_000_000 + n as i64);
+        Event { act, ..Event::new(EventType::Act, format!("erase-{n}"), at) }
+    };
+    other.follow().expect("forty");
+    let before = |seq| Others::erasures_before(node.ledger(), seq).expect("readable");
+    let first = other.ledger().commit(&mut [erase(1)]).expect("committed")[0].seq;
+    node.ledger().commit(&mut batch(50, 3)).expect("committed");
+    let second = node.ledger().commit(&mut [erase(2)]).expect("committed")[0].seq;
+    assert_eq!((before(second), before(first)), (vec![first], vec![]));
+    Others::erasure_is_done(node.ledger(), second).expect("written down");
+    assert_eq!(before(second), [0; 0]);
 }
 
 #[test]
