@@ -79,7 +79,7 @@ pub use checkpoint::{
 };
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use inspect::inspect;
-pub use lock::DirLock;
+pub use lock::{DirLock, try_lock};
 #[cfg(test)]
 pub(crate) use packed::octets as octets_of_segment;
 pub use reader::JournalReader;

@@ -12,8 +12,9 @@
 //! | | ends before the act of a later erasure | outdated |
 
 use std::io;
+use std::path::Path;
 
-use crate::ledger::journal::Disk;
+use crate::ledger::journal::{self, Disk};
 use crate::ledger::small_file;
 
 /// Where, in the data directory.
@@ -39,6 +40,11 @@ pub(super) fn read(disk: &dyn Disk) -> io::Result<Option<Erased>> {
         erased(&text).ok_or_else(|| io::Error::other(format!("{FILE} holds no two positions")))
     })
     .transpose()
+}
+
+/// Up to which act the copy in a data directory has followed erasures, also of one that is in use.
+pub fn erased_up_to(data_dir: &Path) -> io::Result<u64> {
+    Ok(read(&journal::RealDisk::new(data_dir)?)?.unwrap_or_default().clean())
 }
 
 /// Writes it down.

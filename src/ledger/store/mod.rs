@@ -68,6 +68,7 @@ use crate::mail::Timestamp;
 use cluster::Cluster;
 pub use cluster::{CLASSES, Connect, EngineObservation, Observe, Share};
 use engine::{Engine, ViewState, Writer};
+pub use erased::erased_up_to;
 use inbox::Inbox;
 pub use lost::{lost_by_engine, lost_records};
 pub use options::Options;
