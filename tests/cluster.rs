@@ -5,8 +5,10 @@ mod service;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bounced::ledger::journal::{Checkpoint, CheckpointCopy, Disk, RealDisk};
 use postgres::{Server, skipped};
 use serde_json::Value;
 use service::*;
@@ -118,6 +120,10 @@ fn an_erased_address_is_gone_from_every_node_and_stays_blocked() {
     assert_eq!(sql(&server, "SELECT count(*) FROM journal WHERE line LIKE '%jane.roe@%'"), "0\n");
     let (code, out, _) = a.run(&["engine", "status"]);
     assert!(code == 1 && out.contains("node c has not taken erased addresses out"), "{out}");
+    // Its records are not as they will be: nobody says that they differ.
+    let (code, out, err) = c.run(&["verify"]);
+    let said = "nothing is proved of the shared journal: the erasure at record";
+    assert!(code == 1 && out.contains(said) && !out.contains("NOT what"), "{out}{err}");
     // The node that was away has records of before: it takes its copy anew, and its raw message goes.
     assert!(holds(&c.dir.path().join("data"), JANE).is_some());
     c.start();
@@ -234,8 +240,8 @@ fn a_list_moves_in_is_proved_and_moves_out() {
     let (code, _, err) = a.run(&["erase", "user3@example.com"]);
     assert_eq!(code, 0, "{err}");
     let list = export(&a);
-    let (code, _, said) = a.run(&["verify"]);
-    assert!(code == 2 && said.contains("in use by process"), "{said}");
+    let (code, out, err) = a.run(&["verify"]);
+    assert!(code == 0 && out.contains("the service runs"), "{out}{err}");
     assert_eq!(a.stop("-TERM"), Some(0));
     let (code, out, err) = a.run(&["verify"]);
     assert!(code == 0 && out.contains("the list is what the journal says"), "{out}{err}");
@@ -333,4 +339,124 @@ fn the_commands_of_the_document_work() {
         ran.push(words.join(" "));
     }
     assert_eq!(ran, ["check-config", "engine init", "engine status"]);
+}
+
+/// Rows of the shared checkpoints that hold a text, of each checkpoint that has any.
+fn in_checkpoints(server: &Server, text: &str) -> usize {
+    let dir = tempfile::tempdir().expect("scratch");
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(dir.path()).expect("ours"));
+    let mut found = 0;
+    for name in sql(server, "SELECT name || ' ' || seq FROM checkpoint").lines() {
+        let (name, seq) = name.split_once(' ').expect("two words");
+        let parts = format!(
+            "SELECT encode(octets, 'hex') FROM checkpoint_part WHERE name = '{name}' ORDER BY part"
+        );
+        let hex: String = sql(server, &parts).split_whitespace().collect();
+        let octets = data_encoding::HEXLOWER.decode(hex.as_bytes()).expect("hex");
+        let position: u64 = seq.parse().expect("a number");
+        let mut copy = CheckpointCopy::create(&disk, position).expect("ours");
+        copy.push(&octets).and_then(|()| copy.finish()).expect("whole");
+        let checkpoint = Checkpoint::open(&disk, position).expect("whole");
+        let mut rows = checkpoint.rows_from(&[]).expect("whole");
+        while let Some((key, value)) = rows.row().expect("whole") {
+            let holds = |octets: &[u8]| octets.windows(text.len()).any(|w| w == text.as_bytes());
+            found += usize::from(holds(key) || holds(value));
+            rows.advance();
+        }
+    }
+    found
+}
+
+fn number(server: &Server, text: &str) -> u64 {
+    sql(server, text).trim().parse().expect("a number")
+}
+
+#[test]
+fn nodes_begin_with_a_checkpoint_old_records_go_and_an_erasure_reaches_it() {
+    let what = "nodes_begin_with_a_checkpoint_old_records_go_and_an_erasure_reaches_it";
+    let Some(server) = Server::start() else { return skipped(what) };
+    let (mut a, mut b) = (node(&server, "a"), node(&server, "b"));
+    assert_eq!(a.run(&["engine", "init"]).0, 0);
+    a.start();
+    let to = "bounces@bounce.example.test";
+    let mut users = 0..;
+    // So many that a checkpoint is worth it, and that it is shared.
+    let mut share = |a: &Service| {
+        sql(&server, "UPDATE checkpoint SET at_ms = 0");
+        let before = number(&server, "SELECT coalesce(max(seq), 0) FROM checkpoint");
+        for n in users.by_ref().take(105) {
+            let who = format!("user{n}@example.com");
+            deliver(a.smtp, to, &report(&who, "5.1.1", "550 no such user"));
+        }
+        let newest = "SELECT coalesce(max(seq), 0) FROM checkpoint";
+        until("a checkpoint is shared", || number(&server, newest) > before);
+    };
+    deliver(a.smtp, to, &report(JANE, "5.1.1", "550 no such user"));
+    let (code, _, err) = a.run(&["suppress", JANE, "--reason", "asked"]);
+    assert_eq!(code, 0, "{err}");
+    share(&a);
+    assert!(in_checkpoints(&server, JANE) > 0);
+    b.start();
+    let data = |node: &Service| node.dir.path().join("data");
+    assert!(std::fs::read_dir(data(&b).join("checkpoint")).expect("there").count() > 0);
+    until("one list", || export(&a) == export(&b));
+    // What a start would make of it is proved while it runs, and nothing of that stays.
+    let (code, out, err) = b.run(&["verify"]);
+    assert!(
+        code == 0 && out.contains("the service runs") && out.contains("each octet"),
+        "{out}{err}"
+    );
+    let left = std::fs::read_dir(data(&b)).expect("there").flatten();
+    assert!(left.into_iter().all(|e| !e.file_name().to_string_lossy().starts_with("again-")));
+    assert_eq!(b.stop("-TERM"), Some(0));
+    // It is away while records go: those from long ago that two checkpoints cover.
+    share(&a);
+    share(&a);
+    let covered = number(&server, "SELECT min(seq) FROM checkpoint");
+    sql(&server, "UPDATE node SET seen_ms = 0 WHERE name = 'b'");
+    let end = number(&server, "SELECT seq FROM head");
+    until("all beat", || number(&server, "SELECT max(seq) FROM node") == end);
+    let age = "UPDATE journal SET at_ms = at_ms - 100 * 86400000::bigint";
+    sql(&server, &format!("{age} WHERE seq < {end}"));
+    until("they go", || number(&server, "SELECT first FROM head") == covered);
+    until("they go", || number(&server, "SELECT min(seq) FROM journal") == covered);
+    // Who is erased is in no checkpoint any more, and there is one all the same.
+    assert!(in_checkpoints(&server, JANE) > 0);
+    let (code, _, err) = a.run(&["erase", JANE]);
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(in_checkpoints(&server, JANE), 0);
+    let clean = "SELECT count(*) FROM checkpoint WHERE erased >= (SELECT max(seq) FROM erasure)";
+    assert!(number(&server, clean) > 0);
+    assert_eq!(sql(&server, "SELECT count(*) FROM journal WHERE line LIKE '%jane.roe@%'"), "0\n");
+    // The one that was away begins anew with it, and so does a new one.
+    let mut c = node(&server, "c");
+    for node in [&mut b, &mut c] {
+        node.start();
+        until("one list", || export(&a) == export(node));
+        assert_eq!(holds(&data(node), JANE), None);
+        assert_eq!(state(node, JANE), "suppressed");
+        assert!(!ready(node).contains("are lost"), "{}", ready(node));
+        until("it is carried out there", || {
+            let (code, out, _) = node.run(&["verify"]);
+            code == 0 && out.contains("each octet")
+        });
+    }
+    let (_, out, _) = c.run(&["engine", "status"]);
+    assert!(
+        out.contains(&format!("the journal begins at {covered}; newest checkpoint at")),
+        "{out}"
+    );
+    // Stopped, too.
+    assert_eq!(c.stop("-TERM"), Some(0));
+    let (code, out, err) = c.run(&["verify"]);
+    assert!(
+        code == 0 && out.contains("from the checkpoint") && out.contains("each octet"),
+        "{out}{err}"
+    );
+    // While the engine is away nothing is said to differ.
+    let url = server.socket().join("url");
+    std::fs::write(&url, "host=/nowhere user=postgres dbname=postgres").expect("ours");
+    let (code, out, _) = c.run(&["verify"]);
+    assert!(code == 1 && out.contains("nothing is proved of the shared journal"), "{out}");
+    assert!(out.contains("the list is what the journal says"), "{out}");
 }

@@ -1,16 +1,17 @@
 //! A list moves into a shared journal and out of it, and is proved: `engine adopt`, `engine leave`,
-//! `verify`. No service may run on the data directory meanwhile.
+//! `verify`. But for `verify`, no service may run on the data directory meanwhile.
 
 use anyhow::{Context, Result, anyhow};
 
-use crate::cli::Proof;
+use crate::cli::{Compared, Proof};
 use crate::config::Config;
 use crate::event::Event;
 use crate::ledger::journal::Batch;
 use crate::ledger::order::{Appended, Journal, Place, SharedJournal};
 use crate::ledger::postgres::{self, PostgresJournal};
 use crate::ledger::store::{self, SledLedger};
-use crate::ledger::{Ledger, copy, verify};
+use crate::ledger::verify::OpenList;
+use crate::ledger::{Ledger, LedgerError, copy, verify};
 use crate::policy::PolicyFold;
 
 use super::shared_ledger;
@@ -29,16 +30,64 @@ fn open(config: &Config) -> Result<(SledLedger, store::Options)> {
 
 /// `verify`
 pub(super) fn prove(config: &Config) -> Result<Proof> {
-    let (ledger, options) = open(config)?;
-    let folded = verify::fold_again(&ledger, &options, Box::new(PolicyFold::new()));
-    let folded = folded.map_err(|error| anyhow!("{error}"))?;
-    let Some(engine) = config.journal.postgres.as_ref().filter(|_| copy::is_copy(&config.data_dir))
-    else {
-        return Ok(Proof { folded, shared: None });
+    let options = shared_ledger::store_options(config);
+    let opened = OpenList::open(&options, Box::new(PolicyFold::new()));
+    let OpenList { ledger, options, is_in_use, .. } =
+        &opened.map_err(|error| anyhow!("{error}"))?;
+    verify::wait_ready(ledger);
+    let shared = config.journal.postgres.as_ref().filter(|_| copy::is_copy(&config.data_dir));
+    let mut journal = match shared {
+        Some(engine) => Some(PostgresJournal::new(shared_ledger::options(engine)?)),
+        None => None,
     };
-    let mut journal = PostgresJournal::new(shared_ledger::options(engine)?);
-    let compared = verify::compare(&ledger, &mut journal).map_err(|error| error.to_string());
-    Ok(Proof { folded, shared: Some(compared) })
+    // Before and after: what an erasure rewrites meanwhile differs, and should.
+    let before = journal.as_mut().map(|journal| erasures(config, journal));
+    let folded = verify::fold_again(ledger, options, Box::new(PolicyFold::new()));
+    let folded = folded.map_err(|error| anyhow!("{error}"))?;
+    let compared = journal.as_mut().map(|journal| verify::compare(ledger, journal));
+    let after = journal.as_mut().map(|journal| erasures(config, journal));
+    let unproved = match (before, after) {
+        (Some(Err(why)), _) | (_, Some(Err(why))) => Some(why),
+        (Some(Ok(before)), Some(Ok(after))) if before != after => {
+            Some(format!("the erasure at record {after} was carried out meanwhile; run it again"))
+        }
+        _ if config.data_dir.join("erasing").exists() => Some(
+            "an erasure was begun and is not finished: it goes on when the service starts; run it \
+             again after that"
+                .to_string(),
+        ),
+        _ => None,
+    };
+    let shared = compared.map(|compared| match (compared, &unproved) {
+        (Ok(records), _) => Compared::Same(records),
+        (Err(error @ LedgerError::Corrupt(_)), None) => Compared::Differs(error.to_string()),
+        (Err(LedgerError::Corrupt(_)), Some(why)) => Compared::Unknown(why.clone()),
+        (Err(error @ LedgerError::Forked(_)), _) => Compared::Differs(error.to_string()),
+        (Err(error), _) => Compared::Unknown(error.to_string()),
+    });
+    let back = folded.reaches_back.map(|seq| {
+        format!(
+            "record {seq} judges records again that are gone by now (journal.keep), so nobody can fold \
+             it again as it was folded"
+        )
+    });
+    Ok(Proof { folded, is_in_use: *is_in_use, unproved: unproved.or(back), shared })
+}
+
+/// The last erasure, when all are carried out: in the shared journal and in this node's copy. Else why
+/// records of before are not as they will be.
+fn erasures(config: &Config, journal: &mut PostgresJournal) -> Result<u64, String> {
+    let all = journal.erasures().map_err(|error| error.to_string())?;
+    let followed = store::erased_up_to(&config.data_dir).map_err(|error| error.to_string())?;
+    match all.iter().find(|erasure| !erasure.is_done || erasure.seq > followed) {
+        Some(erasure) => Err(format!(
+            "the erasure at record {} is not carried out yet, in PostgreSQL or on this node, and \
+             rewrites records before it; run it again when `bounced engine status` no longer names \
+             this node",
+            erasure.seq
+        )),
+        None => Ok(all.last().map_or(0, |erasure| erasure.seq)),
+    }
 }
 
 /// `engine adopt`: the journal of this data directory becomes the shared one, which has nothing yet, or

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::config::{Config, PostgresConfig};
 use crate::event::Event;
 use crate::ledger::copy;
-use crate::ledger::order::SharedJournal;
+use crate::ledger::order::{SharedCheckpoints, SharedJournal, Stock};
 use crate::ledger::postgres::{self, PostgresJournal, schema};
 use crate::ledger::store::{self, Share, SledLedger};
 use crate::ledger::{Ledger, LedgerError};
@@ -83,6 +83,7 @@ pub(super) fn tell(facts: &postgres::Fingerprints, config: &Config, policy: &Pol
         ("[policy]", fingerprint([policy.as_bytes()])),
         ("privacy.hash_key_file", fingerprint(key)),
         ("privacy.addresses", fingerprint([&hashed[..]])),
+        ("journal.keep", fingerprint([&config.journal.keep.as_millis().to_be_bytes()[..]])),
     ]
     .map(|(name, value)| (name.to_string(), value))
     .into();
@@ -126,23 +127,27 @@ pub(super) fn ledger(
         }
         copy::mark(dir, &options.place.hosts()).with_context(unusable)?;
     }
-    let has_records = !copy::is_empty(dir).unwrap_or(false);
     let ledger = join(shared, &options, store)?;
+    let has_records = ledger.status().last_seq > 0;
     if level(&ledger, has_records)? {
         return Ok(ledger);
     }
     let (why, last) = (stuck(&ledger), ledger.status().last_seq);
+    let stock = PostgresJournal::new(options.clone()).stock()?;
     if matches!(ledger.stuck(), Some(LedgerError::Outdated(_))) {
         drop(ledger);
+        may_begin_anew(dir, &options, &stock, last)?;
         copy::remove(dir).context("the copy of the journal cannot be removed")?;
         tracing::warn!("{why}; it is removed here and taken anew from the engine");
         return begin_anew(shared, &options, store);
     }
-    let common = common(&ledger, &mut PostgresJournal::new(options.clone()))?;
+    let journal = &mut PostgresJournal::new(options.clone());
+    let common = common(&ledger, journal, stock.first)?;
     drop(ledger);
     if common == 0 {
         return Err(emptied(dir, &options, last));
     }
+    has_a_beginning(&stock)?;
     let note = |folder: &str| store::lost_by_engine(dir, (common + 1, last), folder);
     let aside =
         copy::set_aside(dir, note).context("the copy of the journal cannot be set aside")?;
@@ -171,9 +176,44 @@ fn stuck(ledger: &SledLedger) -> String {
     ledger.stuck().as_ref().map(ToString::to_string).unwrap_or_default()
 }
 
-/// The last record that this node and the engine both have, for one whose copy does not fit.
-fn common(ledger: &SledLedger, journal: &mut dyn SharedJournal) -> Result<u64> {
-    let (mut common, mut other) = (0, ledger.status().last_seq + 1);
+/// Before the copy goes: there is something to begin with.
+fn has_a_beginning(stock: &Stock) -> Result<()> {
+    if stock.first > 1 && stock.usable.is_empty() {
+        return Err(anyhow!(
+            "the shared journal begins at {} by now (journal.keep), and there is no checkpoint in \
+             PostgreSQL that this node could begin with: nothing was changed here; nodes that have their \
+             copy write one while they run, see `bounced engine status`; start this one again after that",
+            stock.first
+        ));
+    }
+    Ok(())
+}
+
+/// Before a copy that is too old is removed: it is of this ledger, and can be taken anew.
+fn may_begin_anew(dir: &Path, options: &postgres::Options, stock: &Stock, last: u64) -> Result<()> {
+    has_a_beginning(stock)?;
+    // No record of it can be compared any more.
+    let is_known = || -> Result<bool> {
+        let report = postgres::EngineReport::ask(options)?;
+        Ok(report.nodes.iter().any(|node| node.name == options.node))
+    };
+    if last < stock.first && !is_known()? {
+        let (dir, first, node) = (dir.display(), stock.first, &options.node);
+        return Err(anyhow!(
+            "this node ends at {last}, the shared journal begins at {first} by now, and no node {node} \
+             took part in it: nobody can tell whether the copy in {dir} is of this ledger; nothing was \
+             changed here. Look at journal.postgres.url_file, schema, ledger and node; if they are right, \
+             move {dir}/journal, {dir}/checkpoint and {dir}/view away and start again"
+        ));
+    }
+    Ok(())
+}
+
+/// The last record that this node and the engine both have, for one whose copy does not fit; 0: none, as
+/// far as the engine's journal reaches back.
+fn common(ledger: &SledLedger, journal: &mut dyn SharedJournal, first: u64) -> Result<u64> {
+    let before = first.saturating_sub(1);
+    let (mut common, mut other) = (before, ledger.status().last_seq + 1);
     while other - common > 1 {
         let middle = common + (other - common) / 2;
         let line = ledger.journal(middle, 1)?.pop().filter(|(seq, _)| *seq < other);
@@ -190,7 +230,7 @@ fn common(ledger: &SledLedger, journal: &mut dyn SharedJournal) -> Result<u64> {
             Err(error) => return Err(anyhow!("{error}")),
         }
     }
-    Ok(common)
+    Ok(if common == before { 0 } else { common })
 }
 
 /// The engine has nothing of what this node has.

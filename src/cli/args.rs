@@ -115,9 +115,10 @@ pub enum CliCommand {
     Restore(RestoreArgs),
     /// Fold the journal again and compare it with the list
     ///
-    /// The proof that the list is what the journal says: exit 0 when it is, 1 when not. No service may
-    /// run on the data directory; of one that runs, verify a backup, restored somewhere else. A node
-    /// among others is compared with the journal in PostgreSQL, too. Needs the space of a list.
+    /// The proof that the list is what the journal says: exit 0 when it is, 1 when not, or when nothing
+    /// can be proved. While a service runs, the list is what a start would make of its newest checkpoint
+    /// and journal at that moment. A node among others is compared with the journal in PostgreSQL, too.
+    /// Needs the space of a list.
     Verify(VerifyArgs),
     /// Show the state of webhooks, or test one
     #[command(subcommand)]

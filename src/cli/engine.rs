@@ -97,6 +97,7 @@ fn status(
             .collect();
         let all = json!({"version": report.version, "seq": report.end, "fold": report.fold,
             "synchronous_standby_names": report.standbys, "streaming": report.streaming,
+            "first": report.first, "checkpoint": report.checkpoint.map(|(seq, _)| seq),
             "nodes": nodes, "troubles": troubles});
         writeln!(console.out, "{all}")?;
         return Ok(answer);
@@ -114,6 +115,14 @@ fn status(
         report.end,
         report.streaming
     )?;
+    match report.checkpoint {
+        Some((seq, hours)) => writeln!(
+            console.out,
+            "the journal begins at {}; newest checkpoint at {seq}, written {hours} hours ago",
+            report.first
+        )?,
+        None => writeln!(console.out, "the journal begins at {}; no checkpoint yet", report.first)?,
+    }
     for node in &report.nodes {
         writeln!(
             console.out,

@@ -48,7 +48,7 @@ use classify::Style;
 use console::Console;
 pub use console::ExitAnswer;
 use print::Paint;
-pub use program::{Judge, Program, Proof};
+pub use program::{Compared, Judge, Program, Proof};
 
 /// Reads the command line and does what it says; gives the exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>, program: &dyn Program) -> u8 {

@@ -17,9 +17,23 @@ use crate::service::Operations;
 pub struct Proof {
     /// The list beside its journal, folded again.
     pub folded: crate::ledger::verify::Verified,
-    /// Of a node among others: how many records the shared journal has, all of this node's among them;
-    /// or why they are not.
-    pub shared: Option<Result<u64, String>>,
+    /// Somebody uses the list: what a start would make of it was looked at.
+    pub is_in_use: bool,
+    /// Why a difference would prove nothing at this moment.
+    pub unproved: Option<String>,
+    /// Of a node among others: how its records compare with those of the shared journal.
+    pub shared: Option<Compared>,
+}
+
+/// How the records of a node compare with those of the shared journal.
+#[derive(Debug)]
+pub enum Compared {
+    /// So many are the same, each octet.
+    Same(u64),
+    /// One differs, in a sentence.
+    Differs(String),
+    /// Nobody can tell, and why.
+    Unknown(String),
 }
 
 /// Judges the recipients of a journalled event again; None when there is nothing to judge in it.
@@ -61,7 +75,7 @@ pub trait Program {
     fn check_rules(&self, dir: Option<&Path>) -> Result<Result<String, Vec<String>>>;
     /// The engine that holds the journal of many nodes; None when it is in `data_dir` alone.
     fn engine(&self, loaded: &LoadedConfig) -> Result<Option<crate::ledger::postgres::Options>>;
-    /// Folds the journal of the data directory again and compares; no service may run on it.
+    /// Folds the journal of the data directory again and compares; a service may run on it.
     fn prove(&self, loaded: &LoadedConfig) -> Result<Proof>;
     /// Makes the journal of the data directory the shared one; gives its last record and the digest.
     fn adopt(

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::args::VerifyArgs;
 use super::console::{Console, ExitAnswer};
-use super::program::{Program, Proof};
+use super::program::{Compared, Program, Proof};
 use crate::config::LoadedConfig;
 
 /// Exit 0 when it is.
@@ -19,18 +19,21 @@ pub(super) fn run(
     if !data_dir.is_dir() {
         bail!("there is no list in {}: name its configuration with --config", data_dir.display());
     }
-    let Proof { folded, shared } = program.prove(loaded)?;
-    let is_right = folded.is_same() && !matches!(shared, Some(Err(_)));
+    let Proof { folded, is_in_use, unproved, shared } = program.prove(loaded)?;
+    let is_right = folded.is_same() && matches!(shared, None | Some(Compared::Same(_)));
+    let unproved = unproved.filter(|_| !folded.is_same());
     let answer = ExitAnswer::yes_if(is_right);
     if args.json {
-        let (engine, differs) = match &shared {
-            None => (None, None),
-            Some(Ok(records)) => (Some(records), None),
-            Some(Err(why)) => (None, Some(why)),
+        let (engine, differs, unknown) = match &shared {
+            None => (None, None, None),
+            Some(Compared::Same(records)) => (Some(records), None, None),
+            Some(Compared::Differs(why)) => (None, Some(why), None),
+            Some(Compared::Unknown(why)) => (None, None, Some(why)),
         };
         let found = json!({"from": folded.from, "through": folded.through,
             "damaged": folded.damaged, "list": folded.list, "journal": folded.again,
-            "same": folded.is_same(), "engine_records": engine, "engine_differs": differs});
+            "same": folded.is_same(), "in_use": is_in_use, "unproved": unproved,
+            "engine_records": engine, "engine_differs": differs, "engine_unknown": unknown});
         writeln!(console.out, "{found}")?;
         return Ok(answer);
     }
@@ -39,6 +42,13 @@ pub(super) fn run(
         from => format!("from the checkpoint at {from}"),
     };
     let through = folded.through;
+    if is_in_use {
+        writeln!(
+            console.out,
+            "the service runs: the list is what a start would make of its newest checkpoint and journal at \
+             this moment"
+        )?;
+    }
     if folded.is_same() {
         writeln!(
             console.out,
@@ -48,14 +58,18 @@ pub(super) fn run(
     }
     // The view may be all that still holds what damaged records said.
     match (folded.damaged, folded.is_same()) {
+        _ if unproved.is_some() => {
+            writeln!(console.out, "! nothing is proved: {}", unproved.unwrap_or_default())?;
+        }
         (0, true) => {}
         (0, false) => writeln!(
             console.out,
             "! the list is NOT what the journal says, folded again {begun} through {through}: the list \
-             has the digest {}, the journal {}; remove view/ from {}, and run it again: the list is \
+             has the digest {}, the journal {}; {}remove view/ from {}, and run it again: the list is \
              then made from the newest checkpoint",
             folded.list,
             folded.again,
+            if is_in_use { "stop the service, " } else { "" },
             data_dir.display()
         )?,
         (damaged, true) => writeln!(
@@ -74,11 +88,14 @@ pub(super) fn run(
     }
     match shared {
         None => {}
-        Some(Ok(records)) => writeln!(
+        Some(Compared::Same(records)) => writeln!(
             console.out,
             "the shared journal has {records} records, and those of this node are the same, each octet"
         )?,
-        Some(Err(why)) => writeln!(console.out, "! {why}")?,
+        Some(Compared::Differs(why)) => writeln!(console.out, "! {why}")?,
+        Some(Compared::Unknown(why)) => {
+            writeln!(console.out, "! nothing is proved of the shared journal: {why}")?;
+        }
     }
     Ok(answer)
 }

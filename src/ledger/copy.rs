@@ -7,6 +7,7 @@
 //! | is there | `postgres` | does not, from some record on | set aside as `lost-<milliseconds>`, taken anew; `lost-records` says which |
 //! | is there | `postgres` | does not, in no record | refused: the engine was emptied, or is another one |
 //! | is there | `postgres` | is from before an erasure that it missed | removed, taken anew |
+//! | is there | `postgres` | ends before the engine's first record | removed, taken anew; refused when it never took part, or nothing is there to begin with |
 //! | is there | `local` | | refused: the other nodes would go on without it |
 //! | is missing | `postgres` | empty | marked, filled |
 //! | is missing | `postgres` | has records | refused: that is another list |

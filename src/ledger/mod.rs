@@ -75,6 +75,9 @@ pub trait Others {
         hash: &str,
         line: &mut dyn FnMut(u64, &str) -> Option<String>,
     ) -> Result<u64, LedgerError>;
+    /// Erasures before the act at a position that this node has not carried out, as its own journal
+    /// tells: also those of which another node has not said yet that it rewrites records for them.
+    fn erasures_before(&self, seq: u64) -> Result<Vec<u64>, LedgerError>;
     /// Erasures that this node has not carried out yet, by the positions of their acts.
     fn erasures_due(&self) -> Result<Vec<u64>, LedgerError>;
     /// This node carried out all erasures up to one.
@@ -292,8 +295,9 @@ pub enum LedgerError {
     /// The records that this node has are not those of the engine: it must take its copy anew.
     #[error("this node has a history that the engine lost: {0}")]
     Forked(String),
-    /// This node missed an erasure while it was away: it must take its copy anew.
-    #[error("this node has records from before an erasure that it missed: {0}")]
+    /// The copy of this node is too old to go on with: it missed an erasure, or the records after it
+    /// are gone. It must take its copy anew.
+    #[error("the copy of this node is too old: {0}")]
     Outdated(String),
     /// No space. Nothing was written. SMTP: 452 4.3.1.
     #[error("the disk is full: {0}")]

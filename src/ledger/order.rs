@@ -7,7 +7,7 @@
 //! A commit is: take a turn, which gives what others appended; fold that; fold one's own batch over it;
 //! append. Whoever loses the race folds again, so every node folds the same records in the same order.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
@@ -46,6 +46,9 @@ pub struct News {
     /// Records up to this one are, or are being, rewritten for an erasure; 0: none ever was. Who has
     /// some of them from before and not yet the act itself cannot fold the others after them.
     pub rewritten: u64,
+    /// The position that the journal begins with by now: records before it are gone, and a checkpoint
+    /// holds what they decided.
+    pub first: u64,
 }
 
 /// What became of an append.
@@ -106,9 +109,78 @@ pub trait Journal: Send {
     fn pass(&mut self) -> Result<(), LedgerError>;
 }
 
+/// A checkpoint that nodes share: the octets of a file with all rows as of a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedCheckpoint {
+    /// Names it; no two have one name.
+    pub name: String,
+    /// The rows are the fold of the journal up to here.
+    pub place: Place,
+    /// Addresses that were erased up to this position are not in it.
+    pub erased: u64,
+    /// How many parts it has, numbered from 0.
+    pub parts: u32,
+    /// Octets of all parts.
+    pub octets: u64,
+    /// Over all octets.
+    pub sha256: [u8; 32],
+    /// How long ago it was written.
+    pub age: Duration,
+}
+
+/// How far the engine has checkpoints.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stock {
+    /// The position that the journal begins with.
+    pub first: u64,
+    /// Position of the last erasure; 0: there was none.
+    pub erased: u64,
+    /// Those that a node may begin with, newest first: whole, of this fold, and without any address
+    /// that was erased.
+    pub usable: Vec<SharedCheckpoint>,
+    /// Anything is stored at all: also what nobody may use, and parts.
+    pub is_any: bool,
+}
+
+/// The checkpoints beside a shared journal, and how its old records go.
+pub trait SharedCheckpoints {
+    /// What there is.
+    fn stock(&mut self) -> Result<Stock, LedgerError>;
+    /// One part. `Corrupt` when it is not there.
+    fn part(&mut self, name: &str, part: u32) -> Result<Vec<u8>, LedgerError>;
+    /// The records from a position on, at most so many, with nothing said about what was before;
+    /// and the position of the last erasure.
+    fn records(
+        &mut self,
+        from: u64,
+        limit: usize,
+    ) -> Result<(Vec<(u64, String)>, u64), LedgerError>;
+    /// Claims the right to write the checkpoint of a name; false: somebody else has it for the
+    /// moment. With `force` it is taken away from whoever has it. What others left unfinished goes.
+    fn claim(&mut self, name: &str, force: bool) -> Result<bool, LedgerError>;
+    /// Adds a part of a checkpoint in which erasures are carried out up to `erased`; false: nothing
+    /// was written, because the right is gone, or another erasure came.
+    fn put(
+        &mut self,
+        name: &str,
+        erased: u64,
+        part: u32,
+        octets: &[u8],
+    ) -> Result<bool, LedgerError>;
+    /// The parts are all there: from now on nodes may begin with it. The two newest stay, and the
+    /// right is given back. False: as for `put`, or its place is none of this history.
+    fn complete(&mut self, new: &SharedCheckpoint) -> Result<bool, LedgerError>;
+    /// Removes all in which an erasure up to this position may not be carried out, unfinished ones,
+    /// too; whoever writes one loses the right to.
+    fn forget(&mut self, erased: u64) -> Result<(), LedgerError>;
+    /// Removes old records, some of them: those from longer ago than `keep`, that all nodes of late
+    /// have, and that two checkpoints cover. Gives how many.
+    fn retain(&mut self, keep: Duration) -> Result<u64, LedgerError>;
+}
+
 /// A journal that several nodes append to. One value is one line to the engine that holds it; a node
 /// has several.
-pub trait SharedJournal: Journal {
+pub trait SharedJournal: Journal + SharedCheckpoints {
     /// From now on no call takes longer than until then; None: each takes as long as it may.
     fn until(&mut self, until: Option<Instant>);
     /// The place of position `at`, when the records there are those of which `tail` has positions and

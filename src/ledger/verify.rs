@@ -1,6 +1,9 @@
 //! The proof that a list is what its journal says: the journal is folded again, beside the list, and
 //! the two are compared by their digests.
 //!
+//! Of a list that is in use, what is compared is what a start would make of it at this moment: newest
+//! checkpoint and journal are laid out in a folder of their own, and nothing waits for it.
+//!
 //! It is folded from its first record, or, when records of before are gone (`journal.keep`), from the
 //! oldest checkpoint that goes on with what is left. It happens in a folder `again-<milliseconds>` of
 //! the data directory, with links to the segments, so it costs the space of a list and no more. The
@@ -12,15 +15,13 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::journal::{self, RealDisk};
+use super::backup::{self, SCRATCH};
+use super::journal::{self, DirLock, RealDisk};
 use super::order::{Place, SharedJournal};
 use super::store::{Options, SledLedger};
-use super::{Fold, Ledger, LedgerError};
-use crate::event::Event;
+use super::{Fold, Ledger, LedgerError, private};
+use crate::event::{Act, Event};
 use crate::mail::Timestamp;
-
-/// What the folder begins with.
-const PREFIX: &str = "again-";
 
 /// Records that are compared at once.
 const AT_ONCE: usize = 500;
@@ -34,6 +35,9 @@ pub struct Verified {
     pub through: u64,
     /// Records that are damaged or missing: nobody can fold them again.
     pub damaged: u64,
+    /// A record that judges others again that are gone, after the checkpoint: nobody can fold it again
+    /// as it was folded.
+    pub reaches_back: Option<u64>,
     /// The digest of the list.
     pub list: String,
     /// The digest of the journal, folded again.
@@ -48,32 +52,73 @@ impl Verified {
 }
 
 /// A folder beside the list, gone when it is dropped.
-pub struct ScratchFolder(PathBuf);
+pub struct ScratchFolder {
+    dir: PathBuf,
+    /// Locked, so that nobody takes it for one that a killed run left.
+    _open: fs::File,
+}
 
 impl ScratchFolder {
     /// Makes it, and removes what a killed run left.
     pub fn new(data_dir: &Path) -> io::Result<Self> {
         for entry in fs::read_dir(data_dir)?.flatten() {
-            if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            let is_ours = entry.file_name().to_string_lossy().starts_with(SCRATCH);
+            if is_ours && fs::File::open(entry.path()).is_ok_and(|dir| journal::try_lock(&dir)) {
                 fs::remove_dir_all(entry.path())?;
             }
         }
-        let dir = data_dir.join(format!("{PREFIX}{}", Timestamp::now().millis()));
+        let dir = data_dir.join(format!("{SCRATCH}{}", Timestamp::now().millis()));
         fs::DirBuilder::new().mode(0o700).create(&dir)?;
-        Ok(Self(dir))
+        let open = fs::File::open(&dir)?;
+        let _ = journal::try_lock(&open);
+        Ok(Self { dir, _open: open })
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.dir
     }
 }
 
 impl Drop for ScratchFolder {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::warn!(dir = %self.0.display(), %error, "a folder cannot be removed");
+        if let Err(error) = fs::remove_dir_all(&self.dir) {
+            tracing::warn!(dir = %self.dir.display(), %error, "a folder cannot be removed");
         }
+    }
+}
+
+/// A list that is open to be proved.
+pub struct OpenList {
+    /// The list.
+    pub ledger: SledLedger,
+    /// How it was opened.
+    pub options: Options,
+    /// Somebody uses the list itself: this is what a start would make of it.
+    pub is_in_use: bool,
+    /// After the list, which is in it.
+    _scratch: Option<ScratchFolder>,
+}
+
+impl OpenList {
+    /// Opens the list of a data directory, or, when somebody has it, what a start would make of it.
+    pub fn open(options: &Options, fold: Box<dyn Fold>) -> Result<Self, LedgerError> {
+        let dir = &options.data_dir;
+        if !DirLock::is_taken(dir) {
+            let ledger = SledLedger::open(options.clone(), fold)?;
+            let options = options.clone();
+            return Ok(Self { ledger, options, is_in_use: false, _scratch: None });
+        }
+        if let Some(why) = private::refuse_root_of_another(dir) {
+            return Err(LedgerError::Fatal(why));
+        }
+        let failed = |error| journal::refused("the journal cannot be folded again", &error);
+        let scratch = ScratchFolder::new(dir).map_err(failed)?;
+        let laid = backup::snapshot(dir, scratch.path());
+        laid.map_err(|error| LedgerError::Retryable(error.to_string()))?;
+        let options = Options { data_dir: scratch.path().to_path_buf(), ..options.clone() };
+        let ledger = SledLedger::open(options.clone(), fold)?;
+        Ok(Self { ledger, options, is_in_use: true, _scratch: Some(scratch) })
     }
 }
 
@@ -94,7 +139,31 @@ pub fn fold_again(
     wait_ready(&again);
     let digest = again.digest()?;
     drop(again);
-    Ok(Verified { from, through: status.last_seq, damaged: status.damaged, list, again: digest })
+    let (first, through) = (status.first_seq, status.last_seq);
+    let reaches_back = match list == digest || from == 0 {
+        true => None,
+        false => reaches_back(ledger, from + 1, first)?,
+    };
+    let damaged = status.damaged;
+    Ok(Verified { from, through, damaged, reaches_back, list, again: digest })
+}
+
+/// A record from `from` on that judges records before `first` again.
+fn reaches_back(ledger: &SledLedger, from: u64, first: u64) -> Result<Option<u64>, LedgerError> {
+    let mut next = from;
+    loop {
+        let lines = ledger.journal(next, AT_ONCE)?;
+        let Some((last, _)) = lines.last() else { return Ok(None) };
+        next = last + 1;
+        for (seq, line) in lines.iter().filter(|(_, line)| line.contains("verdicts")) {
+            let act = serde_json::from_str::<Event>(line).ok().and_then(|event| event.act);
+            if let Some(Act::Rejudge { verdicts, .. }) = act
+                && verdicts.iter().any(|(judged, _)| *judged < first)
+            {
+                return Ok(Some(*seq));
+            }
+        }
+    }
 }
 
 /// However long it takes.
@@ -131,17 +200,31 @@ fn lay_out(data_dir: &Path, to: &Path, first_seq: u64) -> io::Result<u64> {
     Ok(position)
 }
 
-/// Compares the records of a node, each octet, with those of the shared journal, and its chain with
-/// its ids; gives how many the shared journal has. The error says which record differs.
+/// Compares the records of a node, each octet, with those of the shared journal, from the first that
+/// both have, and its chain with its ids; gives how many those are. `Corrupt` says which record differs;
+/// any other error, that nobody can tell.
 pub fn compare(ledger: &SledLedger, shared: &mut dyn SharedJournal) -> Result<u64, LedgerError> {
-    let last = ledger.status().last_seq;
+    let status = ledger.status();
+    let (last, first) = (status.last_seq, status.first_seq.max(shared.stock()?.first));
     let mut place = Place::default();
+    if first > 1 {
+        if last < first {
+            return Err(LedgerError::Outdated(format!(
+                "this node ends at {last}, and the shared journal begins at {first} by now"
+            )));
+        }
+        place = shared.find(first, &[])?;
+        let theirs = shared.records(first, 1)?.0;
+        if ledger.journal(first, 1)? != theirs {
+            return Err(differs(first, "it is not the one of this node"));
+        }
+    }
     loop {
         let news = shared.read(&place, AT_ONCE)?;
         if news.lines.is_empty() {
             return match place.seq < last {
                 true => Err(differs(place.seq + 1, "the engine does not have it")),
-                false => Ok(place.seq),
+                false => Ok((place.seq + 1).saturating_sub(first)),
             };
         }
         let mine = ledger.journal(place.seq + 1, news.lines.len())?;
@@ -166,7 +249,7 @@ fn differs(seq: u64, why: &str) -> LedgerError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Act, EventType};
+    use crate::event::EventType;
     use crate::ledger::Rows;
 
     /// Counts events of an address, by so many each.
@@ -217,8 +300,22 @@ mod tests {
         let begins = ledger.status().first_seq;
         let found = fold_again(&ledger, &options, Box::new(Counts(1))).expect("folded");
         assert!(found.is_same() && found.through == 90, "{begins}: {found:?}");
+        // While it is in use: what a start would make of it, and what comes meanwhile harms nothing.
+        let used = OpenList::open(&options, Box::new(Counts(1))).expect("laid out");
+        for n in 91..=120 {
+            ledger.commit(&mut [event(n)]).expect("committed");
+        }
+        let found = fold_again(&used.ledger, &used.options, Box::new(Counts(1))).expect("folded");
+        assert!(used.is_in_use && found.is_same() && found.through == 90, "{found:?}");
+        // Another one does not remove it.
+        let other = OpenList::open(&options, Box::new(Counts(1))).expect("laid out");
+        assert_eq!((other.ledger.status().last_seq, used.options.data_dir.exists()), (120, true));
+        let found = fold_again(&other.ledger, &other.options, Box::new(Counts(2))).expect("folded");
+        assert!(!found.is_same() && found.reaches_back.is_none(), "{found:?}");
+        drop((used, other));
+        assert_eq!(ledger.status().last_seq, 120);
         let names = || fs::read_dir(&options.data_dir).expect("ours").flatten();
-        let left = names().filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX));
+        let left = names().filter(|entry| entry.file_name().to_string_lossy().starts_with(SCRATCH));
         assert_eq!(left.count(), 0);
     }
 }

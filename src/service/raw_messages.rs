@@ -120,16 +120,27 @@ impl RawStore {
         }
     }
 
+    /// Removes the messages from before a time; gives how many.
+    pub fn forget_before(&self, time: Timestamp) -> io::Result<u64> {
+        self.remove_those(|id, _| Ok(time_of(id).is_some_and(|at| at < time)))
+    }
+
     /// Removes the messages of some events, and every other one that names a forgotten person;
     /// gives how many. Looks at what is there, also when nothing is kept any more.
     pub fn forget(&self, ids: &HashSet<String>, who: &Forgotten) -> io::Result<u64> {
+        self.remove_those(|id, path| {
+            let text = || small_file::read(self.disk.as_ref(), path);
+            Ok(ids.contains(id) || text()?.is_some_and(|text| who.may_be_in(&text)))
+        })
+    }
+
+    fn remove_those(&self, is_one: impl Fn(&str, &str) -> io::Result<bool>) -> io::Result<u64> {
         let mut held = lock(&self.held);
         let mut removed = 0;
         for name in self.disk.list(DIR)? {
             let path = format!("{DIR}/{name}");
             let id = name.split_once('.').map_or(&*name, |(id, _)| id);
-            let text = || small_file::read(self.disk.as_ref(), &path);
-            if !ids.contains(id) && !text()?.is_some_and(|text| who.may_be_in(&text)) {
+            if !is_one(id, &path)? {
                 continue;
             }
             if let Some(n) = held.files.iter().position(|(kept, _, _)| kept == id)
@@ -207,6 +218,17 @@ mod tests {
         raw.keep("../../x", b"y", at(70_000)).expect("refused without an error");
         raw.keep("e00000000005e", &[b'x'; 101], at(70_000)).expect("refused without an error");
         assert!(names(dir.path()).is_empty());
+    }
+
+    #[test]
+    fn those_from_before_a_time_go() {
+        let dir = tempfile::tempdir().expect("a scratch folder");
+        let raw = store(dir.path(), KeepRaw::All);
+        for (ms, id) in (1..).zip(["e00000000001a", "e00000000002b", "e00000000003c"]) {
+            raw.keep(id, b"text", Timestamp::from_millis(ms)).expect("written");
+        }
+        assert_eq!(raw.forget_before(Timestamp::from_millis(3)).expect("removed"), 2);
+        assert_eq!(names(dir.path()), ["e00000000003c.eml"]);
     }
 
     #[test]

@@ -126,6 +126,27 @@ impl Server {
 
     /// Starts the server, and waits until it answers.
     pub fn run(&mut self) {
+        self.spawn();
+        let socket = self.socket().to_path_buf();
+        let until = Instant::now() + Duration::from_secs(60);
+        let is_ready = |server: &Self| {
+            let mut asked = server.command("pg_isready");
+            let port = server.port.to_string();
+            asked.arg("-h").arg(&socket).args(["-p", &port]).stdout(Stdio::null());
+            asked.status().is_ok_and(|status| status.success())
+        };
+        while !is_ready(self) {
+            assert!(Instant::now() < until, "PostgreSQL does not start");
+            std::thread::sleep(Duration::from_millis(20));
+            // After a kill it refuses while a process of the one before is still there.
+            if self.child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|s| s.is_some()))
+            {
+                self.spawn();
+            }
+        }
+    }
+
+    fn spawn(&mut self) {
         let socket = self.socket().to_path_buf();
         let mut command = self.command("postgres");
         command.arg("-D").arg(self.data()).arg("-k").arg(&socket);
@@ -136,16 +157,6 @@ impl Server {
         let log = std::fs::File::create(self.dir.path().join("log")).expect("ours");
         command.stderr(log.try_clone().expect("open")).stdout(log);
         self.child = Some(command.spawn().expect("postgres runs"));
-        let until = Instant::now() + Duration::from_secs(60);
-        let ready = || {
-            let mut asked = self.command("pg_isready");
-            asked.arg("-h").arg(&socket).args(["-p", &self.port.to_string()]).stdout(Stdio::null());
-            asked.status().is_ok_and(|status| status.success())
-        };
-        while !ready() {
-            assert!(Instant::now() < until, "PostgreSQL does not start");
-            std::thread::sleep(Duration::from_millis(20));
-        }
     }
 
     /// Freezes it, every process of it, or lets it go on: `STOP`, `CONT`.

@@ -22,7 +22,7 @@ mod tests;
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,8 @@ pub use stream::into_stream;
 
 /// Name of the manifest in a backup.
 pub const MANIFEST: &str = "manifest.json";
+/// What folders of a data directory begin with that are there for a while only.
+pub const SCRATCH: &str = "again-";
 /// The form of the manifest. A newer one is refused.
 const FORMAT: u32 = 1;
 /// How often a pass begins again because the data directory changed under it.
@@ -167,7 +169,7 @@ fn listed(data_dir: &Path) -> Result<Vec<FoundFile>, BackupError> {
                 Err(why) if why.kind() == io::ErrorKind::NotFound => continue,
                 meta => meta.map_err(at(&entry.path()))?,
             };
-            if meta.is_dir() && path != "view" {
+            if meta.is_dir() && path != "view" && !path.starts_with(SCRATCH) {
                 folders.push((entry.path(), format!("{path}/")));
             } else if meta.is_file() && is_copied(&path) {
                 found.push(FoundFile::of(path, &meta));
@@ -221,6 +223,52 @@ fn pass(
         "{} changed under each of {PASSES} tries; wait until an erasure has ended and try again",
         data_dir.display()
     )))
+}
+
+/// Lays journal and checkpoints of a data directory out in another folder of its file system, as a power
+/// cut would leave them, while a service runs: links to files that never change, and a copy of the
+/// segment that is appended to.
+pub fn snapshot(data_dir: &Path, to: &Path) -> Result<(), BackupError> {
+    let folders = ["journal", "checkpoint"];
+    for folder in folders {
+        let path = to.join(folder);
+        std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(at(&path))?;
+    }
+    let laid = pass(data_dir, |found, from| {
+        if !found.is_lasting() {
+            return Ok(None);
+        }
+        let into = to.join(&found.path);
+        // A pass before may have been here.
+        let _ = std::fs::remove_file(&into);
+        let segments = std::fs::read_dir(data_dir.join("journal")).map_err(at(data_dir))?;
+        let newest = segments.flatten().map(|entry| entry.path()).max();
+        let done = match newest.as_deref() == Some(from) {
+            true => File::open(from).and_then(|original| {
+                let mut copy = File::create(&into)?;
+                io::copy(&mut original.take(found.octets), &mut copy).map(drop)
+            }),
+            false => std::fs::hard_link(from, &into),
+        };
+        match done {
+            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+            done => done.map_err(at(from)).map(|()| {
+                let (path, octets, sha256) = (found.path.clone(), found.octets, String::new());
+                Some(Copied { path, octets, sha256, modified: found.modified })
+            }),
+        }
+    })?;
+    // What a pass before laid out, and is gone since.
+    for folder in folders {
+        let path = to.join(folder);
+        for entry in std::fs::read_dir(&path).map_err(at(&path))?.flatten() {
+            let name = format!("{folder}/{}", entry.file_name().to_string_lossy());
+            if !laid.files.iter().any(|file| file.path == name) {
+                std::fs::remove_file(entry.path()).map_err(at(&path))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn undisturbed(data_dir: &Path, found: &[FoundFile]) -> bool {

@@ -51,6 +51,17 @@ impl DirLock {
         let _ = writeln!(file, "{}", std::process::id());
         Ok(Self { _file: file })
     }
+
+    /// Another process, or another part of this one, has it at this moment.
+    pub fn is_taken(dir: &Path) -> bool {
+        File::open(dir.join("lock")).is_ok_and(|file| !try_lock(&file))
+    }
+}
+
+/// Takes the lock of an open file or folder; false: somebody else has it.
+pub fn try_lock(file: &File) -> bool {
+    let operation = rustix::fs::FlockOperation::NonBlockingLockExclusive;
+    rustix::fs::flock(file, operation) != Err(rustix::io::Errno::WOULDBLOCK)
 }
 
 #[cfg(test)]
@@ -64,7 +75,9 @@ mod tests {
         let refused = DirLock::take(dir.path()).expect_err("taken").to_string();
         let pid = std::process::id();
         assert!(refused.contains(&format!("in use by process {pid}: stop that one")), "{refused}");
+        assert!(DirLock::is_taken(dir.path()));
         drop(first);
+        assert!(!DirLock::is_taken(dir.path()));
         DirLock::take(dir.path()).expect("free again");
     }
 }

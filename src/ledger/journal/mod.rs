@@ -74,12 +74,12 @@ mod writer;
 
 pub use batch::Batch;
 pub use checkpoint::{
-    Checkpoint, CheckpointWriter, RowCursor, checkpoints, drop_checkpoint, keep_newest,
-    refuse_newer, sweep,
+    Checkpoint, CheckpointCopy, CheckpointFile, CheckpointWriter, RowCursor, checkpoints,
+    drop_checkpoint, keep_newest, refuse_newer, sweep,
 };
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use inspect::inspect;
-pub use lock::DirLock;
+pub use lock::{DirLock, try_lock};
 #[cfg(test)]
 pub(crate) use packed::octets as octets_of_segment;
 pub use reader::JournalReader;

@@ -35,6 +35,8 @@ pub struct Segments {
     next_seq: u64,
     /// The end of the newest segment was written by a run before, and not again by this one.
     stale: bool,
+    /// What the first segment says it comes after; empty for a journal that is whole.
+    origin: String,
     on_sync: SyncObserver,
     /// Writes that fail.
     failures: Repeated<io::ErrorKind>,
@@ -81,6 +83,7 @@ impl Segments {
             file: None,
             next_seq: last_seq + 1,
             stale: true,
+            origin: String::new(),
             on_sync: Box::new(|_| {}),
             failures: Repeated::default(),
         };
@@ -89,6 +92,19 @@ impl Segments {
         // answered as stored; a disk that cannot do it now may later.
         if let Err(error) = journal.make_sound() {
             tracing::error!(%error, "the journal cannot be written: commits are refused until it can");
+        }
+        Ok(journal)
+    }
+
+    /// Opens an empty folder for the copy of a journal of which records before `first` are gone, and
+    /// should be.
+    pub fn begin_at(disk: Arc<dyn Disk>, segment_bytes: u64, first: u64) -> io::Result<Self> {
+        remembered::write(disk.as_ref(), OLDEST, first)?;
+        let mut journal = Self::open(disk, segment_bytes, 0)?;
+        if first > 1 {
+            journal.next_seq = first;
+            journal.shared.last_seq.store(first - 1, Ordering::Release);
+            journal.origin = "shared".to_string();
         }
         Ok(journal)
     }
@@ -293,7 +309,7 @@ impl Segments {
         // One that is empty and of another name is left alone: it is not part of the chain.
         let before = segments.iter().rev().find(|segment| !segment.is_empty());
         let journal = segments.iter().find_map(|s| Some(s.header.as_ref()?.journal.clone()));
-        let after = before.map_or_else(String::new, |before| before.id());
+        let after = before.map_or_else(|| self.origin.clone(), |before| before.id());
         let header = Header::new(journal, first, after)?;
         let line = header.line()?;
         let file = make_segment(disk.as_ref(), first, |file| file.append(&line))?;

@@ -27,11 +27,11 @@ const MAX_SKEW_MS: i64 = 5_000;
 const REWRITTEN_AT_ONCE: i64 = 500;
 
 /// What a statement is given.
-type Value<'a> = &'a (dyn ToSql + Sync);
+pub(super) type Value<'a> = &'a (dyn ToSql + Sync);
 
 /// One connection's view of the journal.
 pub struct PostgresJournal {
-    wire: Wire,
+    pub(super) wire: Wire,
     /// It told the others before that it lives.
     was_heard: bool,
 }
@@ -81,16 +81,24 @@ impl Columns {
     }
 }
 
-fn number(seq: u64) -> i64 {
+pub(super) fn number(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
 }
 
-fn position(number: i64) -> u64 {
+pub(super) fn position(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
 fn corrupt(what: &str) -> LedgerError {
     LedgerError::Fatal(format!("the engine's journal is damaged: {what}; restore it from a backup"))
+}
+
+/// The records after those of a node are gone.
+fn behind(at: u64, first: u64) -> LedgerError {
+    LedgerError::Outdated(format!(
+        "this node ends at {at}, and the shared journal begins at {first} by now (journal.keep): \
+         restart this node, it begins with the newest checkpoint there"
+    ))
 }
 
 impl PostgresJournal {
@@ -101,14 +109,14 @@ impl PostgresJournal {
 
     /// A statement that answers or does not; after an error the connection is closed, so that no
     /// transaction stays open.
-    fn ask<T>(
+    pub(super) fn ask<T>(
         &mut self,
         work: impl AsyncFnOnce(&Open, &Options) -> Result<T, Error>,
     ) -> Result<T, LedgerError> {
         self.wire.call(work)
     }
 
-    fn no_ledger(&self) -> LedgerError {
+    pub(super) fn no_ledger(&self) -> LedgerError {
         let Options { ledger, schema, .. } = &self.wire.options;
         LedgerError::Fatal(format!(
             "there is no ledger {ledger} in the schema {schema}: run `bounced engine init`"
@@ -133,6 +141,10 @@ impl PostgresJournal {
                 skew / 1000
             )));
         }
+        let begins = position(first.get(7));
+        if at.seq.max(1) < begins {
+            return Err(behind(at.seq, begins));
+        }
         let forked = || {
             LedgerError::Forked(match end {
                 0 => format!("the engine's journal is empty, and this node has {} records", at.seq),
@@ -145,7 +157,8 @@ impl PostgresJournal {
             })
         };
         let rewritten = first.get::<_, Option<i64>>(6).map_or(0, position);
-        let mut news = News { lines: Vec::with_capacity(rows.len()), through: *at, rewritten };
+        let lines = Vec::with_capacity(rows.len());
+        let mut news = News { lines, through: *at, rewritten, first: begins };
         let mut is_found = at.seq == 0;
         for row in rows {
             let Some(seq) = row.get::<_, Option<i64>>(3).map(position) else { continue };
@@ -288,9 +301,15 @@ impl SharedJournal for PostgresJournal {
         let seqs: Vec<i64> = tail.iter().map(|(seq, _)| number(*seq)).chain([number(at)]).collect();
         let found = self.ask(async |open, options| {
             let sql = "SELECT seq, id, chain FROM journal WHERE ledger = $1 AND seq = ANY ($2)";
-            open.client.query(sql, &[&options.ledger, &seqs]).await
+            let begins = "SELECT first FROM head WHERE ledger = $1";
+            let found = open.client.query(sql, &[&options.ledger, &seqs]).await?;
+            Ok((found, open.client.query_opt(begins, &[&options.ledger]).await?))
         });
-        let rows = found.inspect_err(|_| self.wire.close())?;
+        let (rows, begins) = found.inspect_err(|_| self.wire.close())?;
+        let begins = position(begins.ok_or_else(|| self.no_ledger())?.get(0));
+        if at.max(1) < begins {
+            return Err(behind(at, begins));
+        }
         let mut place = (at == 0).then(Place::default);
         for row in &rows {
             let (seq, id, chain): (i64, &str, &[u8]) = (row.get(0), row.get(1), row.get(2));

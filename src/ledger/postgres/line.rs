@@ -256,7 +256,7 @@ async fn prepare(client: &Client) -> Result<Statements, Error> {
         prepare(
             "SELECT h.seq, h.fold, (extract(epoch FROM clock_timestamp()) * 1000)::bigint, \
                     j.seq, j.chain, CASE WHEN j.seq = $2 THEN '' ELSE j.line END, \
-                    (SELECT max(seq) FROM erasure WHERE ledger = $1) \
+                    (SELECT max(seq) FROM erasure WHERE ledger = $1), h.first \
              FROM head h LEFT JOIN LATERAL (SELECT seq, chain, line FROM journal \
                   WHERE ledger = h.ledger AND seq >= $2 ORDER BY seq LIMIT $3) j ON true \
              WHERE h.ledger = $1"

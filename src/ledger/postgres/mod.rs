@@ -21,6 +21,7 @@
 //!
 //! Nothing here needs LISTEN, advisory locks, sequences or triggers.
 
+mod checkpoints;
 mod journal;
 mod line;
 pub mod schema;

@@ -17,16 +17,19 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001-journal.sql"),
     include_str!("migrations/0002-views.sql"),
     include_str!("migrations/0003-nodes.sql"),
+    include_str!("migrations/0004-checkpoints.sql"),
 ];
 
 /// What a node may do, for the role that its URL names.
 const GRANTS: &[&str] = &[
     "GRANT USAGE ON SCHEMA {schema} TO {role}",
     "GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}",
-    "GRANT UPDATE (seq, chain) ON {schema}.head TO {role}",
-    "GRANT INSERT, UPDATE (line) ON {schema}.journal TO {role}",
+    "GRANT UPDATE (seq, chain, first) ON {schema}.head TO {role}",
+    "GRANT INSERT, UPDATE (line), DELETE ON {schema}.journal TO {role}",
     "GRANT INSERT, UPDATE ON {schema}.node TO {role}",
     "GRANT INSERT, UPDATE ON {schema}.erasure TO {role}",
+    "GRANT INSERT, UPDATE ON {schema}.fact TO {role}",
+    "GRANT INSERT, DELETE ON {schema}.checkpoint, {schema}.checkpoint_part TO {role}",
 ];
 
 /// Makes schema, tables and ledger, as far as they are missing; the engine is asked as a role that may

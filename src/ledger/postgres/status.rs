@@ -22,6 +22,12 @@ const LIVE: i64 = 10;
 /// That two processes are one node is said for so many seconds after it was seen.
 const DOUBLE: i64 = 60;
 
+/// A checkpoint is written once a day when enough came for one; after so many hours something is wrong.
+const STALE: i64 = 72;
+
+/// So many records are enough for one, whatever the list has.
+const MANY: u64 = 400_000;
+
 /// The engine and the nodes of one ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineReport {
@@ -37,6 +43,11 @@ pub struct EngineReport {
     pub streaming: i64,
     /// Position of the last erasure; 0: there was none.
     pub erased: u64,
+    /// The position that the journal begins with by now.
+    pub first: u64,
+    /// Position of the newest checkpoint that a new node may begin with, and the hours since it was
+    /// written.
+    pub checkpoint: Option<(u64, i64)>,
     /// The nodes, by name.
     pub nodes: Vec<NodeReport>,
 }
@@ -132,6 +143,20 @@ impl EngineReport {
         } else if self.streaming == 0 {
             troubles.push("no standby streams from the primary: commits wait for one".to_string());
         }
+        match self.checkpoint {
+            None if self.first > 1 => troubles.push(format!(
+                "the journal begins at {}, and there is no checkpoint that a new node could begin with: \
+                 start a node that has its copy, and let it run",
+                self.first
+            )),
+            Some((seq, hours)) if hours >= STALE && self.end - seq.min(self.end) >= MANY => {
+                troubles.push(format!(
+                    "the newest checkpoint, at {seq}, was written {hours} hours ago: no node writes one, \
+                     and old records stay; look at the log of the nodes"
+                ));
+            }
+            _ => {}
+        }
         for node in &self.nodes {
             if node.silent >= SILENT {
                 troubles.push(format!(
@@ -178,7 +203,7 @@ async fn ask(
         .query_opt(
             "SELECT seq, fold, current_setting('server_version'), \
                     current_setting('synchronous_standby_names'), \
-                    (SELECT count(*) FROM pg_stat_replication) \
+                    (SELECT count(*) FROM pg_stat_replication), first \
              FROM head WHERE ledger = $1",
             &[&options.ledger],
         )
@@ -188,7 +213,14 @@ async fn ask(
     let erased = "SELECT coalesce(max(seq), 0) FROM erasure WHERE ledger = $1";
     let erased: i64 = client.query_one(erased, &[&options.ledger]).await?.get(0);
     let position = |seq: i64| u64::try_from(seq).unwrap_or(0);
+    let newest = "SELECT seq, ((extract(epoch FROM clock_timestamp()) - at_ms / 1000.0) / 3600)::bigint \
+         FROM checkpoint WHERE ledger = $1 AND fold = $2 AND erased >= $3 \
+         ORDER BY seq DESC, at_ms DESC LIMIT 1";
+    let fold: i32 = head.get(1);
+    let newest = client.query_opt(newest, &[&options.ledger, &fold, &erased]).await?;
     Ok(Some(EngineReport {
+        first: position(head.get(5)),
+        checkpoint: newest.map(|row| (position(row.get(0)), row.get(1))),
         end: position(head.get(0)),
         fold: head.get(1),
         version: head.get(2),

@@ -1,5 +1,6 @@
 //! The journal in a real PostgreSQL: its protocol, and nodes over it with the policy's fold.
 
+mod checkpoints;
 mod proxy;
 #[path = "../../../tests/postgres/mod.rs"]
 mod server;
@@ -36,7 +37,7 @@ fn engine(what: &str) -> Option<Server> {
         skipped(what);
         return None;
     };
-    assert_eq!(schema::init(&options(&server.url(), "admin")), Ok(vec![1, 2, 3]));
+    assert_eq!(schema::init(&options(&server.url(), "admin")), Ok(vec![1, 2, 3, 4]));
     Some(server)
 }
 

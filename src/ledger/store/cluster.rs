@@ -7,11 +7,13 @@
 //! | is away for longer | `Away` at once | the same, until `stale`; then `Retryable` |
 //! | lost what this node has | `Forked` | the same |
 //! | carried an erasure out while this node was away | `Outdated` | the same |
+//! | has not the records any more that this node lacks | `Outdated` | the same |
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::erased::Erased;
+use super::erased::{self, Erased};
+use crate::ledger::journal::{self, Disk};
 use crate::ledger::order::{Beat, News, Place, SharedJournal};
 use crate::ledger::{EngineStatus, LedgerError};
 use crate::lock::lock;
@@ -80,6 +82,8 @@ struct Heard {
     beat: Option<Beat>,
     /// Position of the last erasure; 0: none was heard of.
     rewritten: u64,
+    /// The position that the engine's journal begins with; 1 until it was heard of.
+    first: u64,
 }
 
 impl Cluster {
@@ -94,6 +98,7 @@ impl Cluster {
             refuses: None,
             beat: None,
             rewritten: 0,
+            first: 1,
         };
         let (erased, observe) = (Mutex::default(), Mutex::default());
         Self { share, erased, heard: Mutex::new(heard), observe }
@@ -116,14 +121,58 @@ impl Cluster {
         *lock(&self.erased)
     }
 
+    /// A copy that is begun now: when no erasure is under way, those that are done need not concern it.
+    pub(super) fn begin_copy(
+        &self,
+        disk: &dyn Disk,
+        line: &mut dyn SharedJournal,
+    ) -> Result<(), LedgerError> {
+        let erasures = line.erasures()?;
+        if let Some(erasure) = erasures.iter().find(|erasure| !erasure.is_done) {
+            return Err(LedgerError::Retryable(format!(
+                "records up to {} are being rewritten for an erasure: a node can begin when that is \
+                 done; if the node that did it is gone, ask another one to erase the same address",
+                erasure.seq
+            )));
+        }
+        let taken = erasures.last().map_or(0, |erasure| erasure.seq);
+        // Raw messages that this node keeps from before are looked at; a new node has none.
+        self.set_erased(disk, |known| Erased {
+            taken,
+            done: known.map_or(taken, |known| known.done),
+        })
+    }
+
+    /// Writes down how far the copy has followed erasures.
+    pub(super) fn set_erased(
+        &self,
+        disk: &dyn Disk,
+        change: impl FnOnce(Option<Erased>) -> Erased,
+    ) -> Result<(), LedgerError> {
+        let failed = |error| journal::refused("data_dir/erasures cannot be written", &error);
+        let mut known = lock(&self.erased);
+        let new = change(erased::read(disk).map_err(failed)?);
+        erased::write(disk, new).map_err(failed)?;
+        *known = new;
+        Ok(())
+    }
+
     /// Position of the last erasure that was heard of.
     pub(super) fn last_erasure(&self) -> u64 {
         lock(&self.heard).rewritten
     }
 
+    /// The position that the engine's journal begins with, as far as it was heard of.
+    pub(super) fn first(&self) -> u64 {
+        lock(&self.heard).first
+    }
+
     /// Refuses news that do not go with what this node has: it missed an erasure.
     pub(super) fn go_on(&self, at: &Place, news: &News) -> Result<(), LedgerError> {
-        lock(&self.heard).rewritten = news.rewritten;
+        {
+            let mut heard = lock(&self.heard);
+            (heard.rewritten, heard.first) = (news.rewritten, news.first.max(heard.first));
+        }
         if !self.erased().is_outdated(at.seq, news.rewritten) {
             return Ok(());
         }

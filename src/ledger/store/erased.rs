@@ -12,8 +12,9 @@
 //! | | ends before the act of a later erasure | outdated |
 
 use std::io;
+use std::path::Path;
 
-use crate::ledger::journal::Disk;
+use crate::ledger::journal::{self, Disk};
 use crate::ledger::small_file;
 
 /// Where, in the data directory.
@@ -41,12 +42,22 @@ pub(super) fn read(disk: &dyn Disk) -> io::Result<Option<Erased>> {
     .transpose()
 }
 
+/// Up to which act the copy in a data directory has followed erasures, also of one that is in use.
+pub fn erased_up_to(data_dir: &Path) -> io::Result<u64> {
+    Ok(read(&journal::RealDisk::new(data_dir)?)?.unwrap_or_default().clean())
+}
+
 /// Writes it down.
 pub(super) fn write(disk: &dyn Disk, erased: Erased) -> io::Result<()> {
     small_file::replace(disk, FILE, &format!("{} {}\n", erased.taken, erased.done))
 }
 
 impl Erased {
+    /// Up to this position no address that was erased is in the copy, in any file of it.
+    pub(super) fn clean(self) -> u64 {
+        self.taken.max(self.done)
+    }
+
     /// Whether a copy that ends at `end` cannot go on in a journal that was rewritten up to
     /// `rewritten`.
     pub(super) fn is_outdated(self, end: u64, rewritten: u64) -> bool {

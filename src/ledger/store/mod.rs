@@ -33,8 +33,10 @@ mod engine;
 mod erased;
 mod follow;
 mod inbox;
+mod joined;
 mod keeper;
 mod lost;
+mod newcomer;
 mod options;
 mod others;
 mod overlay;
@@ -45,6 +47,7 @@ mod rebuild;
 mod redact;
 mod rows;
 mod scrub;
+mod sharing;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -66,6 +69,7 @@ use crate::mail::Timestamp;
 use cluster::Cluster;
 pub use cluster::{CLASSES, Connect, EngineObservation, Observe, Share};
 use engine::{Engine, ViewState, Writer};
+pub use erased::erased_up_to;
 use inbox::Inbox;
 pub use lost::{lost_by_engine, lost_records};
 pub use options::Options;
@@ -82,6 +86,7 @@ pub struct SledLedger {
     keeper: Option<std::thread::JoinHandle<()>>,
     scrub: Option<std::thread::JoinHandle<()>>,
     follower: Option<std::thread::JoinHandle<()>>,
+    sharing: Option<std::thread::JoinHandle<()>>,
 }
 
 impl SledLedger {
@@ -98,6 +103,10 @@ impl SledLedger {
             LedgerError::Fatal(format!("cannot start the thread that follows the journal: {error}"))
         })?;
         ledger.follower = Some(follower);
+        let sharing = sharing::start(Arc::clone(&ledger.engine)).map_err(|error| {
+            LedgerError::Fatal(format!("cannot start the thread that shares checkpoints: {error}"))
+        })?;
+        ledger.sharing = Some(sharing);
         Ok(ledger)
     }
 
@@ -152,6 +161,7 @@ impl SledLedger {
         if let Some(cluster) = &mut cluster {
             let known = erased::read(disk.as_ref()).map_err(cannot)?;
             cluster.erased = Mutex::new(known.unwrap_or_default());
+            newcomer::begin(&disk, &options, cluster)?;
         }
         if let Err(error) = journal::sweep(disk.as_ref()) {
             tracing::warn!(%error, "an unfinished checkpoint cannot be removed");
@@ -197,7 +207,8 @@ impl SledLedger {
         let scrub = scrub::start(Arc::clone(&engine)).map_err(|error| {
             LedgerError::Fatal(format!("cannot start the thread that checks the journal: {error}"))
         })?;
-        let ledger = Self { engine, keeper: Some(keeper), scrub: Some(scrub), follower: None };
+        let (keeper, scrub) = (Some(keeper), Some(scrub));
+        let ledger = Self { engine, keeper, scrub, follower: None, sharing: None };
         ledger.wait_ready(ledger.engine.options.open_patience);
         Ok(ledger)
     }
@@ -217,33 +228,6 @@ impl SledLedger {
         self.engine.view().is_ok()
     }
 
-    /// Waits until this node has, once, all that the shared journal had; false when it has not by then.
-    pub fn wait_level(&self, patience: Duration) -> bool {
-        let Some(cluster) = &self.engine.cluster else { return true };
-        let level = || cluster.was_level() || cluster.stuck().is_some();
-        let inbox = lock(&self.engine.inbox);
-        drop(self.engine.moved.wait_timeout_while(inbox, patience, |_| !level()));
-        cluster.was_level()
-    }
-
-    /// Why the engine does not let this node follow; None while it does, or was not asked yet.
-    pub fn engine_trouble(&self) -> Option<String> {
-        self.engine.cluster.as_ref().and_then(Cluster::trouble)
-    }
-
-    /// Why this node must take its copy of the journal anew, `Forked` or `Outdated`; None when it need
-    /// not.
-    pub fn stuck(&self) -> Option<LedgerError> {
-        self.engine.cluster.as_ref().and_then(Cluster::stuck)
-    }
-
-    /// Calls `observe` with what is to be counted of the engine.
-    pub fn on_engine(&self, observe: Box<Observe>) {
-        if let Some(cluster) = &self.engine.cluster {
-            cluster.on_seen(observe);
-        }
-    }
-
     /// Calls `observe` with the time of each fdatasync that made a batch durable.
     pub fn on_sync(&self, observe: SyncObserver) {
         lock(&self.engine.writer).segments.on_sync(observe);
@@ -252,11 +236,16 @@ impl SledLedger {
     /// SHA-256 over all rows that can still matter, in key order, of fold and engine: the same
     /// before and after any crash, rebuild or checkpoint.
     pub fn digest(&self) -> Result<String, LedgerError> {
+        self.digest_since(self.engine.first_seq())
+    }
+
+    /// The same, of a journal that begins at `first_seq`: lists of nodes whose copies reach back to
+    /// different records are compared by it.
+    pub fn digest_since(&self, first_seq: u64) -> Result<String, LedgerError> {
         use sha2::Digest;
         let view = self.engine.view()?;
         let last = read_event(&self.engine.reader, self.engine.reader.last_seq())?;
         let now = last.map_or(Timestamp::from_millis(i64::MIN), |event| event.received_at);
-        let first_seq = self.engine.first_seq();
         let mut hash = sha2::Sha256::new();
         for rows in [space::DIGEST, space::HISTORY, space::FOLD] {
             let mut after = vec![rows];
@@ -280,9 +269,9 @@ impl Drop for SledLedger {
     fn drop(&mut self) {
         lock(&self.engine.inbox).stop = true;
         self.engine.bell.notify_all();
-        for thread in
-            [self.keeper.take(), self.scrub.take(), self.follower.take()].into_iter().flatten()
-        {
+        let keepers = [self.keeper.take(), self.scrub.take()];
+        let followers = [self.follower.take(), self.sharing.take()];
+        for thread in keepers.into_iter().chain(followers).flatten() {
             thread.thread().unpark();
             let _ = thread.join();
         }

@@ -7,7 +7,8 @@
 //! | 3. says that records before it are rewritten | | waits; one with a part of them begins anew |
 //! | 4. takes the address out of its copy | do so when they have the act, say so in their row | |
 //! | 5. rewrites the shared records | | |
-//! | 6. says that it is done | | takes the records as they are now |
+//! | 6. replaces shared checkpoints from before it | | |
+//! | 7. says that it is done | | takes the records as they are now |
 //!
 //! Killed at any moment, it does all of it again, with another act. When it never comes back, the same
 //! erasure asked of another node ends both.
@@ -17,7 +18,9 @@ use std::time::{Duration, Instant};
 use super::SledLedger;
 use super::cluster::Cluster;
 use super::engine::Engine;
-use super::erased::{self, Erased};
+use super::erased::Erased;
+use super::sharing;
+use crate::event::{Act, Event};
 use crate::ledger::journal;
 use crate::ledger::order::{OtherNode, SharedJournal};
 use crate::ledger::{LedgerError, Others};
@@ -25,6 +28,10 @@ use crate::lock::lock;
 
 /// Others that live are waited for so long: longer than a node that stopped counts as one of them.
 const PATIENCE: Duration = Duration::from_secs(12);
+/// Records that are looked at between two reads.
+const READ_AT_ONCE: usize = 1_000;
+/// What the act of an erasure has in its JSON.
+const ERASE: &str = "\"erase\"";
 /// How often it is looked.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -51,30 +58,9 @@ impl Engine {
         }
     }
 
-    /// A copy that is begun now: when no erasure is under way, those that are done need not concern it.
+    /// A copy that is begun now.
     pub(super) fn begin_copy(&self, line: &mut dyn SharedJournal) -> Result<(), LedgerError> {
-        let erasures = line.erasures()?;
-        if let Some(erasure) = erasures.iter().find(|erasure| !erasure.is_done) {
-            return Err(LedgerError::Retryable(format!(
-                "records up to {} are being rewritten for an erasure: a node can begin when that is \
-                 done; if the node that did it is gone, ask another one to erase the same address",
-                erasure.seq
-            )));
-        }
-        let taken = erasures.last().map_or(0, |erasure| erasure.seq);
-        // Raw messages that this node keeps from before are looked at; a new node has none.
-        self.set_erased(|known| Erased { taken, done: known.map_or(taken, |known| known.done) })
-    }
-
-    /// Writes down how far the copy has followed erasures.
-    fn set_erased(&self, change: impl FnOnce(Option<Erased>) -> Erased) -> Result<(), LedgerError> {
-        let failed = |error| journal::refused("data_dir/erasures cannot be written", &error);
-        let cluster = self.cluster()?;
-        let mut known = lock(&cluster.erased);
-        let new = change(erased::read(self.disk.as_ref()).map_err(failed)?);
-        erased::write(self.disk.as_ref(), new).map_err(failed)?;
-        *known = new;
-        Ok(())
+        self.cluster()?.begin_copy(self.disk.as_ref(), line)
     }
 }
 
@@ -99,8 +85,24 @@ impl Others for SledLedger {
     ) -> Result<u64, LedgerError> {
         let mut journal = self.engine.line()?;
         let changed = journal.rewrite(seq, line)?;
+        sharing::renew(&self.engine, journal.as_mut(), seq)?;
         journal.end_erasure(hash)?;
         Ok(changed)
+    }
+
+    fn erasures_before(&self, seq: u64) -> Result<Vec<u64>, LedgerError> {
+        let failed = |error| journal::refused("the journal cannot be read", &error);
+        let (mut found, mut next) = (Vec::new(), self.engine.cluster()?.erased().clean() + 1);
+        while next < seq {
+            let lines = self.engine.reader.read(next, READ_AT_ONCE).map_err(failed)?;
+            let Some((last, _)) = lines.last() else { break };
+            next = last + 1;
+            for (at, line) in lines.iter().filter(|(at, line)| *at < seq && line.contains(ERASE)) {
+                let act = serde_json::from_str::<Event>(line).ok().and_then(|event| event.act);
+                found.extend(matches!(act, Some(Act::Erase { .. })).then_some(*at));
+            }
+        }
+        Ok(found)
     }
 
     fn erasures_due(&self) -> Result<Vec<u64>, LedgerError> {
@@ -115,7 +117,8 @@ impl Others for SledLedger {
     }
 
     fn erasure_is_done(&self, seq: u64) -> Result<(), LedgerError> {
-        self.engine.set_erased(|known| {
+        let cluster = self.engine.cluster()?;
+        cluster.set_erased(self.engine.disk.as_ref(), |known| {
             let known = known.unwrap_or_default();
             Erased { done: known.done.max(seq), ..known }
         })

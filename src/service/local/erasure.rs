@@ -97,6 +97,10 @@ impl LocalService {
         let others = self.ledger.others();
         if let Some(others) = others {
             others.begin_erasure(seq, &hash)?;
+            // Afterwards this node counts as one that carried out all before this one.
+            for earlier in others.erasures_before(seq)? {
+                self.follow_erasure(earlier)?;
+            }
         }
         let mut taken_out = self.take_out(&forgotten, seq)?;
         let mut told = json!({"seq": seq, "id": committed.id});
@@ -139,19 +143,30 @@ impl LocalService {
         let _one = self.erasure.one_at_a_time();
         let due = others.erasures_due()?;
         for seq in &due {
-            let line = self.ledger.journal(*seq, 1)?.pop().filter(|(found, _)| found == seq);
-            let event = line.and_then(|(_, line)| serde_json::from_str::<Event>(&line).ok());
-            let Some(Act::Erase { address, hash }) = event.and_then(|event| event.act) else {
-                return Err(ServiceError::Internal(format!("record {seq} is no erasure")));
-            };
-            if Forgotten::is_mark(&address) {
-                self.take_out_raw(&address, *seq)?;
-            } else {
-                self.take_out(&Forgotten::new(&address, &hash, self.case), *seq)?;
-            }
+            self.follow_erasure(*seq)?;
             others.erasure_is_done(*seq)?;
         }
         Ok(due.len())
+    }
+
+    /// Carries out an erasure by its act.
+    fn follow_erasure(&self, seq: u64) -> Result<(), ServiceError> {
+        let line = self.ledger.journal(seq, 1)?.pop();
+        let Some((_, line)) = line.filter(|(found, _)| *found == seq) else {
+            // The act is gone with the records before it, and this copy was begun after that.
+            return match seq < self.ledger.status().first_seq {
+                true => self.forget_raw_before_copy(),
+                false => Err(ServiceError::Internal(format!("record {seq} cannot be read"))),
+            };
+        };
+        let act = serde_json::from_str::<Event>(&line).ok().and_then(|event| event.act);
+        let Some(Act::Erase { address, hash }) = act else {
+            return Err(ServiceError::Internal(format!("record {seq} is no erasure")));
+        };
+        match Forgotten::is_mark(&address) {
+            true => self.take_out_raw(&address, seq),
+            false => self.take_out(&Forgotten::new(&address, &hash, self.case), seq).map(drop),
+        }
     }
 
     /// The copy was taken when the person was out of it already: raw messages may be from before. They
@@ -169,6 +184,17 @@ impl LocalService {
             }
         }
         let nobody = Forgotten::new(mark, "", self.case);
-        self.raw.forget(&ids, &nobody).map(drop).map_err(|e| failed(&e))
+        self.raw.forget(&ids, &nobody).map_err(|e| failed(&e))?;
+        self.forget_raw_before_copy()
+    }
+
+    /// Whom raw messages are about whose records are gone cannot be known: they go, too.
+    fn forget_raw_before_copy(&self) -> Result<(), ServiceError> {
+        let first = self.ledger.status().first_seq;
+        let line = self.ledger.journal(first, 1)?.pop();
+        let event = line.and_then(|(_, line)| serde_json::from_str::<Event>(&line).ok());
+        let begins = event.map(|event| event.received_at).filter(|_| first > 1);
+        let Some(begins) = begins else { return Ok(()) };
+        self.raw.forget_before(begins).map(drop).map_err(|e| failed(&e))
     }
 }

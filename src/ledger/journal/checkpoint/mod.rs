@@ -13,6 +13,7 @@ mod block;
 mod format;
 mod old;
 mod recent;
+mod transfer;
 mod write;
 
 use std::io;
@@ -25,6 +26,7 @@ use format::{
     ANY_MAGIC, DIR, Footer, HEAD, MAGIC, OLD_MAGIC, Section, damaged, name, read_exactly,
 };
 use recent::RecentBlocks;
+pub use transfer::{CheckpointCopy, CheckpointFile};
 pub use write::CheckpointWriter;
 
 /// Positions of the finished checkpoints, newest first.

@@ -11,6 +11,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::super::cluster::Cluster;
 use super::super::engine::{Engine, ViewState};
 use super::super::overlay::read_event;
 use super::super::pace::Pace;
@@ -141,14 +142,19 @@ impl Keeper<'_> {
     }
 
     /// Old segments go, once the older of two checkpoints covers them: should the newer one
-    /// turn out to be damaged, the older one and the journal are still everything.
+    /// turn out to be damaged, the older one and the journal are still everything. The copy of a shared
+    /// journal reaches back as far as that does: what is folded of old records is the same on all nodes.
     fn remove_segments(&self, now: Timestamp, checkpoint: u64) -> Result<(), LedgerError> {
         let keep = i64::try_from(self.engine.options.keep.as_millis()).unwrap_or(i64::MAX);
         let horizon = now.millis().saturating_sub(keep);
+        let shared = self.engine.cluster.as_ref().map(Cluster::first);
         let mut through = 0;
         for next in self.engine.reader.segment_starts().into_iter().skip(1).take(SEGMENTS_AT_ONCE) {
-            let event = read_event(&self.engine.reader, next)?;
-            let old = event.is_some_and(|event| event.received_at.millis() < horizon);
+            let old = match shared {
+                Some(first) => next <= first,
+                None => read_event(&self.engine.reader, next)?
+                    .is_some_and(|event| event.received_at.millis() < horizon),
+            };
             if !old || next > checkpoint + 1 {
                 break;
             }

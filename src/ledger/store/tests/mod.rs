@@ -1,5 +1,6 @@
 //! The engine on a disk that fails at every operation, and with a view and a fold that fail.
 
+mod checkpoints;
 mod redaction;
 mod shared;
 

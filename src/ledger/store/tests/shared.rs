@@ -7,23 +7,31 @@ use sha2::{Digest, Sha256};
 
 use super::super::cluster::Share;
 use super::super::follow::Follower;
+use super::checkpoints::OLD;
 use super::*;
 use crate::ledger::journal::{Batch, Edit, seeds};
 use crate::ledger::order::{
-    Appended, Beat, Erasure, Journal, News, OtherNode, Place, SharedJournal,
+    Appended, Beat, Erasure, Journal, News, OtherNode, Place, SharedCheckpoint, SharedJournal,
 };
 
 /// What all lines to the engine share.
 #[derive(Default)]
-struct Common {
+pub(super) struct Common {
     /// Id and JSON of each record, and the place after it.
-    records: Vec<(String, String, Place)>,
+    pub(super) records: Vec<(String, String, Place)>,
+    /// Records up to this one are gone.
+    pub(super) gone: u64,
+    /// Checkpoints that are whole, and parts.
+    pub(super) checkpoints: Vec<SharedCheckpoint>,
+    pub(super) parts: BTreeMap<(String, u32), Vec<u8>>,
+    /// Who may write one.
+    pub(super) writer: String,
     random: Random,
     /// Faults happen.
     is_bad: bool,
     is_away: bool,
     /// Position and hash of each erasure, and whether it is done.
-    erasures: Vec<(u64, String, bool)>,
+    pub(super) erasures: Vec<(u64, String, bool)>,
     /// Records of nobody in particular so far.
     strangers: u64,
     /// What happened, so that a test knows that it did.
@@ -42,11 +50,11 @@ impl Random {
 }
 
 impl Common {
-    fn end(&self) -> Place {
+    pub(super) fn end(&self) -> Place {
         self.records.last().map_or(Place::default(), |record| record.2)
     }
 
-    fn place(&self, seq: u64) -> Option<Place> {
+    pub(super) fn place(&self, seq: u64) -> Option<Place> {
         match seq.checked_sub(1) {
             None => Some(Place::default()),
             Some(at) => self.records.get(at as usize).map(|record| record.2),
@@ -60,7 +68,7 @@ impl Common {
     }
 
     /// Something bad happens once in `n` times.
-    fn fault(&mut self, what: &'static str, n: u64) -> bool {
+    pub(super) fn fault(&mut self, what: &'static str, n: u64) -> bool {
         let happens = self.is_bad && self.random.below(n) == 0;
         if happens {
             *self.seen.entry(what).or_default() += 1;
@@ -69,6 +77,9 @@ impl Common {
     }
 
     fn after(&self, at: &Place, limit: usize) -> Result<News, LedgerError> {
+        if at.seq.max(1) <= self.gone {
+            return Err(LedgerError::Outdated(format!("the records after {} are gone", at.seq)));
+        }
         if self.place(at.seq) != Some(*at) {
             return Err(LedgerError::Forked(format!("{} is none of ours", at.seq)));
         }
@@ -76,15 +87,16 @@ impl Common {
         let lines: Vec<_> = new.map(|(_, json, place)| (place.seq, json.clone())).collect();
         let through = lines.last().and_then(|(seq, _)| self.place(*seq));
         let rewritten = self.erasures.iter().map(|erasure| erasure.0).max().unwrap_or(0);
-        Ok(News { lines, through: through.unwrap_or(*at), rewritten })
+        let first = self.gone + 1;
+        Ok(News { lines, through: through.unwrap_or(*at), rewritten, first })
     }
 }
 
 #[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Common>>, Duration);
+pub(super) struct Shared(pub(super) Arc<Mutex<Common>>, Duration);
 
 impl Shared {
-    fn ask(&self) -> Result<std::sync::MutexGuard<'_, Common>, LedgerError> {
+    pub(super) fn ask(&self) -> Result<std::sync::MutexGuard<'_, Common>, LedgerError> {
         let mut common = lock(&self.0);
         if common.is_away || common.fault("away", 12) {
             return Err(LedgerError::Away("told to".to_string()));
@@ -92,7 +104,7 @@ impl Shared {
         Ok(common)
     }
 
-    fn share(&self) -> Share {
+    pub(super) fn share(&self) -> Share {
         let journal = self.clone();
         Share {
             connect: Box::new(move || Box::new(journal.clone())),
@@ -144,6 +156,9 @@ impl SharedJournal for Shared {
 
     fn find(&mut self, at: u64, tail: &[(u64, String)]) -> Result<Place, LedgerError> {
         let common = self.ask()?;
+        if at.max(1) <= common.gone {
+            return Err(LedgerError::Outdated(format!("the records after {at} are gone")));
+        }
         let same = |(seq, id): &(u64, String)| {
             common.records.get(*seq as usize - 1).is_some_and(|record| record.0 == *id)
         };
@@ -222,15 +237,20 @@ impl Fold for Ordered {
     }
 }
 
+/// The fold of these tests.
+pub(super) fn ordered() -> Box<dyn Fold> {
+    Box::new(Ordered)
+}
+
 /// One node, and its disk.
-struct Node {
-    bench: StoreBench,
+pub(super) struct Node {
+    pub(super) bench: StoreBench,
     shared: Shared,
     ledger: Option<SledLedger>,
 }
 
 impl Node {
-    fn new(seed: u64, shared: &Shared) -> Self {
+    pub(super) fn new(seed: u64, shared: &Shared) -> Self {
         // Some wait for an engine that is away, some send the mail back.
         let patience = Duration::from_secs(seed % 2 * 3600);
         let shared = Shared(Arc::clone(&shared.0), patience);
@@ -239,19 +259,24 @@ impl Node {
         node
     }
 
-    fn restart(&mut self) {
+    /// One that is open already.
+    pub(super) fn of(bench: StoreBench, shared: &Shared, ledger: SledLedger) -> Self {
+        Self { bench, shared: shared.clone(), ledger: Some(ledger) }
+    }
+
+    pub(super) fn restart(&mut self) {
         self.ledger = None;
         let (disk, options) = (Arc::new(self.bench.disk.clone()), self.bench.options.clone());
         let share = Some(self.shared.share());
-        let opened = SledLedger::open_on(disk, None, options, Box::new(Ordered), share);
+        let opened = SledLedger::open_on(disk, None, options, ordered(), share);
         self.ledger = Some(opened.expect("a start"));
     }
 
-    fn ledger(&self) -> &SledLedger {
+    pub(super) fn ledger(&self) -> &SledLedger {
         self.ledger.as_ref().expect("open")
     }
 
-    fn follow(&self) -> Result<(), LedgerError> {
+    pub(super) fn follow(&self) -> Result<(), LedgerError> {
         let engine = &self.ledger().engine;
         let cluster = engine.cluster.as_ref().expect("it joined");
         let mut follower = Follower::new(cluster);
@@ -259,7 +284,7 @@ impl Node {
         Ok(())
     }
 
-    fn digest(&self) -> String {
+    pub(super) fn digest(&self) -> String {
         self.follow().expect("the engine is well");
         self.ledger().digest().expect("ready")
     }
@@ -277,6 +302,12 @@ fn live(seed: u64) -> BTreeMap<&'static str, u64> {
         match below(10) {
             0 => nodes[at].restart(),
             1 | 2 => drop(nodes[at].follow()),
+            3 if below(3) == 0 => nodes.push(Node::new(seed + 10 + nodes.len() as u64, &shared)),
+            3 => {
+                let _ = nodes[at].ledger().checkpoint(Timestamp::from_millis(i64::MAX));
+                lock(&shared.0).checkpoints.iter_mut().for_each(|c| c.age = OLD);
+                let _ = nodes[at].share();
+            }
             _ => {
                 // New mail, mail that was not acknowledged, and mail that was.
                 let mut ns: BTreeSet<u64> = (next..next + below(4)).collect();
@@ -340,7 +371,7 @@ fn nodes_agree_whatever_the_engine_does() {
     });
     let seen = lock(&seen);
     println!("{seen:?}");
-    assert!(seen.len() == 4 && seen.values().all(|times| *times > 5), "{seen:?}");
+    assert!(seen.len() == 5 && seen.values().all(|times| *times > 5), "{seen:?}");
 }
 
 #[test]
