@@ -50,6 +50,9 @@ pub(super) enum Carrier {
     Program(&'static str),
 }
 
+/// Why a message is talk by its subject alone.
+pub(super) const TICKET_NUMBER: &str = "the number of a ticket in its subject";
+
 /// Fields of programs that tell people what others wrote: names, and beginnings that end
 /// in `-`.
 const TALK_FIELDS: [(&str, &str); 32] = [
@@ -216,7 +219,7 @@ fn talks(message: &Message<'_>, subject: &str) -> Option<Talk> {
     }
     let to_list =
         || headers.lower("precedence").trim().starts_with("list").then_some("sent to a list");
-    let number = || has_ticket_number(subject).then_some("from a ticket system");
+    let number = || has_ticket_number(subject).then_some(TICKET_NUMBER);
     to_list().or_else(number).map(|why| Talk { why, is_own_field: false })
 }
 
@@ -330,9 +333,13 @@ mod tests {
             (
                 Some(""),
                 "From: a@x.example\nSubject: [#117904] Undelivered\n",
-                Carrier::Program(ticket),
+                Carrier::Program(TICKET_NUMBER),
             ),
-            (Some(""), "From: a@x.example\nSubject: Ticket #12 opened\n", Carrier::Program(ticket)),
+            (
+                Some(""),
+                "From: a@x.example\nSubject: Ticket #12 opened\n",
+                Carrier::Program(TICKET_NUMBER),
+            ),
             // What a list or a ticket system sends on has its own reverse-path.
             (
                 Some("l-bounces@x.example"),

@@ -49,6 +49,10 @@ pub fn recognise_without(message: &Message<'_>, arrival: Arrival<'_>, without: &
             Ok(report) => Ok(report),
             // A notice that went through a list is still read.
             Err(signs) if sender::is_system(from) => view.handed_on(&signs, why),
+            // The subject of our mail is after what a notice says itself.
+            Err(signs) if why == carrier::TICKET_NUMBER && view.names_a_failure_first(&signs) => {
+                view.structured().map_or_else(|| view.in_words(&signs), Ok)
+            }
             Err(_) => Err(view.talk(why)),
         },
     };
@@ -90,6 +94,11 @@ impl MessageView<'_, '_> {
             Some(report)
         };
         delivery_status(self.message, self.text).or_else(pasted)
+    }
+
+    /// From nobody, and its subject says what failed before anything in brackets.
+    fn names_a_failure_first(&self, signs: &answers::Signs) -> bool {
+        self.from_nobody && signs.subject && !self.subject.starts_with(['[', '#'])
     }
 
     /// An answer, or a notice in words.
@@ -227,6 +236,29 @@ fn complete(report: &mut Report, notice: &Notice<'_, '_>) {
     for recipient in &mut report.recipients {
         if recipient.remarks.is_empty() {
             recipient.remarks = bounded_words(notice.text);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_number_of_our_own_subject_is_none_of_the_notice() {
+        let notice = "This is the mail system at host mx.x.example.\n\nI'm sorry to have to inform you \
+                      that your message could not\nbe delivered to one or more recipients.\n\n\
+                      <ann@x.example>: host mx[192.0.2.1] said: 550 5.1.1 User unknown\n";
+        for (path, from, subject, kind) in [
+            ("", "gateway@mx.example", "Undelivered Mail: [Ticket#12] Newsletter", Kind::Failure),
+            ("", "noreply@mx.example", "Delivery failed: Case #00123 update", Kind::Failure),
+            ("", "desk@mx.example", "[#12] Undelivered Mail Returned to Sender", Kind::Other),
+            ("", "desk@mx.example", "Ticket #12: a bounce came in", Kind::Other),
+            ("a@mx.example", "a@mx.example", "Undelivered Mail: [Ticket#12] x", Kind::Other),
+        ] {
+            let data = format!("From: {from}\nSubject: {subject}\n\n{notice}");
+            let report = recognise(&Message::parse(data.as_bytes()), Arrival::by(path));
+            assert_eq!(report.kind, kind, "{path} {from} {subject}");
         }
     }
 }

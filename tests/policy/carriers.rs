@@ -63,7 +63,7 @@ const EITHER: &[Kind] = &[Kind::Failure, Kind::Other];
 const ANSWER: &[Kind] = &[Kind::AutoReply];
 const COMPLAINT: &[Kind] = &[Kind::Complaint];
 
-const CARRIERS: [Carrier; 9] = [
+const CARRIERS: [Carrier; 12] = [
     Carrier {
         name: "person",
         path: OWNER,
@@ -96,6 +96,34 @@ const CARRIERS: [Carrier; 9] = [
                  Subject: Talk Digest, Vol 3, Issue 1\n",
         words: "Today's topics: 1. Undelivered Mail Returned to Sender",
         kinds: [TALK, TALK, TALK],
+        stops: Stops::Nobody,
+    },
+    Carrier {
+        name: "list that shows a daemon",
+        path: "talk-bounces@lists.example",
+        header: "From: MAILER-DAEMON@mx.x.example\nList-Id: <talk.lists.example>\n\
+                 Subject: [talk] Undelivered Mail Returned to Sender\n",
+        words: "This list has a member whose mail program answers.",
+        kinds: [EITHER, EITHER, EITHER],
+        stops: Stops::Nobody,
+    },
+    Carrier {
+        name: "group that shows a daemon",
+        path: "support+bnc@corp.example",
+        header: "From: \"'Mail Delivery Subsystem' via Support\" <support@corp.example>\n\
+                 List-ID: <support.corp.example>\nPrecedence: list\n\
+                 Subject: Undelivered Mail Returned to Sender\n",
+        words: "You are a member of the group Support.",
+        kinds: [EITHER, EITHER, EITHER],
+        stops: Stops::Nobody,
+    },
+    Carrier {
+        name: "postmaster by hand",
+        path: "postmaster@corp.example",
+        header: "From: Postmaster Jo <postmaster@corp.example>\nSubject: Re: your newsletter\n\
+                 In-Reply-To: <1@u.example>\nUser-Agent: Mozilla Thunderbird\n",
+        words: "Hi, we see this in our queue, please look. Jo",
+        kinds: [EITHER, EITHER, EITHER],
         stops: Stops::Nobody,
     },
     Carrier {
