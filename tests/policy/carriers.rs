@@ -326,7 +326,7 @@ fn what_a_message_encloses_does_not_outrank_what_it_is() {
             }
         }
     }
-    assert_eq!(cells, 9 * 3 * 2 * 3);
+    assert_eq!(cells, CARRIERS.len() * 3 * 2 * 3);
     assert!(wrong.is_empty(), "{} of {cells}:\n{}", wrong.len(), wrong.join("\n"));
 }
 
