@@ -614,6 +614,26 @@ fn a_canary_comes_through_or_says_where_it_did_not() {
     server.join().expect("it served");
 }
 
+/// A log on a full disk, and a pipe whose reader ended: lines are lost, and nothing else.
+#[test]
+fn a_log_that_cannot_be_written_stops_nothing() {
+    for format in ["text", "json"] {
+        let full =
+            std::fs::File::options().write(true).open("/dev/full").expect("a device of Linux");
+        let (reader, nobody) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut service = Service::new(&format!("[log]\nformat = \"{format}\"\n"));
+        for (n, log) in [Stdio::from(full), Stdio::from(nobody)].into_iter().enumerate() {
+            service.start_with("info", log);
+            let user = format!("user{n}@example.com");
+            let to = format!("bounces+user{n}=example.com@bounce.example.test");
+            deliver(service.smtp, &to, &report(&user, "5.1.1", "550 5.1.1 user unknown"));
+            assert_eq!(service.run(&["lookup", &user]).0, 0);
+            assert_eq!(service.stop("-TERM"), Some(0), "{format}, log {n}");
+        }
+    }
+}
+
 #[test]
 fn each_message_and_each_session_has_one_line_in_the_log_and_no_address() {
     let mut service = Service::new("[log]\nformat = \"json\"\n");
