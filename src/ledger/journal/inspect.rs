@@ -50,6 +50,10 @@ impl Disk for ReadOnly {
         self.0.list(dir)
     }
 
+    fn is_file(&self, name: &str) -> io::Result<Option<bool>> {
+        self.0.is_file(name)
+    }
+
     fn make_dir(&self, _: &str) -> io::Result<()> {
         refused()
     }
