@@ -54,6 +54,7 @@ pub(super) fn run(
     findings.extend(service(&loaded.config));
     findings.extend(lost(&loaded.config.data_dir));
     findings.push(journal_of(&loaded.config.data_dir));
+    findings.push(checked("keys", program.check_keys(loaded)));
     findings.extend(disk(&loaded.config));
     findings.extend(privacy(&loaded.config.data_dir));
     findings.push(files(&loaded.config));

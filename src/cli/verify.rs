@@ -20,7 +20,8 @@ pub(super) fn run(
         bail!("there is no list in {}: name its configuration with --config", data_dir.display());
     }
     let Proof { folded, shared } = program.prove(loaded)?;
-    let is_right = folded.is_same() && !matches!(shared, Some(Err(_)));
+    let keys = program.check_keys(loaded).map_err(|why| format!("{why:#}")).err();
+    let is_right = folded.is_same() && !matches!(shared, Some(Err(_))) && keys.is_none();
     let answer = ExitAnswer::yes_if(is_right);
     if args.json {
         let (engine, differs) = match &shared {
@@ -30,7 +31,7 @@ pub(super) fn run(
         };
         let found = json!({"from": folded.from, "through": folded.through,
             "damaged": folded.damaged, "list": folded.list, "journal": folded.again,
-            "same": folded.is_same(), "engine_records": engine, "engine_differs": differs});
+            "same": folded.is_same(), "key_missing": keys, "engine_records": engine, "engine_differs": differs});
         writeln!(console.out, "{found}")?;
         return Ok(answer);
     }
@@ -71,6 +72,9 @@ pub(super) fn run(
              files in {} from a backup, and run it again; view/ stays",
             data_dir.display()
         )?,
+    }
+    if let Some(why) = keys {
+        writeln!(console.out, "! {why}")?;
     }
     match shared {
         None => {}

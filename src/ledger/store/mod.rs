@@ -46,6 +46,7 @@ mod redact;
 mod rows;
 mod scrub;
 mod space;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -71,6 +72,7 @@ pub use lost::{lost_by_engine, lost_records};
 pub use options::Options;
 use overlay::read_event;
 use rows::{is_dead, key_in, with_key_in};
+pub use stored::look_up;
 use view::View;
 
 /// Journal, checkpoints and a sled view as a [`Ledger`].
