@@ -35,7 +35,7 @@ use crate::serve::run::{self, Server};
 use crate::serve::tls::ReloadableTls;
 use crate::serve::tokens::Tokens;
 use crate::serve::webhooks::Webhooks;
-use crate::service::local::{LocalService, Parts, PrivacyKeys};
+use crate::service::local::{LocalService, Parts, PrivacyKeys, check_stored_keys};
 use crate::service::raw_messages::RawStore;
 use crate::service::{Operations, ServiceError};
 use crate::verp::Verp;
@@ -79,12 +79,16 @@ fn service(
         data_dir: config.data_dir.clone(),
         case: policy(config)?.local_part_case,
         unscoped: config.unscoped,
-        privacy: PrivacyKeys {
-            name_key: config.privacy.name_key().map(<[u8]>::to_vec),
-            hash_key: config.privacy.hash_key.clone(),
-        },
+        privacy: privacy_keys(config),
     };
     LocalService::new(parts).map_err(|why| anyhow!("{why}"))
+}
+
+fn privacy_keys(config: &Config) -> PrivacyKeys {
+    PrivacyKeys {
+        name_key: config.privacy.name_key().map(<[u8]>::to_vec),
+        hash_key: config.privacy.hash_key.clone(),
+    }
 }
 
 /// Rules and keys of a configuration.
@@ -402,6 +406,11 @@ impl Program for App {
         tls_of(config, &loaded.origin)?;
         self.engine(loaded)?;
         Ok(())
+    }
+
+    fn check_keys(&self, loaded: &LoadedConfig) -> Result<()> {
+        let LoadedConfig { config, .. } = loaded;
+        check_stored_keys(&config.data_dir, &privacy_keys(config)).map_err(|why| anyhow!("{why}"))
     }
 
     fn open(&self, loaded: &LoadedConfig) -> Result<Box<dyn Operations>> {

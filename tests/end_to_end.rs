@@ -614,6 +614,75 @@ fn a_canary_comes_through_or_says_where_it_did_not() {
     server.join().expect("it served");
 }
 
+/// A log on a full disk, and a pipe whose reader ended: lines are lost, and nothing else.
+#[test]
+fn a_log_that_cannot_be_written_stops_nothing() {
+    for format in ["text", "json"] {
+        let full =
+            std::fs::File::options().write(true).open("/dev/full").expect("a device of Linux");
+        let (reader, nobody) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut service = Service::new(&format!("[log]\nformat = \"{format}\"\n"));
+        for (n, log) in [Stdio::from(full), Stdio::from(nobody)].into_iter().enumerate() {
+            service.start_with("info", log);
+            let user = format!("user{n}@example.com");
+            let to = format!("bounces+user{n}=example.com@bounce.example.test");
+            deliver(service.smtp, &to, &report(&user, "5.1.1", "550 5.1.1 user unknown"));
+            assert_eq!(service.run(&["lookup", &user]).0, 0);
+            assert_eq!(service.stop("-TERM"), Some(0), "{format}, log {n}");
+        }
+    }
+}
+
+/// Folders, FIFOs, sockets and links to nothing where the journal has its files.
+#[test]
+fn what_is_no_file_is_set_aside_and_never_opened() {
+    let mut service = Service::new("");
+    service.start();
+    let to = "bounces+user=example.com@bounce.example.test";
+    deliver(service.smtp, to, &report("user@example.com", "5.1.1", "550 5.1.1 user unknown"));
+    assert_eq!(service.stop("-TERM"), Some(0));
+    let journal = service.dir.path().join("data/journal");
+    let name = |seq: u64| journal.join(format!("{seq:020}.journal"));
+    std::fs::create_dir(name(2500)).expect("writable");
+    std::os::unix::fs::symlink("/nobody/has/this", name(2600)).expect("writable");
+    let socket = std::os::unix::net::UnixListener::bind(name(2700)).expect("writable");
+    let fifo = std::process::Command::new("mkfifo").arg(name(2800)).status();
+    assert!(fifo.expect("coreutils are here").success());
+    let said = |text: &str| (0..4).all(|n| text.contains(&format!("{}.journal", 2500 + n * 100)));
+    let (_, out, err) = service.run(&["doctor", "--offline"]);
+    assert!(said(&out), "{out}{err}");
+    service.start();
+    let (status, words) = service.get("/readyz").expect("it answers");
+    assert!(status == 200 && words.contains("DEGRADED") && said(&words), "{words}");
+    let (_, metrics) = service.get("/metrics").expect("it answers");
+    assert!(metrics.contains("bounced_trouble{what=\"strange-file\"} 1\n"), "{metrics}");
+    assert_eq!(service.run(&["lookup", "user@example.com"]).0, 0);
+    assert_eq!(service.stop("-TERM"), Some(0));
+    for seq in [2500, 2600, 2700, 2800] {
+        assert!(name(seq).symlink_metadata().is_err(), "{seq} is set aside");
+    }
+    let (code, out, err) = service.run(&["verify"]);
+    assert!(code == 0 && out.contains("the list is what the journal says"), "{out}{err}");
+    drop(socket);
+    // Small files and folders of ours: what is in the way is named.
+    for (file, named) in [("privacy.key", "privacy.key"), ("oldest-record", "oldest-record")] {
+        let path = service.dir.path().join("data").join(file);
+        let _ = std::fs::remove_file(&path);
+        let fifo = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(fifo.expect("coreutils are here").success());
+        let said = refused(&service.config());
+        assert!(said.contains(named) && said.contains("move it away"), "{said}");
+        std::fs::remove_file(&path).expect("ours");
+    }
+    let folder = service.dir.path().join("data/checkpoint");
+    let away = service.dir.path().join("away");
+    std::fs::rename(&folder, &away).or_else(|_| std::fs::create_dir(&away)).expect("writable");
+    std::fs::write(&folder, "mine").expect("writable");
+    let said = refused(&service.config());
+    assert!(said.contains("checkpoint is not a folder"), "{said}");
+}
+
 #[test]
 fn each_message_and_each_session_has_one_line_in_the_log_and_no_address() {
     let mut service = Service::new("[log]\nformat = \"json\"\n");

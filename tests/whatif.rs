@@ -199,6 +199,22 @@ fn a_key_that_is_missing_refuses_the_start() {
         assert_ne!(code, 0, "{other:?}");
         assert!(err.contains("restore") && err.contains("privacy.key"), "{other:?}: {err}");
         assert!(!err.contains(PERSON), "{err}");
+        let sentence =
+            "addresses were erased under a key that is missing or was changed (fingerprint ";
+        let (code, out, _) = service.run(&["doctor", "--offline"]);
+        let failed =
+            out.lines().any(|line| line.starts_with("FAIL keys") && line.contains(sentence));
+        assert!(code == 2 && failed, "{other:?}: {out}");
+        // Without a checkpoint the records say it.
+        let (kept, away) = (data.join("checkpoint"), service.dir.path().join("away"));
+        std::fs::rename(&kept, &away).expect("an erasure writes one");
+        assert!(service.run(&["doctor", "--offline"]).1.contains(sentence), "{other:?}");
+        std::fs::rename(&away, &kept).expect("writable");
+        let (code, out, err) = service.run(&["verify"]);
+        assert!(code == 1 && out.contains(sentence), "{other:?}: {out}{err}");
+        let backup = service.dir.path().join("backup");
+        let (code, out, err) = service.run(&["backup", backup.to_str().expect("a scratch path")]);
+        assert!(code == 0 && err.contains("WARN: addresses were erased"), "{other:?}: {out}{err}");
     }
     // Given up by a person, who writes down which one.
     let (_, _, err) = service.run(&["serve"]);
@@ -210,6 +226,8 @@ fn a_key_that_is_missing_refuses_the_start() {
     // Brought back, everything is as it was.
     std::fs::remove_file(data.join("lost-keys")).expect("there");
     std::fs::write(data.join("privacy.key"), key).expect("writable");
+    let (_, out, _) = service.run(&["doctor", "--offline"]);
+    assert!(out.lines().any(|line| line.starts_with("OK   keys")), "{out}");
     service.start();
     let answer = service.json(&format!("/v1/suppressions/{PERSON}"));
     assert_eq!(answer["state"], "suppressed", "the block is found again: {answer}");

@@ -7,12 +7,15 @@ use anyhow::{Result, anyhow};
 
 use super::args::{BackupArgs, BackupCommand, RestoreArgs};
 use super::console::{Console, ExitAnswer};
+use super::program::Program;
+use crate::config::LoadedConfig;
 use crate::ledger::backup::{self, Manifest};
 use crate::ledger::journal;
 
 pub(super) fn backup(
     args: &BackupArgs,
-    data_dir: &Path,
+    loaded: &LoadedConfig,
+    program: &dyn Program,
     console: &mut Console<'_>,
 ) -> Result<ExitAnswer> {
     if let Some(BackupCommand::Verify { dir }) = &args.command {
@@ -25,6 +28,7 @@ pub(super) fn backup(
         }
         return Ok(ExitAnswer::yes_if(wrong.is_empty()));
     }
+    let data_dir = loaded.config.data_dir.as_path();
     let to = args.to.as_deref().ok_or_else(|| anyhow!("name a folder, or `-`"))?;
     let troubles = journal::inspect(data_dir)?;
     if to == Path::new("-") {
@@ -39,6 +43,10 @@ pub(super) fn backup(
     }
     if !troubles.is_empty() {
         console.say("the backup is made, and holds the damage as it is: keep the ones before it");
+    }
+    // All that is there is in the backup; a start on it would be refused for what is not.
+    if let Err(why) = program.check_keys(loaded) {
+        console.say(&format!("WARN: {why:#}"));
     }
     Ok(ExitAnswer::yes_if(troubles.is_empty()))
 }

@@ -25,6 +25,7 @@ use crate::ledger::journal::inspect;
 use crate::ledger::private::open_to_others;
 use crate::ledger::store::lost_records;
 use crate::mail::Timestamp;
+use crate::service::local::damaged_note;
 
 /// Commits that are timed.
 const SYNCS: u32 = 20;
@@ -54,6 +55,8 @@ pub(super) fn run(
     findings.extend(service(&loaded.config));
     findings.extend(lost(&loaded.config.data_dir));
     findings.push(journal_of(&loaded.config.data_dir));
+    findings.extend(erasure(&loaded.config.data_dir));
+    findings.push(checked("keys", program.check_keys(loaded)));
     findings.extend(disk(&loaded.config));
     findings.extend(privacy(&loaded.config.data_dir));
     findings.push(files(&loaded.config));
@@ -135,6 +138,11 @@ fn journal_of(data_dir: &Path) -> Finding {
             finding(Grade::Warn, "journal", texts.join("; "))
         }
     }
+}
+
+/// The note of an erasure that cannot be obeyed. A service that runs says it itself.
+fn erasure(data_dir: &Path) -> Option<Finding> {
+    Some(finding(Grade::Warn, "erasure", damaged_note(data_dir)?.text))
 }
 
 /// Whether others may read what is stored.

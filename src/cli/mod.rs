@@ -179,7 +179,7 @@ fn answer(
             }
             Ok(ExitAnswer::Yes)
         }
-        CliCommand::Backup(args) => backup::backup(&args, &loaded.config.data_dir, console),
+        CliCommand::Backup(args) => backup::backup(&args, &loaded, program, console),
         CliCommand::Restore(args) => {
             let mut stdin = io::stdin().lock();
             backup::restore(&args, &loaded.config.data_dir, &mut stdin, console)

@@ -47,6 +47,9 @@ pub trait Program {
     /// the key belongs to the certificate, the version of the store. An error is a sentence with
     /// its remedy, as `file:line: ...` when a file is to blame.
     fn check(&self, loaded: &LoadedConfig) -> Result<()>;
+    /// Whether the keys are there under which addresses were erased or are stored, also while a service
+    /// runs; the error is the sentence that a start gives.
+    fn check_keys(&self, loaded: &LoadedConfig) -> Result<()>;
     /// Opens journal and store in this process; only called when no service runs.
     fn open(&self, loaded: &LoadedConfig) -> Result<Box<dyn Operations>>;
     /// The straight line up to the verdict. Arguments: message, envelope recipient.

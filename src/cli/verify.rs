@@ -20,7 +20,9 @@ pub(super) fn run(
         bail!("there is no list in {}: name its configuration with --config", data_dir.display());
     }
     let Proof { folded, is_in_use, unproved, shared } = program.prove(loaded)?;
-    let is_right = folded.is_same() && matches!(shared, None | Some(Compared::Same(_)));
+    let keys = program.check_keys(loaded).map_err(|why| format!("{why:#}")).err();
+    let is_right =
+        folded.is_same() && matches!(shared, None | Some(Compared::Same(_))) && keys.is_none();
     let unproved = unproved.filter(|_| !folded.is_same());
     let answer = ExitAnswer::yes_if(is_right);
     if args.json {
@@ -32,7 +34,7 @@ pub(super) fn run(
         };
         let found = json!({"from": folded.from, "through": folded.through,
             "damaged": folded.damaged, "list": folded.list, "journal": folded.again,
-            "same": folded.is_same(), "in_use": is_in_use, "unproved": unproved,
+            "same": folded.is_same(), "key_missing": keys, "in_use": is_in_use, "unproved": unproved,
             "engine_records": engine, "engine_differs": differs, "engine_unknown": unknown});
         writeln!(console.out, "{found}")?;
         return Ok(answer);
@@ -85,6 +87,9 @@ pub(super) fn run(
              files in {} from a backup, and run it again; view/ stays",
             data_dir.display()
         )?,
+    }
+    if let Some(why) = keys {
+        writeln!(console.out, "! {why}")?;
     }
     match shared {
         None => {}

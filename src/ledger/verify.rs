@@ -9,6 +9,7 @@
 //! the data directory, with links to the segments, so it costs the space of a list and no more. The
 //! folder goes at the end; what a killed run left goes with the next one.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -175,7 +176,11 @@ pub fn wait_ready(ledger: &SledLedger) {
 fn lay_out(data_dir: &Path, to: &Path, first_seq: u64) -> io::Result<u64> {
     let (from, into) = (data_dir.join("journal"), to.join("journal"));
     fs::DirBuilder::new().mode(0o700).create(&into)?;
-    let mut names: Vec<_> = fs::read_dir(&from)?.flatten().map(|file| file.file_name()).collect();
+    // What was set aside is no segment, and a folder or a FIFO can be neither linked nor copied.
+    let is_segment =
+        |name: &OsString| from.join(name).is_file() && name.to_string_lossy().ends_with(".journal");
+    let names = fs::read_dir(&from)?.flatten().map(|file| file.file_name());
+    let mut names: Vec<_> = names.filter(is_segment).collect();
     names.sort();
     let last = names.last().cloned();
     for name in names {

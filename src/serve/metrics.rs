@@ -305,8 +305,8 @@ impl Metrics {
         self.list.clock.set(i64::from(overview.clock.is_some()));
         let ledger = &overview.ledger;
         for kind in TroubleKind::ALL {
-            let count = ledger.troubles.iter().filter(|trouble| trouble.kind == kind).count();
-            self.journal.troubles.with_label_values(&[kind.as_str()]).set(whole(count as u64));
+            let lasts = ledger.troubles.iter().any(|trouble| trouble.kind == kind);
+            self.journal.troubles.with_label_values(&[kind.as_str()]).set(i64::from(lasts));
         }
         let before = self.journal.damaged_so_far.fetch_max(ledger.damaged, Ordering::Relaxed);
         self.journal.damaged.inc_by(ledger.damaged.saturating_sub(before));

@@ -293,7 +293,9 @@ pub fn log(config: &Config) {
         LogFormat::Text => super::journald::JournalLayer::of_stderr(),
         LogFormat::Json => None,
     };
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // A line that cannot be written is lost: to say so would go to standard error as well, and panic.
+    let lines = tracing_subscriber::fmt::layer();
+    let lines = lines.with_writer(std::io::stderr).log_internal_errors(false);
     let registry = tracing_subscriber::registry().with(filter);
     // A second call (tests) finds a subscriber there already; the first one stays.
     let _ = match (journal, config.log.format) {

@@ -22,6 +22,9 @@ mod trend;
 mod validate;
 mod wall_clock;
 
+pub use intent::damaged_note;
+pub use key_facts::check_stored_keys;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};

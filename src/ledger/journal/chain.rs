@@ -9,6 +9,7 @@
 //! | a head or first record of another position, another journal, no record at all | not ours | `*.aside` |
 //! | positions that the segment before it has, too | not ours | `*.aside` |
 //! | a segment that the one after it does not name, though it names the one before | not ours | `*.aside` |
+//! | a folder, FIFO, device or link to nothing by the name of a segment | not ours | `*.aside`, never opened |
 //! | a step in the positions | a segment is missing, or its end was lost | counted, see [`Gap`] |
 //! | no header, positions fit | a release before headers | read as ever |
 //! | a header that fails its CRC, positions fit | damage | read as ever, counted |
@@ -108,10 +109,15 @@ impl Candidate {
 /// is known of it, and nothing was changed.
 pub(super) fn chain(disk: &dyn Disk) -> io::Result<Chain> {
     let mut found = Chain::default();
-    let (mut candidates, mut unfinished) = (Vec::new(), Vec::new());
+    let (mut candidates, mut unfinished, mut no_files) = (Vec::new(), Vec::new(), Vec::new());
     for name in disk.list(DIR)? {
         if let Some(first) = Segment::first_seq_of(&name) {
-            candidates.push(Candidate::read(disk, first)?);
+            match disk.is_file(&Segment::file_name(first))? {
+                Some(true) => candidates.push(Candidate::read(disk, first)?),
+                Some(false) => no_files.push(first),
+                // It went after the folder was read.
+                None => {}
+            }
         } else if UNFINISHED.iter().any(|end| name.ends_with(end)) {
             unfinished.push(name);
         } else {
@@ -121,6 +127,7 @@ pub(super) fn chain(disk: &dyn Disk) -> io::Result<Chain> {
     for name in &unfinished {
         remove(disk, &format!("{DIR}/{name}"));
     }
+    found.aside.extend(no_files.into_iter().map(|first| set_aside(disk, first)));
     candidates.sort_by_key(|candidate| candidate.first);
     let ours = common_journal(&candidates);
     let mut kept: Vec<Candidate> = Vec::new();
@@ -162,7 +169,7 @@ pub(super) fn chain(disk: &dyn Disk) -> io::Result<Chain> {
         if unnamed && file.header.is_none() && file.first == last + 1 {
             found.used = file.first + file.lines;
         }
-        found.aside.push(set_aside(disk, &file));
+        found.aside.push(set_aside(disk, file.first));
     }
     for pair in kept.windows(2) {
         let [before, next] = pair else { break };
@@ -220,8 +227,8 @@ fn remove(disk: &dyn Disk, name: &str) {
     }
 }
 
-fn set_aside(disk: &dyn Disk, file: &Candidate) -> String {
-    let name = Segment::file_name(file.first);
+fn set_aside(disk: &dyn Disk, first: u64) -> String {
+    let name = Segment::file_name(first);
     tracing::error!(
         file = name,
         "this file does not fit the journal: it is set aside and not read"

@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 pub trait Disk: Send + Sync {
     /// Names (without directory) of the files in a directory; empty when there is none.
     fn list(&self, dir: &str) -> io::Result<Vec<String>>;
+    /// Whether a name is that of a file, and not of a folder, a FIFO or a device; None: nothing has it.
+    fn is_file(&self, name: &str) -> io::Result<Option<bool>>;
     /// Creates a directory when it is missing and makes that durable.
     fn make_dir(&self, dir: &str) -> io::Result<()>;
     /// Opens a file for reading and appending; with `create`, makes an empty one when missing.
@@ -98,12 +100,22 @@ fn make_dirs(dir: &Path) -> io::Result<()> {
     File::open(parent)?.sync_all()
 }
 
+/// The error of a folder, with its name when something else has that name.
+fn not_a_folder(dir: &str, error: io::Error) -> io::Error {
+    match error.kind() {
+        kind @ (io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists) => {
+            io::Error::new(kind, format!("{dir} is not a folder: look at it, then move it away"))
+        }
+        _ => error,
+    }
+}
+
 impl Disk for RealDisk {
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
         let entries = match std::fs::read_dir(self.root.join(dir)) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
+            Err(error) => return Err(not_a_folder(dir, error)),
         };
         let mut names = Vec::new();
         for entry in entries {
@@ -115,14 +127,32 @@ impl Disk for RealDisk {
         Ok(names)
     }
 
+    fn is_file(&self, name: &str) -> io::Result<Option<bool>> {
+        let path = self.root.join(name);
+        match std::fs::symlink_metadata(&path) {
+            Ok(meta) if meta.is_symlink() => Ok(Some(path.is_file())),
+            Ok(meta) => Ok(Some(meta.is_file())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn make_dir(&self, dir: &str) -> io::Result<()> {
-        make_dirs(&self.root.join(dir))
+        make_dirs(&self.root.join(dir)).map_err(|error| not_a_folder(dir, error))
     }
 
     fn open(&self, name: &str, create: bool) -> io::Result<Box<dyn DiskFile>> {
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(create).mode(0o600);
-        let file = options.open(self.root.join(name))?;
+        let path = self.root.join(name);
+        // To read from a FIFO or a device may take for ever.
+        if std::fs::metadata(&path).is_ok_and(|meta| !meta.is_file()) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("{} is not a file: look at it, then move it away", path.display()),
+            ));
+        }
+        let file = options.open(path)?;
         Ok(Box::new(RealFile { file }))
     }
 

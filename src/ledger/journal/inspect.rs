@@ -2,12 +2,17 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::chain;
+use super::checkpoint::{Checkpoint, checkpoints};
 use super::disk::{Disk, DiskFile, RealDisk};
 use super::segment::DIR;
 use super::trouble::{damaged_place, strange_file};
 use crate::ledger::Trouble;
+
+/// Keys of one prefix that are looked up, at most.
+const KEYS: usize = 1_000;
 
 /// What is wrong with the journal of a data directory; nothing when there is none.
 pub fn inspect(data_dir: &Path) -> io::Result<Vec<Trouble>> {
@@ -38,6 +43,46 @@ fn look(disk: &dyn Disk) -> io::Result<Vec<Trouble>> {
     Ok(troubles)
 }
 
+/// Looks something up without opening the list: hands over the keys below some prefixes as the newest
+/// checkpoint has them, at most [`KEYS`] of each, then the records after it.
+pub fn look_up(
+    data_dir: &Path,
+    prefixes: &[Vec<u8>],
+    key: &mut dyn FnMut(&[u8]),
+    record: &mut dyn FnMut(&[u8]),
+) -> io::Result<()> {
+    if !data_dir.join(DIR).is_dir() {
+        return Ok(());
+    }
+    let disk: Arc<dyn Disk> = Arc::new(ReadOnly(RealDisk::new(data_dir)?));
+    let mut after = 0;
+    for position in checkpoints(disk.as_ref())? {
+        let scan =
+            |checkpoint: &Checkpoint, prefix: &Vec<u8>| checkpoint.scan(prefix, &[], None, KEYS);
+        let rows = Checkpoint::open(&disk, position).and_then(|checkpoint| {
+            prefixes.iter().map(|prefix| scan(&checkpoint, prefix)).collect::<io::Result<Vec<_>>>()
+        });
+        // One that is damaged is said elsewhere; the one before it does as well.
+        if let Ok(rows) = rows {
+            rows.iter().flatten().for_each(|(found, _)| key(found));
+            after = position;
+            break;
+        }
+    }
+    for segment in chain::chain(disk.as_ref())?.segments {
+        let file = match segment.open(disk.as_ref()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            file => file?,
+        };
+        let mut take = |_: u64, json: &[u8]| {
+            record(json);
+            true
+        };
+        segment.read(file.as_ref(), (after + 1, u64::MAX), &mut take)?;
+    }
+    Ok(())
+}
+
 /// A disk of somebody else: whatever would change it fails.
 struct ReadOnly(RealDisk);
 
@@ -48,6 +93,10 @@ fn refused<T>() -> io::Result<T> {
 impl Disk for ReadOnly {
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
         self.0.list(dir)
+    }
+
+    fn is_file(&self, name: &str) -> io::Result<Option<bool>> {
+        self.0.is_file(name)
     }
 
     fn make_dir(&self, _: &str) -> io::Result<()> {
@@ -82,7 +131,6 @@ impl Disk for ReadOnly {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::FileExt;
-    use std::sync::Arc;
 
     use super::super::{Batch, Segments};
     use super::*;

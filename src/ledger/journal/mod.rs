@@ -78,7 +78,7 @@ pub use checkpoint::{
     drop_checkpoint, keep_newest, refuse_newer, sweep,
 };
 pub use disk::{Disk, DiskFile, RealDisk};
-pub use inspect::inspect;
+pub use inspect::{inspect, look_up};
 pub use lock::{DirLock, try_lock};
 #[cfg(test)]
 pub(crate) use packed::octets as octets_of_segment;

@@ -161,6 +161,11 @@ impl Disk for SimulatedDisk {
         Ok(names.map(str::to_string).collect())
     }
 
+    fn is_file(&self, name: &str) -> io::Result<Option<bool>> {
+        self.meet()?;
+        Ok(lock(&self.state).live.contains_key(name).then_some(true))
+    }
+
     fn make_dir(&self, dir: &str) -> io::Result<()> {
         self.meet()?;
         lock(&self.state).folders.insert(dir.to_string());

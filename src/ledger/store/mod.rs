@@ -49,6 +49,7 @@ mod rows;
 mod scrub;
 mod sharing;
 mod space;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -75,6 +76,7 @@ pub use lost::{lost_by_engine, lost_records};
 pub use options::Options;
 use overlay::read_event;
 use rows::{is_dead, key_in, with_key_in};
+pub use stored::look_up;
 use view::View;
 
 /// Journal, checkpoints and a sled view as a [`Ledger`].

@@ -1,7 +1,7 @@
 //! What the metrics promise.
 
 use super::*;
-use crate::ledger::{EngineStatus, LedgerStatus};
+use crate::ledger::{EngineStatus, LedgerStatus, Trouble, TroubleKind};
 
 /// Uses every method once, with hostile words where a method takes words.
 fn exercised() -> Metrics {
@@ -43,7 +43,15 @@ fn exercised() -> Metrics {
         is_synchronous: Some(false),
         warnings: vec!["two processes".to_string(), "other keys".to_string()],
     };
-    let ledger = LedgerStatus { last_seq: 100, folded_seq: 90, ..LedgerStatus::default() };
+    let strange = |name: &str| Trouble {
+        kind: TroubleKind::StrangeFile,
+        file: Some(name.to_string()),
+        seqs: None,
+        text: format!("{name} is no part of the journal"),
+    };
+    let troubles = vec![strange("journal/README"), strange("journal/.swp")];
+    let ledger =
+        LedgerStatus { last_seq: 100, folded_seq: 90, troubles, ..LedgerStatus::default() };
     metrics.observe(&Overview {
         suppressed: 12,
         held: 3,
@@ -67,6 +75,8 @@ fn names_and_values_are_those_of_the_interface() {
         "bounced_engine_warnings 2",
         "bounced_ledger_lag_seconds 2.5",
         "bounced_clock_in_doubt 1",
+        "bounced_trouble{what=\"strange-file\"} 1",
+        "bounced_trouble{what=\"state-lost\"} 0",
         "bounced_duplicates_total 1",
         "bounced_verdicts_total{category=\"hard\",class=\"invalid-recipient\"} 1",
         "bounced_verdicts_total{category=\"none\",class=\"auto-reply\"} 1",

@@ -2,7 +2,7 @@
 //!
 //! | step | a crash after it |
 //! |---|---|
-//! | 1. `data_dir/erasing` names the address, synced | the next start begins at 2 |
+//! | 1. `data_dir/erasing` names the address, with a sum, synced | the next start begins at 2 |
 //! | 2. the act is journalled and folded: strikes go, the block moves under a keyed hash | begins at 2; twice is once |
 //! | 3. rows, checkpoints, view and journal are rewritten, raw messages removed | begins at 2 |
 //! | 4. `erasing` is removed | done |
@@ -19,11 +19,12 @@ use std::io;
 use serde_json::{Value, json};
 
 use super::LocalService;
+use super::intent::damaged_note;
 use super::make_event::act_event;
 use super::receipt::{awaited, reply_to_channel};
 use super::validate::parsed;
 use crate::event::{Act, Event};
-use crate::ledger::Redact;
+use crate::ledger::{LedgerStatus, Redact};
 use crate::policy::Forgotten;
 use crate::service::ServiceError;
 use crate::service::redaction::Redaction;
@@ -47,6 +48,13 @@ impl LocalService {
         self.blocks.replace_secret(secret, |keys| self.check_keys(keys))?;
         self.reader.set_hash_keys(self.blocks.keys());
         Ok(())
+    }
+
+    /// The status of the ledger, and whether the note of an erasure was damaged.
+    pub(super) fn ledger_status(&self) -> LedgerStatus {
+        let mut status = self.ledger.status();
+        status.troubles.extend(damaged_note(&self.data_dir));
+        status
     }
 
     /// Forgets a person.

@@ -320,7 +320,7 @@ impl Service for LocalService {
     }
 
     fn ready(&self) -> Vec<(String, Result<String, String>)> {
-        let status = self.ledger.status();
+        let status = self.ledger_status();
         let ledger = match status.trouble {
             Some(trouble) => Err(trouble),
             None => Ok(format!("{} events, all folded", status.last_seq)),
@@ -362,7 +362,7 @@ impl Service for LocalService {
         Ok(Overview {
             suppressed: count(State::Suppressed),
             held: count(State::Held),
-            ledger: self.ledger.status(),
+            ledger: self.ledger_status(),
             guards: self
                 .reader
                 .guards(&*self.ledger, self.now())?

@@ -41,6 +41,11 @@ pub(super) struct Pseudonyms {
 }
 
 impl Pseudonyms {
+    /// It is written down already how the addresses of a data directory are named.
+    pub(super) fn are_chosen(dir: &Path) -> bool {
+        dir.join(FILE).exists()
+    }
+
     /// Names for a data directory `dir`, which is the disk's; `key`: they are hashed. `empty`:
     /// nothing is stored there yet. The error is a sentence for the operator.
     pub(super) fn open(
