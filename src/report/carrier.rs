@@ -53,46 +53,48 @@ pub(super) enum Carrier {
 /// Why a message is talk by its subject alone.
 pub(super) const TICKET_NUMBER: &str = "the number of a ticket in its subject";
 
-/// Fields of programs that tell people what others wrote: names, and beginnings that end
-/// in `-`.
-const TALK_FIELDS: [(&str, &str); 32] = [
-    ("list-id", "sent to a list"),
-    ("list-post", "sent to a list"),
-    ("list-unsubscribe", "sent to many"),
-    ("mailing-list", "sent to a list"),
-    ("x-mailing-list", "sent to a list"),
-    ("x-list-administrivia", "a list manager tells its owner"),
-    ("x-beenthere", "sent to a list"),
-    ("x-ticket-", "from a ticket system"),
-    ("x-rt-", "from a ticket system"),
-    ("rt-ticket", "from a ticket system"),
-    ("x-otrs-", "from a ticket system"),
-    ("x-zendesk-", "from a ticket system"),
-    ("x-freshdesk-", "from a ticket system"),
-    ("x-servicenow-", "from a ticket system"),
-    ("x-jira-", "from a ticket system"),
-    ("x-atlassian-", "from a ticket system"),
-    ("x-helpscout-", "from a ticket system"),
-    ("x-freescout-", "from a ticket system"),
-    ("x-intercom-", "from a ticket system"),
-    ("x-hubspot-", "from a ticket system"),
-    ("x-osticket-", "from a ticket system"),
-    ("x-zammad-", "from a ticket system"),
-    ("x-redmine-", "from a tracker"),
-    ("x-github-", "from a tracker"),
-    ("x-gitlab-", "from a tracker"),
-    ("x-bugzilla-", "from a tracker"),
-    ("x-mantis-", "from a tracker"),
-    ("x-launchpad-", "from a tracker"),
-    ("x-phabricator-", "from a tracker"),
-    ("x-discourse-", "from a forum"),
-    ("x-cron-env", "from a cron job"),
-    ("x-nagios-", "from a monitor"),
+/// A field, or its beginning up to a `-`; why a message that has it is talk; what sort of mark it is.
+type TalkField = (&'static str, &'static str, TalkMark);
+
+/// Fields of programs that tell people what others wrote.
+const TALK_FIELDS: [TalkField; 32] = [
+    ("list-id", "sent to a list", TalkMark::OfList),
+    ("list-post", "sent to a list", TalkMark::OfList),
+    ("list-unsubscribe", "sent to many", TalkMark::OfList),
+    ("mailing-list", "sent to a list", TalkMark::OfList),
+    ("x-mailing-list", "sent to a list", TalkMark::OfList),
+    ("x-list-administrivia", "a list manager tells its owner", TalkMark::OfList),
+    ("x-beenthere", "sent to a list", TalkMark::OfList),
+    ("x-ticket-", "from a ticket system", TalkMark::OfProgram),
+    ("x-rt-", "from a ticket system", TalkMark::OfProgram),
+    ("rt-ticket", "from a ticket system", TalkMark::OfProgram),
+    ("x-otrs-", "from a ticket system", TalkMark::OfProgram),
+    ("x-zendesk-", "from a ticket system", TalkMark::OfProgram),
+    ("x-freshdesk-", "from a ticket system", TalkMark::OfProgram),
+    ("x-servicenow-", "from a ticket system", TalkMark::OfProgram),
+    ("x-jira-", "from a ticket system", TalkMark::OfProgram),
+    ("x-atlassian-", "from a ticket system", TalkMark::OfProgram),
+    ("x-helpscout-", "from a ticket system", TalkMark::OfProgram),
+    ("x-freescout-", "from a ticket system", TalkMark::OfProgram),
+    ("x-intercom-", "from a ticket system", TalkMark::OfProgram),
+    ("x-hubspot-", "from a ticket system", TalkMark::OfProgram),
+    ("x-osticket-", "from a ticket system", TalkMark::OfProgram),
+    ("x-zammad-", "from a ticket system", TalkMark::OfProgram),
+    ("x-redmine-", "from a tracker", TalkMark::OfProgram),
+    ("x-github-", "from a tracker", TalkMark::OfProgram),
+    ("x-gitlab-", "from a tracker", TalkMark::OfProgram),
+    ("x-bugzilla-", "from a tracker", TalkMark::OfProgram),
+    ("x-mantis-", "from a tracker", TalkMark::OfProgram),
+    ("x-launchpad-", "from a tracker", TalkMark::OfProgram),
+    ("x-phabricator-", "from a tracker", TalkMark::OfProgram),
+    ("x-discourse-", "from a forum", TalkMark::OfProgram),
+    ("x-cron-env", "from a cron job", TalkMark::OfProgram),
+    ("x-nagios-", "from a monitor", TalkMark::OfProgram),
 ];
 
 /// The same by their third letter: a message costs one look at each of its fields.
-static BY_THIRD: LazyLock<Vec<Vec<(&str, &str)>>> = LazyLock::new(|| {
-    let third = |row: &&(&str, &str)| row.0.as_bytes().get(2).copied();
+static BY_THIRD: LazyLock<Vec<Vec<TalkField>>> = LazyLock::new(|| {
+    let third = |row: &&TalkField| row.0.as_bytes().get(2).copied();
     let of =
         |letter: u8| TALK_FIELDS.iter().filter(|r| third(r) == Some(letter)).copied().collect();
     (0..128).map(of).collect()
@@ -124,15 +126,10 @@ pub(super) fn of(
     let personal = answers && !system && !daemon && sender::is_person(message, from);
     let null_report = report && path == Path::Null && !personal;
     let own_shape = (system && (report || path == Path::Null)) || null_report;
-    // A provider's notice may carry a field to leave its list, or the number in our subject. What a
-    // list or a ticket system sends on has its own reverse-path, whoever wrote it, and only such a
-    // system writes its fields.
-    let own_shape = own_shape && path != Path::Somebody;
-    match talks(message, subject) {
-        Some(talk) if !own_shape || (talk.is_own_field && !report) => {
-            return Carrier::Program(talk.why);
-        }
-        _ => {}
+    if let Some((why, mark)) = talks(message, subject)
+        && !(own_shape && mark.is_of_a_notice(report, path))
+    {
+        return Carrier::Program(why);
     }
     if subject.contains("bounce action notification") {
         return Carrier::Program("a list manager tells its owner");
@@ -196,31 +193,48 @@ impl Path {
     }
 }
 
-/// Why a message is talk.
-struct Talk {
-    why: &'static str,
-    /// A field that no mail system writes: not one of lists, and no number in a subject.
-    is_own_field: bool,
+/// What says that a message is talk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TalkMark {
+    /// A field of a ticket system, a tracker, a forum or a monitor.
+    OfProgram,
+    /// A field of a list.
+    OfList,
+    /// The number of a ticket in the subject.
+    Number,
 }
 
-/// A field of such a program, or the number of a ticket in the subject.
-fn talks(message: &Message<'_>, subject: &str) -> Option<Talk> {
+impl TalkMark {
+    /// Whether a notice may have it. A provider's may carry a field to leave its list, and any the
+    /// subject of our mail. But what a list or a ticket system sends on has a reverse-path of theirs,
+    /// whoever wrote it.
+    fn is_of_a_notice(self, report: bool, path: Path) -> bool {
+        match self {
+            Self::OfProgram => report && path != Path::Somebody,
+            Self::OfList => path != Path::Somebody,
+            Self::Number => true,
+        }
+    }
+}
+
+/// Why a message is talk, and what says so.
+fn talks(message: &Message<'_>, subject: &str) -> Option<(&'static str, TalkMark)> {
     let headers = message.headers();
     let marked = headers.fields().iter().find_map(|field| {
         let rows = BY_THIRD.get(usize::from(field.name.get(2)?.to_ascii_lowercase()))?;
-        rows.iter().find_map(|(name, why)| {
+        rows.iter().find_map(|(name, why, mark)| {
             let start = field.name.get(..name.len())?;
             let whole = name.ends_with('-') || name.len() == field.name.len();
-            (whole && start.eq_ignore_ascii_case(name.as_bytes())).then_some(*why)
+            (whole && start.eq_ignore_ascii_case(name.as_bytes())).then_some((*why, *mark))
         })
     });
-    if let Some(why) = marked {
-        return Some(Talk { why, is_own_field: why.starts_with("from a ") });
+    if marked.is_some() {
+        return marked;
     }
-    let to_list =
-        || headers.lower("precedence").trim().starts_with("list").then_some("sent to a list");
-    let number = || has_ticket_number(subject).then_some(TICKET_NUMBER);
-    to_list().or_else(number).map(|why| Talk { why, is_own_field: false })
+    if headers.lower("precedence").trim().starts_with("list") {
+        return Some(("sent to a list", TalkMark::OfList));
+    }
+    has_ticket_number(subject).then_some((TICKET_NUMBER, TalkMark::Number))
 }
 
 /// `[#117904]`, `[Ticket#1]`, `[Ticket ID: 42]`, `INC0012345`, `Case #00123`.
@@ -352,6 +366,12 @@ mod tests {
                 Carrier::Program(list),
             ),
             (Some("desk@x.example"), &report(daemon, "RT-Ticket: x #5"), Carrier::Program(ticket)),
+            // A forwarder rewrote the reverse-path; the number is of our subject.
+            (
+                Some("srs0=a=b@fwd.example"),
+                &report(daemon, "Subject: Undelivered: [#117904]"),
+                notice,
+            ),
             (
                 Some(""),
                 "From: Mail Delivery Subsystem <a@x.example>\nX-Zendesk-Priority: low\n",

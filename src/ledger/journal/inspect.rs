@@ -44,7 +44,7 @@ fn look(disk: &dyn Disk) -> io::Result<Vec<Trouble>> {
 }
 
 /// Looks something up without opening the list: hands over the keys below some prefixes as the newest
-/// checkpoint has them, at most [`KEYS`] of each, then the records after it.
+/// checkpoint has them, at most `KEYS` of each, then the records after it.
 pub fn look_up(
     data_dir: &Path,
     prefixes: &[Vec<u8>],
