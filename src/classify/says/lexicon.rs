@@ -38,9 +38,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::parts::{Hit, PhraseKind};
+use super::starts::Starts;
 use super::table::MeaningTable;
 use crate::classify::text::fold_piece;
-use crate::mail::{MultiSearch, Starts};
+use crate::mail::MultiSearch;
 
 /// Every phrase of every language, ready to be found.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ mod lexicon;
 mod parts;
 mod sentence;
 mod shipped;
+mod starts;
 mod table;
 mod whose;
 mod words;

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 use super::normalize::normalize;
-use crate::mail::{MultiSearch, Starts};
+use crate::mail::MultiSearch;
 
 /// What a phrase speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -142,10 +142,6 @@ struct PhraseTables {
     /// Long phrases first: where several begin at one place, that is their order.
     marks: Vec<Mark>,
     search: MultiSearch,
-    /// Those that begin with a word of plain ASCII: one look-up a word finds them.
-    starts: Starts,
-    /// The other ones of plain ASCII, and which they are.
-    inside: (MultiSearch, Vec<usize>),
 }
 
 static TABLES: LazyLock<PhraseTables> = LazyLock::new(|| {
@@ -161,23 +157,8 @@ static TABLES: LazyLock<PhraseTables> = LazyLock::new(|| {
         _ => 0,
     });
     let search = MultiSearch::new(marks.iter().map(|mark| &mark.phrase));
-    let of_ascii = || marks.iter().enumerate().filter(|(_, mark)| mark.phrase.is_ascii());
-    let by_word = |(_, mark): &(usize, &Mark)| mark.begins_a_word();
-    let starts =
-        Starts::new(of_ascii().filter(by_word).map(|(n, mark)| (mark.phrase.as_str(), n as u32)));
-    let (others, phrases): (Vec<usize>, Vec<&str>) =
-        of_ascii().filter(|one| !by_word(one)).map(|(n, mark)| (n, mark.phrase.as_str())).unzip();
-    let inside = (MultiSearch::new(phrases), others);
-    PhraseTables { search, starts, inside, marks }
+    PhraseTables { marks, search }
 });
-
-impl Mark {
-    /// Whether [`Starts`] can find it: its first octets are its own, whatever is after it.
-    fn begins_a_word(&self) -> bool {
-        Starts::can_have(&self.phrase, true)
-            && self.phrase.starts_with(|c: char| c.is_ascii_alphanumeric())
-    }
-}
 
 fn marks_of(row: &PhraseRow) -> impl Iterator<Item = Mark> + '_ {
     let places = [
@@ -209,36 +190,11 @@ fn marks_of(row: &PhraseRow) -> impl Iterator<Item = Mark> + '_ {
     })
 }
 
-impl PhraseTables {
-    /// Calls back for each occurrence of a phrase that may be a whole word: which, and where.
-    fn each_in(&self, text: &str, mut on_match: impl FnMut(usize, usize)) {
-        let octets = text.as_bytes();
-        if !text.is_ascii() {
-            return self.search.find(octets, on_match);
-        }
-        let mut before = false;
-        for (at, octet) in octets.iter().enumerate() {
-            let letter = octet.is_ascii_alphanumeric();
-            if letter && !before {
-                let here = octets.get(at..).unwrap_or_default();
-                self.starts.at(here).for_each(|n| on_match(n as usize, at));
-            }
-            before = letter;
-        }
-        let (search, phrases) = &self.inside;
-        search.find(octets, |n, start| {
-            if let Some(n) = phrases.get(n) {
-                on_match(*n, start);
-            }
-        });
-    }
-}
-
 /// All phrases in a normalized text, as whole words, in the order of the text.
 pub(super) fn find(normalized: &str) -> Vec<MarkHit> {
     let tables = &*TABLES;
     let mut found: Vec<(usize, usize)> = Vec::new();
-    tables.each_in(normalized, |n, start| {
+    tables.search.find(normalized.as_bytes(), |n, start| {
         let fits = |mark: &Mark| {
             word_begins(normalized, start)
                 && (mark.open_end || word_ends(normalized, start + mark.phrase.len()))
@@ -287,31 +243,6 @@ fn spaced_letter(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn plain_text_is_searched_by_word_with_the_same_answers() {
-        let phrases = |text: &str| -> Vec<(usize, usize)> {
-            let mut by_word = Vec::new();
-            let word = |n: usize, at: usize| {
-                let mark = &TABLES.marks[n];
-                word_begins(text, at) && (mark.open_end || word_ends(text, at + mark.phrase.len()))
-            };
-            TABLES.each_in(text, |n, at| by_word.extend(word(n, at).then_some((at, n))));
-            let mut everywhere = Vec::new();
-            let found = |n, at| everywhere.extend(word(n, at).then_some((at, n)));
-            TABLES.search.find(text.as_bytes(), found);
-            by_word.sort_unstable();
-            everywhere.sort_unstable();
-            assert_eq!(by_word, everywhere, "{text}");
-            by_word
-        };
-        for mark in &TABLES.marks {
-            let phrase = &mark.phrase;
-            for text in [phrase.clone(), format!("[{phrase}]"), format!("x {phrase}, {phrase}s")] {
-                assert!(!phrases(&text).is_empty(), "{text}");
-            }
-        }
-    }
 
     #[test]
     fn every_phrase_is_found_by_itself() {
