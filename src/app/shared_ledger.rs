@@ -178,15 +178,10 @@ fn stuck(ledger: &SledLedger) -> String {
 
 /// Before the copy goes: there is something to begin with.
 fn has_a_beginning(stock: &Stock) -> Result<()> {
-    if stock.first > 1 && stock.usable.is_empty() {
-        return Err(anyhow!(
-            "the shared journal begins at {} by now (journal.keep), and there is no checkpoint in \
-             PostgreSQL that this node could begin with: nothing was changed here; nodes that have their \
-             copy write one while they run, see `bounced engine status`; start this one again after that",
-            stock.first
-        ));
+    match stock.no_beginning() {
+        Some(why) => Err(anyhow!("nothing was changed here: {why}")),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Before a copy that is too old is removed: it is of this ledger, and can be taken anew.

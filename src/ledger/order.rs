@@ -142,6 +142,20 @@ pub struct Stock {
     pub is_any: bool,
 }
 
+impl Stock {
+    /// Why a node that has nothing cannot begin; None when it can.
+    pub fn no_beginning(&self) -> Option<String> {
+        (self.first > 1 && self.usable.is_empty()).then(|| {
+            format!(
+                "the shared journal begins at {} by now (journal.keep), and there is no checkpoint \
+                 that a node of this release could begin with: nodes that have their copy write one \
+                 while they run, see `bounced engine status`; start this one again after that",
+                self.first
+            )
+        })
+    }
+}
+
 /// The checkpoints beside a shared journal, and how its old records go.
 pub trait SharedCheckpoints {
     /// What there is.

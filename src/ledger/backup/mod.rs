@@ -234,6 +234,10 @@ pub fn snapshot(data_dir: &Path, to: &Path) -> Result<(), BackupError> {
         let path = to.join(folder);
         std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(at(&path))?;
     }
+    // Only the newest one is appended to; those that come meanwhile are newer.
+    let segments = std::fs::read_dir(data_dir.join("journal")).map_err(at(data_dir))?;
+    let segments = segments.flatten().map(|entry| entry.path());
+    let newest = segments.filter(|path| path.extension().is_some_and(|end| end == "journal")).max();
     let laid = pass(data_dir, |found, from| {
         if !found.is_lasting() {
             return Ok(None);
@@ -241,9 +245,8 @@ pub fn snapshot(data_dir: &Path, to: &Path) -> Result<(), BackupError> {
         let into = to.join(&found.path);
         // A pass before may have been here.
         let _ = std::fs::remove_file(&into);
-        let segments = std::fs::read_dir(data_dir.join("journal")).map_err(at(data_dir))?;
-        let newest = segments.flatten().map(|entry| entry.path()).max();
-        let done = match newest.as_deref() == Some(from) {
+        let may_grow = newest.as_deref().is_none_or(|newest| from >= newest);
+        let done = match found.path.starts_with("journal/") && may_grow {
             true => File::open(from).and_then(|original| {
                 let mut copy = File::create(&into)?;
                 io::copy(&mut original.take(found.octets), &mut copy).map(drop)

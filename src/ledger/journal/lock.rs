@@ -30,8 +30,7 @@ impl DirLock {
                     path.display()
                 ))
             })?;
-        let operation = rustix::fs::FlockOperation::NonBlockingLockExclusive;
-        if let Err(error) = rustix::fs::flock(&file, operation) {
+        if let Err(error) = flock(&file) {
             let mut holder = String::new();
             let _ = (&file).take(20).read_to_string(&mut holder);
             let holder = holder.trim();
@@ -60,8 +59,11 @@ impl DirLock {
 
 /// Takes the lock of an open file or folder; false: somebody else has it.
 pub fn try_lock(file: &File) -> bool {
-    let operation = rustix::fs::FlockOperation::NonBlockingLockExclusive;
-    rustix::fs::flock(file, operation) != Err(rustix::io::Errno::WOULDBLOCK)
+    flock(file) != Err(rustix::io::Errno::WOULDBLOCK)
+}
+
+fn flock(file: &File) -> rustix::io::Result<()> {
+    rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
 }
 
 #[cfg(test)]

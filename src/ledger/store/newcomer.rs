@@ -110,7 +110,10 @@ fn take(
     // First: while an erasure is under way no checkpoint is usable.
     cluster.begin_copy(disk.as_ref(), line)?;
     let (stock, erased) = (line.stock()?, cluster.erased().taken);
-    let Some(newest) = stock.usable.first() else { return nothing_to_begin_with(&stock) };
+    let Some(newest) = stock.usable.first() else {
+        // The follower takes the journal from its first record.
+        return stock.no_beginning().map_or(Ok(()), |why| Err(LedgerError::Fatal(why)));
+    };
     small_file::replace(disk.as_ref(), MARK, "").map_err(|e| failed(&e))?;
     let through = newest.place.seq;
     tracing::info!(through, first = stock.first, "the journal is copied from the engine");
@@ -122,18 +125,6 @@ fn take(
         "the journal is copied, this node folds what came after its checkpoint"
     );
     Ok(())
-}
-
-fn nothing_to_begin_with(stock: &Stock) -> Result<(), LedgerError> {
-    if stock.first <= 1 {
-        return Ok(());
-    }
-    Err(LedgerError::Fatal(format!(
-        "the shared journal begins at {} by now (journal.keep), and there is no checkpoint that a node of \
-         this release could begin with: nodes that have their copy write one while they run, see \
-         `bounced engine status`; start this one again after that",
-        stock.first
-    )))
 }
 
 fn copy_records(

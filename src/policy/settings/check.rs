@@ -38,11 +38,9 @@ impl Policy {
                 ));
             }
             let name = scope.unwrap_or("*");
-            self.scope_numbers(name).validate().map_err(|wrong| wrong.below(&place))?;
+            self.scope_numbers(name).validate(&place)?;
             for reason in Reason::ALL {
-                let of_reason =
-                    |wrong: WrongNumber| wrong.below(&format!("{place}.reasons.{reason}"));
-                self.numbers(name, *reason).validate().map_err(of_reason)?;
+                self.numbers(name, *reason).validate(&format!("{place}.reasons.{reason}"))?;
             }
         }
         self.validate_guards()
@@ -83,26 +81,16 @@ impl Policy {
     }
 }
 
-/// A key of the numbers, and what is wrong with its value.
-struct WrongNumber {
-    key: &'static str,
-    text: String,
-}
-
-impl WrongNumber {
-    fn below(&self, place: &str) -> String {
-        format!("{place}.{}: {}", self.key, self.text)
-    }
-}
-
 impl Numbers {
-    fn validate(&self) -> Result<(), WrongNumber> {
+    /// `place`: the table that they are in force for.
+    fn validate(&self, place: &str) -> Result<(), String> {
         match self.wrong() {
-            Some((key, text)) => Err(WrongNumber { key, text }),
+            Some((key, text)) => Err(format!("{place}.{key}: {text}")),
             None => Ok(()),
         }
     }
 
+    /// A key, and what is wrong with its value.
     fn wrong(&self) -> Option<(&'static str, String)> {
         if self.term.is_forever() || self.term.is_never() || self.probation.is_never() {
             // No probation: nothing to compare.
