@@ -106,3 +106,17 @@ fn html_breaks_where_browsers_do() {
         assert_eq!(text.trim(), expected, "{html}");
     }
 }
+
+/// RFC 2046 section 5.1.5.
+#[test]
+fn what_a_digest_holds_are_messages() {
+    for (container, inside) in [("digest", true), ("mixed", false)] {
+        let data = format!(
+            "Content-Type: multipart/{container}; boundary=d\r\n\r\n--d\r\n\r\nSubject: x\r\n\
+             Content-Type: message/delivery-status\r\n\r\nAction: failed\r\n--d--\r\n"
+        );
+        let message = Message::parse(data.as_bytes());
+        let status = message.parts().iter().find(|p| p.is("message/delivery-status"));
+        assert_eq!(status.is_some_and(|p| p.inside_message), inside, "{container}");
+    }
+}

@@ -14,12 +14,16 @@ struct Entity<'x> {
     /// Fields may be preceded by what is only before a whole message.
     whole_message: bool,
     inside_message: bool,
+    /// A part without a type is a message (RFC 2046 section 5.1.5).
+    in_digest: bool,
 }
 
 /// All parts in order; the first is the message itself, and there always is one.
 pub(super) fn walk<'x>(data: &'x [u8], defects: &mut Vec<&'static str>) -> Vec<Part<'x>> {
     let mut parts = Vec::with_capacity(8);
-    let mut open = vec![Entity { data, depth: 0, whole_message: true, inside_message: false }];
+    let whole =
+        Entity { data, depth: 0, whole_message: true, inside_message: false, in_digest: false };
+    let mut open = vec![whole];
     while let Some(entity) = open.pop() {
         if parts.len() >= limits::PARTS {
             note(defects, "more than 200 parts");
@@ -31,6 +35,9 @@ pub(super) fn walk<'x>(data: &'x [u8], defects: &mut Vec<&'static str>) -> Vec<P
         }
         let body = entity.data.get(end.body..).unwrap_or_default();
         let mut part = Part::new(headers, body, entity.depth, entity.inside_message);
+        if entity.in_digest && !part.headers.has("content-type") {
+            part.media_type = "message/rfc822".into();
+        }
         let children = children(&mut part, defects);
         if entity.depth >= limits::DEPTH && !children.is_empty() {
             note(defects, "parts nested more than 16 deep");
@@ -44,11 +51,13 @@ pub(super) fn walk<'x>(data: &'x [u8], defects: &mut Vec<&'static str>) -> Vec<P
 }
 
 fn children<'x>(part: &mut Part<'x>, defects: &mut Vec<&'static str>) -> Vec<Entity<'x>> {
+    let (depth, in_digest) = (part.depth + 1, part.is("multipart/digest"));
     let child = |data, whole_message, inside_message| Entity {
         data,
-        depth: part.depth + 1,
+        depth,
         whole_message,
         inside_message,
+        in_digest,
     };
     if part.is_open_message() {
         return vec![child(part.body, true, true)];

@@ -162,6 +162,11 @@ pub(super) fn from_nobody(message: &Message<'_>, arrival: Arrival<'_>) -> bool {
     Path::of(message, arrival) == Path::Null
 }
 
+/// Whether a message came from the reverse-path of somebody, a postmaster's included.
+pub(super) fn from_somebody(message: &Message<'_>, arrival: Arrival<'_>) -> bool {
+    matches!(Path::of(message, arrival), Path::Somebody | Path::Daemon)
+}
+
 /// What is known of the reverse-path.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Path {

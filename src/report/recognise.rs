@@ -39,7 +39,11 @@ pub fn recognise_without(message: &Message<'_>, arrival: Arrival<'_>, without: &
         // What an answer quotes or encloses is not what it says.
         Carrier::Notice { sure: false } => match answers::read(message, &human) {
             Ok(report) => Ok(report),
-            Err(signs) => view.structured().map_or_else(|| view.in_words(&signs), Ok),
+            Err(signs) => {
+                let report = view.structured().map_or_else(|| view.in_words(&signs), Ok);
+                let from_somebody = carrier::from_somebody(message, arrival);
+                report.map(|report| view.if_it_names_itself(&signs, from_somebody, report))
+            }
         },
         Carrier::Person(why) => match answers::read(message, &human) {
             Ok(report) => Ok(report),
@@ -94,6 +98,33 @@ impl MessageView<'_, '_> {
             Some(report)
         };
         delivery_status(self.message, self.text).or_else(pasted)
+    }
+
+    /// A notice says what it is in its sender, its subject, its fields or its shape, or it begins with
+    /// it and returns our mail. A text that says it nowhere else may be a web form, a build log or an
+    /// alert that pastes one, for any program can send from `<>`. A postmaster who is somebody writes
+    /// letters, too.
+    fn if_it_names_itself(
+        &self,
+        signs: &answers::Signs,
+        from_somebody: bool,
+        mut report: Report,
+    ) -> Report {
+        let shaped = self.message.parts().first().is_some_and(|p| p.is("multipart/report"));
+        let named = sender::is_daemon(self.from)
+            || (sender::is_system(self.from) && !from_somebody)
+            || signs.names_itself()
+            || self.message.headers().has("x-failed-recipients")
+            || self.begins_with_it_and_returns_mail();
+        if !(shaped || named || report.forwarded) {
+            report.hand_on("only its text says that it is a notice");
+        }
+        report
+    }
+
+    fn begins_with_it_and_returns_mail(&self) -> bool {
+        let first = self.lower.trim_start().split("\n\n").next().unwrap_or_default();
+        formats::says_failure(first) && self.message.own_parts().any(|p| p.is_open_message())
     }
 
     /// From nobody, and its subject says what failed before anything in brackets.
@@ -259,6 +290,36 @@ mod tests {
             let data = format!("From: {from}\nSubject: {subject}\n\n{notice}");
             let report = recognise(&Message::parse(data.as_bytes()), Arrival::by(path));
             assert_eq!(report.kind, kind, "{path} {from} {subject}");
+        }
+    }
+
+    #[test]
+    fn a_text_from_nobody_must_say_elsewhere_that_it_is_a_notice() {
+        let notice = "This is the mail system at host mx.x.example.\n\nI'm sorry to have to inform you \
+                      that your message could not\nbe delivered to one or more recipients.\n\n\
+                      <ann@x.example>: host mx[192.0.2.1] said: 550 5.1.1 User unknown\n";
+        let returned = format!(
+            "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\n\
+             Your mail could not be delivered to: <ann@x.example>\nUser unknown\n\n--b\n\
+             Content-Type: message/rfc822\n\nFrom: n@us.example\nTo: ann@x.example\n\nHi\n--b--\n"
+        );
+        let pasted = |before: &str| format!("\n{before}\n\n{notice}");
+        for (path, from, subject, text, forwarded) in [
+            ("", "www-data@x.example", "Contact form", pasted("Name: Ann\nMessage:"), true),
+            ("", "jenkins@ci.example", "Build #12 is red", pasted("expected:"), true),
+            ("", "notify@forum.example", "Ann mentioned you", pasted("Ann wrote:"), true),
+            ("", "virusalert@x.example", "VIRUS in your mail", pasted("A virus:"), true),
+            ("postmaster@x.example", "postmaster@x.example", "newsletter", pasted("Hi,"), true),
+            // It says so in its subject, its fields, its sender, or it returns our mail.
+            ("", "info@x.example", "Undelivered Mail Returned to Sender", pasted("Hello."), false),
+            ("", "info@x.example\nX-Failed-Recipients: ann@x.example", "Mail", pasted(""), false),
+            ("", "MAILER-DAEMON@x.example", "Mail", pasted("Hello."), false),
+            ("", "no-reply@x.example", "Mail", returned, false),
+        ] {
+            let data = format!("From: {from}\nSubject: {subject}\n{text}");
+            let report = recognise(&Message::parse(data.as_bytes()), Arrival::by(path));
+            assert_eq!(report.kind, Kind::Failure, "{from} {subject}");
+            assert_eq!(report.forwarded, forwarded, "{from} {subject} {:?}", report.clues);
         }
     }
 }

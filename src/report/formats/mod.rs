@@ -16,8 +16,8 @@ mod transcript;
 
 pub(in crate::report) use mined::failed_header;
 pub use notice::Notice;
-pub(in crate::report) use rows::original_announced;
 pub use rows::{names as row_names, says_delayed};
+pub(in crate::report) use rows::{original_announced, says_failure};
 
 use super::sender;
 use super::types::Report;

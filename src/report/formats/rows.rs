@@ -181,7 +181,7 @@ pub fn says_delayed(lower: &str) -> bool {
 }
 
 /// Whether words (in lower case) say that something failed.
-pub(super) fn says_failure(lower: &str) -> bool {
+pub fn says_failure(lower: &str) -> bool {
     TABLE.failed.any(head(lower).as_bytes())
 }
 
