@@ -13,6 +13,13 @@ pub(super) const BLOCK: usize = 4096;
 /// Longer rows in a block are damage: one row more than [`BLOCK`] at most.
 const MAX_BLOCK: usize = BLOCK + 4 + 2 * u16::MAX as usize;
 
+/// A block as it is in the file, and its rows: kept from one block to the next.
+#[derive(Default)]
+pub(super) struct BlockBuffer {
+    pub(super) packed: Vec<u8>,
+    pub(super) rows: Vec<u8>,
+}
+
 /// Adds one row; false when it is too long.
 #[must_use]
 pub(super) fn push(rows: &mut Vec<u8>, key: &[u8], value: &[u8]) -> bool {
@@ -40,4 +47,15 @@ pub(super) fn first(rows: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (key, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*key)))?;
     let (value, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*value)))?;
     Some((key, value, rest))
+}
+
+/// The value of the row with a key.
+pub(super) fn value_of(mut rows: &[u8], key: &[u8]) -> Option<Vec<u8>> {
+    while let Some((found, value, rest)) = first(rows) {
+        if found >= key {
+            return (found == key).then(|| value.to_vec());
+        }
+        rows = rest;
+    }
+    None
 }

@@ -16,18 +16,25 @@ mod recent;
 mod transfer;
 mod write;
 
+use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 
 use super::disk::{Disk, DiskFile};
 use crate::ledger::filter::Filter;
 use crate::ledger::{LedgerError, Row};
+use block::BlockBuffer;
 use format::{
     ANY_MAGIC, DIR, Footer, HEAD, MAGIC, OLD_MAGIC, Section, damaged, name, read_exactly,
 };
-use recent::RecentBlocks;
+use recent::{Recent, RecentBlocks};
 pub use transfer::{CheckpointCopy, CheckpointFile};
 pub use write::CheckpointWriter;
+
+thread_local! {
+    /// The block of the question at hand.
+    static BUFFER: RefCell<BlockBuffer> = RefCell::default();
+}
 
 /// Positions of the finished checkpoints, newest first.
 pub fn checkpoints(disk: &dyn Disk) -> io::Result<Vec<u64>> {
@@ -211,24 +218,20 @@ impl Checkpoint {
             return Ok(None);
         }
         let Some(block) = self.index.block_of(key) else { return Ok(None) };
-        let rows = match self.recent.get(block) {
-            Some(rows) => rows,
-            None => {
-                let mut rows = Vec::new();
-                self.block(block, &mut rows)?;
-                let rows = Arc::new(rows);
-                self.recent.keep(block, Arc::clone(&rows));
-                rows
-            }
+        let again = match self.recent.get(block) {
+            Recent::Kept(rows) => return Ok(block::value_of(&rows, key)),
+            Recent::AskedBefore => true,
+            Recent::New => false,
         };
-        let mut left = &rows[..];
-        while let Some((found, value, rest)) = block::first(left) {
-            if found >= key {
-                return Ok((found == key).then(|| value.to_vec()));
+        // Most questions are about a block that nobody asked for of late: a buffer for each thread
+        // spares them two allocations of its size.
+        BUFFER.with_borrow_mut(|buffer| {
+            self.block(block, buffer)?;
+            if again {
+                self.recent.keep(block, Arc::from(&buffer.rows[..]));
             }
-            left = rest;
-        }
-        Ok(None)
+            Ok(block::value_of(&buffer.rows, key))
+        })
     }
 
     /// False: it has no such row, for certain.
@@ -237,21 +240,21 @@ impl Checkpoint {
     }
 
     /// Reads one block.
-    fn block(&self, block: usize, rows: &mut Vec<u8>) -> io::Result<()> {
-        rows.clear();
+    fn block(&self, block: usize, into: &mut BlockBuffer) -> io::Result<()> {
+        into.rows.clear();
         let Some((at, length)) = self.index.place(block) else { return Ok(()) };
         if length < block::HEAD || at + length as u64 > self.length {
             return Err(damaged("its index is wrong"));
         }
-        let mut octets = vec![0; length];
-        read_exactly(self.file.as_ref(), &mut octets, at)?;
-        block::unpack(&octets, rows)
+        into.packed.resize(length, 0);
+        read_exactly(self.file.as_ref(), &mut into.packed, at)?;
+        block::unpack(&into.packed, &mut into.rows)
     }
 
     /// The rows from a key on.
     pub fn rows_from(&self, key: &[u8]) -> io::Result<RowCursor<'_>> {
         let next = self.index.block_of(key).unwrap_or(0);
-        let mut cursor = RowCursor { checkpoint: self, next, rows: Vec::new(), at: 0 };
+        let mut cursor = RowCursor { checkpoint: self, next, buffer: BlockBuffer::default(), at: 0 };
         while cursor.row()?.is_some_and(|(found, _)| found < key) {
             cursor.advance();
         }
@@ -285,11 +288,11 @@ impl Checkpoint {
     pub fn last_keys(&self, prefix: &[u8], limit: usize) -> io::Result<Vec<Vec<u8>>> {
         let mut end = prefix.to_vec();
         end.extend_from_slice(&[0xff; 9]);
-        let (mut found, mut rows) = (Vec::new(), Vec::new());
+        let (mut found, mut buffer) = (Vec::new(), BlockBuffer::default());
         let mut block = self.index.block_of(&end);
         while let Some(at) = block.filter(|_| found.len() < limit) {
-            self.block(at, &mut rows)?;
-            let (mut left, mut here) = (&rows[..], Vec::new());
+            self.block(at, &mut buffer)?;
+            let (mut left, mut here) = (&buffer.rows[..], Vec::new());
             while let Some((key, _, rest)) = block::first(left) {
                 if key.starts_with(prefix) {
                     here.push(key.to_vec());
@@ -306,10 +309,10 @@ impl Checkpoint {
 
     /// Reads every block; `between` is called after each and says whether to go on.
     pub fn check(&self, between: &mut dyn FnMut() -> bool) -> io::Result<()> {
-        let (mut rows, mut count) = (Vec::new(), 0);
+        let (mut buffer, mut count) = (BlockBuffer::default(), 0);
         for block in 0..self.index.len() {
-            self.block(block, &mut rows)?;
-            let mut left = &rows[..];
+            self.block(block, &mut buffer)?;
+            let mut left = &buffer.rows[..];
             while let Some((_, _, rest)) = block::first(left) {
                 count += 1;
                 left = rest;
@@ -330,21 +333,21 @@ pub struct RowCursor<'a> {
     checkpoint: &'a Checkpoint,
     /// The block after the one at hand.
     next: usize,
-    rows: Vec<u8>,
+    buffer: BlockBuffer,
     at: usize,
 }
 
 impl RowCursor<'_> {
     /// The row here; None after the last.
     pub fn row(&mut self) -> io::Result<Option<(&[u8], &[u8])>> {
-        while self.at >= self.rows.len() {
+        while self.at >= self.buffer.rows.len() {
             if self.next >= self.checkpoint.index.len() {
                 return Ok(None);
             }
-            self.checkpoint.block(self.next, &mut self.rows)?;
+            self.checkpoint.block(self.next, &mut self.buffer)?;
             (self.next, self.at) = (self.next + 1, 0);
         }
-        match block::first(self.rows.get(self.at..).unwrap_or_default()) {
+        match block::first(self.buffer.rows.get(self.at..).unwrap_or_default()) {
             Some((key, value, _)) => Ok(Some((key, value))),
             None => Err(damaged("a row is cut")),
         }
@@ -352,10 +355,11 @@ impl RowCursor<'_> {
 
     /// Goes on to the next row.
     pub fn advance(&mut self) {
-        let left = self.rows.get(self.at..).unwrap_or_default();
+        let rows = &self.buffer.rows;
+        let left = rows.get(self.at..).unwrap_or_default();
         self.at = match block::first(left) {
-            Some((_, _, rest)) => self.rows.len() - rest.len(),
-            None => self.rows.len(),
+            Some((_, _, rest)) => rows.len() - rest.len(),
+            None => rows.len(),
         };
     }
 }

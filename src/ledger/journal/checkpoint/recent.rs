@@ -1,28 +1,30 @@
-//! Blocks that were asked for of late, unpacked: a checkpoint never changes, so they stay right. A block
-//! that is asked for again while it is here stays longer than those that are asked for once: so the
-//! rows that every question needs (the policy in force) are not driven out by questions about a
-//! million addresses.
+//! Blocks that were asked for again of late, unpacked: a checkpoint never changes, so they stay right. Of
+//! a block that was asked for once only its number is kept. So the rows that every question needs (the
+//! policy in force) are here, and questions about a million addresses neither drive them out nor cost
+//! an allocation.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use crate::lock::lock;
 
-/// Blocks that were asked for once, and those that were asked for again; 4 KiB each, about.
+/// Blocks that were asked for once, and those that were asked for again, 4 KiB each, about.
 const ONCE: usize = 32;
 const AGAIN: usize = 64;
 
-/// A block that was asked for.
-struct Asked {
+/// A block that was asked for again.
+struct KeptBlock {
     block: usize,
     /// When it was asked for last, in questions.
     at: u64,
-    rows: Arc<Vec<u8>>,
+    rows: Arc<[u8]>,
 }
 
 #[derive(Default)]
 struct CachedBlocks {
-    once: Vec<Asked>,
-    again: Vec<Asked>,
+    /// Newest last.
+    once: VecDeque<usize>,
+    again: Vec<KeptBlock>,
     questions: u64,
 }
 
@@ -30,42 +32,50 @@ struct CachedBlocks {
 #[derive(Default)]
 pub(super) struct RecentBlocks(Mutex<CachedBlocks>);
 
+/// What is known of a block that is asked for.
+pub(super) enum Recent {
+    /// Its rows.
+    Kept(Arc<[u8]>),
+    /// It was asked for once of late: its rows shall be kept.
+    AskedBefore,
+    /// Nobody asked for it of late.
+    New,
+}
+
 impl RecentBlocks {
-    /// The rows of a block, when they are here.
-    pub(super) fn get(&self, block: usize) -> Option<Arc<Vec<u8>>> {
+    /// Asks for a block.
+    pub(super) fn get(&self, block: usize) -> Recent {
         let mut blocks = lock(&self.0);
         blocks.questions += 1;
         let at = blocks.questions;
-        if let Some(asked) = blocks.again.iter_mut().find(|asked| asked.block == block) {
-            asked.at = at;
-            return Some(Arc::clone(&asked.rows));
+        if let Some(kept) = blocks.again.iter_mut().find(|kept| kept.block == block) {
+            kept.at = at;
+            return Recent::Kept(Arc::clone(&kept.rows));
         }
-        let place = blocks.once.iter().position(|asked| asked.block == block)?;
-        let asked = Asked { at, ..blocks.once.swap_remove(place) };
-        let rows = Arc::clone(&asked.rows);
-        let out = put(&mut blocks.again, AGAIN, asked);
-        out.into_iter().for_each(|out| drop(put(&mut blocks.once, ONCE, out)));
-        Some(rows)
+        if blocks.once.contains(&block) {
+            return Recent::AskedBefore;
+        }
+        if blocks.once.len() == ONCE {
+            blocks.once.pop_front();
+        }
+        blocks.once.push_back(block);
+        Recent::New
     }
 
-    /// Keeps the rows of a block that was not here.
-    pub(super) fn keep(&self, block: usize, rows: Arc<Vec<u8>>) {
+    /// Keeps the rows of a block that was asked for again; who was asked for longest ago has to go.
+    pub(super) fn keep(&self, block: usize, rows: Arc<[u8]>) {
         let mut blocks = lock(&self.0);
-        let at = blocks.questions;
-        let out = put(&mut blocks.once, ONCE, Asked { block, at, rows });
+        let kept = KeptBlock { block, at: blocks.questions, rows };
+        let out = if blocks.again.len() < AGAIN {
+            blocks.again.push(kept);
+            None
+        } else {
+            let oldest = blocks.again.iter_mut().min_by_key(|kept| kept.at);
+            oldest.map(|oldest| std::mem::replace(oldest, kept))
+        };
         drop(blocks);
         drop(out);
     }
-}
-
-/// Adds one; gives the one that had to go, which was asked for longest ago.
-fn put(blocks: &mut Vec<Asked>, most: usize, asked: Asked) -> Option<Asked> {
-    if blocks.len() < most {
-        blocks.push(asked);
-        return None;
-    }
-    let oldest = blocks.iter_mut().min_by_key(|asked| asked.at)?;
-    Some(std::mem::replace(oldest, asked))
 }
 
 #[cfg(test)]
@@ -76,20 +86,21 @@ mod tests {
     fn what_is_asked_for_again_outlasts_what_is_asked_for_once() {
         let recent = RecentBlocks::default();
         let ask = |block: usize| match recent.get(block) {
-            Some(rows) => {
+            Recent::Kept(rows) => {
                 assert_eq!(*rows, block.to_le_bytes());
                 true
             }
-            None => {
-                recent.keep(block, Arc::new(block.to_le_bytes().to_vec()));
+            Recent::AskedBefore => {
+                recent.keep(block, Arc::from(&block.to_le_bytes()[..]));
                 false
             }
+            Recent::New => false,
         };
-        assert!(!ask(7) && ask(7));
+        assert!(!ask(7) && !ask(7) && ask(7));
         for other in 100..10_000 {
             assert!(!ask(other) && (other % 2 == 0 || ask(7)), "{other}");
         }
-        assert!(!ask(100), "asked for once, long ago");
+        assert!(!ask(100) && !ask(100) && ask(100), "asked for once, long ago");
         let blocks = lock(&recent.0);
         assert!(blocks.once.len() <= ONCE && blocks.again.len() <= AGAIN);
     }
