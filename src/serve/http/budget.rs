@@ -140,7 +140,10 @@ impl Budget {
             let detail = "too many large answers wait for their clients; ask again in a moment";
             return Err(Problem::too_many("too-much-to-send", detail));
         }
-        Ok(keep_until_sent(response, share))
+        match share.held.is_some() {
+            true => Ok(keep_until_sent(response, share)),
+            false => Ok(response),
+        }
     }
 }
 

@@ -113,14 +113,15 @@ fn admit(http: &Http, request: &Request, route: &str, asks: bool) -> Result<View
     if !asks {
         same_origin(headers)?;
     }
+    // Only the page has forms.
+    let csrf = |who: &[u8]| match route.starts_with("/v1/") {
+        true => String::new(),
+        false => http.sessions.csrf(who),
+    };
     let tokens = http.tokens.load();
     let Some(tokens) = tokens.as_deref() else {
         local_host(headers, &http.hostname)?;
-        return Ok(Viewer {
-            role: Role::Admin,
-            csrf: http.sessions.csrf(b"local"),
-            session: false,
-        });
+        return Ok(Viewer { role: Role::Admin, csrf: csrf(b"local"), session: false });
     };
     let nobody = Viewer { role: Role::Read, csrf: String::new(), session: false };
     let needed = match route {
@@ -133,13 +134,13 @@ fn admit(http: &Http, request: &Request, route: &str, asks: bool) -> Result<View
     let known = match &presented {
         Some(token) => {
             let hash = Tokens::hash(token);
-            tokens.by_hash(&hash).map(|(role, name)| (role, name, http.sessions.csrf(&hash), false))
+            tokens.by_hash(&hash).map(|(role, name)| (role, name, csrf(&hash), false))
         }
         None if asks || !route.starts_with("/v1/") => {
             let session = http.sessions.find(headers, Instant::now());
             session.and_then(|(hash, session)| {
                 let (role, name) = tokens.by_hash(&hash)?;
-                Some((role, name, http.sessions.csrf(&session), true))
+                Some((role, name, csrf(&session), true))
             })
         }
         None => None,
