@@ -40,7 +40,7 @@ impl Options {
             min_free_bytes: 64 << 20,
             segment_bytes: journal::SEGMENT_BYTES,
             checkpoint_every: 200_000,
-            checkpoint_at_most: u64::MAX,
+            checkpoint_at_most: 400_000,
             keep: Duration::from_secs(90 * 86_400),
             max_waiting_bytes: 64 << 20,
             commit_patience: Duration::from_secs(10),
