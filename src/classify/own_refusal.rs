@@ -7,8 +7,11 @@
 //! [`Reason::SuppressedHere`](super::Reason), which counts in nothing.
 //!
 //! The words around the mark may be changed, translated or cut. Of the mark itself only its letters
-//! must be left: case, line ends, blanks, quote signs and the codes of a reply that was broken into
-//! lines do not matter. Whoever forges a mark makes his own report count for nothing.
+//! must be left: case, line ends, blanks, quote signs, the codes of a reply that was broken into lines
+//! and the escapes of HTML do not matter. Where a program cut the text short in the mark, its first
+//! letters do. Whoever forges a mark makes his own report count for nothing.
+
+use mail_parser::decoders::html::html_to_text;
 
 /// Ends an answer that refuses for good.
 pub const SUPPRESSED: &str = "[bounced:suppressed]";
@@ -18,8 +21,18 @@ pub const HELD: &str = "[bounced:held]";
 /// Rule id of a verdict on our own refusal.
 pub const RULE: &str = "own/mark";
 
+/// Letters of a mark after which it can be no other word: the text may be cut there.
+const TELLING: usize = "[bounced:s".len();
+
 /// The mark that a text carries, in the form in which we write it.
 pub fn mark_in(text: &str) -> Option<&'static str> {
+    unescaped_mark(text).or_else(|| {
+        let escaped = memchr::memchr(b'&', text.as_bytes()).is_some();
+        escaped.then(|| unescaped_mark(&html_to_text(text))).flatten()
+    })
+}
+
+fn unescaped_mark(text: &str) -> Option<&'static str> {
     // The first octets of the brackets `[`, U+FF3B and U+3010: most refusals have none of them.
     let opens = |c: char| matches!(c, '[' | '\u{ff3b}' | '\u{3010}');
     memchr::memchr3_iter(b'[', 0xef, 0xe3, text.as_bytes())
@@ -32,7 +45,11 @@ fn mark_at(text: &str) -> Option<&'static str> {
     let mut letters = String::with_capacity(SUPPRESSED.len());
     // After a blank may come the code that begins the next line of a reply, and it alone.
     let mut after_blank = false;
-    for c in text.chars() {
+    let cut = |letters: &str| {
+        let fits = |mark: &&str| letters.len() >= TELLING && mark.starts_with(letters);
+        [SUPPRESSED, HELD].into_iter().find(fits)
+    };
+    for (at, c) in text.char_indices() {
         after_blank = c.is_whitespace() || (after_blank && is_gap(c));
         if after_blank || is_dropped(c) {
             continue;
@@ -42,10 +59,14 @@ fn mark_at(text: &str) -> Option<&'static str> {
         match [SUPPRESSED, HELD].into_iter().find(fits) {
             Some(mark) if mark == letters => return Some(mark),
             Some(_) => {}
-            None => return None,
+            None => {
+                let dots = text.get(at..).is_some_and(|rest| rest.starts_with(['…', '.']));
+                letters.pop();
+                return cut(&letters).filter(|_| dots);
+            }
         }
     }
-    None
+    cut(&letters)
 }
 
 /// Part of `550-5.1.1`, or a sign that quotes a line.
@@ -96,6 +117,15 @@ mod tests {
             "收件人已被拒收：投诉 ［bounced：suppressed］",
             "受信者は停止中です【bounced:suppressed】",
             "see [1] and [RFC 3463] [bounced:suppressed]",
+            // Cut short.
+            "550 5.1.1 recipient suppressed since 2026-11-22: user-unknown [bounced:suppressed",
+            "550 5.1.1 recipient suppressed since 2026-11-22: user-unknown [bounced:s",
+            "recipient suppressed since 2026-11-22: user-unknown [bounced:supp...",
+            "recipient suppressed since 2026-11-22: user-unknown [bounced:suppr\u{2026} (more)",
+            // In HTML.
+            "complaint &#91;bounced:suppressed&#93;",
+            "complaint &#x5B;bounced&#58;suppressed&#x5d;",
+            "complaint &lsqb;bounced&colon;suppressed&rsqb;",
         ] {
             assert_eq!(mark_in(text), Some(SUPPRESSED), "{text}");
         }
@@ -109,7 +139,8 @@ mod tests {
             "[",
             "[bounced",
             "[bounced:",
-            "[bounced:suppressed",
+            "[bounced:support]",
+            "[bounced:s and more",
             "bounced:suppressed",
             "[bounced: the recipient is suppressed]",
             "[bounced]",
@@ -122,7 +153,7 @@ mod tests {
         // Hostile texts cost one pass.
         assert_eq!(mark_in(&format!("[{}bounced:held]", " ".repeat(500_000))), Some(HELD));
         assert_eq!(mark_in(&"[bounced:".repeat(100_000)), None);
-        assert_eq!(mark_in(&"[bounced:held".repeat(100_000)), None);
+        assert_eq!(mark_in(&"[bounced:held".repeat(100_000)), Some(HELD));
         assert_eq!(mark_in(&format!("[{}", " > 550".repeat(100_000))), None);
     }
 }
