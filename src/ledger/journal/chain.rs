@@ -17,6 +17,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use super::aside;
 use super::disk::{Disk, DiskFile};
 use super::header::{Header, unnamed};
 use super::packed::{self, Packed};
@@ -228,24 +229,5 @@ fn remove(disk: &dyn Disk, name: &str) {
 }
 
 fn set_aside(disk: &dyn Disk, first: u64) -> String {
-    let name = Segment::file_name(first);
-    tracing::error!(
-        file = name,
-        "this file does not fit the journal: it is set aside and not read"
-    );
-    let taken = disk.list(DIR).unwrap_or_default();
-    let bare = name.strip_prefix(DIR).unwrap_or(&name).trim_start_matches('/');
-    let mut aside = format!("{bare}.aside");
-    // An older one of the same name is somebody's, too.
-    for n in 1..=taken.len() {
-        if taken.contains(&aside) {
-            aside = format!("{bare}.aside{n}");
-        }
-    }
-    let renamed = disk.rename(&name, &format!("{DIR}/{aside}"));
-    if let Err(error) = renamed.and_then(|()| disk.sync_dir(DIR)) {
-        tracing::warn!(file = name, %error, "it cannot be renamed: it stays and is not read");
-        return bare.to_string();
-    }
-    aside
+    aside::set_aside(disk, DIR, &Segment::file_name(first))
 }

@@ -48,6 +48,7 @@
 //! written again first, because the run before may have seen its sync fail. Until then nothing is
 //! appended.
 
+mod aside;
 mod batch;
 mod block;
 mod chain;
@@ -75,7 +76,7 @@ mod writer;
 pub use batch::Batch;
 pub use checkpoint::{
     Checkpoint, CheckpointCopy, CheckpointFile, CheckpointWriter, RowCursor, checkpoints,
-    drop_checkpoint, keep_newest, refuse_newer, sweep,
+    drop_checkpoint, keep_newest, refuse_newer, set_strange_aside, sweep,
 };
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use inspect::{inspect, look_up};

@@ -166,7 +166,7 @@ impl Life {
         }
         writer.finish()?;
         self.checkpoint = position;
-        let kept = keep_newest(&self.disk, 2)?;
+        let kept = keep_newest(&self.disk, u64::MAX, 2)?;
         if let ([_, older], Some(journal)) = (&kept[..], &mut self.journal) {
             self.oldest = self.oldest.max(older + 1);
             journal.remove_through(*older)?;

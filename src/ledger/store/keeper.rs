@@ -23,7 +23,7 @@ use super::rebuild::Prepared;
 use super::rows::Meta;
 use super::view::View;
 use crate::ledger::LedgerError;
-use crate::ledger::journal::{self, Checkpoint};
+use crate::ledger::journal::Checkpoint;
 use crate::ledger::remembered;
 use crate::lock::{self, lock};
 use crate::mail::Timestamp;
@@ -162,8 +162,7 @@ impl Keeper<'_> {
     /// Serves one view, or those made beside it, until it is told to stop (`Ok`) or the view is no
     /// good any more.
     fn serve(&mut self) -> Result<(), LedgerError> {
-        let newest = journal::checkpoints(self.engine.disk.as_ref()).unwrap_or_default();
-        let mut last_checkpoint = newest.first().copied().unwrap_or(0);
+        let mut last_checkpoint = self.meta.base;
         if self.engine.reader.damaged() > 0 && last_checkpoint < self.meta.position {
             // The view holds what lost records decided: from now on a checkpoint does, too.
             last_checkpoint = self.meta.position;

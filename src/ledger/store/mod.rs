@@ -172,7 +172,8 @@ impl SledLedger {
         for position in &checkpoints {
             journal::refuse_newer(disk.as_ref(), *position)?;
         }
-        let newest = checkpoints.first().copied();
+        let strange = journal::set_strange_aside(disk.as_ref()).map_err(cannot)?;
+        let newest = journal::checkpoints(disk.as_ref()).map_err(cannot)?.first().copied();
         let segments =
             Segments::open(Arc::clone(&disk), options.segment_bytes, newest.unwrap_or(0))
                 .map_err(cannot)?;
@@ -202,6 +203,13 @@ impl SledLedger {
         let _ = engine.look_at_free();
         for lost in &lost {
             engine.note(lost::trouble(lost));
+        }
+        for file in strange {
+            let text = format!(
+                "{file} is no checkpoint, or damaged: it is set aside; an older one and the journal \
+                 take its place"
+            );
+            engine.note(Trouble { kind: TroubleKind::Checkpoint, file: Some(file), seqs: None, text });
         }
         let keeper = keeper::start(Arc::clone(&engine)).map_err(|error| {
             LedgerError::Fatal(format!("cannot start the thread that keeps the view: {error}"))

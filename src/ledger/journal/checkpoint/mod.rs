@@ -20,6 +20,7 @@ use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 
+use super::aside;
 use super::disk::{Disk, DiskFile};
 use crate::ledger::filter::Filter;
 use crate::ledger::{LedgerError, Row};
@@ -59,9 +60,43 @@ pub fn sweep(disk: &dyn Disk) -> io::Result<()> {
     Ok(())
 }
 
-/// Keeps the newest `count` checkpoints; gives the positions of those kept, newest first.
-pub fn keep_newest(disk: &dyn Disk, count: usize) -> io::Result<Vec<u64>> {
+/// Sets aside what has the name of a checkpoint and neither its beginning nor its end: by its name it
+/// might be the newest, and nothing would be written until the list has come so far. Gives the names
+/// of these files as they were.
+pub fn set_strange_aside(disk: &dyn Disk) -> io::Result<Vec<String>> {
+    let mut strange = Vec::new();
+    for position in checkpoints(disk)? {
+        let file = name(position, "checkpoint");
+        // An error says nothing about the file: who opens it will see.
+        if !has_head_and_footer(disk, position).unwrap_or(true) {
+            aside::set_aside(disk, DIR, &file);
+            strange.push(file);
+        }
+    }
+    Ok(strange)
+}
+
+fn has_head_and_footer(disk: &dyn Disk, position: u64) -> io::Result<bool> {
+    let name = name(position, "checkpoint");
+    if disk.is_file(&name)? != Some(true) {
+        return Ok(false);
+    }
+    let file = disk.open(&name, false)?;
+    let (mut head, mut footer) = ([0; HEAD as usize], [0; Footer::LENGTH]);
+    let end = file.length()?.checked_sub(Footer::LENGTH as u64);
+    let Some(at) = end else { return Ok(false) };
+    read_exactly(file.as_ref(), &mut head, 0)?;
+    read_exactly(file.as_ref(), &mut footer, at)?;
+    // The old ones end otherwise.
+    let ends = || Footer::decode(&footer).is_some_and(|footer| footer.position == position);
+    Ok(head.ends_with(&position.to_le_bytes()) && (head.starts_with(OLD_MAGIC) || ends()))
+}
+
+/// Keeps the newest `count` checkpoints of those through a position; gives the positions of those kept,
+/// newest first. What lies beyond is none of this list.
+pub fn keep_newest(disk: &dyn Disk, through: u64, count: usize) -> io::Result<Vec<u64>> {
     let mut positions = checkpoints(disk)?;
+    positions.retain(|position| *position <= through);
     let old = positions.split_off(count.min(positions.len()));
     for position in &old {
         disk.remove(&name(*position, "checkpoint"))?;

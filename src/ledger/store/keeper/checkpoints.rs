@@ -82,7 +82,7 @@ impl Keeper<'_> {
         remembered::write_newest(engine.disk.as_ref(), position);
         let failed = |error: io::Error| journal::refused("old checkpoints stay", &error);
         let keep = if alone { 1 } else { 2 };
-        let kept = journal::keep_newest(engine.disk.as_ref(), keep).map_err(failed)?;
+        let kept = journal::keep_newest(engine.disk.as_ref(), position, keep).map_err(failed)?;
         match kept[..] {
             [_, older] => self.remove_segments(now, older),
             _ => Ok(()),

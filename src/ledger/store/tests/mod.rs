@@ -3,6 +3,7 @@
 mod checkpoints;
 mod redaction;
 mod shared;
+mod strange;
 
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
