@@ -32,8 +32,8 @@ pub(super) struct Time {
 impl Time {
     /// Starts; `last` is the moment of the newest record, the disk has what the run before wrote.
     pub(super) fn start(last: Option<Timestamp>, disk: Arc<dyn Disk>) -> Self {
-        let written = small_file::read(disk.as_ref(), FILE).ok().flatten();
-        let expected = expected(last, written.as_deref(), Uptime::read().as_ref());
+        let written = read(disk.as_ref());
+        let expected = expected(last, written.as_ref(), Uptime::read().as_ref());
         let clock = Clock::start(Timestamp::now(), Duration::ZERO, expected);
         if let Some(trouble) = clock.trouble() {
             tracing::warn!("{trouble}");
@@ -106,23 +106,57 @@ impl Uptime {
     }
 }
 
+/// The line that was written down.
+struct Beat {
+    at: Timestamp,
+    /// The boot of the machine, and how long that had been up; older releases wrote none.
+    uptime: Option<Uptime>,
+}
+
+impl Beat {
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split_whitespace();
+        let at = Timestamp::parse_rfc3339(words.next()?)?;
+        let boot = words.next().map(str::to_string);
+        let lasted = words.next().and_then(|text| text.parse().ok()).map(Duration::from_secs);
+        let uptime = boot.zip(lasted).map(|(boot, lasted)| Uptime { boot, lasted });
+        Some(Self { at, uptime })
+    }
+}
+
+/// What was written down; a file that cannot be read is said.
+fn read(disk: &dyn Disk) -> Option<Beat> {
+    const INSTEAD: &str = "the time of the newest record is used in its place";
+    match small_file::read(disk, FILE) {
+        Ok(None) => None,
+        Ok(Some(line)) => {
+            let beat = Beat::parse(&line);
+            if beat.is_none() {
+                tracing::warn!(file = FILE, "this is not what was written there; {INSTEAD}");
+            }
+            beat
+        }
+        Err(error) => {
+            tracing::warn!(file = FILE, %error, "it cannot be read; {INSTEAD}");
+            None
+        }
+    }
+}
+
 /// What the wall clock should say now, by the newest record and the line that was written down.
 fn expected(
     last: Option<Timestamp>,
-    written: Option<&str>,
+    written: Option<&Beat>,
     uptime: Option<&Uptime>,
 ) -> Option<Expected> {
-    let mut words = written.unwrap_or_default().split_whitespace();
-    let beat = words.next().and_then(Timestamp::parse_rfc3339);
-    let (boot, then) = (words.next(), words.next().and_then(|text| text.parse::<u64>().ok()));
-    if let (Some(beat), Some(boot), Some(then), Some(uptime)) = (beat, boot, then, uptime)
-        && boot == uptime.boot
+    if let (Some(beat), Some(uptime)) = (written, uptime)
+        && let Some(then) = beat.uptime.as_ref().filter(|then| then.boot == uptime.boot)
     {
-        let passed = uptime.lasted.saturating_sub(Duration::from_secs(then));
+        let passed = uptime.lasted.saturating_sub(then.lasted);
         let passed = i64::try_from(passed.as_millis()).unwrap_or(i64::MAX);
-        return Some(Expected { at: beat.plus_millis(passed), measured: true });
+        return Some(Expected { at: beat.at.plus_millis(passed), measured: true });
     }
-    Some(Expected { at: last.max(beat)?, measured: false })
+    Some(Expected { at: last.max(written.map(|beat| beat.at))?, measured: false })
 }
 
 #[cfg(test)]
@@ -146,9 +180,10 @@ mod tests {
             (record, None, "2026-11-20T10:00:00Z", false),
         ] {
             let wanted = Expected { at: at(expected_at), measured };
-            assert_eq!(expected(last, written, Some(&uptime)), Some(wanted), "{written:?}");
+            let beat = written.and_then(Beat::parse);
+            assert_eq!(expected(last, beat.as_ref(), Some(&uptime)), Some(wanted), "{written:?}");
         }
         assert_eq!(expected(None, None, Some(&uptime)), None);
-        assert_eq!(expected(None, Some(""), None), None);
+        assert!(Beat::parse("").is_none() && Beat::parse("yesterday b1 0").is_none());
     }
 }
