@@ -27,17 +27,23 @@ impl Filter {
         Self { words: (0..words).map(|_| AtomicU64::new(0)).collect() }
     }
 
-    /// As [`Filter::encode`] wrote it.
-    pub(super) fn decode(octets: &[u8]) -> Option<Self> {
-        let (words, rest) = octets.as_chunks::<8>();
-        let whole = rest.is_empty() && !words.is_empty() && words.len().is_multiple_of(WORDS);
-        let word = |octets: &[u8; 8]| AtomicU64::new(u64::from_le_bytes(*octets));
-        whole.then(|| Self { words: words.iter().map(word).collect() })
+    /// The empty beginning of one of so many octets, which [`Filter::add`] fills; None: none has so many.
+    pub(super) fn of_octets(octets: u64) -> Option<Self> {
+        let words = usize::try_from(octets).ok().filter(|octets| octets.is_multiple_of(8))? / 8;
+        let whole = words > 0 && words.is_multiple_of(WORDS);
+        whole.then(|| Self { words: Vec::with_capacity(words) })
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let octets = |word: &AtomicU64| word.load(Ordering::Relaxed).to_le_bytes();
-        self.words.iter().flat_map(octets).collect()
+    /// Adds the next octets as [`Filter::pieces`] gave them; what is no whole word is left out.
+    pub(super) fn add(&mut self, octets: &[u8]) {
+        let (words, _) = octets.as_chunks::<8>();
+        self.words.extend(words.iter().map(|word| AtomicU64::new(u64::from_le_bytes(*word))));
+    }
+
+    /// What it is, in pieces of so many octets.
+    pub(super) fn pieces(&self, octets: usize) -> impl Iterator<Item = Vec<u8>> {
+        let word = |word: &AtomicU64| word.load(Ordering::Relaxed).to_le_bytes();
+        self.words.chunks(octets / 8).map(move |words| words.iter().flat_map(word).collect())
     }
 
     pub(super) fn insert(&self, key: &[u8]) {
@@ -98,10 +104,12 @@ mod tests {
         let key = |n: u32| format!("ra/example.d{}/u{n}", n % 100).into_bytes();
         let filter = Filter::new(10_000);
         (0..10_000).for_each(|n| filter.insert(&key(n)));
-        let filter = Filter::decode(&filter.encode()).expect("whole");
+        let octets: Vec<Vec<u8>> = filter.pieces(1024).collect();
+        let mut filter = Filter::of_octets(octets.concat().len() as u64).expect("whole");
+        octets.iter().for_each(|piece| filter.add(piece));
         assert!((0..10_000).all(|n| filter.may_have(&key(n))));
         let wrong = (10_000..110_000).filter(|n| filter.may_have(&key(*n))).count();
         assert!(wrong < 3_000, "{wrong} of 100,000");
-        assert!(Filter::decode(b"").is_none() && Filter::decode(&[0; 24]).is_none());
+        assert!([0, 24, 65].into_iter().all(|octets| Filter::of_octets(octets).is_none()));
     }
 }

@@ -209,7 +209,12 @@ impl SledLedger {
                 "{file} is no checkpoint, or damaged: it is set aside; an older one and the journal \
                  take its place"
             );
-            engine.note(Trouble { kind: TroubleKind::Checkpoint, file: Some(file), seqs: None, text });
+            engine.note(Trouble {
+                kind: TroubleKind::Checkpoint,
+                file: Some(file),
+                seqs: None,
+                text,
+            });
         }
         let keeper = keeper::start(Arc::clone(&engine)).map_err(|error| {
             LedgerError::Fatal(format!("cannot start the thread that keeps the view: {error}"))

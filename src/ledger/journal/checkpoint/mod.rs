@@ -32,6 +32,9 @@ use recent::{Recent, RecentBlocks};
 pub use transfer::{CheckpointCopy, CheckpointFile};
 pub use write::CheckpointWriter;
 
+/// Octets of index and filter that are read or written at once.
+const PIECE: usize = 256 * 1024;
+
 thread_local! {
     /// The block of the question at hand.
     static BUFFER: RefCell<BlockBuffer> = RefCell::default();
@@ -131,39 +134,56 @@ pub fn refuse_newer(disk: &dyn Disk, position: u64) -> Result<(), LedgerError> {
 /// Where the blocks are, and their first keys.
 #[derive(Default)]
 struct Index {
-    /// First keys, one after the other.
-    keys: Vec<u8>,
-    /// Where in `keys` a block's begins, and where in the file the block does; one more at the end.
-    places: Vec<(u32, u64)>,
+    /// As it is in the file: length of the block (u32), length of its first key (u16), that key.
+    octets: Vec<u8>,
+    /// Where in `octets` what is said of a block begins, and where in the file the block does.
+    said: Vec<u32>,
+    at: Vec<u64>,
+    /// Where the last block ends.
+    end: u64,
 }
 
 impl Index {
-    fn decode(mut octets: &[u8]) -> Option<Self> {
-        let (mut index, mut at) = (Self::default(), HEAD);
-        while let Some((length, rest)) = octets.split_first_chunk::<4>() {
-            let (key, rest) = rest.split_first_chunk::<2>()?;
-            let (key, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*key)))?;
-            index.places.push((u32::try_from(index.keys.len()).ok()?, at));
-            index.keys.extend_from_slice(key);
-            at += u64::from(u32::from_le_bytes(*length));
-            octets = rest;
+    fn decode(octets: Vec<u8>) -> Option<Self> {
+        let mut count = 0;
+        let mut rest = &octets[..];
+        while !rest.is_empty() {
+            rest = Self::entry(rest)?.2;
+            count += 1;
         }
-        index.places.push((u32::try_from(index.keys.len()).ok()?, at));
-        octets.is_empty().then_some(index)
+        let (mut said, mut at) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let (mut rest, mut end) = (&octets[..], HEAD);
+        while !rest.is_empty() {
+            said.push(u32::try_from(octets.len() - rest.len()).ok()?);
+            at.push(end);
+            let (length, _, after) = Self::entry(rest)?;
+            end += u64::from(length);
+            rest = after;
+        }
+        Some(Self { octets, said, at, end })
+    }
+
+    /// Length and first key of the block that is told of first, and the rest.
+    fn entry(octets: &[u8]) -> Option<(u32, &[u8], &[u8])> {
+        let (length, rest) = octets.split_first_chunk::<4>()?;
+        let (key, rest) = rest.split_first_chunk::<2>()?;
+        let (key, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*key)))?;
+        Some((u32::from_le_bytes(*length), key, rest))
     }
 
     fn len(&self) -> usize {
-        self.places.len().saturating_sub(1)
+        self.at.len()
     }
 
     fn first_key(&self, block: usize) -> &[u8] {
-        let place = |n: usize| self.places.get(n).map_or(self.keys.len(), |p| p.0 as usize);
-        self.keys.get(place(block)..place(block + 1)).unwrap_or_default()
+        let said = self.said.get(block).and_then(|at| self.octets.get(*at as usize..));
+        said.and_then(Self::entry).map_or(&[], |(_, key, _)| key)
     }
 
     /// Place and length of a block in the file.
     fn place(&self, block: usize) -> Option<(u64, usize)> {
-        let (from, to) = (self.places.get(block)?.1, self.places.get(block + 1)?.1);
+        let from = *self.at.get(block)?;
+        let to = self.at.get(block + 1).copied().unwrap_or(self.end);
         Some((from, usize::try_from(to - from).ok()?))
     }
 
@@ -215,20 +235,17 @@ impl Checkpoint {
         read_exactly(file.as_ref(), &mut footer, at)?;
         let footer = Footer::decode(&footer).filter(|footer| footer.position == position);
         let footer = footer.ok_or_else(|| damaged("its end is wrong"))?;
-        let section = |Section { at, length: octets, crc }: Section| {
-            let octets =
-                usize::try_from(octets).ok().filter(|_| at.saturating_add(octets) <= length);
-            let mut octets = vec![0; octets.ok_or_else(|| damaged("it is cut"))?];
-            read_exactly(file.as_ref(), &mut octets, at)?;
-            match crc32c::crc32c(&octets) == crc {
-                true => Ok(octets),
-                false => Err(damaged("its index or filter is wrong")),
-            }
-        };
-        let index = Index::decode(&section(footer.index)?);
-        let filter = Filter::decode(&section(footer.filter)?);
-        let (index, filter) =
-            index.zip(filter).ok_or_else(|| damaged("its index or filter is wrong"))?;
+        let wrong = || damaged("its index or filter is wrong");
+        // Piece by piece: of a long list they are many megabytes, and a copy of each would stay with
+        // the allocator.
+        let mut index = Vec::new();
+        read_pieces(file.as_ref(), length, footer.index, &mut |octets, all| {
+            index.reserve_exact(all - index.len());
+            index.extend_from_slice(octets);
+        })?;
+        let index = Index::decode(index).ok_or_else(wrong)?;
+        let mut filter = Filter::of_octets(footer.filter.length.min(length)).ok_or_else(wrong)?;
+        read_pieces(file.as_ref(), length, footer.filter, &mut |octets, _| filter.add(octets))?;
         Ok(Self { file, length, footer, index, filter, recent: RecentBlocks::default() })
     }
 
@@ -289,7 +306,8 @@ impl Checkpoint {
     /// The rows from a key on.
     pub fn rows_from(&self, key: &[u8]) -> io::Result<RowCursor<'_>> {
         let next = self.index.block_of(key).unwrap_or(0);
-        let mut cursor = RowCursor { checkpoint: self, next, buffer: BlockBuffer::default(), at: 0 };
+        let mut cursor =
+            RowCursor { checkpoint: self, next, buffer: BlockBuffer::default(), at: 0 };
         while cursor.row()?.is_some_and(|(found, _)| found < key) {
             cursor.advance();
         }
@@ -360,6 +378,34 @@ impl Checkpoint {
             true => Ok(()),
             false => Err(damaged("rows are missing")),
         }
+    }
+}
+
+/// Gives a section of a file of so many octets in pieces, each a multiple of 8 octets but for the last,
+/// with the length of all; an error when its CRC is wrong.
+fn read_pieces(
+    file: &dyn DiskFile,
+    octets: u64,
+    Section { at, length, crc }: Section,
+    take: &mut dyn FnMut(&[u8], usize),
+) -> io::Result<()> {
+    let cut = || damaged("it is cut");
+    let all = usize::try_from(length).map_err(|_| cut())?;
+    if at.saturating_add(length) > octets {
+        return Err(cut());
+    }
+    let mut piece = vec![0; PIECE.min(all)];
+    let (mut done, mut sum) = (0, 0);
+    while done < all {
+        piece.truncate(all - done);
+        read_exactly(file, &mut piece, at + done as u64)?;
+        sum = crc32c::crc32c_append(sum, &piece);
+        take(&piece, all);
+        done += piece.len();
+    }
+    match sum == crc {
+        true => Ok(()),
+        false => Err(damaged("its index or filter is wrong")),
     }
 }
 

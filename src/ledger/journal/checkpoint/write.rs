@@ -3,13 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
-use super::block;
 use super::format::{DIR, Footer, HEAD, MAGIC, Section, name};
+use super::{PIECE, block};
 use crate::ledger::filter::Filter;
 use crate::ledger::journal::disk::{Disk, DiskFile};
-
-/// Octets that are gathered before they are written.
-const CHUNK: usize = 256 * 1024;
 
 /// A checkpoint being written.
 pub struct CheckpointWriter {
@@ -78,17 +75,23 @@ impl CheckpointWriter {
     fn write(&mut self, octets: &[u8]) -> io::Result<()> {
         self.at += octets.len() as u64;
         self.gathered.extend_from_slice(octets);
-        if self.gathered.len() >= CHUNK {
+        if self.gathered.len() >= PIECE {
             self.file.append(&self.gathered)?;
             self.gathered.clear();
         }
         Ok(())
     }
 
-    fn section(&mut self, octets: &[u8]) -> io::Result<Section> {
-        let section =
-            Section { at: self.at, length: octets.len() as u64, crc: crc32c::crc32c(octets) };
-        self.write(octets).map(|()| section)
+    fn section<P: AsRef<[u8]>>(
+        &mut self,
+        pieces: impl IntoIterator<Item = P>,
+    ) -> io::Result<Section> {
+        let (at, mut crc) = (self.at, 0);
+        for piece in pieces {
+            crc = crc32c::crc32c_append(crc, piece.as_ref());
+            self.write(piece.as_ref())?;
+        }
+        Ok(Section { at, length: self.at - at, crc })
     }
 
     /// Makes it durable under its final name.
@@ -96,8 +99,9 @@ impl CheckpointWriter {
         if !self.rows.is_empty() {
             self.end_block()?;
         }
-        let (index, filter) = (std::mem::take(&mut self.index), self.filter.encode());
-        let (index, filter) = (self.section(&index)?, self.section(&filter)?);
+        let (index, filter) = (std::mem::take(&mut self.index), std::mem::take(&mut self.filter));
+        let index = self.section(index.chunks(PIECE))?;
+        let filter = self.section(filter.pieces(PIECE))?;
         let footer = Footer { position: self.position, rows: self.count, index, filter };
         self.write(&footer.encode())?;
         if !self.gathered.is_empty() {
