@@ -204,7 +204,7 @@ fn generality_does_not_fall() {
         .expect("the shipped rules load")
         .into_values()
         .fold(measure::Score::default(), measure::Score::plus);
-    assert!(all.percent(all.category) >= 90.0, "category {:.1} %", all.percent(all.category));
+    assert!(all.percent(all.category) >= 93.0, "category {:.1} %", all.percent(all.category));
     assert!(all.percent(all.wrong_hard) <= 0.6, "{} called hard that are not", all.wrong_hard);
     for (name, held) in measure::mutations() {
         assert!(held.lines > 100, "{name}: only {} lines", held.lines);
