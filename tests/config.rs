@@ -3,6 +3,7 @@
 //!
 //! `BLESS=1 cargo test --test config` writes the `expected` files; a person reads the diff.
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -234,6 +235,28 @@ fn the_first_file_that_exists_is_read() {
     std::fs::write(&second, b"hostname = \"\xff\"").expect("scratch is writable");
     let error = hostname(Some(&second)).expect_err("not UTF-8").to_string();
     assert!(error.ends_with("not UTF-8 text, write the file again"), "{error}");
+}
+
+/// `runuser -u bounced` in /root: nothing there is for that user, so the next place is looked at.
+#[test]
+fn a_folder_that_is_closed_to_the_user_is_passed_by() {
+    const NOBODY: u32 = 65_534;
+    let dir = tempfile::tempdir().expect("a scratch folder");
+    let closed = dir.path().join("closed");
+    std::fs::create_dir(&closed).expect("scratch is writable");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "chmod 000 . && exec \"$0\" check-config", env!("CARGO_BIN_EXE_bounced")]);
+    if rustix::process::geteuid().is_root() {
+        // No folder is closed to root.
+        for path in [dir.path(), &closed] {
+            std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).expect("root may");
+        }
+        shell.uid(NOBODY).gid(NOBODY);
+    }
+    let output = shell.current_dir(&closed).env_remove("BOUNCED_CONFIG").output().expect("sh");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(!said.contains("the configuration cannot be read"), "{said}");
+    assert!(output.status.code().is_some(), "{output:?}");
 }
 
 #[test]

@@ -459,3 +459,93 @@ fn without_a_network_it_warns_and_ends_soon() {
         assert!(took < Duration::from_secs(12), "{took:?}");
     }
 }
+
+/// The line of a finding.
+#[track_caller]
+fn line<'a>(out: &'a str, start: &str) -> &'a str {
+    let found = out.lines().find(|line| line.starts_with(start));
+    found.unwrap_or_else(|| panic!("no {start} in {out}"))
+}
+
+/// The limit that counts is that of the process that takes the mail, not of the shell that asks.
+#[test]
+fn the_limit_of_open_files_is_that_of_the_service() {
+    let mut service = Service::new("");
+    let (_, out, _) = doctor(&service, &["--offline"]);
+    assert!(out.contains("limits     whoever starts the service"), "{out}");
+    service.start();
+    let process = service.child.as_ref().expect("started").id();
+    let (_, metrics) = service.get("/metrics").expect("it answers");
+    let own = line(&metrics, "process_max_fds ").rsplit(' ').next().expect("a value").to_string();
+    let config = service.config();
+    let command = format!(
+        "ulimit -n 300; exec {} --config {} doctor --offline",
+        env!("CARGO_BIN_EXE_bounced"),
+        config.display()
+    );
+    let output = std::process::Command::new("sh").args(["-c", &command]).output().expect("sh");
+    let out = String::from_utf8_lossy(&output.stdout);
+    let said = format!("limits     the service (process {process}) may open {own} files");
+    assert!(out.contains(&said), "{out}");
+}
+
+/// A clock that jumped is told, whether the service runs or is to be started.
+#[test]
+fn a_clock_that_jumped_is_told() {
+    let mut service = Service::new("");
+    let data = service.dir.path().join("data");
+    std::fs::create_dir(&data).expect("scratch is writable");
+    let (_, out, _) = doctor(&service, &["--offline"]);
+    assert!(!out.contains("the wall clock"), "{out}");
+    let long_ago = Timestamp::now().plus_days(-400);
+    std::fs::write(data.join("clock"), format!("{long_ago} another-boot 10\n")).expect("writable");
+    let (code, out, _) = doctor(&service, &["--offline"]);
+    let said = line(&out, "WARN clock      a start would find: the wall clock is");
+    assert!(said.contains("bounced accept-clock") && code == Some(0), "{out}");
+    service.start();
+    let (_, out, _) = doctor(&service, &["--offline"]);
+    line(&out, "WARN clock      the wall clock is");
+    assert_eq!(service.run(&["accept-clock"]).0, 0);
+    let (_, out, _) = doctor(&service, &["--offline"]);
+    assert!(!out.contains("the wall clock"), "{out}");
+}
+
+#[test]
+fn keys_that_are_due_are_told() {
+    let days = |n: u64| Duration::from_secs(n * 86_400 + 60);
+    let config = |dir: &std::path::Path| {
+        let key = |id: &str| {
+            format!("[[verp.keys]]\nid = \"{id}\"\nsecret_file = \"{}\"\n", dir.join(id).display())
+        };
+        key("new") + &key("old")
+    };
+    let service = Service::new("");
+    for id in ["new", "old"] {
+        std::fs::write(service.dir.path().join(id), format!("0123456789abcdef{id}\n"))
+            .expect("scratch is writable");
+    }
+    let written = std::fs::read_to_string(service.config()).expect("written before");
+    std::fs::write(service.config(), written + &config(service.dir.path())).expect("writable");
+    let aged = |id: &str, age: Duration| {
+        let file = std::fs::File::options().write(true).open(service.dir.path().join(id));
+        let then = std::time::SystemTime::now() - age;
+        file.and_then(|file| file.set_modified(then)).expect("scratch is writable");
+    };
+    for (new, old, expected) in [
+        (3, 300, &["OK   verp       the key \"new\" is 3 days old, to be turned in 362 days"][..]),
+        (40, 300, &["OK   verp ", "WARN verp       the key \"old\" is 300 days old"]),
+        (365, 2, &["WARN verp       the key \"new\" is 365 days old: make another"]),
+    ] {
+        aged("new", days(new));
+        aged("old", days(old));
+        let (code, out, _) = doctor(&service, &["--offline", "--json"]);
+        assert_eq!(code, Some(0), "{out}");
+        assert_eq!(out.matches("\"name\":\"verp\"").count(), expected.len(), "{out}");
+        let (_, out, _) = doctor(&service, &["--offline"]);
+        let lines: Vec<&str> = out.lines().filter(|line| line.contains(" verp  ")).collect();
+        assert_eq!(lines.len(), expected.len(), "{out}");
+        for (line, start) in lines.iter().zip(expected) {
+            assert!(line.starts_with(start), "{line}");
+        }
+    }
+}

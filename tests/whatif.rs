@@ -205,6 +205,8 @@ fn a_key_that_is_missing_refuses_the_start() {
         let failed =
             out.lines().any(|line| line.starts_with("FAIL keys") && line.contains(sentence));
         assert!(code == 2 && failed, "{other:?}: {out}");
+        let (code, out, _) = service.run(&["check-config"]);
+        assert!(code == 2 && out.starts_with(sentence), "{other:?}: {out}");
         // Without a checkpoint the records say it.
         let (kept, away) = (data.join("checkpoint"), service.dir.path().join("away"));
         std::fs::rename(&kept, &away).expect("an erasure writes one");

@@ -4,13 +4,14 @@
 //! may run while the service runs. What a sender would find, from DNS to the certificate, is in
 //! `probe`.
 
+mod clock;
+mod keys;
+mod limits;
+
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-
-use anyhow::Result;
-use rustix::process::{Resource, getrlimit};
 
 use super::args::DoctorArgs;
 use super::console::{Console, ExitAnswer};
@@ -26,6 +27,7 @@ use crate::ledger::private::open_to_others;
 use crate::ledger::store::lost_records;
 use crate::mail::Timestamp;
 use crate::service::local::damaged_note;
+use anyhow::Result;
 
 /// Commits that are timed.
 const SYNCS: u32 = 20;
@@ -59,7 +61,9 @@ pub(super) fn run(
     findings.push(checked("keys", program.check_keys(loaded)));
     findings.extend(disk(&loaded.config));
     findings.extend(privacy(&loaded.config.data_dir));
-    findings.push(files(&loaded.config));
+    findings.push(limits::open_files(&loaded.config));
+    findings.extend(clock::look(&loaded.config.data_dir));
+    findings.extend(keys::ages(&loaded.config, console.now));
     if !args.offline {
         findings.extend(probe::look(&outside(&loaded.config, args, console.now)));
     }
@@ -105,6 +109,9 @@ fn service(config: &Config) -> Vec<Finding> {
                 let mut findings = one(Grade::Ok, format!("ready on {address}"));
                 let degraded = words.lines().filter(|line| line.contains(": DEGRADED: "));
                 findings.extend(degraded.map(|line| finding(Grade::Warn, "data", line)));
+                let clock = words.lines().find_map(|line| line.strip_prefix("clock: ok: "));
+                let doubt = clock.filter(|words| *words != "believed");
+                findings.extend(doubt.map(|words| finding(Grade::Warn, "clock", words)));
                 findings
             }
             Ok((false, words)) => {
@@ -242,25 +249,6 @@ fn slowest_sync(folder: &Path) -> io::Result<Duration> {
     let slowest = timed();
     std::fs::remove_file(&path)?;
     slowest
-}
-
-fn files(config: &Config) -> Finding {
-    /// For the journal, the store, and the connections of HTTP and lookups.
-    const RESERVE: u64 = 1024 + 2064 + 10_000;
-    let needed = config.smtp.max_connections as u64 + RESERVE;
-    match getrlimit(Resource::Nofile).maximum {
-        Some(limit) if limit < needed => finding(
-            Grade::Warn,
-            "limits",
-            format!(
-                "{limit} open files for {} connections of SMTP, and those of HTTP and lookups: \
-                 write LimitNOFILE={needed} into the unit, or each port gets a part of what it wants",
-                config.smtp.max_connections
-            ),
-        ),
-        Some(limit) => finding(Grade::Ok, "limits", format!("{limit} open files")),
-        None => finding(Grade::Ok, "limits", "open files are not limited"),
-    }
 }
 
 /// What senders find.

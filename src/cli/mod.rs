@@ -261,7 +261,8 @@ fn check_config(
             for note in &loaded.notes {
                 console.say(&format!("note: {note}"));
             }
-            program.check(&loaded).err().map(|problem| format!("{problem:#}"))
+            let checked = program.check(&loaded).and_then(|()| program.check_keys(&loaded));
+            checked.err().map(|problem| format!("{problem:#}"))
         }
         Err(problem) => Some(problem.to_string()),
     };

@@ -58,6 +58,7 @@ pub(super) fn check(
         },
         smtp: check.smtp(smtp),
         lmtp: check.listen("lmtp.listen", lmtp.listen, default.lmtp),
+        verp_key_files: raw.verp.as_ref().map(key_files).unwrap_or_default(),
         verp: check.verp(raw.verp.unwrap_or_default(), default.verp),
         http: HttpConfig {
             listen: check.listen("http.listen", http.listen, default.http.listen),
@@ -88,6 +89,12 @@ pub(super) fn check(
         check.combinations(&config);
     }
     if check.problems.is_empty() { Ok((config, check.notes)) } else { Err(check.problems) }
+}
+
+fn key_files(raw: &RawVerp) -> Vec<(String, PathBuf)> {
+    let keys = raw.keys.iter().flatten();
+    keys.filter_map(|key| Some((key.id.clone()?, PathBuf::from(key.secret_file.as_ref()?))))
+        .collect()
 }
 
 impl Checker<'_> {

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 use toml::de::{DeTable, DeValue};
 
 use super::origin::{ConfigError, ConfigProblem, Origin};
@@ -53,6 +55,7 @@ impl Config {
                     return Self::parse(&text, &file);
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound && named.is_none() => {}
+                Err(_) if named.is_none() && is_behind_a_closed_door(path) => {}
                 Err(e) => {
                     let text = format!(
                         "the configuration cannot be read ({}), name a file that this user can \
@@ -94,6 +97,13 @@ impl Config {
             }
         }
     }
+}
+
+/// `runuser` and `sudo -u` leave a person in a folder, such as /root, that is closed to the user they became:
+/// what may be in there is not for that user.
+fn is_behind_a_closed_door(path: &Path) -> bool {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    access(folder.unwrap_or(Path::new(".")), Access::EXEC_OK) == Err(Errno::ACCESS)
 }
 
 /// Every key of the text with its place.

@@ -52,6 +52,8 @@ pub struct Config {
     pub lmtp: Vec<Listen>,
     /// Return-path addresses.
     pub verp: VerpConfig,
+    /// Id and file of each key of `verp`, for whoever looks how old they are.
+    pub verp_key_files: Vec<(String, PathBuf)>,
     /// HTTP API.
     pub http: HttpConfig,
     /// Lookup port.
@@ -382,6 +384,7 @@ impl Default for Config {
             smtp: SmtpConfig::default(),
             lmtp: Vec::new(),
             verp: VerpConfig { signed: true, plain: true, keys: Vec::new(), max_age: 30 * DAY },
+            verp_key_files: Vec::new(),
             http: HttpConfig { listen: loopback(8525), tokens_file: None },
             lookup: loopback(8526),
             proxies: ProxyNetworks::default(),

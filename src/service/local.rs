@@ -24,6 +24,7 @@ mod wall_clock;
 
 pub use intent::damaged_note;
 pub use key_facts::check_stored_keys;
+pub use wall_clock::clock_doubt;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;

@@ -51,6 +51,14 @@ impl DirLock {
         Ok(Self { _file: file })
     }
 
+    /// The process that has it at this moment, as it wrote itself down.
+    pub fn holder(dir: &Path) -> Option<u32> {
+        let file = File::open(dir.join("lock")).ok().filter(|file| !try_lock(file))?;
+        let mut holder = String::new();
+        file.take(20).read_to_string(&mut holder).ok()?;
+        holder.trim().parse().ok()
+    }
+
     /// Another process, or another part of this one, has it at this moment.
     pub fn is_taken(dir: &Path) -> bool {
         File::open(dir.join("lock")).is_ok_and(|file| !try_lock(&file))

@@ -6,6 +6,7 @@
 //! in between. After a reboot, or without that file, the last moment that was written down is all
 //! that is known; see [`Clock::start`].
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,13 @@ const BEAT: Duration = Duration::from_secs(60);
 
 /// Where, in the data directory.
 const FILE: &str = "clock";
+
+/// Why a start would not believe the wall clock; None when it would, or when nothing was ever written down.
+pub fn clock_doubt(data_dir: &Path) -> Option<String> {
+    let written = std::fs::read_to_string(data_dir.join(FILE)).ok()?;
+    let expected = expected(None, Some(&written), Uptime::read().as_ref());
+    Clock::start(Timestamp::now(), Duration::ZERO, expected).trouble()
+}
 
 pub(super) struct Time {
     clock: Mutex<Clock>,
