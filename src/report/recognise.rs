@@ -298,11 +298,10 @@ mod tests {
         let notice = "This is the mail system at host mx.x.example.\n\nI'm sorry to have to inform you \
                       that your message could not\nbe delivered to one or more recipients.\n\n\
                       <ann@x.example>: host mx[192.0.2.1] said: 550 5.1.1 User unknown\n";
-        let returned = format!(
-            "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\n\
+        let returned = "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\n\
              Your mail could not be delivered to: <ann@x.example>\nUser unknown\n\n--b\n\
              Content-Type: message/rfc822\n\nFrom: n@us.example\nTo: ann@x.example\n\nHi\n--b--\n"
-        );
+            .to_string();
         let pasted = |before: &str| format!("\n{before}\n\n{notice}");
         for (path, from, subject, text, forwarded) in [
             ("", "www-data@x.example", "Contact form", pasted("Name: Ann\nMessage:"), true),

@@ -26,7 +26,7 @@ const FILE: &str = "clock";
 /// Why a start would not believe the wall clock; None when it would, or when nothing was ever written down.
 pub fn clock_doubt(data_dir: &Path) -> Option<String> {
     let written = std::fs::read_to_string(data_dir.join(FILE)).ok()?;
-    let expected = expected(None, Some(&written), Uptime::read().as_ref());
+    let expected = expected(None, Beat::parse(&written).as_ref(), Uptime::read().as_ref());
     Clock::start(Timestamp::now(), Duration::ZERO, expected).trouble()
 }
 
