@@ -19,6 +19,9 @@ const SILENT: i64 = 30;
 /// One that was heard within so many seconds is waited for.
 const LIVE: i64 = 10;
 
+/// A node that was silent for longer, in seconds, keeps nobody from an upgrade.
+const DAY: i64 = 24 * 60 * 60;
+
 /// That two processes are one node is said for so many seconds after it was seen.
 const DOUBLE: i64 = 60;
 
@@ -35,7 +38,7 @@ pub struct EngineReport {
     pub version: String,
     /// The last position.
     pub end: u64,
-    /// The version of the fold that all nodes have.
+    /// The version that the newest records are folded as.
     pub fold: i32,
     /// `synchronous_standby_names`
     pub standbys: String,
@@ -63,7 +66,7 @@ pub struct NodeReport {
     pub silent: i64,
     /// Its release.
     pub release: String,
-    /// The version of its fold.
+    /// The newest version that it can fold.
     pub fold: i32,
     /// Two processes take part under its name.
     pub is_double: bool,
@@ -165,9 +168,10 @@ impl EngineReport {
                     node.name, node.silent, node.name
                 ));
             }
-            if node.fold != self.fold {
+            if node.fold < self.fold {
                 troubles.push(format!(
-                    "node {} folds as version {}, the ledger as {}: install the same release",
+                    "node {} folds up to version {}, the ledger is at {}: it takes no mail and learns \
+                     nothing until it has the release of the others",
                     node.name, node.fold, self.fold
                 ));
             }
@@ -181,6 +185,22 @@ impl EngineReport {
         }
         troubles.extend(warnings(&self.nodes));
         troubles
+    }
+
+    /// Nodes of the last 24 hours that cannot fold as a version, with what they can.
+    pub fn cannot(&self, version: i32) -> Vec<String> {
+        let late = self.nodes.iter().filter(|node| node.silent < DAY && node.fold < version);
+        let say = |node: &NodeReport| {
+            format!("{} folds up to {} (release {})", node.name, node.fold, node.release)
+        };
+        late.map(say).collect()
+    }
+
+    /// The version that `engine upgrade` would raise the ledger to: all nodes of the last 24 hours have
+    /// it.
+    pub fn upgrade(&self) -> Option<i32> {
+        let nodes = self.nodes.iter().filter(|node| node.silent < DAY);
+        nodes.map(|node| node.fold).min().filter(|all| self.end > 0 && *all > self.fold)
     }
 
     /// Asks the engine; no server is waited for longer than 5 seconds, and neither is the answer.
@@ -214,7 +234,7 @@ async fn ask(
     let erased: i64 = client.query_one(erased, &[&options.ledger]).await?.get(0);
     let position = |seq: i64| u64::try_from(seq).unwrap_or(0);
     let newest = "SELECT seq, ((extract(epoch FROM clock_timestamp()) - at_ms / 1000.0) / 3600)::bigint \
-         FROM checkpoint WHERE ledger = $1 AND fold = $2 AND erased >= $3 \
+         FROM checkpoint WHERE ledger = $1 AND fold BETWEEN $2 - 1 AND $2 AND erased >= $3 \
          ORDER BY seq DESC, at_ms DESC LIMIT 1";
     let fold: i32 = head.get(1);
     let newest = client.query_opt(newest, &[&options.ledger, &fold, &erased]).await?;

@@ -7,7 +7,7 @@ use crate::mail::Timestamp;
 /// More than `journal.keep`, in milliseconds.
 const LONG_AGO: i64 = 100 * 86_400_000;
 
-fn commit(node: &SledLedger, ns: std::ops::Range<u64>) {
+pub(super) fn commit(node: &SledLedger, ns: std::ops::Range<u64>) {
     for from in ns.clone().step_by(100) {
         let mut events: Vec<Event> = (from..ns.end.min(from + 100)).map(event).collect();
         node.commit(&mut events).expect("committed");
@@ -15,13 +15,13 @@ fn commit(node: &SledLedger, ns: std::ops::Range<u64>) {
 }
 
 /// The local checkpoint of a node is written, and shared when it is due: as it is after a day.
-fn share(server: &Server, node: &SledLedger) {
+pub(super) fn share(server: &Server, node: &SledLedger) {
     node.checkpoint(Timestamp::from_millis(i64::MAX)).expect("written");
     sql(server, "UPDATE checkpoint SET at_ms = 0");
     node.share_checkpoint().expect("shared");
 }
 
-fn number(server: &Server, text: &str) -> u64 {
+pub(super) fn number(server: &Server, text: &str) -> u64 {
     sql(server, text)[0][0].parse().expect("a number")
 }
 
@@ -44,7 +44,7 @@ fn open(server: &Server, dir: &std::path::Path, name: &str) -> Result<SledLedger
     Ok(node)
 }
 
-fn agree(one: &SledLedger, other: &SledLedger) {
+pub(super) fn agree(one: &SledLedger, other: &SledLedger) {
     let end = one.status().last_seq;
     let until = std::time::Instant::now() + Duration::from_secs(60);
     while other.status().last_seq < end && std::time::Instant::now() < until {
