@@ -113,6 +113,7 @@ fn status(
         let all = json!({"version": report.version, "seq": report.end, "fold": report.fold,
             "synchronous_standby_names": report.standbys, "streaming": report.streaming,
             "upgrade": report.upgrade(), "first": report.first, "checkpoint": report.checkpoint.map(|(seq, _)| seq),
+            "checkpoint_age_seconds": report.checkpoint.map(|(_, age)| age.as_secs()),
             "nodes": nodes, "troubles": troubles});
         writeln!(console.out, "{all}")?;
         return Ok(answer);
@@ -131,10 +132,11 @@ fn status(
         report.streaming
     )?;
     match report.checkpoint {
-        Some((seq, hours)) => writeln!(
+        Some((seq, age)) => writeln!(
             console.out,
-            "the journal begins at {}; newest checkpoint at {seq}, written {hours} hours ago",
-            report.first
+            "the journal begins at {}; newest checkpoint at {seq}, written {} hours ago",
+            report.first,
+            age.as_secs() / 3600
         )?,
         None => writeln!(console.out, "the journal begins at {}; no checkpoint yet", report.first)?,
     }

@@ -7,7 +7,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
 use super::line::{Open, Wire, said};
-use super::status::{NodeReport, warnings};
+use super::status::{self, NodeReport, warnings};
 use super::{Folds, Options};
 use crate::event::FOLD_FACT;
 use crate::ledger::LedgerError;
@@ -417,21 +417,30 @@ impl SharedJournal for PostgresJournal {
             ];
             let of_ledger: [Value<'_>; 1] = [&ledger];
             // Nobody waits for a standby to say that they live.
-            let (_, _, _, ends, nodes) = tokio::try_join!(
+            let (_, _, _, ends, nodes, newest) = tokio::try_join!(
                 biased;
                 client.batch_execute("BEGIN; SET LOCAL synchronous_commit TO local"),
                 client.execute(&s.beat, &said),
                 client.batch_execute("COMMIT"),
                 client.query(&s.end, &of_ledger),
                 client.query(&s.nodes, &of_ledger),
+                client.query(&s.newest, &of_ledger),
             )?;
-            let end = ends.first().map(|row| (row.get::<_, i64>(0), row.get::<_, bool>(1)));
-            Ok((end, nodes.iter().map(NodeReport::of).collect::<Vec<_>>()))
+            let end =
+                |row: &Row| (position(row.get(0)), row.get::<_, bool>(1), position(row.get(2)));
+            let nodes: Vec<_> = nodes.iter().map(NodeReport::of).collect();
+            Ok((ends.first().map(end), nodes, newest.first().map(status::age)))
         });
-        let (end, nodes) = beaten.inspect_err(|_| self.wire.close())?;
+        let (end, nodes, checkpoint) = beaten.inspect_err(|_| self.wire.close())?;
         self.was_heard = true;
-        let (end, is_synchronous) = end.ok_or_else(|| self.no_ledger())?;
-        Ok(Beat { end: position(end), is_synchronous, warnings: warnings(&nodes) })
+        let (end, is_synchronous, first) = end.ok_or_else(|| self.no_ledger())?;
+        Ok(Beat {
+            end,
+            is_synchronous,
+            warnings: warnings(&nodes),
+            checkpoint,
+            checkpoint_trouble: status::checkpoint_trouble((first, end), checkpoint),
+        })
     }
 
     fn peers(&mut self) -> Result<Vec<OtherNode>, LedgerError> {
