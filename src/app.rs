@@ -28,14 +28,14 @@ use crate::ledger::journal::RealDisk;
 use crate::ledger::postgres::{self, Fingerprints};
 use crate::ledger::store::{self, SledLedger};
 use crate::mail::{Address, Case, Timestamp};
-use crate::policy::{Policy, PolicyFold, PolicyTable};
+use crate::policy::{FOLD_VERSION, Policy, PolicyFold, PolicyTable};
 use crate::serve::adapters::Counter;
 use crate::serve::metrics::Metrics;
 use crate::serve::run::{self, Server};
 use crate::serve::tls::ReloadableTls;
 use crate::serve::tokens::Tokens;
 use crate::serve::webhooks::Webhooks;
-use crate::service::local::{LocalService, Parts, PrivacyKeys, check_stored_keys};
+use crate::service::local::{LocalService, Parts, PrivacyKeys, check_stored_keys, new_id};
 use crate::service::raw_messages::RawStore;
 use crate::service::{Operations, ServiceError};
 use crate::verp::Verp;
@@ -313,12 +313,16 @@ fn follow_erasures(service: &Arc<LocalService>) -> Result<()> {
     Ok(())
 }
 
-/// The policy at a start. Of several nodes none changes that of all by starting: SIGHUP does.
+/// Fold and policy at a start. Of several nodes none changes that of all by starting: `engine upgrade` and
+/// SIGHUP do.
 fn policy_at_start(
     service: &LocalService,
     config: &Config,
     wanted: &Policy,
 ) -> Result<(), ServiceError> {
+    if config.journal.postgres.is_none() || service.last_seq() == 0 {
+        service.fold_as(FOLD_VERSION)?;
+    }
     match config.journal.postgres {
         None => service.put_policy_in_force(wanted),
         Some(_) => service.join_policy(wanted),
@@ -476,6 +480,10 @@ impl Program for App {
 
     fn prove(&self, loaded: &LoadedConfig) -> Result<Proof> {
         moving::prove(&loaded.config)
+    }
+
+    fn upgrade(&self, options: &postgres::Options) -> Result<Option<(i32, i32, u64)>> {
+        postgres::upgrade(options, &new_id()).map_err(|error| anyhow!("{error}"))
     }
 
     fn adopt(&self, loaded: &LoadedConfig, options: &postgres::Options) -> Result<(u64, String)> {

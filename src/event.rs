@@ -174,7 +174,21 @@ pub struct Event {
     pub decisions: Vec<Decision>,
 }
 
+/// The version of the fold that a journal is folded as until it says another.
+pub const FIRST_FOLD: i32 = 1;
+
+/// Name of the fact that says as which version of the fold the records from it on are folded.
+pub const FOLD_FACT: &str = "fold";
+
 impl Event {
+    /// The version of the fold that holds from this record on, when it says one.
+    pub fn fold_from_here(&self) -> Option<i32> {
+        match &self.act {
+            Some(Act::Fact { name, value }) if name == FOLD_FACT => value.parse().ok(),
+            _ => None,
+        }
+    }
+
     /// A record that says nothing yet, without its place in the journal.
     pub fn new(event_type: EventType, id: String, received_at: Timestamp) -> Self {
         Self {

@@ -320,6 +320,8 @@ SERVICE = dashboard(
               query(f'bounced:engine_head_wait:p99_5m{{{HERE}}}', '{{instance}}'), unit='s', alert=2),
         graph('What PostgreSQL did not do, an hour', 'By class.',
               query(f'sum by (class) (rate(bounced_engine_errors_total{{{HERE}}}[1h])) * {PER_HOUR}', '{{class}}')),
+        graph('Age of the newest shared checkpoint', 'An alert begins at three days, when 400,000 records came since.',
+              query(f'bounced_engine_checkpoint_age_seconds{{{HERE}}}', '{{instance}}'), unit='s', alert=259200),
         graph('Nodes that differ; 250s that a failover may lose', 'Above 0, see /readyz.',
               query(f'bounced_engine_warnings{{{HERE}}}', '{{instance}} warnings'),
               query(f'1 - bounced_engine_synchronous{{{HERE}}}', '{{instance}} asynchronous'), alert=1),

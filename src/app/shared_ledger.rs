@@ -16,7 +16,7 @@ use crate::ledger::postgres::{self, PostgresJournal, schema};
 use crate::ledger::store::{self, Share, SledLedger};
 use crate::ledger::{Ledger, LedgerError};
 use crate::lock::lock;
-use crate::policy::{FOLD_VERSION, Policy, PolicyFold};
+use crate::policy::{FOLD_VERSION, OLDEST_FOLD, Policy, PolicyFold};
 
 /// How often the journal is looked at for what others wrote.
 const POLL: Duration = Duration::from_millis(50);
@@ -50,7 +50,7 @@ pub(super) fn options(config: &PostgresConfig) -> Result<postgres::Options> {
         schema: schema.clone(),
         ledger: *ledger,
         node: node.clone(),
-        fold: FOLD_VERSION,
+        folds: postgres::Folds { oldest: OLDEST_FOLD, newest: FOLD_VERSION },
         run: run()?,
         facts: postgres::Fingerprints::default(),
     })

@@ -540,6 +540,11 @@ pub enum EngineCommand {
     Init(EngineInitArgs),
     /// Show the nodes, how far they are, and what is wrong; exit 1 when something is
     Status(EngineStatusArgs),
+    /// Let all nodes fold as this release does, from now on, when all of the last 24 hours can
+    ///
+    /// After a release that folds differently is on every node. It is written into the journal, and
+    /// cannot be taken back: nodes of the release before take no part from there on.
+    Upgrade,
     /// Make the list of this data directory that of an empty ledger
     ///
     /// Its journal is copied and compared, each octet, and what a new node makes of it is compared by

@@ -1,4 +1,4 @@
-//! `engine init`, `status`, `adopt` and `leave`: the PostgreSQL that holds the journal of many nodes.
+//! `engine init`, `status`, `upgrade`, `adopt` and `leave`: the PostgreSQL that holds the journal of many nodes.
 
 use std::path::Path;
 
@@ -23,6 +23,21 @@ pub(super) fn run(
     match command {
         EngineCommand::Init(args) => init(args, options, console),
         EngineCommand::Status(args) => status(args, &options, console),
+        EngineCommand::Upgrade => {
+            match program.upgrade(&options)? {
+                Some((from, to, seq)) => writeln!(
+                    console.out,
+                    "from record {seq} on, ledger {} is folded as version {to}, not {from}, on all nodes",
+                    options.ledger
+                )?,
+                None => writeln!(
+                    console.out,
+                    "ledger {} is folded as version {} already, the newest of this release: nothing to do",
+                    options.ledger, options.folds.newest
+                )?,
+            }
+            Ok(ExitAnswer::Yes)
+        }
         EngineCommand::Adopt => {
             let (last, digest) = program.adopt(loaded, &options)?;
             writeln!(
@@ -97,7 +112,8 @@ fn status(
             .collect();
         let all = json!({"version": report.version, "seq": report.end, "fold": report.fold,
             "synchronous_standby_names": report.standbys, "streaming": report.streaming,
-            "first": report.first, "checkpoint": report.checkpoint.map(|(seq, _)| seq),
+            "upgrade": report.upgrade(), "first": report.first, "checkpoint": report.checkpoint.map(|(seq, _)| seq),
+            "checkpoint_age_seconds": report.checkpoint.map(|(_, age)| age.as_secs()),
             "nodes": nodes, "troubles": troubles});
         writeln!(console.out, "{all}")?;
         return Ok(answer);
@@ -116,10 +132,11 @@ fn status(
         report.streaming
     )?;
     match report.checkpoint {
-        Some((seq, hours)) => writeln!(
+        Some((seq, age)) => writeln!(
             console.out,
-            "the journal begins at {}; newest checkpoint at {seq}, written {hours} hours ago",
-            report.first
+            "the journal begins at {}; newest checkpoint at {seq}, written {} hours ago",
+            report.first,
+            age.as_secs() / 3600
         )?,
         None => writeln!(console.out, "the journal begins at {}; no checkpoint yet", report.first)?,
     }
@@ -132,6 +149,13 @@ fn status(
             report.end.saturating_sub(node.seq),
             node.silent,
             node.release
+        )?;
+    }
+    if let Some(version) = report.upgrade() {
+        writeln!(
+            console.out,
+            "all nodes can fold as version {version}, the ledger is at {}: `bounced engine upgrade`",
+            report.fold
         )?;
     }
     for trouble in &troubles {

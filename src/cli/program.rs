@@ -80,6 +80,12 @@ pub trait Program {
     fn engine(&self, loaded: &LoadedConfig) -> Result<Option<crate::ledger::postgres::Options>>;
     /// Folds the journal of the data directory again and compares; a service may run on it.
     fn prove(&self, loaded: &LoadedConfig) -> Result<Proof>;
+    /// Lets all nodes fold as the newest version of this release: the versions before and after, and since
+    /// which record; None: they do already.
+    fn upgrade(
+        &self,
+        options: &crate::ledger::postgres::Options,
+    ) -> Result<Option<(i32, i32, u64)>>;
     /// Makes the journal of the data directory the shared one; gives its last record and the digest.
     fn adopt(
         &self,

@@ -200,6 +200,11 @@ pub struct EngineStatus {
     pub is_synchronous: Option<bool>,
     /// What is wrong with the nodes and stops nothing, in sentences.
     pub warnings: Vec<String>,
+    /// The newest shared checkpoint that a node may begin with, and its age; without one 0, and for how
+    /// long this node has run.
+    pub checkpoint: (u64, std::time::Duration),
+    /// What is wrong with that, in a sentence.
+    pub checkpoint_trouble: Option<String>,
 }
 
 /// What can be wrong with stored data, a closed set: `bounced_trouble{what}`.

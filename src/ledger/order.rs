@@ -72,6 +72,10 @@ pub struct Beat {
     pub is_synchronous: bool,
     /// What is wrong with the nodes and stops nothing, in sentences.
     pub warnings: Vec<String>,
+    /// The newest shared checkpoint that a node may begin with, and its age.
+    pub checkpoint: Option<(u64, Duration)>,
+    /// What is wrong with that, in a sentence.
+    pub checkpoint_trouble: Option<String>,
 }
 
 /// An erasure, by the position of its act.

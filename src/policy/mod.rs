@@ -23,7 +23,7 @@ pub use fold::evidence_note;
 pub use fold::health::{Condition, Figures, Health, Rate, Summary};
 pub use fold::reserved::is_program;
 pub use fold::undo::Selection;
-pub use fold::{FOLD_VERSION, Happened, PolicyFold, counted, touched};
+pub use fold::{FOLD_VERSION, Happened, OLDEST_FOLD, PolicyFold, counted, touched};
 pub use judge::facts::Facts;
 pub use judge::intervals::{Interval, Intervals};
 pub use judge::row::{

@@ -316,6 +316,9 @@ impl Metrics {
             self.journal.ledger_lag.set(engine.lag.as_secs_f64());
             self.journal.engine_synchronous.set(i64::from(engine.is_synchronous != Some(false)));
             self.journal.engine_warnings.set(whole(engine.warnings.len() as u64));
+            let (seq, age) = engine.checkpoint;
+            self.journal.engine_checkpoint_seq.set(whole(seq));
+            self.journal.engine_checkpoint_age.set(age.as_secs_f64());
         }
         self.journal.store_lag.set(whole(ledger.last_seq.saturating_sub(ledger.folded_seq)));
         self.journal.store_bytes.set(whole(ledger.store_bytes));

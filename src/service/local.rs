@@ -24,6 +24,7 @@ mod wall_clock;
 
 pub use intent::damaged_note;
 pub use key_facts::check_stored_keys;
+pub use make_event::new_id;
 pub use wall_clock::clock_doubt;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -52,7 +53,7 @@ pub use log::{LoggedWords, MessageSource, Stored};
 
 use blocks::Blocks;
 use intent::ErasureIntent;
-use make_event::{act_event, blank, new_id, unreadable};
+use make_event::{act_event, blank, unreadable};
 use present::entry;
 use pseudonyms::Pseudonyms;
 use trend::Trends;

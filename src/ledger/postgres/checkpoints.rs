@@ -14,6 +14,9 @@
 //! `forget` takes the right away in the transaction that removes what holds an erased address. An
 //! erasure that is written down stops `put` and `complete` of any node that has not carried it out.
 //!
+//! A checkpoint has the version of the fold that the journal says at its position. A node begins with one of
+//! a version that its release has; records go only when those of the version of all cover them.
+//!
 //! Old records go in two steps: `head.first` is raised past them, then they are deleted, in pieces, by
 //! whoever looks next. So nobody takes a half of them for the journal.
 
@@ -21,8 +24,10 @@ use std::time::Duration;
 
 use tokio_postgres::{Error, Row};
 
+use super::Folds;
 use super::journal::{PostgresJournal, Value, number, position};
 use super::line::{Open, said};
+use crate::event::FIRST_FOLD;
 use crate::ledger::LedgerError;
 use crate::ledger::order::{Place, SharedCheckpoint, SharedCheckpoints, Stock};
 
@@ -61,14 +66,14 @@ fn checkpoint(row: &Row) -> Result<SharedCheckpoint, LedgerError> {
 }
 
 /// The first record that must stay; None: nothing may go.
-async fn boundary(open: &Open, ledger: i16, fold: i32, keep: i64) -> Result<Option<i64>, Error> {
+async fn boundary(open: &Open, ledger: i16, keep: i64) -> Result<Option<i64>, Error> {
     // Two clocks must agree before something is forgotten: the server's and that of the newest record.
     let sql = "WITH h AS (SELECT first, least((extract(epoch FROM clock_timestamp()) * 1000)::bigint, \
                     (SELECT at_ms FROM journal j WHERE j.ledger = head.ledger AND j.seq = head.seq)) \
-                    - $3 AS horizon FROM head WHERE ledger = $1), \
+                    - $2 AS horizon, fold FROM head WHERE ledger = $1), \
          old AS (SELECT seq, at_ms FROM journal WHERE ledger = $1 AND seq >= (SELECT first FROM h) \
-                 ORDER BY seq LIMIT $4), \
-         older AS (SELECT seq FROM checkpoint WHERE ledger = $1 AND fold = $2 AND erased >= \
+                 ORDER BY seq LIMIT $3), \
+         older AS (SELECT seq FROM checkpoint WHERE ledger = $1 AND fold = (SELECT fold FROM h) AND erased >= \
                      coalesce((SELECT max(seq) FROM erasure WHERE ledger = $1), 0) \
                    ORDER BY seq DESC OFFSET 1 LIMIT 1) \
          SELECT least(coalesce((SELECT min(seq) FROM old WHERE at_ms >= h.horizon), \
@@ -77,7 +82,7 @@ async fn boundary(open: &Open, ledger: i16, fold: i32, keep: i64) -> Result<Opti
                       (SELECT min(seq) FROM node WHERE ledger = $1 AND seen_ms >= h.horizon)) \
          FROM h CROSS JOIN older WHERE h.horizon > (SELECT at_ms FROM journal \
              WHERE ledger = $1 AND seq >= h.first ORDER BY seq LIMIT 1)";
-    let found = open.client.query_opt(sql, &[&ledger, &fold, &keep, &LOOKED_AT]).await?;
+    let found = open.client.query_opt(sql, &[&ledger, &keep, &LOOKED_AT]).await?;
     Ok(found.and_then(|row| row.get(0)))
 }
 
@@ -93,8 +98,10 @@ impl SharedCheckpoints for PostgresJournal {
             let head = open.client.query_opt(sql, &[&options.ledger]).await?;
             let sql = "SELECT name, seq, chain, erased, parts, octets, sha256, \
                     greatest((extract(epoch FROM clock_timestamp()) * 1000)::bigint - at_ms, 0) \
-                 FROM checkpoint WHERE ledger = $1 AND fold = $2 ORDER BY seq DESC, at_ms DESC";
-            let rows = open.client.query(sql, &[&options.ledger, &options.fold]).await?;
+                 FROM checkpoint WHERE ledger = $1 AND fold BETWEEN $2 AND $3 \
+                 ORDER BY seq DESC, at_ms DESC";
+            let Folds { oldest, newest } = options.folds;
+            let rows = open.client.query(sql, &[&options.ledger, &oldest, &newest]).await?;
             Ok((head, rows))
         });
         let (head, rows) = found.inspect_err(|_| self.wire.close())?;
@@ -195,22 +202,23 @@ impl SharedCheckpoints for PostgresJournal {
                           WHERE ledger = $1 AND name = $2) = $7::int RETURNING 1) \
                  INSERT INTO checkpoint (ledger, name, seq, chain, erased, fold, parts, octets, \
                                          sha256, node, at_ms) \
-                 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
+                 SELECT $1, $2, $3, $4, $5, coalesce((SELECT max(version) FROM fold \
+                            WHERE ledger = $1 AND seq <= $3), $6), $7, $8, $9, $10, \
                         (extract(epoch FROM clock_timestamp()) * 1000)::bigint \
                  WHERE EXISTS (SELECT 1 FROM ours)";
-            let (ledger, fold, node) = (&options.ledger, &options.fold, &options.node);
+            let (ledger, node) = (&options.ledger, &options.node);
             let values: [Value<'_>; 10] =
-                [ledger, &new.name, &seq, &chain, &erased, fold, &parts, &octets, &sha256, node];
+                [ledger, &new.name, &seq, &chain, &erased, &FIRST_FOLD, &parts, &octets, &sha256, node];
             if open.client.execute(sql, &values).await? != 1 {
                 return Ok(false);
             }
-            let sql = "WITH gone AS (DELETE FROM checkpoint WHERE ledger = $1 AND fold <= $2 \
-                   AND name NOT IN (SELECT name FROM checkpoint WHERE ledger = $1 AND fold = $2 \
+            let sql = "WITH gone AS (DELETE FROM checkpoint WHERE ledger = $1 \
+                   AND name NOT IN (SELECT name FROM checkpoint WHERE ledger = $1 \
                        AND erased >= coalesce((SELECT max(seq) FROM erasure WHERE ledger = $1), 0) \
                        ORDER BY seq DESC, at_ms DESC LIMIT 2) RETURNING name) \
                  DELETE FROM checkpoint_part p USING gone WHERE p.ledger = $1 AND p.name = gone.name";
             // What is left over goes with the next one.
-            if let Err(error) = open.client.execute(sql, &[ledger, fold]).await {
+            if let Err(error) = open.client.execute(sql, &[ledger]).await {
                 tracing::warn!(error = %said(&error), "older shared checkpoints stay");
             }
             Ok(true)
@@ -240,13 +248,13 @@ impl SharedCheckpoints for PostgresJournal {
         self.wire.open()?;
         let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4);
         let raised = self.ask(async |open, options| {
-            let (ledger, fold) = (options.ledger, options.fold);
-            if let Some(first) = boundary(open, ledger, fold, keep).await? {
+            let ledger = options.ledger;
+            if let Some(first) = boundary(open, ledger, keep).await? {
                 // Looked at again as it is done: a checkpoint must stand at or after what stays.
                 let sql = "UPDATE head SET first = $2 WHERE ledger = $1 AND first < $2 AND EXISTS \
-                     (SELECT 1 FROM checkpoint WHERE ledger = $1 AND fold = $3 AND seq >= $2 \
+                     (SELECT 1 FROM checkpoint WHERE ledger = $1 AND fold = head.fold AND seq >= $2 \
                       AND erased >= coalesce((SELECT max(seq) FROM erasure WHERE ledger = $1), 0))";
-                open.client.execute(sql, &[&ledger, &first, &fold]).await?;
+                open.client.execute(sql, &[&ledger, &first]).await?;
             }
             Ok(())
         });

@@ -6,9 +6,10 @@ use serde::Deserialize;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
-use super::Options;
 use super::line::{Open, Wire, said};
-use super::status::{NodeReport, warnings};
+use super::status::{self, NodeReport, warnings};
+use super::{Folds, Options};
+use crate::event::FOLD_FACT;
 use crate::ledger::LedgerError;
 use crate::ledger::journal::{Batch, Edit};
 use crate::ledger::order::{
@@ -41,6 +42,26 @@ pub struct PostgresJournal {
 struct Stamp {
     id: String,
     received_at: Timestamp,
+    #[serde(default)]
+    act: Option<ActStamp>,
+}
+
+/// What it keeps of an act.
+#[derive(Deserialize)]
+struct ActStamp {
+    what: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    value: String,
+}
+
+impl ActStamp {
+    /// As [`crate::event::Event::fold_from_here`].
+    fn fold(&self) -> Option<i32> {
+        let is_fold = self.what == "fact" && self.name == FOLD_FACT;
+        is_fold.then(|| self.value.parse().ok()).flatten()
+    }
 }
 
 /// A batch as columns, and the place after it.
@@ -51,6 +72,8 @@ struct Columns {
     ids: Vec<String>,
     chains: Vec<Vec<u8>>,
     lines: Vec<String>,
+    /// The version of the fold that one of the records sets, and its position.
+    fold: Option<(i32, i64)>,
 }
 
 impl Columns {
@@ -62,14 +85,18 @@ impl Columns {
             ids: Vec::new(),
             chains: Vec::new(),
             lines: Vec::new(),
+            fold: None,
         };
         for (seq, json) in batch.records() {
             let unfit = |why: String| LedgerError::Retryable(format!("record {seq}: {why}"));
-            let Stamp { id, received_at } =
+            let Stamp { id, received_at, act } =
                 serde_json::from_str(json).map_err(|error| unfit(error.to_string()))?;
             columns.end = columns.end.after(&id);
             if columns.end.seq != seq {
                 return Err(unfit(format!("it should be {}", columns.end.seq)));
+            }
+            if let Some(version) = act.and_then(|act| act.fold()) {
+                columns.fold = Some((version, number(seq)));
             }
             columns.seqs.push(number(seq));
             columns.times.push(received_at.millis());
@@ -91,6 +118,22 @@ pub(super) fn position(number: i64) -> u64 {
 
 fn corrupt(what: &str) -> LedgerError {
     LedgerError::Fatal(format!("the engine's journal is damaged: {what}; restore it from a backup"))
+}
+
+/// This release is too old for the ledger, or too new.
+pub(super) fn cannot_fold(fold: i32, mine: Folds) -> LedgerError {
+    let Folds { oldest, newest } = mine;
+    LedgerError::Retryable(if fold > newest {
+        format!(
+            "the nodes of this ledger fold as version {fold}, this release up to {newest}: install the \
+             release that they have"
+        )
+    } else {
+        format!(
+            "the nodes of this ledger fold as version {fold} still, this release from {oldest} on: install \
+             the release in between on all nodes first, and run `bounced engine upgrade`"
+        )
+    })
 }
 
 /// The records after those of a node are gone.
@@ -127,12 +170,10 @@ impl PostgresJournal {
     fn news(&self, at: &Place, rows: &[Row], as_writer: bool) -> Result<News, LedgerError> {
         let Some(first) = rows.first() else { return Err(self.no_ledger()) };
         let (end, fold, clock): (i64, i32, i64) = (first.get(0), first.get(1), first.get(2));
-        let mine = self.wire.options.fold;
-        if fold != mine {
-            return Err(LedgerError::Retryable(format!(
-                "the nodes of this ledger fold as version {fold}, this release as {mine}: install \
-                 the release that they have"
-            )));
+        let mine = self.wire.options.folds;
+        // An empty journal says its version with its first record.
+        if !mine.have(fold) && end > 0 {
+            return Err(cannot_fold(fold, mine));
         }
         let skew = clock.saturating_sub(Timestamp::now().millis());
         if as_writer && skew.abs() > MAX_SKEW_MS {
@@ -232,10 +273,21 @@ impl Journal for PostgresJournal {
             (number(at.seq), number(columns.end.seq), columns.seqs.len() as u64);
         let done = self.ask(async |open, options| {
             let before = open.notices();
-            let Columns { end, seqs, times, ids, chains, lines } = &columns;
+            let Columns { end, seqs, times, ids, chains, lines, fold } = &columns;
             let (from, to) = (&at.chain[..], &end.chain[..]);
             let values: [Value<'_>; 10] =
                 [&options.ledger, &old, &from, &new, &to, seqs, times, ids, chains, lines];
+            if let Some(fold) = fold {
+                // Once in the life of a release: one step after the other.
+                let inserted = open.client.execute(&open.statements.append, &values).await;
+                let raised = match &inserted {
+                    Ok(_) => raise(open, options.ledger, *fold, to).await,
+                    Err(_) => Ok(()),
+                };
+                let committed = open.client.batch_execute("COMMIT").await;
+                let inserted = inserted.and_then(|n| raised.map(|()| n));
+                return Ok((inserted, committed, open.notices() == before));
+            }
             let (inserted, committed) = tokio::join!(
                 biased;
                 open.client.execute(&open.statements.append, &values),
@@ -356,7 +408,7 @@ impl SharedJournal for PostgresJournal {
                 node,
                 &seq,
                 &chain,
-                &options.fold,
+                &options.folds.newest,
                 &release,
                 &options.run,
                 &facts,
@@ -365,21 +417,30 @@ impl SharedJournal for PostgresJournal {
             ];
             let of_ledger: [Value<'_>; 1] = [&ledger];
             // Nobody waits for a standby to say that they live.
-            let (_, _, _, ends, nodes) = tokio::try_join!(
+            let (_, _, _, ends, nodes, newest) = tokio::try_join!(
                 biased;
                 client.batch_execute("BEGIN; SET LOCAL synchronous_commit TO local"),
                 client.execute(&s.beat, &said),
                 client.batch_execute("COMMIT"),
                 client.query(&s.end, &of_ledger),
                 client.query(&s.nodes, &of_ledger),
+                client.query(&s.newest, &of_ledger),
             )?;
-            let end = ends.first().map(|row| (row.get::<_, i64>(0), row.get::<_, bool>(1)));
-            Ok((end, nodes.iter().map(NodeReport::of).collect::<Vec<_>>()))
+            let end =
+                |row: &Row| (position(row.get(0)), row.get::<_, bool>(1), position(row.get(2)));
+            let nodes: Vec<_> = nodes.iter().map(NodeReport::of).collect();
+            Ok((ends.first().map(end), nodes, newest.first().map(status::age)))
         });
-        let (end, nodes) = beaten.inspect_err(|_| self.wire.close())?;
+        let (end, nodes, checkpoint) = beaten.inspect_err(|_| self.wire.close())?;
         self.was_heard = true;
-        let (end, is_synchronous) = end.ok_or_else(|| self.no_ledger())?;
-        Ok(Beat { end: position(end), is_synchronous, warnings: warnings(&nodes) })
+        let (end, is_synchronous, first) = end.ok_or_else(|| self.no_ledger())?;
+        Ok(Beat {
+            end,
+            is_synchronous,
+            warnings: warnings(&nodes),
+            checkpoint,
+            checkpoint_trouble: status::checkpoint_trouble((first, end), checkpoint),
+        })
     }
 
     fn peers(&mut self) -> Result<Vec<OtherNode>, LedgerError> {
@@ -455,6 +516,21 @@ impl SharedJournal for PostgresJournal {
             }
         }
     }
+}
+
+/// Raises the version of the fold in the transaction of the record that says so; nothing happens when
+/// that was not appended.
+async fn raise(
+    open: &Open,
+    ledger: i16,
+    (version, seq): (i32, i64),
+    end: &[u8],
+) -> Result<(), Error> {
+    let sql = "WITH raised AS (UPDATE head SET fold = $2 \
+                               WHERE ledger = $1 AND chain = $4 AND fold < $2 RETURNING 1) \
+               INSERT INTO fold (ledger, version, seq) SELECT $1, $2, $3 \
+               WHERE EXISTS (SELECT 1 FROM raised) ON CONFLICT (ledger, version) DO NOTHING";
+    open.client.execute(sql, &[&ledger, &version, &seq, &end]).await.map(drop)
 }
 
 impl PostgresJournal {

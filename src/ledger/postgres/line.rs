@@ -37,6 +37,7 @@ pub(super) struct Statements {
     pub(super) beat: Statement,
     pub(super) end: Statement,
     pub(super) nodes: Statement,
+    pub(super) newest: Statement,
 }
 
 /// An open connection.
@@ -249,9 +250,18 @@ pub(super) const NODES: &str = "SELECT name, seq, release, fold, \
             (extract(epoch FROM clock_timestamp()) - twin_ms / 1000.0)::bigint, facts, erased \
      FROM node WHERE ledger = $1 ORDER BY name";
 
+/// The newest checkpoint that a node of the release that runs may begin with: position and age in
+/// milliseconds.
+pub(super) const NEWEST: &str = "SELECT c.seq, \
+            greatest((extract(epoch FROM clock_timestamp()) * 1000)::bigint - c.at_ms, 0) \
+     FROM checkpoint c JOIN head h ON h.ledger = c.ledger \
+     WHERE c.ledger = $1 AND c.fold BETWEEN h.fold - 1 AND h.fold \
+       AND c.erased >= coalesce((SELECT max(seq) FROM erasure e WHERE e.ledger = $1), 0) \
+     ORDER BY c.seq DESC, c.at_ms DESC LIMIT 1";
+
 async fn prepare(client: &Client) -> Result<Statements, Error> {
     let prepare = |sql: &'static str| client.prepare(sql);
-    let (lock, news, append, touch, beat, end, nodes) = tokio::try_join!(
+    let (lock, news, append, touch, beat, end, nodes, newest) = tokio::try_join!(
         prepare("SELECT seq FROM head WHERE ledger = $1 FOR UPDATE"),
         prepare(
             "SELECT h.seq, h.fold, (extract(epoch FROM clock_timestamp()) * 1000)::bigint, \
@@ -283,12 +293,13 @@ async fn prepare(client: &Client) -> Result<Statements, Error> {
                            ELSE node.twin_ms END",
         ),
         prepare(
-            "SELECT seq, current_setting('synchronous_standby_names') <> '' FROM head \
+            "SELECT seq, current_setting('synchronous_standby_names') <> '', first FROM head \
              WHERE ledger = $1"
         ),
         prepare(NODES),
+        prepare(NEWEST),
     )?;
-    Ok(Statements { lock, news, append, touch, beat, end, nodes })
+    Ok(Statements { lock, news, append, touch, beat, end, nodes, newest })
 }
 
 /// An error of the engine, by what a node does about it.

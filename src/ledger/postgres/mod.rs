@@ -17,6 +17,7 @@
 //! | what was read in a turn was never replicated, and vanishes in a failover | a turn that appends nothing, and is relied on, still commits something (`pass`) |
 //! | the history of this node is not that of the engine any more | each record has a chain; places are compared |
 //! | a server is frozen, its kernel alive | each call has an end of its own |
+//! | releases that fold differently | `head` has the version of the fold; who has not that one neither follows nor commits |
 //! | clocks | a node that is off by more than 5 s does not commit |
 //!
 //! Nothing here needs LISTEN, advisory locks, sequences or triggers.
@@ -29,6 +30,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod upgrade;
 mod url;
 
 use std::collections::BTreeMap;
@@ -36,6 +38,7 @@ use std::sync::{Arc, Mutex};
 
 pub use journal::PostgresJournal;
 pub use status::{EngineReport, NodeReport};
+pub use upgrade::upgrade;
 pub use url::{EngineUrl, read};
 
 /// How this node takes part.
@@ -49,12 +52,28 @@ pub struct Options {
     pub ledger: i16,
     /// The name of this node.
     pub node: String,
-    /// The version of the fold that this release has.
-    pub fold: i32,
+    /// The versions of the fold that this release has.
+    pub folds: Folds,
     /// Names this process: another one under the same name of a node is found out.
     pub run: String,
     /// What all nodes should be configured with alike, as fingerprints by name.
     pub facts: Fingerprints,
+}
+
+/// Versions of the fold, the oldest and the newest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Folds {
+    /// That of the release before, at least.
+    pub oldest: i32,
+    /// Its own.
+    pub newest: i32,
+}
+
+impl Folds {
+    /// Whether records can be folded as this version.
+    pub fn have(self, version: i32) -> bool {
+        (self.oldest..=self.newest).contains(&version)
+    }
 }
 
 /// Fingerprints by name; they change at a reload.

@@ -7,6 +7,7 @@ use tokio_postgres::Client;
 
 use super::Options;
 use super::line::{ask_once, is_name};
+use crate::event::FIRST_FOLD;
 use crate::ledger::LedgerError;
 
 /// A migration may wait so long for those who use the tables.
@@ -18,17 +19,19 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002-views.sql"),
     include_str!("migrations/0003-nodes.sql"),
     include_str!("migrations/0004-checkpoints.sql"),
+    include_str!("migrations/0005-folds.sql"),
 ];
 
 /// What a node may do, for the role that its URL names.
 const GRANTS: &[&str] = &[
     "GRANT USAGE ON SCHEMA {schema} TO {role}",
     "GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}",
-    "GRANT UPDATE (seq, chain, first) ON {schema}.head TO {role}",
+    "GRANT UPDATE (seq, chain, fold, first) ON {schema}.head TO {role}",
     "GRANT INSERT, UPDATE (line), DELETE ON {schema}.journal TO {role}",
     "GRANT INSERT, UPDATE ON {schema}.node TO {role}",
     "GRANT INSERT, UPDATE ON {schema}.erasure TO {role}",
     "GRANT INSERT, UPDATE ON {schema}.fact TO {role}",
+    "GRANT INSERT ON {schema}.fold TO {role}",
     "GRANT INSERT, DELETE ON {schema}.checkpoint, {schema}.checkpoint_part TO {role}",
 ];
 
@@ -65,7 +68,7 @@ async fn apply(
     let ledger = "INSERT INTO head (ledger, seq, chain, fold) VALUES ($1, 0, $2, $3) \
                   ON CONFLICT (ledger) DO NOTHING";
     let zeros = vec![0u8; 32];
-    transaction.execute(ledger, &[&options.ledger, &zeros, &options.fold]).await?;
+    transaction.execute(ledger, &[&options.ledger, &zeros, &FIRST_FOLD]).await?;
     transaction.commit().await?;
     Ok(applied)
 }

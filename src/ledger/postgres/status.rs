@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_postgres::{Client, Row};
 
 use super::Options;
-use super::line::{NODES, ask_once};
+use super::line::{NEWEST, NODES, ask_once};
 use crate::ledger::LedgerError;
 use crate::ledger::order::OtherNode;
 
@@ -19,11 +19,14 @@ const SILENT: i64 = 30;
 /// One that was heard within so many seconds is waited for.
 const LIVE: i64 = 10;
 
+/// A node that was silent for longer, in seconds, keeps nobody from an upgrade.
+const DAY: i64 = 24 * 60 * 60;
+
 /// That two processes are one node is said for so many seconds after it was seen.
 const DOUBLE: i64 = 60;
 
-/// A checkpoint is written once a day when enough came for one; after so many hours something is wrong.
-const STALE: i64 = 72;
+/// A checkpoint is written once a day when enough came for one; after so long something is wrong.
+const STALE: Duration = Duration::from_secs(72 * 60 * 60);
 
 /// So many records are enough for one, whatever the list has.
 const MANY: u64 = 400_000;
@@ -35,7 +38,7 @@ pub struct EngineReport {
     pub version: String,
     /// The last position.
     pub end: u64,
-    /// The version of the fold that all nodes have.
+    /// The version that the newest records are folded as.
     pub fold: i32,
     /// `synchronous_standby_names`
     pub standbys: String,
@@ -45,9 +48,8 @@ pub struct EngineReport {
     pub erased: u64,
     /// The position that the journal begins with by now.
     pub first: u64,
-    /// Position of the newest checkpoint that a new node may begin with, and the hours since it was
-    /// written.
-    pub checkpoint: Option<(u64, i64)>,
+    /// Position of the newest checkpoint that a new node may begin with, and how long ago it was written.
+    pub checkpoint: Option<(u64, Duration)>,
     /// The nodes, by name.
     pub nodes: Vec<NodeReport>,
 }
@@ -63,7 +65,7 @@ pub struct NodeReport {
     pub silent: i64,
     /// Its release.
     pub release: String,
-    /// The version of its fold.
+    /// The newest version that it can fold.
     pub fold: i32,
     /// Two processes take part under its name.
     pub is_double: bool,
@@ -107,6 +109,36 @@ pub(super) fn warnings(nodes: &[NodeReport]) -> Vec<String> {
     double.chain(differences(nodes)).collect()
 }
 
+/// A row of the statement `NEWEST`.
+pub(super) fn age(row: &Row) -> (u64, Duration) {
+    let natural = |column: usize| u64::try_from(row.get::<_, i64>(column)).unwrap_or(0);
+    (natural(0), Duration::from_millis(natural(1)))
+}
+
+/// What is wrong with the newest checkpoint of a journal from `first` to `end`. A list that hardly
+/// changes needs no new one.
+pub(super) fn checkpoint_trouble(
+    (first, end): (u64, u64),
+    newest: Option<(u64, Duration)>,
+) -> Option<String> {
+    match newest {
+        None if first > 1 => Some(format!(
+            "the journal begins at {first}, and there is no checkpoint that a new node could begin with: \
+             start a node that has its copy, and let it run"
+        )),
+        None if end >= MANY => Some(format!(
+            "there are {end} records and no checkpoint: no node writes one, a new node folds all of them, \
+             and old records stay; look at the log of the nodes"
+        )),
+        Some((seq, age)) if age >= STALE && end.saturating_sub(seq) >= MANY => Some(format!(
+            "the newest checkpoint, at {seq}, was written {} hours ago: no node writes one, and old \
+             records stay; look at the log of the nodes",
+            age.as_secs() / 3600
+        )),
+        _ => None,
+    }
+}
+
 /// In what nodes that take part differ and should not.
 fn differences(nodes: &[NodeReport]) -> Vec<String> {
     let live: Vec<&NodeReport> = nodes.iter().filter(|node| node.silent < SILENT).collect();
@@ -143,20 +175,7 @@ impl EngineReport {
         } else if self.streaming == 0 {
             troubles.push("no standby streams from the primary: commits wait for one".to_string());
         }
-        match self.checkpoint {
-            None if self.first > 1 => troubles.push(format!(
-                "the journal begins at {}, and there is no checkpoint that a new node could begin with: \
-                 start a node that has its copy, and let it run",
-                self.first
-            )),
-            Some((seq, hours)) if hours >= STALE && self.end - seq.min(self.end) >= MANY => {
-                troubles.push(format!(
-                    "the newest checkpoint, at {seq}, was written {hours} hours ago: no node writes one, \
-                     and old records stay; look at the log of the nodes"
-                ));
-            }
-            _ => {}
-        }
+        troubles.extend(checkpoint_trouble((self.first, self.end), self.checkpoint));
         for node in &self.nodes {
             if node.silent >= SILENT {
                 troubles.push(format!(
@@ -165,9 +184,10 @@ impl EngineReport {
                     node.name, node.silent, node.name
                 ));
             }
-            if node.fold != self.fold {
+            if node.fold < self.fold {
                 troubles.push(format!(
-                    "node {} folds as version {}, the ledger as {}: install the same release",
+                    "node {} folds up to version {}, the ledger is at {}: it takes no mail and learns \
+                     nothing until it has the release of the others",
                     node.name, node.fold, self.fold
                 ));
             }
@@ -181,6 +201,22 @@ impl EngineReport {
         }
         troubles.extend(warnings(&self.nodes));
         troubles
+    }
+
+    /// Nodes of the last 24 hours that cannot fold as a version, with what they can.
+    pub fn cannot(&self, version: i32) -> Vec<String> {
+        let late = self.nodes.iter().filter(|node| node.silent < DAY && node.fold < version);
+        let say = |node: &NodeReport| {
+            format!("{} folds up to {} (release {})", node.name, node.fold, node.release)
+        };
+        late.map(say).collect()
+    }
+
+    /// The version that `engine upgrade` would raise the ledger to: all nodes of the last 24 hours have
+    /// it.
+    pub fn upgrade(&self) -> Option<i32> {
+        let nodes = self.nodes.iter().filter(|node| node.silent < DAY);
+        nodes.map(|node| node.fold).min().filter(|all| self.end > 0 && *all > self.fold)
     }
 
     /// Asks the engine; no server is waited for longer than 5 seconds, and neither is the answer.
@@ -213,14 +249,10 @@ async fn ask(
     let erased = "SELECT coalesce(max(seq), 0) FROM erasure WHERE ledger = $1";
     let erased: i64 = client.query_one(erased, &[&options.ledger]).await?.get(0);
     let position = |seq: i64| u64::try_from(seq).unwrap_or(0);
-    let newest = "SELECT seq, ((extract(epoch FROM clock_timestamp()) - at_ms / 1000.0) / 3600)::bigint \
-         FROM checkpoint WHERE ledger = $1 AND fold = $2 AND erased >= $3 \
-         ORDER BY seq DESC, at_ms DESC LIMIT 1";
-    let fold: i32 = head.get(1);
-    let newest = client.query_opt(newest, &[&options.ledger, &fold, &erased]).await?;
+    let newest = client.query_opt(NEWEST, &[&options.ledger]).await?;
     Ok(Some(EngineReport {
         first: position(head.get(5)),
-        checkpoint: newest.map(|row| (position(row.get(0)), row.get(1))),
+        checkpoint: newest.as_ref().map(age),
         end: position(head.get(0)),
         fold: head.get(1),
         version: head.get(2),

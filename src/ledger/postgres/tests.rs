@@ -4,6 +4,7 @@ mod checkpoints;
 mod proxy;
 #[path = "../../../tests/postgres/mod.rs"]
 mod server;
+mod upgrade;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use crate::event::{Act, Event, EventType, Imported};
 use crate::ledger::journal::Batch;
 use crate::ledger::order::{Appended, Journal, Place as Position, SharedJournal};
 use crate::ledger::store::{self, Share, SledLedger};
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{Fold, Ledger, LedgerError};
 use crate::mail::Timestamp;
 use crate::policy::PolicyFold;
 use proxy::Proxy;
@@ -25,7 +26,7 @@ fn options(url: &str, node: &str) -> Options {
         schema: "bounced".to_string(),
         ledger: 1,
         node: node.to_string(),
-        fold: 1,
+        folds: Folds { oldest: 1, newest: 1 },
         run: format!("run of {node}"),
         facts: Fingerprints::default(),
     }
@@ -37,7 +38,7 @@ fn engine(what: &str) -> Option<Server> {
         skipped(what);
         return None;
     };
-    assert_eq!(schema::init(&options(&server.url(), "admin")), Ok(vec![1, 2, 3, 4]));
+    assert_eq!(schema::init(&options(&server.url(), "admin")), Ok(vec![1, 2, 3, 4, 5]));
     Some(server)
 }
 
@@ -166,7 +167,10 @@ fn a_role_needs_no_more_than_its_grants() {
     // A second time there is nothing to do; other releases and ledgers are refused in words.
     assert_eq!(schema::init(&options(&server.url(), "admin")), Ok(vec![]));
     for (options, why) in [
-        (Options { fold: 2, ..options(&url, "b") }, "fold as version 1"),
+        (
+            Options { folds: Folds { oldest: 2, newest: 2 }, ..options(&url, "b") },
+            "fold as version 1",
+        ),
         (Options { ledger: 2, ..options(&url, "b") }, "no ledger 2"),
         (Options { schema: "other".to_string(), ..options(&url, "b") }, "engine init"),
     ] {
@@ -424,15 +428,24 @@ fn node(server: &Server, dir: &std::path::Path, name: &str) -> SledLedger {
 }
 
 fn node_with(url: &str, dir: &std::path::Path, name: &str, patience: Duration) -> SledLedger {
-    let options = options(url, name);
+    join(options(url, name), dir, Box::new(PolicyFold::new()), patience)
+}
+
+fn join(
+    options: Options,
+    dir: &std::path::Path,
+    fold: Box<dyn Fold>,
+    patience: Duration,
+) -> SledLedger {
+    let dir = dir.join(&options.node);
     let share = Share {
         connect: Box::new(move || Box::new(PostgresJournal::new(options.clone()))),
         patience,
         stale: Duration::ZERO,
         poll: Duration::from_millis(5),
     };
-    let store = store::Options { cache_bytes: 1 << 20, ..store::Options::new(dir.join(name)) };
-    let node = SledLedger::join(store, Box::new(PolicyFold::new()), share).expect("a start");
+    let store = store::Options { cache_bytes: 1 << 20, ..store::Options::new(dir) };
+    let node = SledLedger::join(store, fold, share).expect("a start");
     assert!(node.wait_level(Duration::from_secs(60)));
     node
 }

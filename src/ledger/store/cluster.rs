@@ -66,6 +66,8 @@ pub const CLASSES: [&str; 6] = ["away", "unknown", "forked", "outdated", "full",
 pub type Observe = dyn Fn(EngineObservation) + Send + Sync;
 
 struct Heard {
+    /// The start of this process.
+    began: Instant,
     /// When it answered last; at first the start of this process.
     last: Instant,
     /// Since when it does not, and what it says instead.
@@ -90,6 +92,7 @@ impl Cluster {
     pub(super) fn new(share: Share) -> Self {
         let now = Instant::now();
         let heard = Heard {
+            began: now,
             last: now,
             away: None,
             stuck: None,
@@ -229,9 +232,13 @@ impl Cluster {
     /// What the engine said of itself.
     pub(super) fn beat(&self, beat: Beat) {
         let mut heard = lock(&self.heard);
-        let before = heard.beat.replace(beat.clone()).unwrap_or_default().warnings;
-        for warning in beat.warnings.iter().filter(|warning| !before.contains(warning)) {
+        let before = heard.beat.replace(beat.clone()).unwrap_or_default();
+        for warning in beat.warnings.iter().filter(|warning| !before.warnings.contains(warning)) {
             tracing::error!("{warning}");
+        }
+        // Its words change with its age.
+        if let (None, Some(trouble)) = (&before.checkpoint_trouble, &beat.checkpoint_trouble) {
+            tracing::error!("{trouble}");
         }
     }
 
@@ -298,12 +305,15 @@ impl Cluster {
         let heard = lock(&self.heard);
         let beat = heard.beat.as_ref();
         let end = beat.map_or(seq, |beat| beat.end.max(seq));
+        let newest = beat.and_then(|beat| beat.checkpoint);
         let is_level = heard.away.is_none() && heard.was_level && seq == end;
         EngineStatus {
             lag: if is_level { Duration::ZERO } else { heard.level.elapsed() },
             end,
             is_synchronous: beat.map(|beat| beat.is_synchronous),
             warnings: beat.map(|beat| beat.warnings.clone()).unwrap_or_default(),
+            checkpoint: newest.unwrap_or_else(|| (0, heard.began.elapsed())),
+            checkpoint_trouble: beat.and_then(|beat| beat.checkpoint_trouble.clone()),
         }
     }
 

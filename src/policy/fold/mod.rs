@@ -3,6 +3,10 @@
 //! event's own time.
 //!
 //! Folding an event a second time changes nothing: the row `m/fold` names the last one taken in.
+//!
+//! Releases fold differently now and then. As which version events are folded is said by the journal
+//! itself: the fact `fold` (an [`Act::Fact`]) holds from its position on, so whoever folds a journal, and
+//! whenever, makes the same list of it. A release folds its own version and those back to `OLDEST_FOLD`.
 
 mod acts;
 mod compact;
@@ -30,13 +34,19 @@ use hot::HotRows;
 use progress::Progress;
 use step::Step;
 
-/// Which fold this is. Nodes of one ledger must have the same: raise it whenever a journal that is
-/// there would be folded to other rows or decisions.
+/// The newest version of the fold that this release has. Raise it whenever a journal that is there would be
+/// folded to other rows or decisions, and fold the old way while `Progress::version` says so: nodes of the
+/// release before take part until `bounced engine upgrade`, and what a journal decided does not change.
 pub const FOLD_VERSION: i32 = 1;
 
+/// The oldest one: that of the release before, at least.
+pub const OLDEST_FOLD: i32 = 1;
+
 /// The policy as a fold of the journal.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PolicyFold {
+    /// The newest version that it can fold.
+    newest: i32,
     cache: PolicyCache,
     hot: HotRows,
     /// Of the policy in force at the last event.
@@ -46,7 +56,24 @@ pub struct PolicyFold {
 impl PolicyFold {
     /// A fold that begins with the default policy, until the journal names another.
     pub fn new() -> Self {
-        Self::default()
+        Self::up_to(FOLD_VERSION)
+    }
+
+    /// One that takes versions up to this one, as another release does. Those that this release does not
+    /// have are folded as its own: for tests of upgrades.
+    pub fn up_to(newest: i32) -> Self {
+        Self {
+            newest,
+            cache: PolicyCache::default(),
+            hot: HotRows::default(),
+            case: Case::default(),
+        }
+    }
+}
+
+impl Default for PolicyFold {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -55,6 +82,14 @@ impl Fold for PolicyFold {
         let mut ledger = Progress::read(rows)?;
         if event.seq != 0 && event.seq <= ledger.last_seq {
             return Ok(());
+        }
+        let version = event.fold_from_here().unwrap_or_else(|| ledger.version());
+        if version > self.newest {
+            return Err(LedgerError::Fatal(format!(
+                "record {} is folded as version {version}, this release folds up to {}: install the \
+                 release that wrote it, or a newer one",
+                event.seq, self.newest
+            )));
         }
         let (in_force, policy) = self.cache.in_force(&(&*rows as &dyn Rows))?;
         let case = policy.local_part_case;
@@ -75,6 +110,9 @@ impl Fold for PolicyFold {
             progress: &mut ledger,
             decisions: Vec::new(),
         };
+        if let Some(version) = event.fold_from_here() {
+            step.progress.fold = Some(version);
+        }
         match event.event_type {
             EventType::Act => acts::take(&mut step, event)?,
             EventType::Message | EventType::Result => {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::FIRST_FOLD;
 use crate::ledger::{LedgerError, Rows};
 
 /// Row `m/fold`: how far the fold is, and how many addresses are in which decided state.
@@ -15,6 +16,9 @@ pub(crate) struct Progress {
     pub latest_ms: i64,
     /// By place in `State::ALL`.
     pub states: [u64; 5],
+    /// As which version events are folded, which the newest fact `fold` says; None: the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<i32>,
 }
 
 pub(crate) const PROGRESS_KEY: &[u8] = b"m/fold";
@@ -30,6 +34,11 @@ impl Progress {
 
     pub(crate) fn write(&self, rows: &mut dyn Rows) {
         rows.put(PROGRESS_KEY.to_vec(), serde_json::to_vec(self).ok());
+    }
+
+    /// As which version events are folded.
+    pub(crate) fn version(&self) -> i32 {
+        self.fold.unwrap_or(FIRST_FOLD)
     }
 
     pub(crate) fn count(&mut self, from: u8, to: u8) {

@@ -156,6 +156,8 @@ pub(super) struct JournalMetrics {
     pub(super) ledger_lag: Gauge,
     pub(super) engine_synchronous: IntGauge,
     pub(super) engine_warnings: IntGauge,
+    pub(super) engine_checkpoint_age: Gauge,
+    pub(super) engine_checkpoint_seq: IntGauge,
     pub(super) engine_head_wait: Histogram,
     pub(super) engine_errors: IntCounterVec,
     pub(super) store_lag: IntGauge,
@@ -204,6 +206,14 @@ impl JournalMetrics {
             engine_warnings: d.gauge(
                 "bounced_engine_warnings",
                 "What is wrong with the nodes of a shared journal; /readyz has the words.",
+            ),
+            engine_checkpoint_age: d.real(
+                "bounced_engine_checkpoint_age_seconds",
+                "How long ago the newest checkpoint of a shared journal was written; without one, for how long this node has run.",
+            ),
+            engine_checkpoint_seq: d.gauge(
+                "bounced_engine_checkpoint_sequence",
+                "Position of the newest checkpoint of a shared journal; 0: there is none.",
             ),
             engine_head_wait: d.histogram(
                 "bounced_engine_head_wait_seconds",

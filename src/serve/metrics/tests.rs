@@ -42,6 +42,8 @@ fn exercised() -> Metrics {
         end: 100,
         is_synchronous: Some(false),
         warnings: vec!["two processes".to_string(), "other keys".to_string()],
+        checkpoint: (70, Duration::from_secs(3600)),
+        checkpoint_trouble: None,
     };
     let strange = |name: &str| Trouble {
         kind: TroubleKind::StrangeFile,
@@ -73,6 +75,8 @@ fn names_and_values_are_those_of_the_interface() {
         "bounced_engine_head_wait_seconds_count 1",
         "bounced_engine_synchronous 0",
         "bounced_engine_warnings 2",
+        "bounced_engine_checkpoint_age_seconds 3600",
+        "bounced_engine_checkpoint_sequence 70",
         "bounced_ledger_lag_seconds 2.5",
         "bounced_clock_in_doubt 1",
         "bounced_trouble{what=\"strange-file\"} 1",

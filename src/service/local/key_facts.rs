@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `hash-key/<fingerprint>` | before the first address is erased under that key |
 //! | `naming` | at the first start with hashed addresses |
+//! | `fold` | at the first start of a release that folds differently; for many nodes by `engine upgrade` |
 //!
 //! A key that is lost for good is given up by writing its fingerprint into `data_dir/lost-keys`.
 
@@ -19,7 +20,7 @@ use super::blocks::Blocks;
 use super::make_event::act_event;
 use super::pseudonyms::Pseudonyms;
 use super::{LocalService, PrivacyKeys};
-use crate::event::{Act, Event};
+use crate::event::{Act, Event, FIRST_FOLD, FOLD_FACT};
 use crate::ledger::journal::{Disk, RealDisk};
 use crate::ledger::store::look_up;
 use crate::mail::Case;
@@ -135,6 +136,17 @@ impl LocalService {
                 self.data_dir.display()
             ))),
         }
+    }
+
+    /// Folds as a version of the fold from now on, unless the journal says so already, or a newer one.
+    pub fn fold_as(&self, version: i32) -> Result<(), ServiceError> {
+        let known = self.ledger.look_up(&[fact_key(FOLD_FACT)])?.into_iter().next().flatten();
+        let known = known.and_then(|value| String::from_utf8_lossy(&value).parse().ok());
+        if known.unwrap_or(FIRST_FOLD) >= version {
+            return Ok(());
+        }
+        let fact = Act::Fact { name: FOLD_FACT.to_string(), value: version.to_string() };
+        self.commit(act_event(fact)).map(drop)
     }
 
     /// Journals by which key an address is about to be erased, when nothing was before.

@@ -74,7 +74,7 @@ pub(super) fn unreadable(bytes: u64) -> Analysis {
 }
 
 /// Letters and digits: milliseconds, so that ids sort by time, then 40 random bits.
-pub(super) fn new_id() -> String {
+pub fn new_id() -> String {
     let mut random = [0u8; 5];
     // Without randomness ids would repeat within a millisecond; the kernel has it always.
     if getrandom::fill(&mut random).is_err() {

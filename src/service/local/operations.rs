@@ -342,6 +342,7 @@ impl Service for LocalService {
             let behind = engine.lag.as_millis();
             // Mail is taken and questions are answered all the same.
             let mut wrong = engine.warnings;
+            wrong.extend(engine.checkpoint_trouble);
             if engine.is_synchronous == Some(false) {
                 let lost = "a 250 may be lost at a failover: synchronous_standby_names is empty";
                 wrong.insert(0, lost.to_string());

@@ -136,3 +136,16 @@ fn a_refused_key_leaves_the_blocks_of_erased_addresses_as_they_were() {
     assert!(is_blocked());
     service.shut_down().expect("settled");
 }
+
+#[test]
+fn a_list_is_told_from_where_on_it_is_folded_differently() {
+    let dir = tempfile::tempdir().expect("scratch");
+    let service = real(dir.path());
+    // The first version is what a journal that says nothing is folded as.
+    service.fold_as(1).expect("nothing to say");
+    assert_eq!(service.last_seq(), 0);
+    // This release does not write what it cannot fold.
+    let refused = service.fold_as(2).expect_err("there is no second one").to_string();
+    assert!(refused.contains("version 2, this release folds up to 1"), "{refused}");
+    assert_eq!(service.last_seq(), 0);
+}

@@ -7,7 +7,7 @@ use crate::mail::Timestamp;
 /// More than `journal.keep`, in milliseconds.
 const LONG_AGO: i64 = 100 * 86_400_000;
 
-fn commit(node: &SledLedger, ns: std::ops::Range<u64>) {
+pub(super) fn commit(node: &SledLedger, ns: std::ops::Range<u64>) {
     for from in ns.clone().step_by(100) {
         let mut events: Vec<Event> = (from..ns.end.min(from + 100)).map(event).collect();
         node.commit(&mut events).expect("committed");
@@ -15,13 +15,13 @@ fn commit(node: &SledLedger, ns: std::ops::Range<u64>) {
 }
 
 /// The local checkpoint of a node is written, and shared when it is due: as it is after a day.
-fn share(server: &Server, node: &SledLedger) {
+pub(super) fn share(server: &Server, node: &SledLedger) {
     node.checkpoint(Timestamp::from_millis(i64::MAX)).expect("written");
     sql(server, "UPDATE checkpoint SET at_ms = 0");
     node.share_checkpoint().expect("shared");
 }
 
-fn number(server: &Server, text: &str) -> u64 {
+pub(super) fn number(server: &Server, text: &str) -> u64 {
     sql(server, text)[0][0].parse().expect("a number")
 }
 
@@ -44,7 +44,7 @@ fn open(server: &Server, dir: &std::path::Path, name: &str) -> Result<SledLedger
     Ok(node)
 }
 
-fn agree(one: &SledLedger, other: &SledLedger) {
+pub(super) fn agree(one: &SledLedger, other: &SledLedger) {
     let end = one.status().last_seq;
     let until = std::time::Instant::now() + Duration::from_secs(60);
     while other.status().last_seq < end && std::time::Instant::now() < until {
@@ -81,6 +81,59 @@ fn a_new_node_begins_with_the_checkpoint_and_ends_like_the_others() {
     let other = open(&server, dir.path(), "other").expect("a start");
     assert!(!has("other").exists());
     agree(&a, &other);
+}
+
+#[test]
+fn an_old_checkpoint_is_said_where_a_new_one_should_be() {
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    for (first, end, newest, said) in [
+        (1, 0, None, None),
+        (1, 399_999, None, None),
+        (1, 400_000, None, Some("400000 records and no checkpoint")),
+        (5, 10, None, Some("the journal begins at 5")),
+        // A list that hardly changes, a day without anybody, and a node that stands still.
+        (1, 400_010, Some((11, hours(500))), None),
+        (1, 900_000, Some((11, hours(71))), None),
+        (1, 400_011, Some((11, hours(72))), Some("at 11, was written 72 hours ago")),
+        // A node may be asked before it has heard of the end.
+        (1, 10, Some((11, hours(500))), None),
+    ] {
+        let found = status::checkpoint_trouble((first, end), newest);
+        match (&found, said) {
+            (None, None) => {}
+            (Some(found), Some(said)) => assert!(found.contains(said), "{found}"),
+            _ => panic!("{first} {end} {newest:?}: {found:?}"),
+        }
+    }
+    let Some(server) = engine("an_old_checkpoint_is_said_where_a_new_one_should_be") else {
+        return;
+    };
+    let dir = tempfile::tempdir().expect("scratch");
+    let a = node(&server, dir.path(), "a");
+    commit(&a, 1..201);
+    let heard = |is_so: &dyn Fn(u64, Duration, Option<String>) -> bool| {
+        let until = std::time::Instant::now() + Duration::from_secs(30);
+        loop {
+            let engine = a.status().engine.expect("it shares");
+            let (seq, age) = engine.checkpoint;
+            if is_so(seq, age, engine.checkpoint_trouble.clone()) {
+                return;
+            }
+            assert!(std::time::Instant::now() < until, "{engine:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    // Without one it is as long as the node runs.
+    heard(&|seq, age, trouble| seq == 0 && age > Duration::ZERO && trouble.is_none());
+    share(&server, &a);
+    heard(&|seq, age, trouble| seq == 200 && age < hours(1) && trouble.is_none());
+    sql(&server, "UPDATE checkpoint SET at_ms = at_ms - 73 * 3600000::bigint");
+    heard(&|seq, age, trouble| seq == 200 && age > hours(72) && trouble.is_none());
+    // One in which somebody is who was erased is none.
+    sql(&server, "INSERT INTO erasure VALUES (1, 200, 'hash', true); UPDATE head SET first = 2");
+    heard(&|seq, _, trouble| {
+        seq == 0 && trouble.is_some_and(|trouble| trouble.contains("begins at 2"))
+    });
 }
 
 #[test]

@@ -174,7 +174,7 @@ impl SharedJournal for Shared {
 
     fn beat(&mut self, _: &Place, _: u64) -> Result<Beat, LedgerError> {
         let end = self.ask()?.end().seq;
-        Ok(Beat { end, is_synchronous: true, warnings: Vec::new() })
+        Ok(Beat { end, is_synchronous: true, ..Beat::default() })
     }
 
     fn peers(&mut self) -> Result<Vec<OtherNode>, LedgerError> {
