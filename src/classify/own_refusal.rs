@@ -11,8 +11,6 @@
 //! and the escapes of HTML do not matter. Where a program cut the text short in the mark, its first
 //! letters do. Whoever forges a mark makes his own report count for nothing.
 
-use mail_parser::decoders::html::html_to_text;
-
 /// Ends an answer that refuses for good.
 pub const SUPPRESSED: &str = "[bounced:suppressed]";
 /// Ends an answer that asks to wait.
@@ -24,12 +22,33 @@ pub const RULE: &str = "own/mark";
 /// Letters of a mark after which it can be no other word: the text may be cut there.
 const TELLING: usize = "[bounced:s".len();
 
+/// Signs of a mark as HTML writes them.
+const ESCAPES: [(&str, &str); 11] = [
+    ("&#91;", "["),
+    ("&#x5b;", "["),
+    ("&lsqb;", "["),
+    ("&lbrack;", "["),
+    ("&#93;", "]"),
+    ("&#x5d;", "]"),
+    ("&rsqb;", "]"),
+    ("&rbrack;", "]"),
+    ("&#58;", ":"),
+    ("&#x3a;", ":"),
+    ("&colon;", ":"),
+];
+
 /// The mark that a text carries, in the form in which we write it.
 pub fn mark_in(text: &str) -> Option<&'static str> {
     unescaped_mark(text).or_else(|| {
         let escaped = memchr::memchr(b'&', text.as_bytes()).is_some();
-        escaped.then(|| unescaped_mark(&html_to_text(text))).flatten()
+        escaped.then(|| unescaped_mark(&unescaped(text))).flatten()
     })
+}
+
+/// A text in lower case without those escapes of HTML that a mark may have.
+fn unescaped(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    ESCAPES.iter().fold(lower, |text, (escape, plain)| text.replace(escape, plain))
 }
 
 fn unescaped_mark(text: &str) -> Option<&'static str> {

@@ -10,6 +10,8 @@ pub(super) const MAGIC: &[u8; 8] = b"BNCCKPT2";
 pub(super) const OLD_MAGIC: &[u8; 8] = b"BNCCKPT1";
 /// What all of them begin with.
 pub(super) const ANY_MAGIC: &[u8] = b"BNCCKPT";
+/// Octets of index and filter that are read or written at once.
+pub(super) const PIECE: usize = 256 * 1024;
 /// Magic and position.
 pub(super) const HEAD: u64 = 16;
 

@@ -26,14 +26,11 @@ use crate::ledger::filter::Filter;
 use crate::ledger::{LedgerError, Row};
 use block::BlockBuffer;
 use format::{
-    ANY_MAGIC, DIR, Footer, HEAD, MAGIC, OLD_MAGIC, Section, damaged, name, read_exactly,
+    ANY_MAGIC, DIR, Footer, HEAD, MAGIC, OLD_MAGIC, PIECE, Section, damaged, name, read_exactly,
 };
 use recent::{Recent, RecentBlocks};
 pub use transfer::{CheckpointCopy, CheckpointFile};
 pub use write::CheckpointWriter;
-
-/// Octets of index and filter that are read or written at once.
-const PIECE: usize = 256 * 1024;
 
 thread_local! {
     /// The block of the question at hand.

@@ -3,8 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
-use super::format::{DIR, Footer, HEAD, MAGIC, Section, name};
-use super::{PIECE, block};
+use super::block;
+use super::format::{DIR, Footer, HEAD, MAGIC, PIECE, Section, name};
 use crate::ledger::filter::Filter;
 use crate::ledger::journal::disk::{Disk, DiskFile};
 
