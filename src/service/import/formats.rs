@@ -30,6 +30,8 @@ pub(super) enum Column {
     When(Sense),
     /// A flag that says this when it is not set.
     Unless(Sense),
+    /// What kind of record it is: any other kind says this.
+    OtherThan(&'static str, Sense),
     /// `Recipient`: who was put there by hand asked for it himself.
     Origin,
     /// It follows from others, or says nothing about suppression.
@@ -49,7 +51,9 @@ impl Column {
             Self::Until => "until",
             Self::Rule => "rule",
             Self::Events => "events",
-            Self::Code | Self::When(_) | Self::Unless(_) => "whether it is suppressed",
+            Self::Code | Self::When(_) | Self::Unless(_) | Self::OtherThan(..) => {
+                "whether it is suppressed"
+            }
             Self::Ignored => "-",
         }
     }
@@ -83,6 +87,7 @@ const COMPLAINT: Option<Sense> = Some(Sense::Is(Cause::Complaint));
 const UNSUBSCRIBE: Option<Sense> = Some(Sense::Is(Cause::Unsubscribe));
 const BAD_ADDRESS: Option<Sense> = Some(Sense::Is(Cause::Failure(Reason::AddressSyntax)));
 const ALLOWED: Option<Sense> = Some(Sense::Not("a list of what is allowed, no suppression"));
+const NO_BOUNCE: Sense = Sense::Not("a record of something else than a bounce");
 const OVER: Sense = Sense::Not("over already there");
 
 use Column as C;
@@ -154,6 +159,30 @@ pub(super) const FORMATS: &[KnownList] = &[
             ("hardbounce", C::Unless(Sense::Soft)),
         ],
         Some(BOUNCE),
+    ),
+    format(
+        "PowerMTA accounting file",
+        &["type", "rcpt", "dsndiag", "bouncecat"],
+        &[
+            ("type", C::OtherThan("b", NO_BOUNCE)),
+            ("rcpt", C::Address),
+            ("bouncecat", C::Word),
+            ("dsndiag", C::Text),
+            ("timelogged", C::Since),
+        ],
+        Some(Sense::Soft),
+    ),
+    format(
+        "KumoMTA log",
+        &["type", "recipient", "response.code", "bounceclassification"],
+        &[
+            ("type", C::OtherThan("bounce", NO_BOUNCE)),
+            ("recipient", C::Address),
+            ("bounceclassification", C::Word),
+            ("response.content", C::Text),
+            ("timestamp", C::Since),
+        ],
+        Some(Sense::Soft),
     ),
     format(
         "SES suppression list",

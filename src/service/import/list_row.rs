@@ -146,7 +146,10 @@ impl ImportRow {
             Column::Unless(says) if is_set(cell) == Some(false) => {
                 self.flag = self.flag.or(Some(says));
             }
-            Column::When(_) | Column::Unless(_) => {}
+            Column::OtherThan(kind, says) if !cell.eq_ignore_ascii_case(kind) => {
+                self.flag = self.flag.or(Some(says));
+            }
+            Column::When(_) | Column::Unless(_) | Column::OtherThan(..) => {}
             Column::Origin => self.by_recipient = cell.eq_ignore_ascii_case("recipient"),
         }
         Ok(())

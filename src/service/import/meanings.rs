@@ -45,7 +45,7 @@ pub(super) fn sense(word: &str) -> Option<Sense> {
     WORDS.iter().find(|(words, _)| words.contains(&plain.as_str())).map(|(_, sense)| *sense)
 }
 
-const WORDS: [(&[&str], Sense); 38] = [
+const WORDS: [(&[&str], Sense); 43] = [
     (
         // SES BOUNCE, Mandrill hard-bounce, Postmark HardBounce, Brevo hardBounce, SparkPost "Bounce
         // Rule", Mailchimp cleaned, listmonk hard, Postal "too many hard fails".
@@ -212,6 +212,39 @@ const WORDS: [(&[&str], Sense); 38] = [
         failed(R::AddressSyntax),
     ),
     (&["undefined", "onhold", "unknown"], failed(R::Undetermined)),
+    // Categories of PowerMTA, and classes of KumoMTA.
+    (&["badmailbox", "invalidrecipient"], failed(R::UserUnknown)),
+    (&["inactivemailbox"], failed(R::MailboxInactive)),
+    (&["baddomain"], failed(R::DomainUnknown)),
+    (
+        &[
+            "quotaissues",
+            "noanswerfromhost",
+            "routingerrors",
+            "messageexpired",
+            "badconfiguration",
+            "badconnection",
+            "other",
+            "uncategorized",
+        ],
+        Sense::Soft,
+    ),
+    (
+        &[
+            "policyrelated",
+            "spamrelated",
+            "spamblock",
+            "spamcontent",
+            "contentrelated",
+            "virusrelated",
+            "relayingissues",
+            "relaydenied",
+            "invalidsender",
+            "protocolerrors",
+            "authenticationfailed",
+        ],
+        Sense::Block,
+    ),
 ];
 
 #[cfg(test)]

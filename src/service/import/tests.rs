@@ -354,6 +354,31 @@ const FILES: &[(&str, &str, &[&str])] = &[
         ],
     ),
     (
+        "PowerMTA accounting file (CSV, separated by `,`)",
+        "type,timeLogged,timeQueued,orig,rcpt,orcpt,dsnAction,dsnStatus,dsnDiag,dsnMta,bounceCat,vmta\n\
+         b,2023-11-14 22:13:20+0000,2023-11-14 22:13:19+0000,n@us.test,a@x.test,,failed,5.1.1 (bad destination mailbox address),\"smtp;550 5.1.1 no such user\",mx.x.test (192.0.2.1),bad-mailbox,v1\n\
+         b,2023-11-14 22:13:20+0000,2023-11-14 22:13:19+0000,n@us.test,b@x.test,,failed,5.7.1,\"smtp;554 5.7.1 spam\",mx.x.test (192.0.2.1),spam-related,v1\n\
+         b,2023-11-14 22:13:20+0000,2023-11-14 22:13:19+0000,n@us.test,c@x.test,,failed,4.2.2,\"smtp;452 full\",mx.x.test (192.0.2.1),quota-issues,v1\n\
+         d,2023-11-14 22:13:20+0000,2023-11-14 22:13:19+0000,n@us.test,d@x.test,,relayed,2.0.0,\"smtp;250 ok\",mx.x.test (192.0.2.1),,v1\n",
+        &[
+            "a@x.test * user-unknown `smtp;550 5.1.1 no such user` since 2023-11-14T22:13:20Z",
+            "left out: the sender was refused, not the address: not imported; --all (all=true) takes it",
+            "left out: a soft bounce: not imported; --all (all=true) takes it",
+            "left out: a record of something else than a bounce",
+        ],
+    ),
+    (
+        "KumoMTA log (JSON)",
+        "{\"type\":\"Bounce\",\"id\":\"1\",\"sender\":\"n@us.test\",\"recipient\":\"a@x.test\",\"response\":{\"code\":550,\"enhanced_code\":{\"class\":5,\"subject\":1,\"detail\":1},\"content\":\"no such user\"},\"timestamp\":1700000000,\"bounce_classification\":\"InvalidRecipient\"}\n\
+         {\"type\":\"TransientFailure\",\"id\":\"2\",\"sender\":\"n@us.test\",\"recipient\":\"b@x.test\",\"response\":{\"code\":450,\"content\":\"later\"},\"timestamp\":1700000000,\"bounce_classification\":\"InvalidRecipient\"}\n\
+         {\"type\":\"Bounce\",\"id\":\"3\",\"sender\":\"n@us.test\",\"recipient\":\"c@x.test\",\"response\":{\"code\":550,\"content\":\"x\"},\"timestamp\":1700000000,\"bounce_classification\":\"Uncategorized\"}\n",
+        &[
+            "a@x.test * user-unknown `no such user` since 2023-11-14T22:13:20Z",
+            "left out: a record of something else than a bounce",
+            "left out: a soft bounce: not imported; --all (all=true) takes it",
+        ],
+    ),
+    (
         "Postal suppressions (CSV, separated by `,`)",
         "id,type,address,reason,timestamp,keep_until\n\
          1,recipient,a@x.test,too many hard fails,1700000000.5,4100000000.0\n\
