@@ -56,6 +56,11 @@ fn user() -> Option<(u32, u32)> {
 impl Server {
     /// Makes and starts one; None where PostgreSQL is not installed.
     pub fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    /// The same, with settings beside the usual ones, or instead of them.
+    pub fn start_with(settings: &[&str]) -> Option<Self> {
         let bin = bin()?;
         let dir = tempfile::tempdir().expect("scratch");
         let open = std::fs::Permissions::from_mode(0o755);
@@ -63,7 +68,8 @@ impl Server {
         if let Some((user, group)) = user() {
             std::os::unix::fs::chown(dir.path(), Some(user), Some(group)).expect("root may");
         }
-        let mut server = Self { dir, bin, child: None, port: 5432, more: Vec::new() };
+        let more = settings.iter().map(|setting| setting.to_string()).collect();
+        let mut server = Self { dir, bin, child: None, port: 5432, more };
         let made = server
             .command("initdb")
             .args(["--no-sync", "--auth=trust", "--username=postgres", "--locale=C", "-E", "UTF8"])

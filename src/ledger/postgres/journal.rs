@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use serde::Deserialize;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
+use super::columns::Columns;
 use super::line::{Open, Wire, said};
 use super::status::{self, NodeReport, warnings};
+use super::upgrade::raise;
 use super::{Folds, Options};
-use crate::event::FOLD_FACT;
 use crate::ledger::LedgerError;
 use crate::ledger::journal::{Batch, Edit};
 use crate::ledger::order::{
@@ -35,77 +35,6 @@ pub struct PostgresJournal {
     pub(super) wire: Wire,
     /// It told the others before that it lives.
     was_heard: bool,
-}
-
-/// What the engine keeps of a record beside its text.
-#[derive(Deserialize)]
-struct Stamp {
-    id: String,
-    received_at: Timestamp,
-    #[serde(default)]
-    act: Option<ActStamp>,
-}
-
-/// What it keeps of an act.
-#[derive(Deserialize)]
-struct ActStamp {
-    what: String,
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    value: String,
-}
-
-impl ActStamp {
-    /// As [`crate::event::Event::fold_from_here`].
-    fn fold(&self) -> Option<i32> {
-        let is_fold = self.what == "fact" && self.name == FOLD_FACT;
-        is_fold.then(|| self.value.parse().ok()).flatten()
-    }
-}
-
-/// A batch as columns, and the place after it.
-struct Columns {
-    end: Place,
-    seqs: Vec<i64>,
-    times: Vec<i64>,
-    ids: Vec<String>,
-    chains: Vec<Vec<u8>>,
-    lines: Vec<String>,
-    /// The version of the fold that one of the records sets, and its position.
-    fold: Option<(i32, i64)>,
-}
-
-impl Columns {
-    fn new(at: &Place, batch: &Batch) -> Result<Self, LedgerError> {
-        let mut columns = Self {
-            end: *at,
-            seqs: Vec::new(),
-            times: Vec::new(),
-            ids: Vec::new(),
-            chains: Vec::new(),
-            lines: Vec::new(),
-            fold: None,
-        };
-        for (seq, json) in batch.records() {
-            let unfit = |why: String| LedgerError::Retryable(format!("record {seq}: {why}"));
-            let Stamp { id, received_at, act } =
-                serde_json::from_str(json).map_err(|error| unfit(error.to_string()))?;
-            columns.end = columns.end.after(&id);
-            if columns.end.seq != seq {
-                return Err(unfit(format!("it should be {}", columns.end.seq)));
-            }
-            if let Some(version) = act.and_then(|act| act.fold()) {
-                columns.fold = Some((version, number(seq)));
-            }
-            columns.seqs.push(number(seq));
-            columns.times.push(received_at.millis());
-            columns.ids.push(id);
-            columns.chains.push(columns.end.chain.to_vec());
-            columns.lines.push(json.to_string());
-        }
-        Ok(columns)
-    }
 }
 
 pub(super) fn number(seq: u64) -> i64 {
@@ -516,21 +445,6 @@ impl SharedJournal for PostgresJournal {
             }
         }
     }
-}
-
-/// Raises the version of the fold in the transaction of the record that says so; nothing happens when
-/// that was not appended.
-async fn raise(
-    open: &Open,
-    ledger: i16,
-    (version, seq): (i32, i64),
-    end: &[u8],
-) -> Result<(), Error> {
-    let sql = "WITH raised AS (UPDATE head SET fold = $2 \
-                               WHERE ledger = $1 AND chain = $4 AND fold < $2 RETURNING 1) \
-               INSERT INTO fold (ledger, version, seq) SELECT $1, $2, $3 \
-               WHERE EXISTS (SELECT 1 FROM raised) ON CONFLICT (ledger, version) DO NOTHING";
-    open.client.execute(sql, &[&ledger, &version, &seq, &end]).await.map(drop)
 }
 
 impl PostgresJournal {

@@ -23,6 +23,7 @@
 //! Nothing here needs LISTEN, advisory locks, sequences or triggers.
 
 mod checkpoints;
+mod columns;
 mod journal;
 mod line;
 pub mod schema;
