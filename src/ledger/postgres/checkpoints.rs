@@ -25,7 +25,8 @@ use std::time::Duration;
 use tokio_postgres::{Error, Row};
 
 use super::Folds;
-use super::journal::{PostgresJournal, Value, number, position};
+use super::columns::number;
+use super::journal::{PostgresJournal, Value, position};
 use super::line::{Open, said};
 use crate::event::FIRST_FOLD;
 use crate::ledger::LedgerError;

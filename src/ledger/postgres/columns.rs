@@ -1,8 +1,9 @@
-//! A batch as the columns of the table `journal`.
+//! A batch as the columns of the table `journal`, and the version of the fold that one of its records sets.
 
 use serde::Deserialize;
+use tokio_postgres::Error;
 
-use super::journal::number;
+use super::line::Open;
 use crate::event::FOLD_FACT;
 use crate::ledger::LedgerError;
 use crate::ledger::journal::Batch;
@@ -78,4 +79,24 @@ impl Columns {
         }
         Ok(columns)
     }
+}
+
+/// Raises the version of the fold in the transaction of the record that says so; nothing happens when
+/// that was not appended.
+pub(super) async fn raise(
+    open: &Open,
+    ledger: i16,
+    (version, seq): (i32, i64),
+    end: &[u8],
+) -> Result<(), Error> {
+    let sql = "WITH raised AS (UPDATE head SET fold = $2 \
+                               WHERE ledger = $1 AND chain = $4 AND fold < $2 RETURNING 1) \
+               INSERT INTO fold (ledger, version, seq) SELECT $1, $2, $3 \
+               WHERE EXISTS (SELECT 1 FROM raised) ON CONFLICT (ledger, version) DO NOTHING";
+    open.client.execute(sql, &[&ledger, &version, &seq, &end]).await.map(drop)
+}
+
+/// A position as the engine has it.
+pub(super) fn number(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
 }

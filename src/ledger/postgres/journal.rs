@@ -5,10 +5,9 @@ use std::time::Instant;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
-use super::columns::Columns;
+use super::columns::{Columns, number, raise};
 use super::line::{Open, Wire, said};
 use super::status::{self, NodeReport, warnings};
-use super::upgrade::raise;
 use super::{Folds, Options};
 use crate::ledger::LedgerError;
 use crate::ledger::journal::{Batch, Edit};
@@ -35,10 +34,6 @@ pub struct PostgresJournal {
     pub(super) wire: Wire,
     /// It told the others before that it lives.
     was_heard: bool,
-}
-
-pub(super) fn number(seq: u64) -> i64 {
-    i64::try_from(seq).unwrap_or(i64::MAX)
 }
 
 pub(super) fn position(number: i64) -> u64 {

@@ -4,11 +4,8 @@
 //! the head is raised in the same transaction, so a node of an older release refuses before it takes in
 //! anything after that. A node that comes meanwhile and cannot is refused the same way.
 
-use tokio_postgres::Error;
-
 use super::Options;
 use super::journal::{PostgresJournal, cannot_fold};
-use super::line::Open;
 use super::status::EngineReport;
 use crate::event::{Act, Event, EventType, FOLD_FACT};
 use crate::ledger::LedgerError;
@@ -59,21 +56,6 @@ pub fn upgrade(options: &Options, id: &str) -> Result<Option<(i32, i32, u64)>, L
         }
     }
     Err(refused("nodes append all the time: do it again".to_string()))
-}
-
-/// Raises the version of the fold in the transaction of the record that says so; nothing happens when
-/// that was not appended.
-pub(super) async fn raise(
-    open: &Open,
-    ledger: i16,
-    (version, seq): (i32, i64),
-    end: &[u8],
-) -> Result<(), Error> {
-    let sql = "WITH raised AS (UPDATE head SET fold = $2 \
-                               WHERE ledger = $1 AND chain = $4 AND fold < $2 RETURNING 1) \
-               INSERT INTO fold (ledger, version, seq) SELECT $1, $2, $3 \
-               WHERE EXISTS (SELECT 1 FROM raised) ON CONFLICT (ledger, version) DO NOTHING";
-    open.client.execute(sql, &[&ledger, &version, &seq, &end]).await.map(drop)
 }
 
 /// The record that says it.
