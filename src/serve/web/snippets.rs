@@ -1,6 +1,8 @@
 //! Small pieces that several pages use: how a state, a time, an address or a number is written, and
 //! how a value is taken out of the JSON objects of docs/interface.md.
 
+use std::ops::Range;
+
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -118,19 +120,55 @@ pub fn until(entry: &Value) -> Markup {
 }
 
 /// A text with what the rule matched in it. Rules fold the case of what they read; folding ASCII
-/// alone keeps every place where it is.
+/// alone keeps every place where it is. Words are also found as the lexicon reads them: with other
+/// signs between them, and `does not` where the text has `doesn't`.
 pub fn marked(text: &str, matched: &str) -> Markup {
     let folded = text.to_ascii_lowercase();
-    let place = folded.find(&matched.to_ascii_lowercase()).filter(|_| !matched.is_empty());
+    let literal = folded.find(&matched.to_ascii_lowercase()).filter(|_| !matched.is_empty());
+    let place = literal.map(|at| at..at + matched.len()).or_else(|| place_of_words(text, matched));
     let parts = place.and_then(|place| {
-        let (before, rest) = text.split_at_checked(place)?;
-        let (words, after) = rest.split_at_checked(matched.len())?;
+        let (before, rest) = text.split_at_checked(place.start)?;
+        let (words, after) = rest.split_at_checked(place.len())?;
         Some((before, words, after))
     });
     match parts {
         None => html! { (text) },
         Some((before, words, after)) => html! { (before) mark { (words) } (after) },
     }
+}
+
+fn place_of_words(text: &str, matched: &str) -> Option<Range<usize>> {
+    let (text, matched) = (words_of(text), words_of(matched));
+    let same = |words: &&[(String, Range<usize>)]| {
+        words.iter().zip(&matched).all(|((word, _), (wanted, _))| word == wanted)
+    };
+    let found = text.windows(matched.len().max(1)).find(same).filter(|_| !matched.is_empty())?;
+    Some(found.first()?.1.start..found.last()?.1.end)
+}
+
+/// The words of a text in lower case, and where they are; `doesn't` is `does` and `not`.
+fn words_of(text: &str) -> Vec<(String, Range<usize>)> {
+    let mut words: Vec<(String, Range<usize>)> = Vec::new();
+    for (at, c) in text.char_indices() {
+        let end = at + c.len_utf8();
+        match words.last_mut().filter(|(_, place)| place.end == at) {
+            Some((word, place)) if c.is_alphanumeric() => {
+                word.extend(c.to_lowercase());
+                place.end = end;
+            }
+            _ if c.is_alphanumeric() => words.push((c.to_lowercase().collect(), at..end)),
+            _ => {}
+        }
+    }
+    for n in 1..words.len() {
+        let Some([(before, left), (word, right)]) = words.get_mut(n - 1..=n) else { continue };
+        let between = text.get(left.end..right.start);
+        if word == "t" && matches!(between, Some("'" | "\u{2019}")) && before.ends_with('n') {
+            before.pop();
+            *word = "not".to_string();
+        }
+    }
+    words
 }
 
 /// Sentences as a list.
@@ -155,6 +193,23 @@ mod tests {
             [(0, "0"), (999, "999"), (1000, "1\u{202f}000"), (1234567, "1\u{202f}234\u{202f}567")]
         {
             assert_eq!(grouped(number), text);
+        }
+    }
+
+    #[test]
+    fn what_was_matched_is_marked_where_it_stands() {
+        for (text, matched, marked_text) in [
+            ("550 User Unknown here", "user unknown", "550 <mark>User Unknown</mark> here"),
+            (
+                "it doesn't have an account.",
+                "does not have",
+                "it <mark>doesn't have</mark> an account.",
+            ),
+            ("no  such-user", "no such user", "<mark>no  such-user</mark>"),
+            ("mailbox is full", "over quota", "mailbox is full"),
+            ("a <b>", "", "a &lt;b&gt;"),
+        ] {
+            assert_eq!(marked(text, matched).into_string(), marked_text);
         }
     }
 
