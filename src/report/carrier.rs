@@ -105,16 +105,16 @@ pub(super) fn of(
     message: &Message<'_>,
     from: &str,
     subject: &str,
-    arrival: Arrival<'_>,
+    path: Path,
+    trusted: bool,
 ) -> Carrier {
-    if arrival.trusted {
+    if trusted {
         return Carrier::Notice { sure: true };
     }
     let headers = message.headers();
     if headers.has("resent-from") {
         return Carrier::Person("resent by a person");
     }
-    let path = Path::of(message, arrival);
     let report = message.parts().first().is_some_and(|p| {
         p.is("multipart/report") && p.report_type.as_deref().is_none_or(|t| t.contains("status"))
     });
@@ -157,19 +157,9 @@ pub(super) fn of(
     }
 }
 
-/// Whether a message came from the null reverse-path, as notices and answers do.
-pub(super) fn from_nobody(message: &Message<'_>, arrival: Arrival<'_>) -> bool {
-    Path::of(message, arrival) == Path::Null
-}
-
-/// Whether a message came from the reverse-path of somebody, a postmaster's included.
-pub(super) fn from_somebody(message: &Message<'_>, arrival: Arrival<'_>) -> bool {
-    matches!(Path::of(message, arrival), Path::Somebody | Path::Daemon)
-}
-
 /// What is known of the reverse-path.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Path {
+pub(super) enum Path {
     Null,
     /// Of a program that writes notices.
     Daemon,
@@ -180,7 +170,7 @@ enum Path {
 impl Path {
     /// The envelope knows it best. What came as a file has an empty one, or none: there the
     /// Return-Path counts that final delivery wrote.
-    fn of(message: &Message<'_>, arrival: Arrival<'_>) -> Self {
+    pub(super) fn of(message: &Message<'_>, arrival: Arrival<'_>) -> Self {
         let written = message.headers().text("return-path");
         let path = match (arrival.reverse_path, written.as_deref()) {
             (Some(path), None) => path,
@@ -396,10 +386,9 @@ mod tests {
             let message = Message::parse(data.as_bytes());
             let (from, subject) =
                 (message.headers().lower("from"), message.headers().lower("subject"));
-            let arrival = Arrival { reverse_path: path, trusted: false };
-            assert_eq!(of(&message, &from, &subject, arrival), expected, "{path:?} {header}");
-            let trusted = Arrival { trusted: true, ..arrival };
-            assert_eq!(of(&message, &from, &subject, trusted), notice, "{header}");
+            let way = Path::of(&message, Arrival { reverse_path: path, trusted: false });
+            assert_eq!(of(&message, &from, &subject, way, false), expected, "{path:?} {header}");
+            assert_eq!(of(&message, &from, &subject, way, true), notice, "{header}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The order in which a message is tried, from reports with a structure to notices in words.
 
-use super::carrier::{self, Arrival, Carrier};
+use super::carrier::{self, Arrival, Carrier, Path};
 use super::fields::{delivery_status, quoted};
 use super::formats::Notice;
 use super::subject::{is_forward, is_reply};
@@ -27,10 +27,9 @@ pub fn recognise_without(message: &Message<'_>, arrival: Arrival<'_>, without: &
     let from = message.headers().lower("from");
     let subject = message.headers().lower("subject");
     let (from, subject) = (from.as_str(), subject.as_str());
-    let from_nobody = carrier::from_nobody(message, arrival);
-    let view =
-        MessageView { message, human: &human, text, lower, from, subject, from_nobody, without };
-    let carrier = carrier::of(message, from, subject, arrival);
+    let path = Path::of(message, arrival);
+    let view = MessageView { message, human: &human, text, lower, from, subject, path, without };
+    let carrier = carrier::of(message, from, subject, path, arrival.trusted);
     let report = match carrier {
         Carrier::Notice { sure: true } => {
             let by_fields = view.structured().or_else(|| quoted(message, text));
@@ -41,8 +40,7 @@ pub fn recognise_without(message: &Message<'_>, arrival: Arrival<'_>, without: &
             Ok(report) => Ok(report),
             Err(signs) => {
                 let report = view.structured().map_or_else(|| view.in_words(&signs), Ok);
-                let from_somebody = carrier::from_somebody(message, arrival);
-                report.map(|report| view.if_it_names_itself(&signs, from_somebody, report))
+                report.map(|report| view.if_it_names_itself(&signs, report))
             }
         },
         Carrier::Person(why) => match answers::read(message, &human) {
@@ -81,7 +79,7 @@ struct MessageView<'a, 'x> {
     lower: &'a str,
     from: &'a str,
     subject: &'a str,
-    from_nobody: bool,
+    path: Path,
     without: &'a str,
 }
 
@@ -104,17 +102,12 @@ impl MessageView<'_, '_> {
     /// it and returns our mail. A text that says it nowhere else may be a web form, a build log or an
     /// alert that pastes one, for any program can send from `<>`. A postmaster who is somebody writes
     /// letters, too.
-    fn if_it_names_itself(
-        &self,
-        signs: &answers::Signs,
-        from_somebody: bool,
-        mut report: Report,
-    ) -> Report {
+    fn if_it_names_itself(&self, signs: &answers::Signs, mut report: Report) -> Report {
+        let from_somebody = matches!(self.path, Path::Somebody | Path::Daemon);
         let shaped = self.message.parts().first().is_some_and(|p| p.is("multipart/report"));
         let named = sender::is_daemon(self.from)
             || (sender::is_system(self.from) && !from_somebody)
             || signs.names_itself()
-            || self.message.headers().has("x-failed-recipients")
             || self.begins_with_it_and_returns_mail();
         if !(shaped || named || report.forwarded) {
             report.hand_on("only its text says that it is a notice");
@@ -129,7 +122,7 @@ impl MessageView<'_, '_> {
 
     /// From nobody, and its subject says what failed before anything in brackets.
     fn names_a_failure_first(&self, signs: &answers::Signs) -> bool {
-        self.from_nobody && signs.subject && !self.subject.starts_with(['[', '#'])
+        self.path == Path::Null && signs.subject && !self.subject.starts_with(['[', '#'])
     }
 
     /// An answer, or a notice in words.
@@ -139,7 +132,8 @@ impl MessageView<'_, '_> {
 
     /// A notice in words.
     fn in_words(&self, signs: &answers::Signs) -> Result<Report, String> {
-        let Self { message, text, lower, from, subject, from_nobody, without, .. } = *self;
+        let Self { message, text, lower, from, subject, without, .. } = *self;
+        let from_nobody = self.path == Path::Null;
         let notice = Notice { message, text, lower, from, subject, signs, from_nobody, without };
         if let Some(report) =
             forwarded(message, self.human, signs, without).or_else(|| enclosed(message, without))
@@ -233,7 +227,7 @@ fn enclosed(message: &Message<'_>, without: &str) -> Option<Report> {
         from: &inner.headers().lower("from"),
         subject: &inner.headers().lower("subject"),
         signs: &answers::bounce_signs(&inner, &human),
-        from_nobody: carrier::from_nobody(&inner, Arrival::default()),
+        from_nobody: Path::of(&inner, Arrival::default()) == Path::Null,
         without,
     };
     let mut report = formats::recognise_forwarded(&notice)?;
