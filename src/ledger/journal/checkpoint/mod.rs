@@ -82,14 +82,34 @@ fn has_head_and_footer(disk: &dyn Disk, position: u64) -> io::Result<bool> {
         return Ok(false);
     }
     let file = disk.open(&name, false)?;
-    let (mut head, mut footer) = ([0; HEAD as usize], [0; Footer::LENGTH]);
-    let end = file.length()?.checked_sub(Footer::LENGTH as u64);
-    let Some(at) = end else { return Ok(false) };
-    read_exactly(file.as_ref(), &mut head, 0)?;
-    read_exactly(file.as_ref(), &mut footer, at)?;
-    // The old ones end otherwise.
-    let ends = || Footer::decode(&footer).is_some_and(|footer| footer.position == position);
-    Ok(head.ends_with(&position.to_le_bytes()) && (head.starts_with(OLD_MAGIC) || ends()))
+    let read = magic_of(file.as_ref(), position).and_then(|magic| match magic == *OLD_MAGIC {
+        // The old ones end otherwise.
+        true => Ok(()),
+        false => footer_of(file.as_ref(), position).map(drop),
+    });
+    match read {
+        Err(error) if error.kind() != io::ErrorKind::InvalidData => Err(error),
+        read => Ok(read.is_ok()),
+    }
+}
+
+/// The magic in the head of a checkpoint of this position.
+fn magic_of(file: &dyn DiskFile, position: u64) -> io::Result<[u8; MAGIC.len()]> {
+    let mut head = [0; HEAD as usize];
+    read_exactly(file, &mut head, 0)?;
+    match head.split_first_chunk() {
+        Some((magic, at)) if at == position.to_le_bytes() => Ok(*magic),
+        _ => Err(damaged("its head is wrong")),
+    }
+}
+
+/// The footer of a checkpoint of this position.
+fn footer_of(file: &dyn DiskFile, position: u64) -> io::Result<Footer> {
+    let mut footer = [0; Footer::LENGTH];
+    let at = file.length()?.checked_sub(Footer::LENGTH as u64);
+    read_exactly(file, &mut footer, at.ok_or_else(|| damaged("it is cut"))?)?;
+    let footer = Footer::decode(&footer).filter(|footer| footer.position == position);
+    footer.ok_or_else(|| damaged("its end is wrong"))
 }
 
 /// Keeps the newest `count` checkpoints of those through a position; gives the positions of those kept,
@@ -209,17 +229,12 @@ impl Checkpoint {
     /// Opens the checkpoint of a position; one of a release before is written anew first.
     pub fn open(disk: &Arc<dyn Disk>, position: u64) -> io::Result<Self> {
         let mut file = disk.open(&name(position, "checkpoint"), false)?;
-        let mut head = [0; HEAD as usize];
-        read_exactly(file.as_ref(), &mut head, 0)?;
-        let (magic, at) = head.split_at(MAGIC.len());
-        if at != position.to_le_bytes() {
-            return Err(damaged("its head is wrong"));
-        }
-        if magic == OLD_MAGIC {
+        let magic = magic_of(file.as_ref(), position)?;
+        if magic == *OLD_MAGIC {
             tracing::info!(position, "the checkpoint of an older release is written anew");
             old::renew(disk, position)?;
             file = disk.open(&name(position, "checkpoint"), false)?;
-        } else if magic != MAGIC {
+        } else if magic != *MAGIC {
             return Err(damaged("its head is wrong"));
         }
         Self::read(file, position)
@@ -227,11 +242,7 @@ impl Checkpoint {
 
     fn read(file: Box<dyn DiskFile>, position: u64) -> io::Result<Self> {
         let length = file.length()?;
-        let mut footer = [0; Footer::LENGTH];
-        let at = length.checked_sub(Footer::LENGTH as u64).ok_or_else(|| damaged("it is cut"))?;
-        read_exactly(file.as_ref(), &mut footer, at)?;
-        let footer = Footer::decode(&footer).filter(|footer| footer.position == position);
-        let footer = footer.ok_or_else(|| damaged("its end is wrong"))?;
+        let footer = footer_of(file.as_ref(), position)?;
         let wrong = || damaged("its index or filter is wrong");
         // Piece by piece: of a long list they are many megabytes, and a copy of each would stay with
         // the allocator.
