@@ -39,16 +39,21 @@ const ESCAPES: [(&str, &str); 11] = [
 
 /// The mark that a text carries, in the form in which we write it.
 pub fn mark_in(text: &str) -> Option<&'static str> {
-    unescaped_mark(text).or_else(|| {
-        let escaped = memchr::memchr(b'&', text.as_bytes()).is_some();
-        escaped.then(|| unescaped_mark(&unescaped(text))).flatten()
-    })
+    unescaped_mark(text).or_else(|| unescaped_mark(&unescaped(text)?))
 }
 
-/// A text in lower case without those escapes of HTML that a mark may have.
-fn unescaped(text: &str) -> String {
-    let lower = text.to_ascii_lowercase();
-    ESCAPES.iter().fold(lower, |text, (escape, plain)| text.replace(escape, plain))
+/// A text in lower case without the escapes of HTML that a mark may have; None: it has none of them.
+fn unescaped(text: &str) -> Option<String> {
+    // Links have an ampersand, too: only what has an escape is written anew.
+    memchr::memchr(b'&', text.as_bytes())?;
+    let mut text = text.to_ascii_lowercase();
+    let mut found = false;
+    for (escape, plain) in ESCAPES {
+        if text.contains(escape) {
+            (text, found) = (text.replace(escape, plain), true);
+        }
+    }
+    found.then_some(text)
 }
 
 fn unescaped_mark(text: &str) -> Option<&'static str> {
@@ -64,18 +69,15 @@ fn mark_at(text: &str) -> Option<&'static str> {
     let mut letters = String::with_capacity(SUPPRESSED.len());
     // After a blank may come the code that begins the next line of a reply, and it alone.
     let mut after_blank = false;
-    let cut = |letters: &str| {
-        let fits = |mark: &&str| letters.len() >= TELLING && mark.starts_with(letters);
-        [SUPPRESSED, HELD].into_iter().find(fits)
-    };
+    let begun = |letters: &str| [SUPPRESSED, HELD].into_iter().find(|m| m.starts_with(letters));
+    let cut = |letters: &str| begun(letters).filter(|_| letters.len() >= TELLING);
     for (at, c) in text.char_indices() {
         after_blank = c.is_whitespace() || (after_blank && is_gap(c));
         if after_blank || is_dropped(c) {
             continue;
         }
         letters.push(plain(c));
-        let fits = |mark: &&str| mark.starts_with(letters.as_str());
-        match [SUPPRESSED, HELD].into_iter().find(fits) {
+        match begun(&letters) {
             Some(mark) if mark == letters => return Some(mark),
             Some(_) => {}
             None => {
