@@ -21,6 +21,13 @@ pub(super) fn share(server: &Server, node: &SledLedger) {
     node.share_checkpoint().expect("shared");
 }
 
+/// The URL of a role with the rights of a node.
+pub(super) fn url_of_node(server: &Server) -> String {
+    sql(server, "CREATE ROLE node LOGIN");
+    sql(server, &schema::grants("bounced", "node").concat());
+    server.url().replace("user=postgres", "user=node")
+}
+
 pub(super) fn number(server: &Server, text: &str) -> u64 {
     sql(server, text)[0][0].parse().expect("a number")
 }
@@ -139,9 +146,7 @@ fn an_old_checkpoint_is_said_where_a_new_one_should_be() {
 #[test]
 fn one_node_at_a_time_writes_a_checkpoint() {
     let Some(server) = engine("one_node_at_a_time_writes_a_checkpoint") else { return };
-    sql(&server, "CREATE ROLE node LOGIN");
-    sql(&server, &schema::grants("bounced", "node").concat());
-    let url = server.url().replace("user=postgres", "user=node");
+    let url = url_of_node(&server);
     let journal = |node: &str| PostgresJournal::new(options(&url, node));
     let (mut one, mut two) = (journal("one"), journal("two"));
     let start = Position::default();

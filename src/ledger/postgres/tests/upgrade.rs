@@ -1,6 +1,6 @@
 //! A rolling upgrade to a release that folds differently, in a real PostgreSQL.
 
-use super::checkpoints::{agree, commit, number, share};
+use super::checkpoints::{agree, commit, number, share, url_of_node};
 use super::*;
 use crate::ledger::order::SharedCheckpoints;
 use crate::ledger::{Fold, Rows};
@@ -49,9 +49,7 @@ fn of_second(node: &SledLedger) -> usize {
 #[test]
 fn a_rolling_upgrade_never_makes_two_lists() {
     let Some(server) = engine("a_rolling_upgrade_never_makes_two_lists") else { return };
-    sql(&server, "CREATE ROLE node LOGIN");
-    sql(&server, &schema::grants("bounced", "node").concat());
-    let url = server.url().replace("user=postgres", "user=node");
+    let url = url_of_node(&server);
     let dir = tempfile::tempdir().expect("scratch");
     let upgrade = |folds| upgrade(&of_release(&url, "admin", folds), "the-act");
     let report = || EngineReport::ask(&options(&url, "x")).expect("asked");
