@@ -13,6 +13,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
+
 use super::args::DoctorArgs;
 use super::console::{Console, ExitAnswer};
 use super::print;
@@ -27,7 +29,6 @@ use crate::ledger::private::open_to_others;
 use crate::ledger::store::lost_records;
 use crate::mail::Timestamp;
 use crate::service::local::damaged_note;
-use anyhow::Result;
 
 /// Commits that are timed.
 const SYNCS: u32 = 20;
