@@ -2,6 +2,7 @@
 formats of the document that are ours."""
 
 import json
+import unicodedata
 
 import jsonschema_rs
 import schemathesis
@@ -21,15 +22,18 @@ format("mail-domain", rf"@?{DOMAIN}", "")
 format("own-domain", r"bounce\.example\.com")
 format("return-path", rf"bounces\+{NAME}={NAME}\.example@bounce\.example\.com")
 format("peer", r"192\.0\.2\.[1-9]", "local")
-format("tag", rf"{NAME}(\.[0-9]{{1,3}})?")
+format("tag", rf"{NAME}(\.[0-9]{{1,3}})?", "")
 # Handed back as it was given, so only a page has one.
 format("cursor", "")
 format("moment", DURATION, r"20[012][0-9]-0[1-9]-[012][1-8]", r"20[012][0-9]-1[012]-[012][1-8]T[01][0-9]:[0-5][0-9]:00Z", "")
-format("moment-ahead", DURATION, r"20[4-9][0-9]-0[1-9]-[012][1-8]", "")
+# A millisecond ahead is over when it is read.
+format("moment-ahead", DURATION.replace("ms|s|", ""), r"20[4-9][0-9]-0[1-9]-[012][1-8]", "")
 
 
 def blank(text):
-    return text is None or isinstance(text, str) and not text.strip()
+    """Nothing in it that can be seen: no reason."""
+    unseen = lambda c: c.isspace() or unicodedata.category(c) in ("Cc", "Cf")
+    return text is None or isinstance(text, str) and all(map(unseen, text))
 
 
 @schemathesis.hook
@@ -38,6 +42,9 @@ def before_call(context, case, kwargs):
     if case.operation.path == "/v1/events" and case.method == "GET" and "follow" in (case.query or {}):
         case.query["limit"] = 1
         case.query["from"] = 1
+    # Who changes a request that is meant to be wrong makes schemathesis think it is right.
+    if not case.meta or case.meta.generation.mode is not schemathesis.GenerationMode.POSITIVE:
+        return
     # A reason stands in the query or in the body, and the document cannot say "in one of them".
     if case.operation.path == "/v1/suppressions/{address}" and case.method in ("PUT", "DELETE"):
         for place in (case.body, case.query):

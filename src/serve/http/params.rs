@@ -55,7 +55,9 @@ impl<'a> Params<'a> {
     /// A number.
     pub fn number(&self, name: &str) -> Result<Option<u64>, Problem> {
         let parsed = |raw: &str| {
-            raw.parse().map_err(|_| Problem::bad_request(format!("`{name}` must be a number")))
+            raw.parse().map_err(|_| {
+                Problem::bad_request(format!("`{name}` must be a whole number, 0 to {}", u64::MAX))
+            })
         };
         self.raw(name).map(parsed).transpose()
     }
@@ -145,7 +147,7 @@ mod tests {
             "unknown parameter `limt`; known are: limit, since, follow, scope"
         );
         for (query, words) in [
-            ("limit=-1", "must be a number"),
+            ("limit=-1", "must be a whole number"),
             ("since=yesterday", "write a date (2026-12-31)"),
             ("scope=a/b", "`scope` is `*` for all"),
             ("since=%ff", "not percent-encoded UTF-8"),
