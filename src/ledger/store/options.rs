@@ -53,8 +53,8 @@ impl Options {
     pub fn for_command(self) -> Self {
         Self {
             checkpoint_every: 25_000,
-            checkpoint_at_most: 100_000,
-            max_waiting_bytes: 8 << 20,
+            checkpoint_at_most: 60_000,
+            max_waiting_bytes: 2 << 20,
             // Longer than the checkpoint of a long list takes.
             commit_patience: Duration::from_secs(900),
             ..self
