@@ -31,7 +31,7 @@ use crate::mail::{Address, Case, Timestamp};
 use crate::policy::{FOLD_VERSION, Policy, PolicyFold, PolicyTable};
 use crate::serve::adapters::Counter;
 use crate::serve::metrics::Metrics;
-use crate::serve::run::{self, Server};
+use crate::serve::run::{self, Reloaded, Server};
 use crate::serve::tls::ReloadableTls;
 use crate::serve::tokens::Tokens;
 use crate::serve::webhooks::Webhooks;
@@ -367,18 +367,21 @@ fn put_in_force(
     }
 }
 
-/// Rules, keys, policy and tokens anew; listeners and limits want a restart.
+/// Rules, keys, policy, tokens and webhooks anew; listeners and limits want a restart.
 fn reload(
     service: &LocalService,
     file: Option<&Path>,
     running: &Config,
     facts: &Fingerprints,
-) -> Result<Option<Tokens>> {
+) -> Result<Reloaded> {
     let loaded = Config::load(file)?;
     preflight::check(&loaded.config, &loaded.origin)?;
     let analyser = analyser(&loaded.config)?;
     let policy = policy_of(&loaded.config, &loaded.origin)?;
     let tokens = tokens_of(&loaded.config, &loaded.origin)?;
+    check_scopes(&loaded.config, &loaded.origin)?;
+    let webhooks = loaded.config.webhooks.clone();
+    Webhooks::new(&webhooks, &loaded.config.hostname).map_err(|why| anyhow!("{why}"))?;
     if !service.keeps_pseudonyms(loaded.config.privacy.name_key()) {
         return Err(anyhow!("privacy.addresses and its key are chosen once for a data directory"));
     }
@@ -391,7 +394,7 @@ fn reload(
     if !waiting.is_empty() {
         tracing::warn!("changed, and in force after a restart only: {}", waiting.join(", "));
     }
-    Ok(tokens)
+    Ok(Reloaded { tokens, webhooks })
 }
 
 /// The whole program, as the command line sees it.

@@ -29,8 +29,12 @@ fn node(server: &Server, name: &str) -> Service {
 
 /// Runs SQL as the superuser.
 fn sql(server: &Server, text: &str) -> String {
+    sql_at(&server.url(), text)
+}
+
+fn sql_at(url: &str, text: &str) -> String {
     let done = Command::new("psql")
-        .args(["-AtXqd", &format!("{} options='-c search_path=bounced'", server.url()), "-c", text])
+        .args(["-AtXqd", &format!("{url} options='-c search_path=bounced'"), "-c", text])
         .output()
         .expect("psql runs");
     assert!(done.status.success(), "{text}: {}", String::from_utf8_lossy(&done.stderr));
@@ -339,6 +343,21 @@ fn the_commands_of_the_document_work() {
         ran.push(words.join(" "));
     }
     assert_eq!(ran, ["check-config", "engine init", "engine status"]);
+    node.start();
+    let to = "bounces+user=example.com@bounce.example.test";
+    deliver(node.smtp, to, &report("user@example.com", "5.1.1", "550 5.1.1 user unknown"));
+    assert_eq!(node.stop("-TERM"), Some(0));
+    let part = text.split("## Asking in SQL").nth(1).and_then(|rest| rest.split("\n## ").next());
+    let blocks = part.expect("it is there").split("```sql\n").skip(1);
+    // The database of the document.
+    let url = server.url().replace("dbname=postgres", "dbname=bounced");
+    let answers: Vec<String> = blocks
+        .map(|block| sql_at(&url, block.split("```").next().expect("its end")).trim().to_string())
+        .collect();
+    assert_eq!(answers.len(), 3, "{answers:?}");
+    assert_eq!(answers[0], "others|user-unknown|1");
+    assert!(answers[1].ends_with("|now/user-unknown|1"), "{answers:?}");
+    assert_eq!(answers[2], "suppressed|1");
 }
 
 /// Rows of the shared checkpoints that hold a text, of each checkpoint that has any.

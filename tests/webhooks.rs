@@ -234,6 +234,81 @@ fn killed_in_the_middle_of_deliveries_every_event_comes_and_none_is_skipped() {
     assert_eq!(receiver.taken().len(), taken.len());
 }
 
+/// Sends SIGHUP and waits for what `/v1/webhooks` says then.
+fn reload(service: &Service, what: &str, done: impl Fn(&Value) -> bool) {
+    let pid = service.child.as_ref().expect("running").id().to_string();
+    let kill = std::process::Command::new("kill").args(["-HUP", &pid]).status();
+    assert!(kill.expect("kill is there").success());
+    wait_for(what, || done(&service.json("/v1/webhooks")["webhooks"]));
+}
+
+#[test]
+fn a_change_of_the_endpoints_is_in_force_after_sighup() {
+    let (old, new) = (Receiver::start(usize::MAX), Receiver::start(usize::MAX));
+    let mut service = service(old.port, "");
+    service.start();
+    let file = service.config();
+    let first = std::fs::read_to_string(&file).expect("ours");
+    let suppress = |address: &str| {
+        let (code, out, err) = service.run(&["suppress", address, "--reason", "asked by phone"]);
+        assert_eq!(code, 0, "{out}{err}");
+    };
+    let told = |receiver: &Receiver| -> Vec<String> {
+        let text =
+            |one: &Taken, key: &str| one.body["data"][key].as_str().unwrap_or("").to_string();
+        receiver.taken().iter().map(|one| text(one, "address")).collect()
+    };
+    let reloaded = |value: &str| {
+        let line = format!("bounced_config_reload_success {value}");
+        service.get("/metrics").is_some_and(|(_, all)| all.lines().any(|found| found == line))
+    };
+    suppress("a@example.com");
+    wait_for("the first", || told(&old) == ["a@example.com"] && all_told(&service));
+
+    // Elsewhere, from where it was; and one more, which begins with what comes now.
+    let port = |port: u16| format!("127.0.0.1:{port}");
+    let moved = first.replace(&port(old.port), &port(new.port));
+    let (_, endpoint) = first.split_once("[[webhooks]]").expect("written before");
+    let second = endpoint.replace("\"crm\"", "\"two\"");
+    let both = format!("{moved}\n[[webhooks]]{second}types = [\"address.released\"]\n");
+    std::fs::write(&file, &both).expect("ours");
+    reload(&service, "moved, and one more", |now| {
+        now[0]["host"] == port(new.port) && now[1]["name"] == "two"
+    });
+    suppress("b@example.com");
+    let (code, ..) = service.run(&["release", "b@example.com", "--reason", "they called"]);
+    assert_eq!(code, 0);
+    wait_for("the others", || told(&new).len() == 2 && told(&old).len() == 2);
+    assert_eq!(told(&new), ["b@example.com", "b@example.com"]);
+    assert_eq!(old.taken()[1].body["type"], "address.released");
+
+    // A bad one changes nothing.
+    std::fs::write(&file, both.replace("address.released", "address.relaesed")).expect("ours");
+    reload(&service, "the refusal", |_| reloaded("0"));
+    // The command line reads it, too.
+    std::fs::write(&file, &both).expect("ours");
+    suppress("c@example.com");
+    wait_for("one more", || told(&new).len() == 3);
+
+    // Nobody any more: nothing is said of a backlog that nobody works off.
+    let (without, _) = first.split_once("[[webhooks]]").expect("written before");
+    std::fs::write(&file, without).expect("ours");
+    reload(&service, "none", |now| now.as_array().is_some_and(Vec::is_empty) && reloaded("1"));
+    let (_, metrics) = service.get("/metrics").expect("answers");
+    assert!(!metrics.contains("endpoint=\"crm\""), "{metrics}");
+    suppress("d@example.com");
+
+    // Back again, from where it was: what came meanwhile is told.
+    std::fs::write(&file, &moved).expect("ours");
+    reload(&service, "back", |now| now[0]["name"] == "crm");
+    wait_for("what came meanwhile", || told(&new).len() == 4);
+    assert_eq!(told(&new)[2..], ["c@example.com", "d@example.com"]);
+    assert!(
+        old.wrong.lock().expect("ours").is_empty() && new.wrong.lock().expect("ours").is_empty()
+    );
+    assert_eq!(service.stop("-TERM"), Some(0));
+}
+
 #[test]
 fn a_bounce_is_told_and_the_endpoint_can_be_asked_about() {
     let receiver = Receiver::start(usize::MAX);

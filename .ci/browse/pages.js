@@ -141,6 +141,27 @@ async function use(browser) {
   await context.close();
 }
 
+// The pictures of docs/screenshots: before the scripts of strangers are among the data.
+async function pictures(browser) {
+  const folder = path.join(shots, 'docs');
+  fs.mkdirSync(folder, { recursive: true });
+  const { entries } = await (await api('GET', '/v1/suppressions?limit=200&scope=*&class=invalid-recipient')).json();
+  const { address } = entries.find((one) => one.state === 'suppressed' && one.scope === '*');
+  for (const [name, to, width, height, colorScheme, deviceScaleFactor = 1] of [
+    ['overview', '/', 1250, 1330, 'light', 0.8],
+    ['address', `/address?address=${encodeURIComponent(address)}`, 1100, 860, 'dark'],
+    ['provider', '/provider?name=gmx', 1100, 900, 'light'],
+    ['phone', '/unknown', 390, 800, 'dark'],
+  ]) {
+    const context = await browser.newContext({ viewport: { width, height }, colorScheme, deviceScaleFactor });
+    const page = await context.newPage();
+    await logIn(page, 'admin');
+    await page.goto(base + to);
+    await page.screenshot({ path: path.join(folder, `${name}.png`) });
+    await context.close();
+  }
+}
+
 // Every page with everything that strangers wrote: nothing runs, axe-core has no serious finding, and nothing is wider
 // than the screen.
 async function look(browser) {
@@ -204,6 +225,7 @@ async function look(browser) {
 (async () => {
   const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] });
   try {
+    if (shots) await pictures(browser);
     await poison();
     await look(browser);
     await use(browser);

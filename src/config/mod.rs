@@ -112,7 +112,6 @@ impl Config {
             ("proxy_from", a.proxies != b.proxies),
             ("journal", a.journal != b.journal),
             ("store", a.store != b.store),
-            ("webhooks", a.webhooks != b.webhooks),
             ("log", a.log != b.log),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()

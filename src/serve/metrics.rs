@@ -267,6 +267,15 @@ impl Metrics {
         self.webhook_backlog(endpoint, 0, 0);
     }
 
+    /// An endpoint is not of the configuration any more: nothing more is said of it.
+    pub fn webhook_forgotten(&self, endpoint: &str) {
+        for outcome in WebhookOutcome::ALL {
+            let _ = self.webhooks.deliveries.remove_label_values(&[endpoint, outcome.as_str()]);
+        }
+        let _ = self.webhooks.backlog.remove_label_values(&[endpoint]);
+        let _ = self.webhooks.oldest.remove_label_values(&[endpoint]);
+    }
+
     /// What became of an attempt to deliver.
     pub fn webhook(&self, endpoint: &str, outcome: WebhookOutcome) {
         self.webhooks.deliveries.with_label_values(&[endpoint, outcome.as_str()]).inc();

@@ -2,8 +2,8 @@
 //! closes them in order.
 //!
 //! SIGTERM and SIGINT end it: running transactions are answered, what waits is committed, a
-//! checkpoint is written. SIGHUP reloads rules, keys, policy and certificates; a bad new set is
-//! refused and the old one stays.
+//! checkpoint is written. SIGHUP reloads rules, keys, policy, tokens, webhooks and certificates; a
+//! bad new set is refused and the old one stays.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,8 +26,8 @@ use super::socket::Listener;
 use super::systemd::{self, Handed};
 use super::tls::ReloadableTls;
 use super::tokens::Tokens;
-use super::webhooks::{Feed, Webhooks};
-use crate::config::{Config, Listen, SocketAccess, preflight};
+use super::webhooks::{Surroundings, Webhooks};
+use crate::config::{Config, Listen, SocketAccess, Webhook, preflight};
 use crate::mail::Timestamp;
 use crate::service::Service;
 use crate::service::local::LocalService;
@@ -50,14 +50,22 @@ pub struct Server {
     pub tls: Option<Arc<ReloadableTls>>,
     /// Who may read and change over HTTP; None: everybody on loopback.
     pub tokens: Option<Tokens>,
-    /// Reads the configuration anew and puts it in force; gives the new tokens.
+    /// Reads the configuration anew and puts it in force, but for what it gives back.
     pub reload: Arc<Reload>,
     /// Why a policy that was put in force in the background was refused.
     pub refused: mpsc::Receiver<String>,
 }
 
-/// What SIGHUP does, beside the certificates; it may wait for a disk.
-pub type Reload = dyn Fn() -> Result<Option<Tokens>> + Send + Sync;
+/// What SIGHUP does, beside what is kept here; it may wait for a disk.
+pub type Reload = dyn Fn() -> Result<Reloaded> + Send + Sync;
+
+/// What a new configuration has for this layer; all of it was checked.
+pub struct Reloaded {
+    /// None: none are asked for.
+    pub tokens: Option<Tokens>,
+    /// Who is told of what happens.
+    pub webhooks: Vec<Webhook>,
+}
 
 /// Serves until a signal.
 pub fn serve(server: Server) -> Result<()> {
@@ -95,40 +103,37 @@ fn run(runtime: &Runtime, mut server: Server) -> Result<()> {
     let webhooks = Arc::new(webhooks.map_err(|why| anyhow!("{why}"))?);
     let http = Arc::new(http.with_room(shares.http).with_webhooks(Arc::clone(&webhooks)));
     let ended = runtime.block_on(async {
-        let deliveries = start_webhooks(&server, &webhooks, &stopping)?;
+        // Before anything is taken in: a new endpoint hears of all that comes.
+        let around = Surroundings {
+            data_dir: server.config.data_dir.clone(),
+            feed: server.service.clone(),
+            metrics: Arc::clone(&server.metrics),
+        };
+        webhooks
+            .start(&around, server.service.last_seq())
+            .with_context(|| format!("{}/webhooks cannot be used", around.data_dir.display()))?;
         let listeners = open(&server, &http, &service, shares, &stopping).await?;
         let data_dir = server.config.data_dir.display();
         tracing::info!(hostname = server.config.hostname, %data_dir, "ready");
         systemd::tell(&[NotifyState::Ready]);
         let (local, metrics) = (Arc::clone(&server.service), Arc::clone(&server.metrics));
         let gauges = tokio::spawn(refresh(local, metrics, Arc::clone(&http)));
-        let ended = wait(&mut server, &http).await;
+        let ended = wait(&mut server, &http, &webhooks, &around).await;
         tracing::info!("stopping: running transactions are answered first");
         systemd::tell(&[NotifyState::Stopping]);
         stop.send_replace(true);
-        for task in listeners.into_iter().chain(deliveries) {
-            let _ = task.await;
-        }
+        let listeners = async {
+            for task in listeners {
+                let _ = task.await;
+            }
+        };
+        tokio::join!(listeners, webhooks.stop());
         gauges.abort();
         Ok::<_, anyhow::Error>(ended)
     })?;
     server.service.shut_down().map_err(|error| anyhow!("{error}"))?;
     tracing::info!("stopped");
     ended
-}
-
-/// Begins to deliver webhooks. Before anything is taken in: a new endpoint hears of all that comes.
-fn start_webhooks(
-    server: &Server,
-    webhooks: &Webhooks,
-    stopping: &watch::Receiver<bool>,
-) -> Result<Vec<tokio::task::JoinHandle<()>>> {
-    let feed: Arc<dyn Feed> = server.service.clone();
-    let newest = server.service.last_seq();
-    let data_dir = &server.config.data_dir;
-    webhooks
-        .start(data_dir, &feed, &server.metrics, newest, stopping)
-        .with_context(|| format!("{}/webhooks cannot be used", data_dir.display()))
 }
 
 /// Binds all listeners, then begins to serve on them.
@@ -230,7 +235,12 @@ fn tell_expiry(server: &Server) {
 }
 
 /// Waits for the signal to stop, or for a refusal of the policy; reloads on SIGHUP.
-async fn wait(server: &mut Server, http: &Http) -> Result<()> {
+async fn wait(
+    server: &mut Server,
+    http: &Http,
+    webhooks: &Webhooks,
+    around: &Surroundings,
+) -> Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -240,26 +250,40 @@ async fn wait(server: &mut Server, http: &Http) -> Result<()> {
             _ = interrupt.recv() => return Ok(()),
             Some(why) = server.refused.recv() => return Err(anyhow!("{why}")),
             _ = hangup.recv() => {
-                let reload = Arc::clone(&server.reload);
-                let read = tokio::task::spawn_blocking(move || reload()).await;
-                let mut outcome = read.unwrap_or_else(|e| Err(anyhow!("{e}")));
-                if outcome.is_ok() && let Some(tls) = &server.tls {
-                    outcome = outcome.and_then(|o| tls.reload().map(|()| o).map_err(Into::into));
-                }
+                let outcome = reload(server, http, webhooks, around).await;
                 server.metrics.reloaded(outcome.is_ok(), Timestamp::now());
                 tell_expiry(server);
                 match outcome {
-                    Ok(tokens) => {
-                        if let Some(tokens) = tokens {
-                            http.replace_tokens(tokens);
-                        }
-                        tracing::info!("reloaded");
-                    }
+                    Ok(()) => tracing::info!("reloaded"),
                     Err(error) => tracing::error!("reload refused, the old settings stay: {error:#}"),
                 }
             }
         }
     }
+}
+
+/// Puts a new configuration in force.
+async fn reload(
+    server: &Server,
+    http: &Http,
+    webhooks: &Webhooks,
+    around: &Surroundings,
+) -> Result<()> {
+    let reload = Arc::clone(&server.reload);
+    let read = tokio::task::spawn_blocking(move || reload()).await;
+    let new = read.unwrap_or_else(|e| Err(anyhow!("{e}")))?;
+    if let Some(tls) = &server.tls {
+        tls.reload()?;
+    }
+    let changed = webhooks.replace(&new.webhooks, around, server.service.last_seq()).await;
+    let (begun, over) = changed.map_err(|why| anyhow!("webhooks: {why}"))?;
+    if !begun.is_empty() || !over.is_empty() {
+        tracing::info!("webhooks: ended {over:?}, begun {begun:?}");
+    }
+    if let Some(tokens) = new.tokens {
+        http.replace_tokens(tokens);
+    }
+    Ok(())
 }
 
 /// Keeps gauges and the time written down fresh, and wakes followers of the journal.

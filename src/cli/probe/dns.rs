@@ -1,7 +1,8 @@
 //! A stub resolver: asks the name servers of the system, and reads what they answer (`dns/wire.rs`).
 //! It trusts the server and its `AD` bit, as every stub does, and follows CNAMEs inside one answer.
 //!
-//! A crate would bring a runtime and a cache for the seven questions of `doctor`.
+//! The octets are hickory-proto's; its resolver would bring a runtime and a cache for the seven questions
+//! of `doctor`.
 //!
 //! Promises: octets of a server never make it panic, loop, or read without end; a server that was
 //! silent is not waited for again; that nothing could be asked is never "there is no such record",
@@ -46,7 +47,7 @@ impl Resolver {
         // In a closed network some name servers say of every name that it does not exist. The root
         // does, so such a no is worth nothing.
         let knows_root = || {
-            let root = self.question("", RecordType::Ns);
+            let root = self.question("", RecordType::NS);
             root.is_ok_and(|answer| !answer.records.is_empty())
         };
         if answer.records.is_empty() && !self.knows_root.get_or_init(knows_root) {
@@ -91,7 +92,7 @@ impl Resolver {
 
     /// IPv4 and IPv6; an error only when neither could be asked for.
     pub(super) fn addresses(&self, name: &str) -> Result<Answer, String> {
-        let (four, six) = (self.ask(name, RecordType::A), self.ask(name, RecordType::Aaaa));
+        let (four, six) = (self.ask(name, RecordType::A), self.ask(name, RecordType::AAAA));
         match (four, six) {
             (Ok(mut four), Ok(six)) => {
                 four.records.extend(six.records);

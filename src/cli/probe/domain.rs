@@ -41,7 +41,7 @@ impl Probe<'_> {
     }
 
     pub(super) fn published(&self, domain: &str) -> Published {
-        let texts = |name: &str| Ok(self.resolver.ask(name, RecordType::Txt)?.texts());
+        let texts = |name: &str| Ok(self.resolver.ask(name, RecordType::TXT)?.texts());
         Published {
             spf: spf::look(domain, &texts),
             policy: self.policy(domain),
@@ -53,7 +53,7 @@ impl Probe<'_> {
     fn mx(&self, domain: &str) -> (Finding, Vec<String>) {
         let ours = self.options.hostname.to_ascii_lowercase();
         let say = |grade, words: String| finding(grade, "mx", words);
-        let answer = match self.resolver.ask(domain, RecordType::Mx) {
+        let answer = match self.resolver.ask(domain, RecordType::MX) {
             Ok(answer) => answer,
             Err(why) => {
                 let words = format!("the MX of {domain} cannot be looked up: {why}");
@@ -122,7 +122,7 @@ impl Probe<'_> {
     }
 
     fn policy(&self, domain: &str) -> PublishedPolicy {
-        let texts = match self.resolver.ask(&format!("_mta-sts.{domain}"), RecordType::Txt) {
+        let texts = match self.resolver.ask(&format!("_mta-sts.{domain}"), RecordType::TXT) {
             Ok(answer) => answer.texts(),
             Err(why) => return PublishedPolicy::Unknown(why),
         };
@@ -165,7 +165,7 @@ impl Probe<'_> {
     fn tls_reports(&self, domain: &str) -> Finding {
         let say = |grade, words: String| finding(grade, "tls-rpt", words);
         let name = format!("_smtp._tls.{domain}");
-        let texts = match self.resolver.ask(&name, RecordType::Txt) {
+        let texts = match self.resolver.ask(&name, RecordType::TXT) {
             Ok(answer) => answer.texts(),
             Err(why) => return say(Grade::Warn, format!("{name} cannot be looked up: {why}")),
         };

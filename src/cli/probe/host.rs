@@ -46,7 +46,7 @@ impl Probe<'_> {
         if addresses.is_empty() {
             return seen;
         }
-        let tlsa = self.resolver.ask(&format!("_25._tcp.{name}"), RecordType::Tlsa);
+        let tlsa = self.resolver.ask(&format!("_25._tcp.{name}"), RecordType::TLSA);
         let visitor = Visitor {
             name: &self.options.hostname,
             domains,
@@ -86,7 +86,7 @@ impl Probe<'_> {
         let say = |grade, words: String| finding(grade, "ptr", words);
         let advice = "bounced sends nothing, but mail servers refuse others who send from such an address: \
                       whoever gave it to you sets its name";
-        let names: Vec<String> = match self.resolver.ask(&reverse_name(address), RecordType::Ptr) {
+        let names: Vec<String> = match self.resolver.ask(&reverse_name(address), RecordType::PTR) {
             Err(why) => {
                 return say(
                     Grade::Warn,

@@ -238,7 +238,8 @@ impl Run {
             AttemptOutcome::Gone => {
                 tracing::error!(
                     endpoint = name,
-                    "it answered 410: nothing more is sent to it until a restart, nothing is lost"
+                    "it answered 410: nothing more is sent to it until a restart, or a reload that changes \
+                     it; nothing is lost"
                 );
                 self.gone = true;
                 self.failed(place, Some(410), "it answered 410, gone", None);

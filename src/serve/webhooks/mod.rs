@@ -6,6 +6,9 @@
 //! - `feed`: the journal as it is read here.
 //! - `cursor`, `marks`: how far an endpoint was told, on disk, and of which records.
 //! - `endpoint`: the loop that brings these together. `status`: what people see of it.
+//!
+//! [`Webhooks::replace`] takes a new configuration: who is named as before goes on, who is named
+//! otherwise ends and begins again at its cursor, so nothing is passed over by a change.
 
 mod client;
 mod cursor;
@@ -19,7 +22,7 @@ mod status;
 mod tests;
 
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -41,67 +44,155 @@ use status::Status;
 /// All endpoints.
 #[derive(Default)]
 pub struct Webhooks {
-    endpoints: Vec<Known>,
+    endpoints: Mutex<Vec<Known>>,
     hostname: String,
 }
 
+/// What deliveries are made of, beside the endpoints.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Where cursors are kept.
+    pub data_dir: PathBuf,
+    /// The journal.
+    pub feed: Arc<dyn Feed>,
+    /// Where deliveries are counted.
+    pub metrics: Arc<Metrics>,
+}
+
+#[derive(Clone)]
 struct Known {
     config: Arc<Webhook>,
     client: Arc<Client>,
     status: Arc<Mutex<Status>>,
+    running: Arc<Mutex<Option<Running>>>,
+}
+
+/// The task of an endpoint; it ends after `stop` became true.
+struct Running {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Known {
+    fn new(endpoint: &Webhook) -> Result<Self, String> {
+        let config = Arc::new(endpoint.clone());
+        let client = Arc::new(Client::new(Arc::clone(&config))?);
+        Ok(Self { config, client, status: Arc::default(), running: Arc::default() })
+    }
+
+    /// A file of authorities may have changed under its name.
+    fn is_as(&self, wanted: &Webhook) -> bool {
+        *self.config == *wanted && wanted.ca_file.is_none()
+    }
+
+    fn start(&self, hostname: &str, around: &Surroundings, newest: u64) -> io::Result<()> {
+        let Surroundings { data_dir, feed, metrics } = around;
+        let file = CursorFile::of(data_dir, &self.config.name)?;
+        let cursor = first(&file, &self.config, feed.as_ref(), newest)?;
+        metrics.webhook_known(&self.config.name);
+        // Until it has looked for itself: nobody is to hear "0 behind" meanwhile.
+        lock(&self.status).backlog = (newest + 1).saturating_sub(cursor.next.0);
+        let parts = Endpoint {
+            config: Arc::clone(&self.config),
+            client: Arc::clone(&self.client),
+            feed: Arc::clone(feed),
+            metrics: Arc::clone(metrics),
+            status: Arc::clone(&self.status),
+            hostname: hostname.to_string(),
+            file,
+        };
+        let (stop, stopping) = watch::channel(false);
+        let task = tokio::spawn(Run::new(parts, cursor).run(stopping));
+        *lock(&self.running) = Some(Running { stop, task });
+        Ok(())
+    }
+}
+
+/// Ends deliveries to these, all at the same time; their cursors are written then.
+async fn end(endpoints: &[Known]) {
+    let running: Vec<Running> =
+        endpoints.iter().filter_map(|known| lock(&known.running).take()).collect();
+    for one in &running {
+        one.stop.send_replace(true);
+    }
+    for one in running {
+        let _ = one.task.await;
+    }
 }
 
 impl Webhooks {
     /// The endpoints of a configuration. The error is a sentence for the operator.
     pub fn new(endpoints: &[Webhook], hostname: &str) -> Result<Self, String> {
-        let known = |endpoint: &Webhook| {
-            let config = Arc::new(endpoint.clone());
-            let client = Arc::new(Client::new(Arc::clone(&config))?);
-            Ok(Known { config, client, status: Arc::default() })
-        };
-        let endpoints: Result<Vec<_>, String> = endpoints.iter().map(known).collect();
-        Ok(Self { endpoints: endpoints?, hostname: hostname.to_string() })
+        let endpoints: Result<Vec<_>, String> = endpoints.iter().map(Known::new).collect();
+        Ok(Self { endpoints: Mutex::new(endpoints?), hostname: hostname.to_string() })
     }
 
-    /// Begins to deliver; the tasks end after `stop` becomes true. `newest` is the position of the
-    /// newest record: a new endpoint begins after it, before anything else is taken in.
-    pub fn start(
+    /// Begins to deliver, until [`Webhooks::stop`]. `newest` is the position of the newest record: a
+    /// new endpoint begins after it, before anything else is taken in.
+    pub fn start(&self, around: &Surroundings, newest: u64) -> io::Result<()> {
+        let endpoints = lock(&self.endpoints);
+        endpoints.iter().try_for_each(|known| known.start(&self.hostname, around, newest))
+    }
+
+    /// Ends all deliveries.
+    pub async fn stop(&self) {
+        let all = lock(&self.endpoints).clone();
+        end(&all).await;
+    }
+
+    /// Takes another configuration, and tells the names of those that begin and those that end (of
+    /// one that changed, both). The error is a sentence for the operator: nothing is changed, or an
+    /// endpoint whose cursor cannot be used is left out until the next time.
+    pub async fn replace(
         &self,
-        data_dir: &Path,
-        feed: &Arc<dyn Feed>,
-        metrics: &Arc<Metrics>,
+        wanted: &[Webhook],
+        around: &Surroundings,
         newest: u64,
-        stop: &watch::Receiver<bool>,
-    ) -> io::Result<Vec<JoinHandle<()>>> {
-        let start = |known: &Known| {
-            let file = CursorFile::of(data_dir, &known.config.name)?;
-            let cursor = first(&file, &known.config, feed.as_ref(), newest)?;
-            metrics.webhook_known(&known.config.name);
-            // Until it has looked for itself: nobody is to hear "0 behind" meanwhile.
-            lock(&known.status).backlog = (newest + 1).saturating_sub(cursor.next.0);
-            let parts = Endpoint {
-                config: Arc::clone(&known.config),
-                client: Arc::clone(&known.client),
-                feed: Arc::clone(feed),
-                metrics: Arc::clone(metrics),
-                status: Arc::clone(&known.status),
-                hostname: self.hostname.clone(),
-                file,
-            };
-            Ok(tokio::spawn(Run::new(parts, cursor).run(stop.clone())))
-        };
-        self.endpoints.iter().map(start).collect()
+    ) -> Result<(Vec<String>, Vec<String>), String> {
+        let was = lock(&self.endpoints).clone();
+        let (mut all, mut fresh) = (Vec::new(), Vec::new());
+        for endpoint in wanted {
+            let kept = was.iter().find(|known| known.is_as(endpoint)).cloned();
+            match kept {
+                Some(kept) => all.push(kept),
+                None => fresh.push(Known::new(endpoint)?),
+            }
+        }
+        let is_kept =
+            |known: &Known| all.iter().any(|kept| Arc::ptr_eq(&kept.config, &known.config));
+        let over: Vec<Known> = was.into_iter().filter(|known| !is_kept(known)).collect();
+        end(&over).await;
+        for known in &over {
+            // A backlog that nobody works off would be told to people for ever.
+            around.metrics.webhook_forgotten(&known.config.name);
+        }
+        let mut failed = None;
+        let (mut begun, names) = (Vec::new(), |known: &Known| known.config.name.clone());
+        for known in fresh {
+            match known.start(&self.hostname, around, newest) {
+                Ok(()) => {
+                    begun.push(names(&known));
+                    all.push(known);
+                }
+                Err(why) => failed = Some(format!("{}: its cursor: {why}", names(&known))),
+            }
+        }
+        let place = |known: &Known| wanted.iter().position(|one| one.name == known.config.name);
+        all.sort_by_key(place);
+        *lock(&self.endpoints) = all;
+        failed.map_or_else(|| Ok((begun, over.iter().map(names).collect())), Err)
     }
 
     /// The state of all endpoints.
     pub fn status(&self) -> Value {
         let shown = |known: &Known| lock(&known.status).to_json(&known.config);
-        self.endpoints.iter().map(shown).collect()
+        lock(&self.endpoints).iter().map(shown).collect()
     }
 
     /// Sends a test to an endpoint, once; None when there is none of this name.
     pub async fn test(&self, name: &str) -> Option<Value> {
-        let known = self.endpoints.iter().find(|known| known.config.name == name)?;
+        let named = |known: &&Known| known.config.name == name;
+        let known = lock(&self.endpoints).iter().find(named).cloned()?;
         let (now, began) = (Timestamp::now(), Instant::now());
         let id = format!("test-{}", now.millis());
         let message = message::test_message(&known.config, &self.hostname, id, now);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::path::Path;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -157,9 +158,9 @@ async fn until(
 ) -> Value {
     let metrics = Arc::new(Metrics::new("test"));
     let webhooks = Webhooks::new(std::slice::from_ref(endpoint), "mx.example.com").expect("usable");
-    let (stop, stopping) = watch::channel(false);
     let newest = feed.read((1, 0), 0).expect("it is in memory").2;
-    let tasks = webhooks.start(dir, feed, &metrics, newest, &stopping).expect("started");
+    let around = Surroundings { data_dir: dir.to_path_buf(), feed: Arc::clone(feed), metrics };
+    webhooks.start(&around, newest).expect("started");
     let last = loop {
         tokio::time::sleep(Duration::from_millis(5)).await;
         let told = webhooks.status()[0].clone();
@@ -167,10 +168,7 @@ async fn until(
             break told;
         }
     };
-    stop.send_replace(true);
-    for task in tasks {
-        task.await.expect("no panic");
-    }
+    webhooks.stop().await;
     last
 }
 

@@ -1,28 +1,15 @@
-//! Questions and answers of the DNS as octets (RFC 1035; EDNS of RFC 6891 for size; TLSA of RFC
-//! 6698).
+//! Questions and answers of the DNS (RFC 1035; EDNS of RFC 6891 for size; TLSA of RFC 6698): octets
+//! by hickory-proto, and what `doctor` wants to know of them.
 
 use std::net::IpAddr;
 
+use hickory_proto::op::{Edns, Header, Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::rr::{DNSClass, Name, RData};
+use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
+
+pub(crate) use hickory_proto::rr::RecordType;
+
 use crate::cli::probe::limits;
-
-/// Octets of a name (RFC 1035, section 2.3.4).
-const MAX_NAME: usize = 255;
-
-/// What is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RecordType {
-    A = 1,
-    Ns = 2,
-    Ptr = 12,
-    Mx = 15,
-    Txt = 16,
-    Aaaa = 28,
-    Tlsa = 52,
-}
-
-const CNAME: u16 = 5;
-const OPT: u16 = 41;
-const IN: u16 = 1;
 
 /// One record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,63 +59,55 @@ impl Answer {
 
 /// One question with EDNS; recursion and a word on DNSSEC wanted (RFC 6840, section 5.7).
 pub(super) fn query(id: u16, name: &str, wanted: RecordType) -> Option<Vec<u8>> {
-    const RECURSION_DESIRED: u8 = 0x01;
-    const AUTHENTIC_DATA: u8 = 0x20;
-    let mut octets = id.to_be_bytes().to_vec();
-    octets.extend([RECURSION_DESIRED, AUTHENTIC_DATA, 0, 1, 0, 0, 0, 0, 0, 1]);
-    let start = octets.len();
-    let name = name.trim_end_matches('.');
-    for label in name.split('.').filter(|_| !name.is_empty()) {
-        let length = u8::try_from(label.len()).ok().filter(|length| (1..64).contains(length))?;
-        octets.push(length);
-        octets.extend(label.as_bytes());
-    }
-    octets.push(0);
-    if octets.len() - start > MAX_NAME {
-        return None;
-    }
-    octets.extend((wanted as u16).to_be_bytes());
-    octets.extend(IN.to_be_bytes());
-    octets.push(0);
-    octets.extend(OPT.to_be_bytes());
-    octets.extend(limits::DATAGRAM_OCTETS.to_be_bytes());
-    octets.extend([0; 6]);
-    Some(octets)
+    let mut message = Message::new(id, MessageType::Query, OpCode::Query);
+    message.metadata.recursion_desired = true;
+    message.metadata.authentic_data = true;
+    message.add_query(Query::query(name_of(name)?, wanted));
+    let mut edns = Edns::new();
+    edns.set_max_payload(limits::DATAGRAM_OCTETS);
+    message.set_edns(edns);
+    message.to_vec().ok()
 }
 
 /// An answer has the id and the question of the query.
 pub(super) fn is_answer(answer: &[u8], query: &[u8]) -> bool {
-    const RESPONSE: u8 = 0x80;
-    let question = |octets: &[u8]| {
-        let mut message = Reader { octets, at: 12 };
-        Some((message.name()?, message.u16()?, message.u16()?))
+    let begin = |octets: &[u8]| {
+        let mut octets = BinDecoder::new(octets);
+        let header = Header::read(&mut octets).ok()?;
+        let questions = usize::from(header.counts.queries);
+        Some((header.metadata, Message::read_queries(&mut octets, questions).ok()?))
     };
-    answer.get(..2) == query.get(..2)
-        && answer.get(2).is_some_and(|flags| flags & RESPONSE != 0)
+    let (Some((theirs, said)), Some((ours, asked))) = (begin(answer), begin(query)) else {
+        return false;
+    };
+    theirs.id == ours.id
+        && theirs.message_type == MessageType::Response
         // A server that does not read the question need not repeat it.
-        && (question(answer) == question(query) || answer.get(4..6) == Some(&[0, 0]))
+        && (said == asked || said.is_empty())
 }
 
 /// Reads the answer to a question.
 pub(super) fn read(octets: &[u8], name: &str, wanted: RecordType) -> Result<Answer, String> {
     let damaged = || "its answer cannot be read".to_string();
-    let flags = octets.get(3).ok_or_else(damaged)?;
-    match flags & 0x0f {
-        0 | 3 => {}
-        2 => return Err("it cannot find out (SERVFAIL)".to_string()),
-        5 => return Err("it does not answer us (REFUSED)".to_string()),
-        code => return Err(format!("it answers with an error (RCODE {code})")),
+    let message = Message::from_vec(octets).map_err(|_| damaged())?;
+    match message.metadata.response_code {
+        ResponseCode::NoError | ResponseCode::NXDomain => {}
+        ResponseCode::ServFail => return Err("it cannot find out (SERVFAIL)".to_string()),
+        ResponseCode::Refused => return Err("it does not answer us (REFUSED)".to_string()),
+        code => return Err(format!("it answers with an error (RCODE {})", u16::from(code))),
     }
-    let mut answer = Answer { secure: flags & 0x20 != 0, ..Answer::default() };
-    let records = records(octets, wanted).ok_or_else(damaged)?;
-    let mut owner = name.trim_end_matches('.').to_ascii_lowercase();
+    let secure = message.metadata.authentic_data;
+    let mut answer = Answer { secure, ..Answer::default() };
+    let mut owner = name_of(name).ok_or_else(damaged)?;
     for _ in 0..limits::ALIASES {
-        let of_owner = records.iter().filter(|(name, _)| *name == owner);
+        let of_owner = message.answers.iter().take(limits::RECORDS);
+        let of_owner = of_owner.filter(|r| r.name == owner && r.dns_class == DNSClass::IN);
         let mut target = None;
-        for (_, found) in of_owner {
-            match found {
-                Found::Record(record) => answer.records.push(record.clone()),
-                Found::Alias(name) => target = Some(name.clone()),
+        for found in of_owner {
+            match &found.data {
+                RData::CNAME(name) => target = Some(name.0.clone()),
+                data if found.record_type() == wanted => answer.records.extend(record(data)),
+                _ => {}
             }
         }
         match target {
@@ -139,124 +118,36 @@ pub(super) fn read(octets: &[u8], name: &str, wanted: RecordType) -> Result<Answ
     Ok(answer)
 }
 
-enum Found {
-    Record(Record),
-    Alias(String),
+/// A name from its text, with or without the last dot.
+fn name_of(text: &str) -> Option<Name> {
+    let text = text.trim_end_matches('.');
+    let labels = text.split('.').filter(|_| !text.is_empty());
+    Name::from_labels(labels.map(str::as_bytes)).ok()
 }
 
-/// The answer section: what was asked for and aliases, each with its owner.
-fn records(octets: &[u8], wanted: RecordType) -> Option<Vec<(String, Found)>> {
-    let mut message = Reader { octets, at: 4 };
-    let (questions, answers) = (message.u16()?, message.u16()?);
-    message.at = 12;
-    for _ in 0..questions {
-        message.name()?;
-        message.take(4)?;
-    }
-    let mut found = Vec::new();
-    for _ in 0..usize::from(answers).min(limits::RECORDS) {
-        let owner = message.name()?;
-        let (kind, class) = (message.u16()?, message.u16()?);
-        message.take(4)?; // the time to live
-        let length = usize::from(message.u16()?);
-        let mut data = Reader { octets, at: message.at };
-        message.take(length)?;
-        if class != IN {
-            continue;
-        }
-        if kind == CNAME {
-            found.push((owner, Found::Alias(data.name()?)));
-        } else if kind == wanted as u16 {
-            found.push((owner, Found::Record(data.record(wanted, length)?)));
-        }
-    }
-    Some(found)
+/// A name in lower case, without the last dot.
+fn text_of(name: &Name) -> String {
+    name.to_lowercase().to_ascii().trim_end_matches('.').to_string()
 }
 
-struct Reader<'a> {
-    octets: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let end = self.at.checked_add(length)?;
-        let taken = self.octets.get(self.at..end)?;
-        self.at = end;
-        Some(taken)
-    }
-
-    fn u8(&mut self) -> Option<u8> {
-        self.take(1)?.first().copied()
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        Some(u16::from_be_bytes(self.take(2)?.try_into().ok()?))
-    }
-
-    /// A name in lower case, without the last dot. Pointers go back only, so they end.
-    fn name(&mut self) -> Option<String> {
-        let (mut name, mut at, mut after) = (String::new(), self.at, None);
-        loop {
-            let length = *self.octets.get(at)?;
-            match length {
-                0 => {
-                    self.at = after.unwrap_or(at + 1);
-                    return Some(name);
-                }
-                1..=63 => {
-                    let end = at + 1 + usize::from(length);
-                    let label = self.octets.get(at + 1..end)?;
-                    if !name.is_empty() {
-                        name.push('.');
-                    }
-                    name.push_str(&label.escape_ascii().to_string().to_ascii_lowercase());
-                    if name.len() > 4 * MAX_NAME {
-                        return None;
-                    }
-                    at = end;
-                }
-                0xc0.. => {
-                    let low = *self.octets.get(at + 1)?;
-                    let target = usize::from(u16::from_be_bytes([length & 0x3f, low]));
-                    after = after.or(Some(at + 2));
-                    if target >= at {
-                        return None;
-                    }
-                    at = target;
-                }
-                _ => return None,
-            }
+fn record(data: &RData) -> Option<Record> {
+    Some(match data {
+        RData::A(address) => Record::Address(IpAddr::V4(address.0)),
+        RData::AAAA(address) => Record::Address(IpAddr::V6(address.0)),
+        RData::NS(name) => Record::Name(text_of(&name.0)),
+        RData::PTR(name) => Record::Name(text_of(&name.0)),
+        RData::MX(mx) => Record::Mx(mx.preference, text_of(&mx.exchange)),
+        RData::TXT(text) => {
+            Record::Text(String::from_utf8_lossy(&text.txt_data.concat()).into_owned())
         }
-    }
-
-    fn record(&mut self, wanted: RecordType, length: usize) -> Option<Record> {
-        Some(match wanted {
-            RecordType::A => {
-                let octets: [u8; 4] = self.take(length)?.try_into().ok()?;
-                Record::Address(IpAddr::from(octets))
-            }
-            RecordType::Aaaa => {
-                let octets: [u8; 16] = self.take(length)?.try_into().ok()?;
-                Record::Address(IpAddr::from(octets))
-            }
-            RecordType::Ns | RecordType::Ptr => Record::Name(self.name()?),
-            RecordType::Mx => Record::Mx(self.u16()?, self.name()?),
-            RecordType::Txt => {
-                let mut strings = Reader { octets: self.take(length)?, at: 0 };
-                let mut text = Vec::new();
-                while let Some(length) = strings.u8() {
-                    text.extend_from_slice(strings.take(usize::from(length))?);
-                }
-                Record::Text(String::from_utf8_lossy(&text).into_owned())
-            }
-            RecordType::Tlsa => {
-                let (usage, selector, matching) = (self.u8()?, self.u8()?, self.u8()?);
-                let data = self.take(length.checked_sub(3)?)?.to_vec();
-                Record::Tlsa { usage, selector, matching, data }
-            }
-        })
-    }
+        RData::TLSA(tlsa) => Record::Tlsa {
+            usage: tlsa.cert_usage.into(),
+            selector: tlsa.selector.into(),
+            matching: tlsa.matching.into(),
+            data: tlsa.cert_data.clone(),
+        },
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -275,7 +166,7 @@ mod tests {
         for (owner, kind, data) in records {
             octets.extend_from_slice(owner);
             octets.extend(kind.to_be_bytes());
-            octets.extend(IN.to_be_bytes());
+            octets.extend(1u16.to_be_bytes());
             octets.extend([0; 4]);
             octets.extend(u16::try_from(data.len()).expect("short").to_be_bytes());
             octets.extend_from_slice(data);
@@ -291,17 +182,17 @@ mod tests {
         let text = |text: &str| Record::Text(text.to_string());
         for (wanted, data, record) in [
             (A, &[192, 0, 2, 1][..], Record::Address([192, 0, 2, 1].into())),
-            (Mx, b"\x00\x0a\x02mx\xc0\x0c", Record::Mx(10, "mx.a.example".to_string())),
-            (Mx, b"\x00\x00\x00", Record::Mx(0, String::new())),
-            (Txt, b"\x03v=s\x04pf1 ", text("v=spf1 ")),
-            (Ptr, b"\x02MX\xc0\x0e", Record::Name("mx.example".to_string())),
+            (MX, b"\x00\x0a\x02mx\xc0\x0c", Record::Mx(10, "mx.a.example".to_string())),
+            (MX, b"\x00\x00\x00", Record::Mx(0, String::new())),
+            (TXT, b"\x03v=s\x04pf1 ", text("v=spf1 ")),
+            (PTR, b"\x02MX\xc0\x0e", Record::Name("mx.example".to_string())),
             (
-                Tlsa,
+                TLSA,
                 b"\x03\x01\x01ab",
                 Record::Tlsa { usage: 3, selector: 1, matching: 1, data: b"ab".to_vec() },
             ),
         ] {
-            let octets = answer(wanted, 0x20, &[(OWNER, wanted as u16, data)]);
+            let octets = answer(wanted, 0x20, &[(OWNER, u16::from(wanted), data)]);
             let got = read(&octets, "A.example.", wanted).expect("an answer");
             assert_eq!((got.records, got.secure, got.alias), (vec![record], true, false));
         }
@@ -309,7 +200,7 @@ mod tests {
 
     #[test]
     fn aliases_are_followed_and_do_not_go_round() {
-        let alias = |target: &'static [u8]| (OWNER, CNAME, target);
+        let alias = |target: &'static [u8]| (OWNER, 5, target);
         let records = [
             alias(b"\x01b\xc0\x0e"),
             (b"\x01b\xc0\x0e", 1, &[192, 0, 2, 2]),
@@ -334,8 +225,12 @@ mod tests {
 
     #[test]
     fn names_that_loop_or_run_over_are_refused() {
-        for octets in [&[0xc0, 0][..], &[1, b'a', 0xc0, 0], &[63, b'a'], &[0x40, 0], &[0xc0], &[]] {
-            assert_eq!(Reader { octets, at: 0 }.name(), None, "{octets:?}");
+        // The target of the second points at itself, that of the third at its own label.
+        for target in [&[63, b'a'][..], &[0xc0, 41], &[1, b'a', 0xc0, 41], &[0x40, 0], &[0xc0], &[]]
+        {
+            let octets = answer(RecordType::MX, 0, &[(OWNER, 15, &[b"\0\x0a", target].concat())]);
+            let got = read(&octets, "a.example", RecordType::MX);
+            assert_eq!(got, Err("its answer cannot be read".to_string()), "{target:?}");
         }
         let long = ["a"; 200].join(".");
         assert_eq!(query(1, &long, RecordType::A), None);
@@ -346,11 +241,11 @@ mod tests {
         #[test]
         fn any_octets_are_read_to_an_end(
             octets in proptest::collection::vec(any::<u8>(), 0..200),
-            wanted in prop_oneof![Just(RecordType::Mx), Just(RecordType::Txt), Just(RecordType::Tlsa)],
+            wanted in prop_oneof![Just(RecordType::MX), Just(RecordType::TXT), Just(RecordType::TLSA)],
         ) {
             let mut octets = octets;
             let _ = read(&octets, "a.example", wanted);
-            let whole = answer(wanted, 0, &[(OWNER, wanted as u16, &octets)]);
+            let whole = answer(wanted, 0, &[(OWNER, u16::from(wanted), &octets)]);
             let _ = read(&whole, "a.example", wanted);
             octets.splice(0..0, whole);
             let _ = (read(&octets, "a.example", wanted), is_answer(&octets, &octets));

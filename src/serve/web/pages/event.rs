@@ -79,7 +79,10 @@ fn recipient(one: &Value) -> Markup {
                 @if !text(one, "rule").is_empty() {
                     dt { "rule" } dd { code { (text(one, "rule")) } " " span.soft { (text(one, "rule_at")) } }
                 }
-                dt { "said" } dd { "“" (marked(text(one, "diagnostic"), text(one, "matched"))) "”" }
+                // An automatic answer quotes nobody.
+                @if !text(one, "diagnostic").is_empty() {
+                    dt { "said" } dd { "“" (marked(text(one, "diagnostic"), text(one, "matched"))) "”" }
+                }
             }
         }
     }
