@@ -78,6 +78,17 @@ pub struct Beat {
     pub checkpoint_trouble: Option<String>,
 }
 
+/// What the list of a node adds up to, as of a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListAt {
+    /// The position.
+    pub seq: u64,
+    /// The node has carried out the erasures up to this one.
+    pub erased: u64,
+    /// Over all rows.
+    pub sum: u64,
+}
+
 /// An erasure, by the position of its act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Erasure {
@@ -207,9 +218,9 @@ pub trait SharedJournal: Journal + SharedCheckpoints {
     /// The records after `at`, at most `limit` records, without a turn. `Forked` when `at` is no
     /// place of this history.
     fn read(&mut self, at: &Place, limit: usize) -> Result<News, LedgerError>;
-    /// Tells the others that this node lives, has folded up to a place, and carried out the erasures
-    /// up to a position.
-    fn beat(&mut self, at: &Place, erased: u64) -> Result<Beat, LedgerError>;
+    /// Tells the others that this node lives, has folded up to a place, carried out the erasures up to
+    /// a position, and what its list adds up to.
+    fn beat(&mut self, at: &Place, erased: u64, lists: &[ListAt]) -> Result<Beat, LedgerError>;
     /// The other nodes.
     fn peers(&mut self) -> Result<Vec<OtherNode>, LedgerError>;
     /// All erasures, in order.

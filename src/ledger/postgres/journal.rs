@@ -12,7 +12,7 @@ use super::{Folds, Options};
 use crate::ledger::LedgerError;
 use crate::ledger::journal::{Batch, Edit};
 use crate::ledger::order::{
-    Appended, Beat, Erasure, Journal, News, OtherNode, Place, SharedJournal,
+    Appended, Beat, Erasure, Journal, ListAt, News, OtherNode, Place, SharedJournal,
 };
 use crate::lock::lock;
 use crate::mail::Timestamp;
@@ -319,14 +319,16 @@ impl SharedJournal for PostgresJournal {
         self.news(at, &rows, false)
     }
 
-    fn beat(&mut self, at: &Place, erased: u64) -> Result<Beat, LedgerError> {
+    fn beat(&mut self, at: &Place, erased: u64, lists: &[ListAt]) -> Result<Beat, LedgerError> {
         self.wire.open()?;
         let (seq, erased, was_heard) = (number(at.seq), number(erased), self.was_heard);
         let beaten = self.ask(async |open, options| {
             let (client, s) = (&open.client, &open.statements);
             let (ledger, node, chain) = (options.ledger, &options.node, &at.chain[..]);
             let release = env!("CARGO_PKG_VERSION");
-            let facts = serde_json::json!(&*lock(&options.facts)).to_string();
+            let mut facts = lock(&options.facts).clone();
+            facts.extend(lists.iter().map(status::fact));
+            let facts = serde_json::json!(facts).to_string();
             let said: [Value<'_>; 10] = [
                 &ledger,
                 node,

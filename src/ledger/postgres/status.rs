@@ -8,7 +8,7 @@ use tokio_postgres::{Client, Row};
 use super::Options;
 use super::line::{NEWEST, NODES, ask_once};
 use crate::ledger::LedgerError;
-use crate::ledger::order::OtherNode;
+use crate::ledger::order::{ListAt, OtherNode};
 
 /// The answer comes by then.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -69,7 +69,7 @@ pub struct NodeReport {
     pub fold: i32,
     /// Two processes take part under its name.
     pub is_double: bool,
-    /// What it is configured with, as fingerprints by name.
+    /// What it is configured with, as fingerprints by name, and what its list adds up to.
     pub facts: BTreeMap<String, String>,
     /// It carried out the erasures up to this position.
     pub erased: u64,
@@ -139,6 +139,16 @@ pub(super) fn checkpoint_trouble(
     }
 }
 
+/// What the name of a sum begins with, among the facts of a node.
+const LIST: &str = "list at ";
+
+/// What the list of a node adds up to. The name says of what it is: others are not compared.
+pub(super) fn fact(list: &ListAt) -> (String, String) {
+    let ListAt { seq, erased, sum } = list;
+    let since = if *erased > 0 { format!(", erased up to {erased}") } else { String::new() };
+    (format!("{LIST}{seq}{since}"), format!("{sum:016x}"))
+}
+
 /// In what nodes that take part differ and should not.
 fn differences(nodes: &[NodeReport]) -> Vec<String> {
     let live: Vec<&NodeReport> = nodes.iter().filter(|node| node.silent < SILENT).collect();
@@ -154,12 +164,21 @@ fn differences(nodes: &[NodeReport]) -> Vec<String> {
         }
         let mut groups: Vec<String> = values.into_values().map(|names| names.join(", ")).collect();
         groups.sort();
-        Some(format!(
-            "nodes are not configured alike, {name} differs: {}; make it the same on all",
-            groups.join(" / ")
-        ))
+        let groups = groups.join(" / ");
+        Some(match name.strip_prefix(LIST) {
+            // Without the position, which is another one at each beat.
+            Some(_) => format!(
+                "nodes have made different lists of the same records: {groups}; run `bounced verify` on \
+                 each, it says whose is wrong"
+            ),
+            None => format!(
+                "nodes are not configured alike, {name} differs: {groups}; make it the same on all"
+            ),
+        })
     };
-    names.iter().filter_map(differs).collect()
+    let mut found: Vec<String> = names.iter().filter_map(differs).collect();
+    found.dedup();
+    found
 }
 
 impl EngineReport {

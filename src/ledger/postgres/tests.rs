@@ -14,7 +14,7 @@ use crate::event::{Act, Event, EventType, Imported};
 use crate::ledger::journal::Batch;
 use crate::ledger::order::{Appended, Journal, Place as Position, SharedJournal};
 use crate::ledger::store::{self, Share, SledLedger};
-use crate::ledger::{Fold, Ledger, LedgerError};
+use crate::ledger::{Fold, Ledger, LedgerError, Rows};
 use crate::mail::Timestamp;
 use crate::policy::PolicyFold;
 use proxy::Proxy;
@@ -122,7 +122,7 @@ fn one_order_whoever_appends() {
     }
     assert!(matches!(b.find(5, &[(4, "id-9".to_string())]), Err(LedgerError::Forked(_))));
     assert!(matches!(b.find(6, &[]), Err(LedgerError::Forked(_))));
-    let beat = b.beat(&two, 0).expect("heard");
+    let beat = b.beat(&two, 0, &[]).expect("heard");
     assert_eq!((beat.end, beat.is_synchronous), (5, false));
     let edit = &mut |seq, line: &str| (seq == 2).then(|| line.replace("user2", "gone"));
     assert_eq!(b.rewrite(5, edit), Ok(1));
@@ -144,6 +144,41 @@ fn one_order_whoever_appends() {
     assert!(report.troubles()[0].contains("synchronous_standby_names"));
 }
 
+/// A sequence in the place of the locked head: who commits first need not have the lower number, and a
+/// number that was rolled back never comes. A follower must not step over either.
+#[test]
+fn a_hole_that_a_sequence_would_leave_is_found_out() {
+    let Some(server) = engine("a_hole_that_a_sequence_would_leave_is_found_out") else { return };
+    sql(&server, "CREATE SEQUENCE number");
+    let (start, admin) = (Position::default(), options(&server.url(), "sql"));
+    let lines = batch(&start, 1..4);
+    let columns = columns::Columns::new(&start, &lines).expect("records");
+    let insert = |n: usize| {
+        let (id, line) = (&columns.ids[n], &columns.lines[n]);
+        let chain = data_encoding::HEXLOWER.encode(&columns.chains[n]);
+        format!(
+            "INSERT INTO journal SELECT 1, nextval('number'), 0, '{id}', '\\x{chain}', '{line}'; \
+             UPDATE head SET seq = greatest(seq, currval('number'))"
+        )
+    };
+    let mut follower = PostgresJournal::new(options(&server.url(), "a"));
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let slow = runtime.block_on(async {
+        let (client, _) = line::connect_bare(&admin).await.expect("connected");
+        let number = format!("BEGIN; {}", insert(0).split(';').next().unwrap_or_default());
+        client.batch_execute(&number).await.expect("number 1, not committed");
+        client
+    });
+    sql(&server, &insert(1));
+    let found = follower.read(&start, 9).expect_err("2 is there and 1 is not");
+    assert!(found.to_string().contains("after 0 comes 2"), "{found}");
+    runtime.block_on(async { slow.batch_execute("ROLLBACK").await.expect("rolled back") });
+    sql(&server, &insert(2));
+    let found = follower.read(&start, 9).expect_err("1 never comes");
+    assert!(found.to_string().contains("after 0 comes 2"), "{found}");
+}
+
 #[test]
 fn a_role_needs_no_more_than_its_grants() {
     let Some(server) = engine("a_role_needs_no_more_than_its_grants") else { return };
@@ -162,7 +197,7 @@ fn a_role_needs_no_more_than_its_grants() {
     let end = place(journal.append(&start, &batch(&start, 1..3)));
     journal.turn(&end).expect("a turn");
     journal.pass().expect("committed");
-    journal.beat(&end, 0).expect("heard");
+    journal.beat(&end, 0, &[]).expect("heard");
     assert_eq!(journal.rewrite(2, &mut |_, line| Some(line.to_string())), Ok(2));
     // A second time there is nothing to do; other releases and ledgers are refused in words.
     assert_eq!(schema::init(&options(&server.url(), "admin")), Ok(vec![]));
@@ -289,7 +324,8 @@ fn two_processes_under_one_name_and_other_settings_are_noticed() {
         PostgresJournal::new(options)
     };
     let start = Position::default();
-    let beat = |journal: &mut PostgresJournal| journal.beat(&start, 0).expect("heard").warnings;
+    let beat =
+        |journal: &mut PostgresJournal| journal.beat(&start, 0, &[]).expect("heard").warnings;
     let (mut one, mut two) = (journal("a", "first", "k1"), journal("a", "second", "k1"));
     assert_eq!(beat(&mut one), Vec::<String>::new());
     // A restart is no second process.
@@ -510,5 +546,62 @@ fn nodes_share_one_list_and_survive_the_engine() {
         assert_eq!(node.digest().expect("ready"), digest);
         let engine = node.status().engine.expect("it shares");
         assert_eq!(engine.is_synchronous, Some(false));
+    }
+}
+
+/// A node whose list goes wrong at one record, such as by a fault of its memory.
+struct Wrong(PolicyFold);
+
+impl Fold for Wrong {
+    fn fold(&mut self, rows: &mut dyn Rows, event: &mut Event) -> Result<(), LedgerError> {
+        self.0.fold(rows, event)?;
+        if event.id == "id-25" {
+            rows.put(b"m/wrong".to_vec(), Some(b"1".to_vec()));
+        }
+        Ok(())
+    }
+
+    fn touches(&self, event: &Event) -> Vec<String> {
+        self.0.touches(event)
+    }
+}
+
+#[test]
+fn nodes_with_different_lists_are_named() {
+    let Some(server) = engine("nodes_with_different_lists_are_named") else { return };
+    let dir = tempfile::tempdir().expect("scratch");
+    let (a, b) = (node(&server, dir.path(), "a"), node(&server, dir.path(), "b"));
+    let wrong = options(&server.url(), "c");
+    let wrong =
+        join(wrong, dir.path(), Box::new(Wrong(PolicyFold::new())), Duration::from_secs(60));
+    let report = || EngineReport::ask(&options(&server.url(), "x")).expect("asked");
+    let until = |what: &str, is_so: &dyn Fn() -> bool| {
+        let end = std::time::Instant::now() + Duration::from_secs(60);
+        while !is_so() {
+            assert!(std::time::Instant::now() < end, "{what}: {:?}", report());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    let tell = |name: &'static str| {
+        until(name, &|| report().nodes.iter().all(|node| node.facts.contains_key(name)));
+    };
+    // In the middle of a batch, and where it ends.
+    a.commit(&mut (1..=24).map(event).collect::<Vec<_>>()).expect("committed");
+    tell("list at 20");
+    tell("list at 24");
+    let said = |report: &EngineReport| {
+        let troubles = report.troubles().into_iter();
+        troubles.filter(|trouble| trouble.contains("different lists")).collect::<Vec<_>>()
+    };
+    assert_eq!(said(&report()), Vec::<String>::new());
+    b.commit(&mut (25..=37).map(event).collect::<Vec<_>>()).expect("committed");
+    tell("list at 30");
+    tell("list at 37");
+    // Once, though they differ at two positions.
+    let said = said(&report());
+    assert!(said.len() == 1 && said[0].contains("same records: a, b / c;"), "{said:?}");
+    // Each node says it of all: to `/readyz`, `doctor`, and `bounced_engine_warnings`.
+    for node in [&a, &b, &wrong] {
+        until("a warning", &|| node.status().engine.is_some_and(|engine| engine.warnings == said));
     }
 }

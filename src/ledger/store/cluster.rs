@@ -13,8 +13,9 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::erased::{self, Erased};
+use super::lists::{Lists, Sum};
 use crate::ledger::journal::{self, Disk};
-use crate::ledger::order::{Beat, News, Place, SharedJournal};
+use crate::ledger::order::{Beat, ListAt, News, Place, SharedJournal};
 use crate::ledger::{EngineStatus, LedgerError};
 use crate::lock::lock;
 
@@ -45,6 +46,7 @@ pub(super) struct Cluster {
     pub(super) share: Share,
     /// How far the copy has followed erasures.
     pub(super) erased: Mutex<Erased>,
+    lists: Mutex<Lists>,
     heard: Mutex<Heard>,
     observe: Mutex<Option<Box<Observe>>>,
 }
@@ -103,8 +105,8 @@ impl Cluster {
             rewritten: 0,
             first: 1,
         };
-        let (erased, observe) = (Mutex::default(), Mutex::default());
-        Self { share, erased, heard: Mutex::new(heard), observe }
+        let (erased, lists, observe) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { share, erased, lists, heard: Mutex::new(heard), observe }
     }
 
     /// From now on somebody counts.
@@ -157,7 +159,24 @@ impl Cluster {
         let new = change(erased::read(disk).map_err(failed)?);
         erased::write(disk, new).map_err(failed)?;
         *known = new;
+        lock(&self.lists).end_erasure();
         Ok(())
+    }
+
+    /// Rows change for an erasure, until it is written down that it is carried out.
+    pub(super) fn begin_erasing(&self) {
+        lock(&self.lists).begin_erasure();
+    }
+
+    /// The list as of a position.
+    pub(super) fn note_list(&self, seq: u64, sum: Sum) {
+        let erased = self.erased().done;
+        lock(&self.lists).note(seq, erased, sum);
+    }
+
+    /// What the others are told of it.
+    pub(super) fn lists(&self) -> Vec<ListAt> {
+        lock(&self.lists).told()
     }
 
     /// Position of the last erasure that was heard of.

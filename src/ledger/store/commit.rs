@@ -238,7 +238,7 @@ impl Engine {
         segments: &mut Segments,
         fold: &mut dyn Fold,
         line: Option<&mut Line>,
-        pending: PendingRows,
+        pending: Vec<PendingRows>,
         (records, end): (&journal::Batch, Place),
     ) {
         if let Some(line) = line {
@@ -248,7 +248,7 @@ impl Engine {
             }
             line.place = Some(end);
         }
-        self.hand_over(view, pending);
+        pending.into_iter().for_each(|pending| self.hand_over(view, pending));
     }
 
     /// What was made durable becomes visible and goes to the keeper.
@@ -264,7 +264,7 @@ impl Engine {
 /// A batch that only lacks durability.
 struct Folded {
     records: journal::Batch,
-    pending: PendingRows,
+    pending: Vec<PendingRows>,
     committed: Vec<Committed>,
 }
 
@@ -277,7 +277,7 @@ fn fold_batch(
 ) -> Result<Folded, LedgerError> {
     let mut overlay = Overlay::new(view, &engine.reader);
     let prepare = engine.prepare.get().map(Arc::as_ref);
-    let mut records = journal::Batch::default();
+    let (mut records, mut pending) = (journal::Batch::default(), Vec::new());
     let mut committed = Vec::with_capacity(batch.len());
     let mut json = Vec::new();
     for place in 0..batch.len() {
@@ -293,6 +293,9 @@ fn fold_batch(
             prepare.folds(event);
         }
         overlay.fold(fold, ahead, event)?;
+        if engine.cluster.is_some() {
+            pending.extend(overlay.near(event.seq)?);
+        }
         json.clear();
         let unfit = |why: String| LedgerError::Retryable(format!("event {}: {why}", event.id));
         serde_json::to_writer(&mut json, &event).map_err(|error| unfit(error.to_string()))?;
@@ -305,6 +308,6 @@ fn fold_batch(
         });
         next_seq += 1;
     }
-    let pending = PendingRows::new(next_seq - 1, overlay.into_changes()?);
+    pending.push(PendingRows::new(next_seq - 1, overlay.into_changes()?));
     Ok(Folded { records, pending, committed })
 }

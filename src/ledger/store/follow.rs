@@ -106,8 +106,9 @@ impl Follower {
         if self.beat.is_none_or(|beat| beat.elapsed() >= BEAT) {
             let now = Instant::now();
             self.beat = Some(now);
-            cluster
-                .beat(cluster.hear(now, self.journal.beat(&news.through, cluster.erased().done))?);
+            let (erased, lists) = (cluster.erased().done, cluster.lists());
+            let beaten = self.journal.beat(&news.through, erased, &lists);
+            cluster.beat(cluster.hear(now, beaten)?);
         }
         if !more {
             cluster.is_at(seq, seq, asked);
@@ -121,7 +122,7 @@ impl Follower {
         let place = lock(&engine.writer).line.as_ref().and_then(|line| line.place);
         if let Some(place) = place {
             self.journal.until(Some(Instant::now() + LAST_BEAT));
-            if let Err(error) = self.journal.beat(&place, cluster.erased().done) {
+            if let Err(error) = self.journal.beat(&place, cluster.erased().done, &cluster.lists()) {
                 tracing::debug!(%error, "the other nodes were not told how far this one came");
             }
         }
@@ -169,7 +170,7 @@ pub(super) fn take_in(
     });
     match taken {
         Ok(pending) => {
-            engine.hand_over(view, pending);
+            pending.into_iter().for_each(|pending| engine.hand_over(view, pending));
             line.place = Some(news.through);
             Ok(())
         }
@@ -185,7 +186,7 @@ fn fold_news(
     view: &View,
     fold: &mut dyn Fold,
     news: &News,
-) -> Result<(journal::Batch, PendingRows), LedgerError> {
+) -> Result<(journal::Batch, Vec<PendingRows>), LedgerError> {
     let (mut records, mut events) = (journal::Batch::default(), Vec::new());
     for (seq, json) in &news.lines {
         let unfit = |why: journal::Unfit| LedgerError::Corrupt(format!("record {seq}: {why}"));
@@ -201,10 +202,10 @@ fn fold_news(
     // Over which the policy panicked.
     let mut left_out = HashSet::new();
     loop {
-        let mut overlay = Overlay::new(view, &engine.reader);
-        match fold_events(&mut overlay, fold, &events, &left_out)? {
+        let (mut overlay, mut pending) = (Overlay::new(view, &engine.reader), Vec::new());
+        match fold_events(&mut overlay, fold, &events, &left_out, &mut pending)? {
             None => {
-                let pending = PendingRows::new(news.through.seq, overlay.into_changes()?);
+                pending.push(PendingRows::new(news.through.seq, overlay.into_changes()?));
                 return Ok((records, pending));
             }
             Some(seq) => {
@@ -217,18 +218,20 @@ fn fold_news(
 }
 
 /// Folds events that are not in the local segments yet; gives the position of one over which the
-/// policy panicked.
+/// policy panicked, and the rows where sums are compared.
 fn fold_events(
     overlay: &mut Overlay<'_>,
     fold: &mut dyn Fold,
     events: &[Event],
     left_out: &HashSet<u64>,
+    near: &mut Vec<PendingRows>,
 ) -> Result<Option<u64>, LedgerError> {
     for (place, event) in events.iter().enumerate() {
         let ahead = events.get(..place).unwrap_or_default();
         if !left_out.contains(&event.seq) && !fold_one(overlay, fold, ahead, &mut event.clone())? {
             return Ok(Some(event.seq));
         }
+        near.extend(overlay.near(event.seq)?);
     }
     Ok(None)
 }

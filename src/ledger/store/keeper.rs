@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use super::engine::{Engine, ViewState};
 use super::inbox::{Inbox, OrderReply, Waiting};
+use super::lists::{NEAR, Sum};
 use super::pending::PendingRows;
 use super::rebuild;
 use super::rebuild::Prepared;
@@ -75,6 +76,7 @@ fn run(engine: &Engine) {
                     engine,
                     view,
                     meta,
+                    sum: None,
                     in_sled: 0,
                     is_quiet: false,
                     looked_around: Instant::now(),
@@ -147,6 +149,8 @@ struct Keeper<'a> {
     engine: &'a Engine,
     view: Arc<View>,
     meta: Meta,
+    /// Of the list in sled, among other nodes; None: not known.
+    sum: Option<Sum>,
     /// Place of the commit that went into sled last.
     in_sled: u64,
     /// Nothing came for a while.
@@ -169,6 +173,7 @@ impl Keeper<'_> {
             let done = self.checkpoint(self.last_event_at(), false);
             self.survive(done)?;
         }
+        self.add_up()?;
         loop {
             match self.next_work() {
                 Work::Stop => return Ok(()),
@@ -328,8 +333,21 @@ impl Keeper<'_> {
         Work::Checkpoint(times.into_iter().max().unwrap_or_default(), answers)
     }
 
-    /// Some commits become one sled batch with the position of the last.
+    /// Some commits become a sled batch, or more: one ends where nodes compare their lists.
     fn move_rows(&mut self, commits: Vec<PendingRows>) -> Result<(), LedgerError> {
+        let mut some = Vec::with_capacity(commits.len());
+        for pending in commits {
+            let is_near = self.sum.is_some() && pending.seq.is_multiple_of(NEAR);
+            some.push(pending);
+            if is_near {
+                self.move_together(std::mem::take(&mut some))?;
+            }
+        }
+        if some.is_empty() { Ok(()) } else { self.move_together(some) }
+    }
+
+    /// Some commits become one sled batch with the position of the last.
+    fn move_together(&mut self, commits: Vec<PendingRows>) -> Result<(), LedgerError> {
         let octets: usize = commits.iter().map(PendingRows::octets).sum();
         let mut rows = HashMap::new();
         for pending in commits {
@@ -337,7 +355,8 @@ impl Keeper<'_> {
             self.in_sled = pending.place;
             rows.extend(pending.changes);
         }
-        self.view.apply(&rows, &mut self.meta)?;
+        self.view.apply(&rows, &mut self.meta, self.sum.as_mut())?;
+        self.tell();
         self.view.settle(self.in_sled, rows.keys());
         let mut inbox = lock(&self.engine.inbox);
         inbox.waiting.octets = inbox.waiting.octets.saturating_sub(octets);

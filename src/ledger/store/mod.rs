@@ -35,6 +35,7 @@ mod follow;
 mod inbox;
 mod joined;
 mod keeper;
+mod lists;
 mod lost;
 mod newcomer;
 mod options;

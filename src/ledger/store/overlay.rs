@@ -5,7 +5,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
-use super::pending::{Changes, change};
+use super::lists::NEAR;
+use super::pending::{Changes, PendingRows, change};
 use super::rows::{self, StoredDigest, key_in, layered};
 use super::space;
 use super::view::View;
@@ -85,6 +86,15 @@ impl<'a> Overlay<'a> {
             self.changed.insert(rows::digest_key(digest), Some(seen.encode()));
         }
         Ok(())
+    }
+
+    /// The changes up to an event after which nodes compare their lists, in the middle of a batch.
+    pub(super) fn near(&self, seq: u64) -> Result<Option<PendingRows>, LedgerError> {
+        if !seq.is_multiple_of(NEAR) {
+            return Ok(None);
+        }
+        let changed = self.changed.iter().map(|(key, value)| change(key.clone(), value.clone()));
+        Ok(Some(PendingRows::new(seq, changed.collect::<Result<_, _>>()?)))
     }
 
     /// All row changes of the batch.

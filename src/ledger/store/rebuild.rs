@@ -204,7 +204,7 @@ pub(super) fn begin(engine: &Engine, position: u64) -> Result<(View, Meta), Ledg
     let mut view = open(engine, generation)?;
     view.put_on(below);
     let mut meta = Meta::of(position);
-    let begun = view.apply(&HashMap::new(), &mut meta).and_then(|()| view.flush());
+    let begun = view.apply(&HashMap::new(), &mut meta, None).and_then(|()| view.flush());
     match begun {
         Ok(()) => Ok((view, meta)),
         Err(error) => {
@@ -287,7 +287,7 @@ fn put(
         let before = *meta;
         meta.position = pending.seq;
         let rows = pending.changes.iter().cloned().collect();
-        match view.apply(&rows, meta) {
+        match view.apply(&rows, meta, None) {
             Err(error) if is_full(engine, &error) => *meta = before,
             other => return other,
         }

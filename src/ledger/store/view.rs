@@ -27,6 +27,7 @@ use std::sync::{OnceLock, RwLock};
 
 use sled::IVec;
 
+use super::lists::Sum;
 use super::pending::PendingRows;
 use super::rows::{Meta, seal, unseal};
 use super::space;
@@ -249,14 +250,18 @@ impl View {
         Ok(meta)
     }
 
-    /// Puts rows into sled as one batch, and their position with them.
+    /// Puts rows into sled as one batch, and their position with them; the sum of the list follows.
     pub(super) fn apply(
         &self,
         changes: &HashMap<IVec, Option<IVec>>,
         meta: &mut Meta,
+        mut sum: Option<&mut Sum>,
     ) -> Result<(), LedgerError> {
         let mut batch = sled::Batch::default();
         for (key, value) in changes {
+            if let Some(sum) = &mut sum {
+                sum.change(key, self.stored(key)?.as_deref(), value.as_deref());
+            }
             if let Some(old) = self.raw(key)? {
                 meta.take(key, &old);
             }
@@ -365,15 +370,19 @@ impl View {
                 return Ok(value.as_ref().map(|value| value.to_vec()));
             }
         }
-        let stored = || match (self.raw(key)?, &self.checkpoint) {
+        self.note(self.stored(key))
+    }
+
+    /// The same without what sled does not have yet.
+    fn stored(&self, key: &[u8]) -> Result<Option<Vec<u8>>, LedgerError> {
+        match (self.raw(key)?, &self.checkpoint) {
             (Some(sealed), _) => {
                 let value = unseal(key, &sealed).ok_or_else(damaged_row)?;
                 Ok(value.map(<[u8]>::to_vec))
             }
             (None, Some(checkpoint)) => checkpoint.get(key).map_err(|error| self.unreadable(error)),
             (None, None) => Ok(None),
-        };
-        self.note(stored())
+        }
     }
 
     /// False: there is no such row, for certain.

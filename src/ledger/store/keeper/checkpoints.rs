@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::super::cluster::Cluster;
 use super::super::engine::{Engine, ViewState};
+use super::super::lists::Sum;
 use super::super::overlay::read_event;
 use super::super::pace::Pace;
 use super::super::rebuild;
@@ -57,7 +58,8 @@ impl Keeper<'_> {
         if unchanged && (!alone || self.meta.position == 0) {
             return Ok(());
         }
-        self.write_checkpoint(now, alone.then(|| Pace::new(engine)))?;
+        let sum = self.write_checkpoint(now, alone.then(|| Pace::new(engine)))?;
+        self.know(sum);
         let position = self.meta.position;
         let begun = rebuild::begin(engine, position).and_then(|(view, meta)| {
             if alone && let Err(error) = read_back(engine, &view) {
@@ -93,13 +95,13 @@ impl Keeper<'_> {
         &self,
         now: Timestamp,
         mut pace: Option<Pace<'_>>,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<Sum, LedgerError> {
         let failed = |error: io::Error| journal::refused("no checkpoint", &error);
         let first_seq = self.engine.first_seq();
         let (position, disk) = (self.meta.position, Arc::clone(&self.engine.disk));
         let about = self.view.checkpoint().map_or(0, Checkpoint::rows) + self.meta.count;
         let mut writer = CheckpointWriter::create(disk, position, about).map_err(failed)?;
-        let (mut rows, mut seen) = (0u64, 0u64);
+        let (mut rows, mut seen, mut sum) = (0u64, 0u64, Sum::default());
         let found = self.view.walk(&mut |key, value| {
             seen += 1;
             if seen.is_multiple_of(LOOK) {
@@ -111,6 +113,7 @@ impl Keeper<'_> {
             if is_dead(key, value, now, first_seq) {
                 return Ok(());
             }
+            sum.change(key, None, Some(value));
             rows += 1;
             writer.push(key, value).map_err(failed)
         })?;
@@ -122,7 +125,47 @@ impl Keeper<'_> {
         }
         writer.finish().map_err(failed)?;
         tracing::info!(position, rows, changes = found.count, "checkpoint written");
-        Ok(())
+        Ok(sum)
+    }
+
+    /// Adds up the rows of the list, for a node among others, unless something waits for the keeper.
+    pub(super) fn add_up(&mut self) -> Result<(), LedgerError> {
+        if self.engine.cluster.is_none() || self.view.is_in_memory() {
+            return Ok(());
+        }
+        let crowded = self.engine.options.max_waiting_bytes / 2;
+        let (mut seen, mut sum) = (0u64, Sum::default());
+        let walked = self.view.walk(&mut |key, value| {
+            seen += 1;
+            if seen.is_multiple_of(LOOK) {
+                go_on(self.engine)?;
+                if lock(&self.engine.inbox).waiting.octets() > crowded {
+                    return Err(LedgerError::Retryable("commits wait".to_string()));
+                }
+            }
+            sum.change(key, None, Some(value));
+            Ok(())
+        });
+        if walked.is_ok() {
+            self.know(sum);
+        }
+        // The next checkpoint adds them up.
+        self.survive(walked.map(drop))
+    }
+
+    /// What the list adds up to, as it was read.
+    fn know(&mut self, sum: Sum) {
+        if self.engine.cluster.is_some() {
+            self.sum = Some(sum);
+            self.tell();
+        }
+    }
+
+    /// What the list adds up to, for the others.
+    pub(super) fn tell(&self) {
+        if let (Some(cluster), Some(sum)) = (&self.engine.cluster, self.sum) {
+            cluster.note_list(self.meta.position, sum);
+        }
     }
 
     /// Puts a view with the same rows in the place of this one.

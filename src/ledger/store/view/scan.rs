@@ -199,7 +199,7 @@ mod tests {
             change(format!("r{n:05}").into_bytes(), Some(value.to_vec())).expect("short")
         };
         let below: HashMap<_, _> = (0..1500).map(|n| row(n, b"below")).collect();
-        view.apply(&below, &mut Meta::default()).expect("sled takes it");
+        view.apply(&below, &mut Meta::default(), None).expect("sled takes it");
         // Every second is changed above; of those in the middle nothing is left.
         let changed = (0..2000).step_by(2).map(|n| match n {
             300..1200 => (row(n, b"").0, None),
