@@ -58,8 +58,9 @@ impl Keeper<'_> {
         if unchanged && (!alone || self.meta.position == 0) {
             return Ok(());
         }
-        let sum = self.write_checkpoint(now, alone.then(|| Pace::new(engine)))?;
-        self.know(sum);
+        if let Some(sum) = self.write_checkpoint(now, alone.then(|| Pace::new(engine)))? {
+            self.know(sum);
+        }
         let position = self.meta.position;
         let begun = rebuild::begin(engine, position).and_then(|(view, meta)| {
             if alone && let Err(error) = read_back(engine, &view) {
@@ -91,17 +92,19 @@ impl Keeper<'_> {
         }
     }
 
+    /// Gives what the list adds up to, on a node among others.
     fn write_checkpoint(
         &self,
         now: Timestamp,
         mut pace: Option<Pace<'_>>,
-    ) -> Result<Sum, LedgerError> {
+    ) -> Result<Option<Sum>, LedgerError> {
         let failed = |error: io::Error| journal::refused("no checkpoint", &error);
         let first_seq = self.engine.first_seq();
         let (position, disk) = (self.meta.position, Arc::clone(&self.engine.disk));
         let about = self.view.checkpoint().map_or(0, Checkpoint::rows) + self.meta.count;
         let mut writer = CheckpointWriter::create(disk, position, about).map_err(failed)?;
-        let (mut rows, mut seen, mut sum) = (0u64, 0u64, Sum::default());
+        let (mut rows, mut seen) = (0u64, 0u64);
+        let mut sum = self.engine.cluster.is_some().then(Sum::default);
         let found = self.view.walk(&mut |key, value| {
             seen += 1;
             if seen.is_multiple_of(LOOK) {
@@ -113,7 +116,9 @@ impl Keeper<'_> {
             if is_dead(key, value, now, first_seq) {
                 return Ok(());
             }
-            sum.change(key, None, Some(value));
+            if let Some(sum) = &mut sum {
+                sum.change(key, None, Some(value));
+            }
             rows += 1;
             writer.push(key, value).map_err(failed)
         })?;
@@ -155,10 +160,8 @@ impl Keeper<'_> {
 
     /// What the list adds up to, as it was read.
     fn know(&mut self, sum: Sum) {
-        if self.engine.cluster.is_some() {
-            self.sum = Some(sum);
-            self.tell();
-        }
+        self.sum = Some(sum);
+        self.tell();
     }
 
     /// What the list adds up to, for the others.
