@@ -170,6 +170,8 @@ impl Says {
         let category = row.reason.category();
         let open = category == Category::Hard || (category == Category::Block && row.vague);
         let before = open.then(|| self.table.before_recipient(text)).flatten();
+        let is_doubt = |one: &Said| !one.aside && self.table.is_doubt(one.pair.1);
+        let doubt = category == Category::Hard && said.iter().any(is_doubt);
         Some(Meaning {
             reason: before.unwrap_or(row.reason),
             of_message: category == Category::Block && self.table.is_of_message(one.pair.0),
@@ -182,6 +184,7 @@ impl Says {
             inferred: row.inferred
                 || one.aside
                 || elsewhere
+                || doubt
                 || (one.pair.0 == UNNAMED && !row.by_status),
         })
     }

@@ -21,6 +21,8 @@ pub(super) struct MeaningTable {
     own: Vec<u8>,
     mailbox: Vec<u8>,
     by_name: Vec<u8>,
+    /// States that make a hard reason a doubtful one.
+    doubts: Vec<u8>,
     /// Roles beside which a row does not hold.
     asked_for: Vec<u8>,
     checked: Vec<u8>,
@@ -104,6 +106,8 @@ struct MeaningFile {
     by_name: Vec<String>,
     /// Those of them that are the sender's when they are not the recipient's.
     checked: Vec<String>,
+    /// States of which any, said of anybody, makes a hard reason a doubtful one.
+    doubt: Vec<String>,
     /// Roles of the sending side.
     us: Vec<String>,
     /// Roles of the message and what may stop it.
@@ -180,6 +184,7 @@ impl MeaningTable {
             own: Vec::new(),
             mailbox: Vec::new(),
             by_name: Vec::new(),
+            doubts: Vec::new(),
             asked_for: Vec::new(),
             checked: Vec::new(),
             us: Vec::new(),
@@ -199,6 +204,7 @@ impl MeaningTable {
         table.own = file.own.iter().filter_map(|role| table.role(role)).collect();
         table.mailbox = file.mailbox.iter().filter_map(|role| table.role(role)).collect();
         table.by_name = file.by_name.iter().filter_map(|role| table.role(role)).collect();
+        table.doubts = file.doubt.iter().filter_map(|state| table.state(state)).collect();
         table.checked = file.checked.iter().filter_map(|role| table.role(role)).collect();
         table.us = file.us.iter().filter_map(|role| table.role(role)).collect();
         table.message = file.message.iter().filter_map(|role| table.role(role)).collect();
@@ -406,6 +412,11 @@ impl MeaningTable {
     /// Whether a row asks for the role's being named.
     pub(super) fn is_asked_for(&self, role: u8) -> bool {
         self.asked_for.contains(&role)
+    }
+
+    /// A hard reason is doubtful when this is said of anybody.
+    pub(super) fn is_doubt(&self, state: u8) -> bool {
+        self.doubts.contains(&state)
     }
 
     /// Whose the role is, a name beside it says.

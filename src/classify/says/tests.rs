@@ -94,6 +94,13 @@ fn doubt_is_told() {
         // The code says what the words do not.
         ("550 5.1.1 colourless green ideas", Certainty::Inferred),
         ("550 Mailbox unavailable", Certainty::Inferred),
+        // What may pass is no dead address for certain.
+        (
+            "550 The mailbox is temporarily not available, unknown user db error",
+            Certainty::Inferred,
+        ),
+        ("550 LDAP lookup failed: user not found in cache, try again later", Certainty::Inferred),
+        ("550 5.1.1 Aucun utilisateur de ce nom pour le moment", Certainty::Inferred),
     ] {
         let verdict = verdict(text);
         assert_eq!(verdict.reason.map(R::category), Some(Category::Hard), "{text}");
