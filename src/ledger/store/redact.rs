@@ -10,7 +10,6 @@
 
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use super::cluster::Cluster;
 use super::engine::Engine;
 use super::pace::Pace;
 use super::pending::{PendingRows, change};
@@ -27,7 +26,9 @@ impl Engine {
     /// See [`crate::ledger::Ledger::redact`].
     pub(super) fn redact(&self, redact: Redact<'_>) -> Result<u64, LedgerError> {
         let failed = |error| journal::refused("the journal cannot be rewritten", &error);
-        self.cluster.as_ref().into_iter().for_each(Cluster::begin_erasing);
+        if let Some(cluster) = &self.cluster {
+            cluster.begin_erasing();
+        }
         let last = self.redact_rows(redact.row)?;
         lock(&self.writer).segments.seal().map_err(failed)?;
         let sealed = self.reader.segment_starts();

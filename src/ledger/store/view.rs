@@ -259,11 +259,12 @@ impl View {
     ) -> Result<(), LedgerError> {
         let mut batch = sled::Batch::default();
         for (key, value) in changes {
-            if let Some(sum) = &mut sum {
-                sum.change(key, self.stored(key)?.as_deref(), value.as_deref());
+            let raw = self.raw(key)?;
+            if let Some(raw) = &raw {
+                meta.take(key, raw);
             }
-            if let Some(old) = self.raw(key)? {
-                meta.take(key, &old);
+            if let Some(sum) = &mut sum {
+                sum.change(key, self.stored(key, raw)?.as_deref(), value.as_deref());
             }
             if value.is_none() && self.checkpoint.is_none() {
                 batch.remove(key);
@@ -370,12 +371,12 @@ impl View {
                 return Ok(value.as_ref().map(|value| value.to_vec()));
             }
         }
-        self.note(self.stored(key))
+        self.note(self.raw(key).and_then(|raw| self.stored(key, raw)))
     }
 
-    /// The same without what sled does not have yet.
-    fn stored(&self, key: &[u8]) -> Result<Option<Vec<u8>>, LedgerError> {
-        match (self.raw(key)?, &self.checkpoint) {
+    /// The same without what sled does not have yet; `raw` is the row as sled has it.
+    fn stored(&self, key: &[u8], raw: Option<IVec>) -> Result<Option<Vec<u8>>, LedgerError> {
+        match (raw, &self.checkpoint) {
             (Some(sealed), _) => {
                 let value = unseal(key, &sealed).ok_or_else(damaged_row)?;
                 Ok(value.map(<[u8]>::to_vec))

@@ -19,8 +19,7 @@ pub struct CheckpointWriter {
     /// What is not written yet, and where it will be.
     gathered: Vec<u8>,
     at: u64,
-    /// In pieces: one vector of many megabytes would be copied when it grows, and be there twice.
-    index: Vec<Vec<u8>>,
+    index: Vec<u8>,
     filter: Filter,
     count: u64,
     finished: bool,
@@ -67,11 +66,9 @@ impl CheckpointWriter {
     fn end_block(&mut self) -> io::Result<()> {
         let packed = block::pack(&self.rows);
         self.rows.clear();
-        let mut piece = self.index.pop_if(|piece| piece.len() < PIECE).unwrap_or_default();
-        piece.extend_from_slice(&(packed.len() as u32).to_le_bytes());
-        piece.extend_from_slice(&(self.first.len() as u16).to_le_bytes());
-        piece.extend_from_slice(&self.first);
-        self.index.push(piece);
+        self.index.extend_from_slice(&(packed.len() as u32).to_le_bytes());
+        self.index.extend_from_slice(&(self.first.len() as u16).to_le_bytes());
+        self.index.extend_from_slice(&self.first);
         self.write(&packed)
     }
 
@@ -103,7 +100,7 @@ impl CheckpointWriter {
             self.end_block()?;
         }
         let (index, filter) = (std::mem::take(&mut self.index), std::mem::take(&mut self.filter));
-        let index = self.section(index)?;
+        let index = self.section(index.chunks(PIECE))?;
         let filter = self.section(filter.pieces(PIECE))?;
         let footer = Footer { position: self.position, rows: self.count, index, filter };
         self.write(&footer.encode())?;
