@@ -1,4 +1,4 @@
-# room-lib.sh: for what runs in a Debian that .ci/boot has booted.
+# room-lib.sh: for what runs in a fresh Debian of .ci/boot or .ci/hookups.
 is() { [ "$2" = "$3" ] || { echo "$1 is $2, expected $3"; false; }; }
 within() { local end=$((SECONDS + $1)); shift; until "$@"; do [ $SECONDS -lt $end ] || { echo "never: $*"; false; }; sleep 0.1; done; }
 listens() { (exec 3<>"/dev/tcp/${2:-127.0.0.1}/$1") 2>/dev/null; }
