@@ -22,7 +22,7 @@ const MOST_KIB: u64 = 300 * 1024;
 const MOST_MORE_KIB: u64 = 120 * 1024;
 
 fn resident_kib(service: &Service) -> u64 {
-    let id = service.child.as_ref().expect("running").id();
+    let id = service.pid();
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("Linux");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a figure");
     line.trim().trim_end_matches(" kB").parse().expect("a number")

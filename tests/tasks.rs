@@ -166,10 +166,6 @@ impl Scene {
         let config = std::fs::read_to_string(&file).expect("ours");
         std::fs::write(&file, format!("{config}\n{}", self.here(toml))).expect("ours");
     }
-
-    fn pid(&self) -> u32 {
-        self.service.child.as_ref().expect("running").id()
-    }
 }
 
 /// A line without what is another one each time: ids and times.
@@ -342,7 +338,7 @@ fn an_endpoint_is_set_up_and_takes_a_test() {
     // systemd sends the signal and does not wait.
     let reload = format!(
         "kill -HUP {}\nuntil bounced webhooks status | grep -q ^crm; do sleep 0.1; done",
-        scene.pid()
+        scene.service.pid()
     );
     let printed = scene.run(&test.replace("systemctl reload bounced", &reload));
     assert!(printed.contains("taken: 204"), "{printed}");

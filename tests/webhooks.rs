@@ -236,9 +236,7 @@ fn killed_in_the_middle_of_deliveries_every_event_comes_and_none_is_skipped() {
 
 /// Sends SIGHUP and waits for what `/v1/webhooks` says then.
 fn reload(service: &Service, what: &str, done: impl Fn(&Value) -> bool) {
-    let pid = service.child.as_ref().expect("running").id().to_string();
-    let kill = std::process::Command::new("kill").args(["-HUP", &pid]).status();
-    assert!(kill.expect("kill is there").success());
+    service.signal("-HUP");
     wait_for(what, || done(&service.json("/v1/webhooks")["webhooks"]));
 }
 

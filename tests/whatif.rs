@@ -391,10 +391,7 @@ fn another_case_is_refused_wherever_it_comes_from() {
     let keep = text.replace("\"fold\"", "\"keep\"");
     // No data yet, and still the running service is one of folded addresses.
     std::fs::write(service.config(), &keep).expect("written");
-    let pid = service.child.as_ref().expect("running").id().to_string();
-    assert!(
-        std::process::Command::new("kill").args(["-HUP", &pid]).status().expect("ran").success()
-    );
+    service.signal("-HUP");
     let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
     loop {
         let (_, metrics) = service.get("/metrics").expect("it answers");

@@ -83,12 +83,19 @@ impl Service {
         }
     }
 
+    pub fn pid(&self) -> String {
+        self.child.as_ref().expect("running").id().to_string()
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let kill = Command::new("kill").args([signal, &self.pid()]).status();
+        assert!(kill.expect("kill is there").success());
+    }
+
     /// Ends it by a signal and gives its exit code.
     pub fn stop(&mut self, signal: &str) -> Option<i32> {
-        let mut child = self.child.take().expect("running");
-        let kill = Command::new("kill").args([signal, &child.id().to_string()]).status();
-        assert!(kill.expect("kill is there").success());
-        child.wait().expect("ours").code()
+        self.signal(signal);
+        self.child.take().expect("running").wait().expect("ours").code()
     }
 
     pub fn run(&self, args: &[&str]) -> (i32, String, String) {
