@@ -86,13 +86,12 @@ fn is_empty(disk: &dyn Disk) -> io::Result<bool> {
 fn clear(disk: &dyn Disk) -> Result<(), LedgerError> {
     let cleared = || -> io::Result<()> {
         for dir in COPIED {
-            let names = disk.list(dir)?;
-            for name in &names {
+            disk.make_dir(dir)?;
+            for name in disk.list(dir)? {
                 disk.remove(&format!("{dir}/{name}"))?;
             }
-            if !names.is_empty() {
-                disk.sync_dir(dir)?;
-            }
+            // Also when nothing was there: a step that failed may have removed it and not synced that.
+            disk.sync_dir(dir)?;
         }
         small_file::remove(disk, OLDEST)?;
         small_file::remove(disk, NEWEST)?;
