@@ -22,8 +22,8 @@ use crate::mail::Timestamp;
 
 /// What is a copy, or follows from it.
 const COPIED: [&str; 3] = ["journal", "checkpoint", "view"];
-/// What is written down of the journal's first and last record.
-const BOUNDS: [&str; 2] = [remembered::OLDEST, remembered::NEWEST];
+/// What is written down of where the journal begins and ends.
+const BOUNDS: [&str; 3] = [remembered::OLDEST, remembered::NEWEST, remembered::SEGMENT];
 
 fn mark_file(data_dir: &Path) -> PathBuf {
     data_dir.join("shared-journal")

@@ -16,6 +16,10 @@ pub const OLDEST: &str = "oldest-record";
 /// more. What it names was acknowledged.
 pub const NEWEST: &str = "newest-record";
 
+/// The position that the newest segment begins with, written before it gets its first record. Were its
+/// file gone as a whole soon after, nothing else would know of it.
+pub const SEGMENT: &str = "newest-segment";
+
 /// The position; None: nobody wrote it down yet, or it cannot be read.
 pub(super) fn read(disk: &dyn Disk, file: &str) -> io::Result<Option<u64>> {
     Ok(small_file::read(disk, file)?.and_then(|text| text.trim().parse().ok()))
@@ -26,9 +30,9 @@ pub(super) fn write(disk: &dyn Disk, file: &str, seq: u64) -> io::Result<()> {
     small_file::replace(disk, file, &format!("{seq}\n"))
 }
 
-/// Writes down how far the list has come. Losing it costs a little knowledge, no more.
-pub(super) fn write_newest(disk: &dyn Disk, seq: u64) {
-    if let Err(error) = write(disk, NEWEST, seq) {
-        tracing::debug!(%error, "newest-record cannot be written");
+/// Writes down how far the list has come, or the journal. Losing it costs a little knowledge, no more.
+pub(super) fn write_if_possible(disk: &dyn Disk, file: &str, seq: u64) {
+    if let Err(error) = write(disk, file, seq) {
+        tracing::debug!(%error, file, "cannot be written");
     }
 }

@@ -183,8 +183,8 @@ fn listed(data_dir: &Path) -> Result<Vec<FoundFile>, BackupError> {
 
 fn is_copied(path: &str) -> bool {
     let unfinished = [".part", ".begun", ".rewrite", ".packing", ".tmp"];
-    // The newest record may be newer than what was copied of the journal before it.
-    !["lock", remembered::NEWEST].contains(&path)
+    // The newest record and segment may be newer than what was copied of the journal before them.
+    !["lock", remembered::NEWEST, remembered::SEGMENT].contains(&path)
         && !unfinished.iter().any(|end| path.ends_with(end))
 }
 

@@ -76,5 +76,16 @@ impl Header {
 fn name() -> io::Result<String> {
     let mut random = [0u8; 8];
     getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
-    Ok(data_encoding::HEXLOWER.encode(&random))
+    Ok(name_of(u64::from_be_bytes(random)))
+}
+
+/// A name as headers have it.
+pub(super) fn name_of(number: u64) -> String {
+    data_encoding::HEXLOWER.encode(&number.to_be_bytes())
+}
+
+/// The number of a name; None when it is none of ours.
+pub(super) fn number_of(name: &str) -> Option<u64> {
+    let octets = data_encoding::HEXLOWER.decode(name.as_bytes()).ok()?;
+    Some(u64::from_be_bytes(octets.try_into().ok()?))
 }

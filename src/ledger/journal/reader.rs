@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::chain;
+use super::header;
 use super::segment::{DIR, Segment};
 use super::segment_list::SegmentList;
 use super::trouble::damaged_place;
@@ -53,6 +54,13 @@ impl JournalReader {
     /// Last position in use; 0 when there never was one.
     pub fn last_seq(&self) -> u64 {
         self.shared.last_seq.load(Ordering::Acquire)
+    }
+
+    /// The name of the journal, as its segments say; 0: none says one.
+    pub fn name(&self) -> u64 {
+        let segments = self.shared.segments();
+        let named = |s: &Arc<Segment>| header::number_of(&s.header.as_ref()?.journal);
+        segments.iter().find_map(named).unwrap_or(0)
     }
 
     /// First positions of the segments, in order.

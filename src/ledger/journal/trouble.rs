@@ -33,6 +33,20 @@ impl From<&chain::Gap> for Trouble {
     }
 }
 
+/// The newest segment, which began with this position, is gone.
+pub(super) fn newest_is_missing(begun: u64) -> Trouble {
+    let file = Segment::file_name(begun);
+    Trouble {
+        kind: TroubleKind::JournalMissing,
+        seqs: Some((begun, begun)),
+        text: format!(
+            "{file}, the newest file of the journal, is missing, and nobody knows how many records it \
+             held: stop the service and restore it from a backup if there is one"
+        ),
+        file: Some(file),
+    }
+}
+
 /// A file of the folder that is none of the journal's.
 pub(super) fn strange_file(name: &str) -> Trouble {
     Trouble {

@@ -9,18 +9,21 @@ use std::time::{Duration, Instant};
 use super::batch::Batch;
 use super::chain;
 use super::disk::{Disk, DiskFile, read_exactly};
-use super::header::Header;
+use super::header::{self, Header};
 use super::reader::JournalReader;
 use super::segment::{DIR, Segment};
 use super::segment_list::SegmentList;
-use super::trouble::{refused, strange_file};
+use super::trouble::{newest_is_missing, refused, strange_file};
 use crate::ledger::order::{self, Appended, News, Place};
-use crate::ledger::remembered::{self, OLDEST};
+use crate::ledger::remembered::{self, OLDEST, SEGMENT};
 use crate::ledger::repeated::{Repeated, Say};
 use crate::ledger::{LedgerError, Trouble, TroubleKind};
 
 /// No batch is longer. Only the last write of a run can be one that was not synced.
 const LAST_WRITE: u64 = 4 << 20;
+
+/// No record is shorter, so no segment holds more of them than its octets divided by this.
+const SHORTEST_RECORD: u64 = 64;
 
 /// Is told how long an fdatasync took.
 pub type SyncObserver = Box<dyn Fn(Duration) + Send>;
@@ -37,6 +40,10 @@ pub struct Segments {
     stale: bool,
     /// What the first segment says it comes after; empty for a journal that is whole.
     origin: String,
+    /// The name of the journal that a view says it is of, while no segment says so.
+    name: Option<u64>,
+    /// The position that the newest segment began with, when its file is gone.
+    missing_newest: Option<u64>,
     on_sync: SyncObserver,
     /// Writes that fail.
     failures: Repeated<io::ErrorKind>,
@@ -66,6 +73,10 @@ impl Segments {
             newest.set_length(tail.keep);
             last_seq = last_seq.max(tail.last_seq);
         }
+        let begun = remembered::read(disk.as_ref(), SEGMENT)?.unwrap_or(0);
+        let newest = segments.last().map_or(0, |segment| segment.first_seq);
+        // Where mail went on in the one before, it was never used.
+        let missing_newest = Some(begun).filter(|begun| *begun > newest.max(last_seq));
         let mut found: Vec<Trouble> = gaps.iter().map(Trouble::from).collect();
         found.extend(aside.iter().map(|name| strange_file(name)));
         for trouble in &found {
@@ -84,6 +95,8 @@ impl Segments {
             next_seq: last_seq + 1,
             stale: true,
             origin: String::new(),
+            name: None,
+            missing_newest,
             on_sync: Box::new(|_| {}),
             failures: Repeated::default(),
         };
@@ -129,6 +142,27 @@ impl Segments {
         self.shared.note(trouble);
         self.next_seq = position + 1;
         self.shared.last_seq.store(position, Ordering::Release);
+    }
+
+    /// The newest segment is gone, and nobody knows how many records it held: the list goes on after the
+    /// last that it can have held, so that no position means two records. Gives that position, once.
+    /// `reached` is how far the list had come, as far as that is known.
+    pub fn pass_missing_newest(&mut self, reached: u64) -> Option<u64> {
+        let begun = self.missing_newest.take()?;
+        let trouble = newest_is_missing(begun);
+        tracing::error!("{trouble}");
+        self.shared.note(trouble);
+        let through = begun.max(reached) + self.segment_bytes / SHORTEST_RECORD;
+        if through >= self.next_seq {
+            self.next_seq = through + 1;
+            self.shared.last_seq.store(through, Ordering::Release);
+        }
+        Some(through)
+    }
+
+    /// A view is of the journal of this name. Should all segments be gone, new ones are of it, too.
+    pub fn is_named(&mut self, name: u64) {
+        self.name = Some(name).filter(|name| *name != 0);
     }
 
     /// A reading half.
@@ -309,10 +343,12 @@ impl Segments {
         // One that is empty and of another name is left alone: it is not part of the chain.
         let before = segments.iter().rev().find(|segment| !segment.is_empty());
         let journal = segments.iter().find_map(|s| Some(s.header.as_ref()?.journal.clone()));
+        let journal = journal.or_else(|| self.name.map(header::name_of));
         let after = before.map_or_else(|| self.origin.clone(), |before| before.id());
         let header = Header::new(journal, first, after)?;
         let line = header.line()?;
         let file = make_segment(disk.as_ref(), first, |file| file.append(&line))?;
+        remembered::write_if_possible(disk.as_ref(), SEGMENT, first);
         let length = line.len() as u64;
         let segment = Arc::new(Segment::new(first, length, length, Some(header)));
         let begun = Arc::clone(&segment);

@@ -25,7 +25,7 @@ use super::rows::Meta;
 use super::view::View;
 use crate::ledger::LedgerError;
 use crate::ledger::journal::Checkpoint;
-use crate::ledger::remembered;
+use crate::ledger::remembered::{self, NEWEST};
 use crate::lock::{self, lock};
 use crate::mail::Timestamp;
 
@@ -224,7 +224,7 @@ impl Keeper<'_> {
         self.looked_around = Instant::now();
         if self.meta.position > self.reached {
             self.reached = self.meta.position;
-            remembered::write_newest(self.engine.disk.as_ref(), self.reached);
+            remembered::write_if_possible(self.engine.disk.as_ref(), NEWEST, self.reached);
         }
         if let Err(error) = self.engine.reader.look_for_missing() {
             tracing::debug!(%error, "the folder of the journal cannot be listed");
@@ -257,7 +257,7 @@ impl Keeper<'_> {
             self.move_rows(commits)?;
         }
         self.view.flush()?;
-        remembered::write_newest(self.engine.disk.as_ref(), self.meta.position);
+        remembered::write_if_possible(self.engine.disk.as_ref(), NEWEST, self.meta.position);
         Ok(())
     }
 
@@ -354,6 +354,10 @@ impl Keeper<'_> {
             self.meta.position = pending.seq;
             self.in_sled = pending.place;
             rows.extend(pending.changes);
+        }
+        if self.meta.journal == 0 {
+            // The first segment came after the view.
+            self.meta.journal = self.engine.reader.name();
         }
         self.view.apply(&rows, &mut self.meta, self.sum.as_mut())?;
         self.tell();

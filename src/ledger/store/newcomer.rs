@@ -15,7 +15,7 @@ use super::cluster::Cluster;
 use super::options::Options;
 use crate::ledger::journal::{self, Batch, CheckpointCopy, Disk, Segments};
 use crate::ledger::order::{SharedCheckpoint, SharedJournal, Stock};
-use crate::ledger::remembered::{NEWEST, OLDEST};
+use crate::ledger::remembered::{NEWEST, OLDEST, SEGMENT};
 use crate::ledger::{LedgerError, small_file};
 
 /// Where, in the data directory.
@@ -95,6 +95,7 @@ fn clear(disk: &dyn Disk) -> Result<(), LedgerError> {
         }
         small_file::remove(disk, OLDEST)?;
         small_file::remove(disk, NEWEST)?;
+        small_file::remove(disk, SEGMENT)?;
         small_file::remove(disk, MARK)
     };
     cleared().map_err(|error| failed(&error))

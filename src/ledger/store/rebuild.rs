@@ -82,7 +82,14 @@ pub(super) fn prepare(engine: &Engine, trust: bool) -> Result<Prepared, LedgerEr
 /// Says what is missing between a view and where the list had come before.
 fn complete(engine: &Engine, prepared: Prepared, reached: u64) -> Result<Prepared, LedgerError> {
     let position = prepared.waiting.last().map_or(prepared.meta.position, |last| last.seq);
-    if position < reached {
+    // What a copy of a shared journal lacks comes again.
+    let passed = match engine.cluster {
+        Some(_) => None,
+        None => lock(&engine.writer).segments.pass_missing_newest(reached.max(position)),
+    };
+    if let Some(through) = passed {
+        engine.lost(position + 1, through)?;
+    } else if position < reached {
         engine.lost(position + 1, reached)?;
         lock(&engine.writer).segments.go_on_after(reached, "the list");
     }
@@ -159,6 +166,11 @@ fn open_sound(
 ) -> Result<Prepared, LedgerError> {
     let mut view = open(engine, generation)?;
     let mut meta = view.verify()?;
+    let journal = engine.reader.name();
+    if ![0, journal].contains(&meta.journal) && journal != 0 {
+        return Err(LedgerError::Corrupt("it is the view of another list".to_string()));
+    }
+    lock(&engine.writer).segments.is_named(meta.journal);
     *reached = meta.position.max(*reached);
     view.put_on(checkpoint(engine, meta.base)?);
     // Sound, and beyond the journal: it holds what lost records decided.
@@ -203,7 +215,7 @@ pub(super) fn begin(engine: &Engine, position: u64) -> Result<(View, Meta), Ledg
     let generation = engine.next_generation(generations(engine)?.last().copied().unwrap_or(0));
     let mut view = open(engine, generation)?;
     view.put_on(below);
-    let mut meta = Meta::of(position);
+    let mut meta = Meta { journal: engine.reader.name(), ..Meta::of(position) };
     let begun = view.apply(&HashMap::new(), &mut meta, None).and_then(|()| view.flush());
     match begun {
         Ok(()) => Ok((view, meta)),

@@ -159,28 +159,32 @@ pub(super) struct Meta {
     pub(super) count: u64,
     /// Sum of the [`share`]s of all of them.
     pub(super) sum: u64,
+    /// The name of the journal ([`JournalReader::name`](crate::ledger::journal::JournalReader::name))
+    /// whose fold it is; 0: not known, as in views of releases before 0.3.
+    pub(super) journal: u64,
 }
 
-/// Layout of the view; another one is built anew.
-const VERSION: u64 = 2;
+/// Layout of the view; another one is built anew. The one before had no name of a journal.
+const VERSION: u64 = 3;
+const UNNAMED: u64 = 2;
 
 impl Meta {
     pub(super) const KEY: [u8; 1] = [space::META];
 
     pub(super) fn encode(self) -> Vec<u8> {
-        [VERSION, self.position, self.base, self.count, self.sum].map(u64::to_be_bytes).concat()
+        let numbers = [VERSION, self.position, self.base, self.count, self.sum, self.journal];
+        numbers.map(u64::to_be_bytes).concat()
     }
 
     pub(super) fn decode(value: &[u8]) -> Option<Self> {
-        let (words, rest) = value.as_chunks::<8>();
-        let [version, position, base, count, sum] = words else { return None };
-        let number = |octets: &[u8; 8]| u64::from_be_bytes(*octets);
-        (rest.is_empty() && number(version) == VERSION).then(|| Self {
-            position: number(position),
-            base: number(base),
-            count: number(count),
-            sum: number(sum),
-        })
+        let (words, []) = value.as_chunks::<8>() else { return None };
+        let numbers: Vec<u64> = words.iter().map(|octets| u64::from_be_bytes(*octets)).collect();
+        let (position, base, count, sum, journal) = match numbers[..] {
+            [VERSION, position, base, count, sum, journal] => (position, base, count, sum, journal),
+            [UNNAMED, position, base, count, sum] => (position, base, count, sum, 0),
+            _ => return None,
+        };
+        Some(Self { position, base, count, sum, journal })
     }
 
     /// A view without changes over a checkpoint.

@@ -22,7 +22,7 @@ use super::super::view::View;
 use super::Keeper;
 use crate::ledger::LedgerError;
 use crate::ledger::journal::{self, Checkpoint, CheckpointWriter};
-use crate::ledger::remembered;
+use crate::ledger::remembered::{self, NEWEST};
 use crate::lock::lock;
 use crate::mail::Timestamp;
 
@@ -54,7 +54,7 @@ impl Keeper<'_> {
         }
         // Two clocks must agree before something is forgotten.
         let now = now.min(self.last_event_at());
-        let unchanged = self.meta == Meta::of(self.meta.position);
+        let unchanged = self.meta.base == self.meta.position && self.meta.count == 0;
         if unchanged && (!alone || self.meta.position == 0) {
             return Ok(());
         }
@@ -82,7 +82,7 @@ impl Keeper<'_> {
             }
         };
         self.exchange(view, meta);
-        remembered::write_newest(engine.disk.as_ref(), position);
+        remembered::write_if_possible(engine.disk.as_ref(), NEWEST, position);
         let failed = |error: io::Error| journal::refused("old checkpoints stay", &error);
         let keep = if alone { 1 } else { 2 };
         let kept = journal::keep_newest(engine.disk.as_ref(), position, keep).map_err(failed)?;
