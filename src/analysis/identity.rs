@@ -10,6 +10,8 @@
 //! it had when line ends were hashed as they came, and its repetitions are still known. The digest
 //! of a file with LF is another than then: read again within 7 days it counts once more.
 
+use std::borrow::Cow;
+
 use sha2::{Digest, Sha256};
 
 use crate::mail::Address;
@@ -57,16 +59,16 @@ pub(super) fn digest(
     data_encoding::HEXLOWER.encode(octets.get(..16).unwrap_or(&octets))
 }
 
-/// Hashes the first `room` octets of a text whose lines end in CRLF. Lines that do already, as all do
-/// by SMTP, are hashed together.
-fn hash_lines(hash: &mut Sha256, text: &[u8], mut room: usize) {
+/// Hashes the first `room` octets of a text whose lines end in CRLF.
+fn hash_lines(hash: &mut Sha256, text: &[u8], room: usize) {
     // Line ends only grow.
-    let text = text.get(..room).unwrap_or(text);
-    let mut add = |octets: &[u8]| {
-        let kept = octets.get(..room).unwrap_or(octets);
-        hash.update(kept);
-        room -= kept.len();
-    };
+    let lines = with_crlf(text.get(..room).unwrap_or(text));
+    hash.update(lines.get(..room).unwrap_or(&lines));
+}
+
+/// A text whose lines all end in CRLF: as it is where they do already, as by SMTP.
+fn with_crlf(text: &[u8]) -> Cow<'_, [u8]> {
+    let mut out = Vec::new();
     let (mut from, mut line) = (0, 0);
     for at in memchr::memchr2_iter(b'\r', b'\n', text) {
         if at < line {
@@ -76,15 +78,24 @@ fn hash_lines(hash: &mut Sha256, text: &[u8], mut room: usize) {
             line = at + 2;
             continue;
         }
-        add(text.get(from..at).unwrap_or_default());
-        add(b"\r\n");
+        if out.is_empty() {
+            // Few lines are shorter than 16 octets.
+            out.reserve(text.len() + text.len() / 16);
+        }
+        out.extend_from_slice(text.get(from..at).unwrap_or_default());
+        out.extend_from_slice(b"\r\n");
         line = at + 1;
         from = line;
     }
-    add(text.get(from..).unwrap_or_default());
-    if line < text.len() {
-        add(b"\r\n");
+    let ended = line == text.len();
+    if ended && from == 0 {
+        return Cow::Borrowed(text);
     }
+    out.extend_from_slice(text.get(from..).unwrap_or_default());
+    if !ended {
+        out.extend_from_slice(b"\r\n");
+    }
+    Cow::Owned(out)
 }
 
 /// Octets of a text whose lines end in CRLF.

@@ -5,6 +5,9 @@
 //! [`LISTS`], else the zone that the server says it asked.
 
 use std::ops::ControlFlow;
+use std::sync::LazyLock;
+
+use crate::mail::MultiSearch;
 
 /// Longest time to wait that is believed, in seconds: a week. Servers that say more mean "never".
 const MOST_SECONDS: u32 = 7 * 86_400;
@@ -169,8 +172,12 @@ const ASKED: &[&str] = &["blocked using ", "listed at ", "listed by ", "listed i
 
 /// The block list that a refusal names.
 pub(super) fn blocklist(text: &str) -> Option<String> {
+    static MARKS: LazyLock<MultiSearch> =
+        LazyLock::new(|| MultiSearch::new(LISTS.iter().map(|(mark, _)| mark)));
     let lower = text.to_ascii_lowercase();
-    if let Some((_, name)) = LISTS.iter().find(|(mark, _)| lower.contains(mark)) {
+    let mut first = usize::MAX;
+    MARKS.find(lower.as_bytes(), |mark, _| first = first.min(mark));
+    if let Some((_, name)) = LISTS.get(first) {
         return Some((*name).to_string());
     }
     let behind = ASKED.iter().find_map(|words| lower.split_once(words))?.1;

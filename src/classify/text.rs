@@ -239,12 +239,14 @@ pub fn codes(folded: &str) -> Codes {
     let bytes = folded.as_bytes();
     let mut found = Codes::default();
     let mut at = 0;
-    while at < bytes.len() {
-        let Some(&byte) = bytes.get(at) else { break };
+    // All codes begin with one of these digits, which most texts have few of.
+    let next = |at: usize| memchr::memchr3(b'2', b'4', b'5', bytes.get(at..)?).map(|n| at + n);
+    while let Some(digit) = next(at) {
+        at = digit;
         let before = at.checked_sub(1).and_then(|i| bytes.get(i)).copied().unwrap_or(b' ');
         let starts =
             !before.is_ascii_alphanumeric() && !matches!(before, b'.' | b'_' | b'/' | b'@');
-        if !starts || !matches!(byte, b'2' | b'4' | b'5') {
+        if !starts {
             at += 1;
             continue;
         }

@@ -1,10 +1,12 @@
 //! Many literals looked for in one text: rules, formats and wordings are thousands of pieces, and a
 //! notice is a kilobyte.
 //!
-//! Each piece is known by its rarest run of eight octets (four, two or one for shorter pieces). The
-//! text is read once for each of these widths; every position asks a filter of 8 KiB, which stays
-//! in the first cache, and nearly always hears no. An automaton over the same pieces does one step
-//! a position too, but through megabytes of table, each step waiting for the one before.
+//! Of the text only every fourth position is looked at: a piece of eight octets or more is known by
+//! the runs of five octets at four neighbouring places in it, and wherever the piece is, one of them
+//! begins at such a position. The rarest runs are taken. Shorter pieces have shorter runs, and are
+//! looked for at more positions. A position asks a small filter, and nearly always hears no. An
+//! automaton over the same pieces does a step at each octet, through megabytes of table, each step
+//! waiting for the one before.
 //!
 //! Promises: every occurrence of every piece is reported, overlapping or not; linear in the text
 //! but for occurrences; nothing is allocated while searching.
@@ -15,23 +17,28 @@ use std::collections::HashMap;
 #[derive(Debug)]
 pub struct MultiSearch {
     pieces: Vec<Box<[u8]>>,
-    eight: Class,
-    four: Class,
-    two: Class,
-    one: Class,
+    /// Of eight octets and more.
+    eight: Class<5, 4>,
+    /// Of four to seven.
+    four: Class<3, 2>,
+    /// Of two and three.
+    two: Class<2, 1>,
+    one: Class<1, 1>,
 }
 
-/// The pieces that are known by runs of one width.
+/// Pieces that are known by runs of `WIDTH` octets, and looked for at every `STEP`th position.
 #[derive(Debug)]
-struct Class {
+struct Class<const WIDTH: usize, const STEP: usize> {
     /// One bit a hash.
     filter: Vec<u64>,
+    /// What a hash is shifted by to have a bit in the filter.
+    shift: u32,
     /// Where the entries of each slot begin; one more at the end. Empty when there are none.
     slots: Vec<u32>,
     entries: Vec<RunEntry>,
 }
 
-/// A run, and the piece that is known by it.
+/// A run, and a piece that is known by it.
 #[derive(Debug)]
 struct RunEntry {
     run: u64,
@@ -40,32 +47,30 @@ struct RunEntry {
     before: u32,
 }
 
-/// Bits of a filter.
-const BITS: usize = 1 << 16;
-/// Slots of a class.
-const SLOTS: usize = 1 << 10;
+/// Bits of a filter for each entry, and of the largest filter: it shall stay in the first cache.
+const BITS: usize = 16;
+const MOST_BITS: usize = 1 << 18;
 
 impl MultiSearch {
     /// Prepares pieces; an empty one is never found.
     pub fn new<P: AsRef<[u8]>>(pieces: impl IntoIterator<Item = P>) -> Self {
         let pieces: Vec<Box<[u8]>> = pieces.into_iter().map(|p| p.as_ref().into()).collect();
-        let class = |width: usize| {
-            let fits = |piece: &[u8]| match width {
-                8 => piece.len() >= 8,
-                width => piece.len() >= width && piece.len() < 2 * width,
-            };
-            Class::new(&pieces, width, fits)
-        };
-        Self { eight: class(8), four: class(4), two: class(2), one: class(1), pieces }
+        Self {
+            eight: Class::new(&pieces, usize::MAX),
+            four: Class::new(&pieces, 7),
+            two: Class::new(&pieces, 3),
+            one: Class::new(&pieces, 1),
+            pieces,
+        }
     }
 
     /// Calls back for each occurrence: the number of the piece, and where it begins. In no promised
     /// order.
     pub fn find(&self, text: &[u8], mut on_match: impl FnMut(usize, usize)) {
-        self.scan::<8>(&self.eight, text, &mut on_match);
-        self.scan::<4>(&self.four, text, &mut on_match);
-        self.scan::<2>(&self.two, text, &mut on_match);
-        self.scan::<1>(&self.one, text, &mut on_match);
+        self.eight.scan(&self.pieces, text, &mut on_match);
+        self.four.scan(&self.pieces, text, &mut on_match);
+        self.two.scan(&self.pieces, text, &mut on_match);
+        self.one.scan(&self.pieces, text, &mut on_match);
     }
 
     /// Whether any piece is in the text.
@@ -74,90 +79,91 @@ impl MultiSearch {
         self.find(text, |_, _| stands = true);
         stands
     }
-
-    fn scan<const WIDTH: usize>(
-        &self,
-        class: &Class,
-        text: &[u8],
-        on_match: &mut impl FnMut(usize, usize),
-    ) {
-        if class.entries.is_empty() {
-            return;
-        }
-        for (at, octets) in text.windows(WIDTH).enumerate() {
-            let run = run_of::<WIDTH>(octets);
-            let hash = hash(run);
-            if class.filter.get(hash / 64).is_none_or(|bits| bits >> (hash % 64) & 1 == 0) {
-                continue;
-            }
-            for entry in class.entries_of(hash).iter().filter(|e| e.run == run) {
-                let (piece, before) = (entry.piece as usize, entry.before as usize);
-                let start = at.checked_sub(before);
-                let stands = |start: &usize| {
-                    let rest = text.get(*start..).unwrap_or_default();
-                    self.pieces.get(piece).is_some_and(|piece| rest.starts_with(piece))
-                };
-                if let Some(start) = start.filter(stands) {
-                    on_match(piece, start);
-                }
-            }
-        }
-    }
 }
 
-impl Class {
-    fn new(pieces: &[Box<[u8]>], width: usize, fits: impl Fn(&[u8]) -> bool) -> Self {
+impl<const WIDTH: usize, const STEP: usize> Class<WIDTH, STEP> {
+    /// Octets of the shortest piece that has a run wherever it is.
+    const LEAST: usize = WIDTH + STEP - 1;
+
+    /// Takes the pieces of at most `most` octets.
+    fn new(pieces: &[Box<[u8]>], most: usize) -> Self {
+        let fits = |piece: &[u8]| (Self::LEAST..=most).contains(&piece.len());
         let mine = || pieces.iter().enumerate().filter(|(_, piece)| fits(piece));
-        let mut counts: HashMap<&[u8], u32> = HashMap::new();
-        for run in mine().flat_map(|(_, piece)| piece.windows(width)) {
+        let mut counts: HashMap<&[u8], usize> = HashMap::new();
+        for run in mine().flat_map(|(_, piece)| piece.windows(WIDTH)) {
             *counts.entry(run).or_default() += 1;
         }
         let number = |n: usize| u32::try_from(n).expect("some thousand short pieces");
-        let mut entries: Vec<RunEntry> = mine()
-            .filter_map(|(n, piece)| {
-                let runs = piece.windows(width).enumerate();
-                // The first of the rarest: the same pieces are always known by the same runs.
-                let (before, run) = runs.min_by_key(|(_, run)| counts.get(run).copied())?;
-                let mut octets = [0; 8];
-                octets.get_mut(..width)?.copy_from_slice(run);
-                let run = u64::from_le_bytes(octets);
+        let mut entries = Vec::new();
+        for (n, piece) in mine() {
+            let often = |runs: &[u8]| -> usize {
+                runs.windows(WIDTH).filter_map(|run| counts.get(run)).sum()
+            };
+            // The first of the rarest: the same pieces are always known by the same runs.
+            let places = piece.windows(Self::LEAST).enumerate();
+            let Some((first, runs)) = places.min_by_key(|(_, runs)| often(runs)) else { continue };
+            entries.extend(runs.windows(WIDTH).zip(first..).filter_map(|(run, before)| {
+                let run = word(run.first_chunk::<WIDTH>()?);
                 Some(RunEntry { run, piece: number(n), before: number(before) })
-            })
-            .collect();
-        entries.sort_by_key(|entry| slot(hash(entry.run)));
-        let mut filter = vec![0; BITS / 64];
-        for hash in entries.iter().map(|entry| hash(entry.run)) {
+            }));
+        }
+        let bits = (entries.len() * BITS).next_power_of_two().clamp(64, MOST_BITS);
+        let shift = u64::BITS - bits.ilog2();
+        entries.sort_by_key(|entry| hash(entry.run, shift));
+        let mut filter = vec![0; bits / 64];
+        for hash in entries.iter().map(|entry| hash(entry.run, shift)) {
             filter[hash / 64] |= 1 << (hash % 64);
         }
-        let begin = |n| number(entries.partition_point(|entry| slot(hash(entry.run)) < n));
-        let slots = (0..=SLOTS).map(begin).collect();
-        Self { filter, slots, entries }
+        let begin = |n| entries.partition_point(|entry| hash(entry.run, shift) / BITS < n);
+        let slots = (0..=bits / BITS).map(|n| number(begin(n))).collect();
+        Self { filter, shift, slots, entries }
+    }
+
+    fn scan(&self, pieces: &[Box<[u8]>], text: &[u8], on_match: &mut impl FnMut(usize, usize)) {
+        if self.entries.is_empty() {
+            return;
+        }
+        let mut at = 0;
+        while let Some(octets) = text.get(at..).and_then(|rest| rest.first_chunk::<WIDTH>()) {
+            let run = word(octets);
+            let hash = hash(run, self.shift);
+            if self.filter.get(hash / 64).is_some_and(|bits| bits >> (hash % 64) & 1 == 1) {
+                for entry in self.entries_of(hash).iter().filter(|e| e.run == run) {
+                    let (piece, before) = (entry.piece as usize, entry.before as usize);
+                    let start = at.checked_sub(before);
+                    let stands = |start: &usize| {
+                        let rest = text.get(*start..).unwrap_or_default();
+                        pieces.get(piece).is_some_and(|piece| rest.starts_with(piece))
+                    };
+                    if let Some(start) = start.filter(stands) {
+                        on_match(piece, start);
+                    }
+                }
+            }
+            at += STEP;
+        }
     }
 
     fn entries_of(&self, hash: usize) -> &[RunEntry] {
-        match self.slots.get(slot(hash)..slot(hash) + 2) {
+        let slot = hash / BITS;
+        match self.slots.get(slot..slot + 2) {
             Some(&[from, to]) => self.entries.get(from as usize..to as usize).unwrap_or_default(),
             _ => &[],
         }
     }
 }
 
-fn run_of<const WIDTH: usize>(octets: &[u8]) -> u64 {
+fn word<const WIDTH: usize>(octets: &[u8; WIDTH]) -> u64 {
     let mut word = [0; 8];
-    if let (Some(head), Some(octets)) = (word.first_chunk_mut(), octets.first_chunk::<WIDTH>()) {
+    if let Some(head) = word.first_chunk_mut() {
         *head = *octets;
     }
     u64::from_le_bytes(word)
 }
 
-/// Fibonacci hashing to [`BITS`].
-const fn hash(run: u64) -> usize {
-    (run.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize
-}
-
-/// Slot of a hash: its first bits.
-const fn slot(hash: usize) -> usize {
-    hash / (BITS / SLOTS)
+/// Fibonacci hashing.
+const fn hash(run: u64, shift: u32) -> usize {
+    (run.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> shift) as usize
 }
 
 #[cfg(test)]

@@ -136,9 +136,13 @@ impl<'x> Field<'x> {
     /// See [`Headers::text`].
     pub fn text(&self) -> Cow<'x, str> {
         let value = cut(self.value, limits::FIELD_OCTETS).trim_ascii();
-        let plain = value.iter().all(|b| (0x20..0x7f).contains(b));
-        if plain && memchr::memmem::find(value, b"=?").is_none() {
-            return String::from_utf8_lossy(value);
+        // All octets are looked at, so that many are at once.
+        let plain = value.iter().fold(true, |plain, b| plain & (0x20..0x7f).contains(b));
+        if plain
+            && memchr::memmem::find(value, b"=?").is_none()
+            && let Ok(text) = std::str::from_utf8(value)
+        {
+            return Cow::Borrowed(text);
         }
         let words = memchr::memmem::find_iter(value, b"=?").take(limits::ENCODED_WORDS + 1).count();
         if words > 0

@@ -155,8 +155,10 @@ impl<'x> Part<'x> {
     }
 }
 
-/// HTML with a `<br>` or a blank before the tags at which browsers begin a new line or cell.
-/// mail-parser knows `<br>` and `</p>` only and would join `user@example.com</td><td>because`.
+/// HTML with a `<br>` or a blank before the tags at which browsers begin a new line or cell, and
+/// with hardly anything of attributes. mail-parser knows `<br>` and `</p>` only and would join
+/// `user@example.com</td><td>because`; and it reads attributes, which may hold whole pictures, octet
+/// by octet.
 fn with_breaks(html: &str) -> Cow<'_, str> {
     const LINES: [&[u8]; 30] = [
         b"p",
@@ -197,18 +199,34 @@ fn with_breaks(html: &str) -> Cow<'_, str> {
         let tag = octets.get(at + 1..).unwrap_or_default();
         let tag = tag.strip_prefix(b"/").unwrap_or(tag);
         let length = tag.iter().take(11).take_while(|b| b.is_ascii_alphanumeric()).count();
-        let name = tag.get(..length).unwrap_or_default();
+        let (name, behind) = tag.split_at(length);
         let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
         let added = if LINES.iter().any(|known| is(known)) {
             "<br>"
         } else if is(b"td") || is(b"th") {
             " "
         } else {
-            continue;
+            ""
         };
-        out.push_str(html.get(kept..at).unwrap_or_default());
-        out.push_str(added);
-        kept = at;
+        if !added.is_empty() {
+            out.push_str(html.get(kept..at).unwrap_or_default());
+            out.push_str(added);
+            kept = at;
+        }
+        let attribute = behind.trim_ascii_start();
+        if !name.is_empty()
+            && attribute.len() < behind.len()
+            && let Some((b'a'..=b'z' | b'A'..=b'Z', rest)) = attribute.split_first()
+        {
+            // That a tag has one is enough. A `--` before the end may close a comment that it is in.
+            let length = memchr::memchr2(b'<', b'>', rest).unwrap_or(rest.len());
+            if rest.get(..length).is_some_and(|value| value.ends_with(b"-")) {
+                continue;
+            }
+            let from = octets.len() - rest.len();
+            out.push_str(html.get(kept..from).unwrap_or_default());
+            kept = from + length;
+        }
     }
     if out.is_empty() {
         return Cow::Borrowed(html);
@@ -391,6 +409,29 @@ mod tests {
         ] {
             let decoded = quoted_printable(body.as_bytes());
             assert_eq!(String::from_utf8_lossy(&decoded), expected, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn attributes_are_left_out_where_nobody_reads_them() {
+        for (html, expected) in [
+            ("<img src=\"data:image/png;base64,AAAA\">a", "<img s>a"),
+            ("<a\n href='x'>b</a>", "<a\n h>b</a>"),
+            ("<td class=x>c<td>", " <td c>c <td>"),
+            ("<p style='a-b: c'>b", "<br><p s>b"),
+            // It may be in a comment.
+            ("<!-- <b title=x --> d", "<!-- <b title=x --> d"),
+            ("<!-- <b title=--x> d --> e", "<!-- <b t> d --> e"),
+            ("<b title=x<i>e", "<b t<i>e"),
+            ("<style type=text/css>f", "<style t>f"),
+            // Without a name before it, it is the name.
+            ("<br/>g <1 h> < br>i</ p><!x y>", "<br/>g <1 h> < br>i</ p><!x y>"),
+            ("<b\u{fc} x=y>", "<b\u{fc} x=y>"),
+            ("<b x", "<b x"),
+        ] {
+            assert_eq!(with_breaks(html), expected, "{html}");
+            let broken = html.replace("<p", "<br><p").replace("<td", " <td");
+            assert_eq!(html_to_text(expected), html_to_text(&broken), "{html}");
         }
     }
 }

@@ -90,8 +90,10 @@ fn split<'x>(body: &'x [u8], boundary: &[u8]) -> Vec<&'x [u8]> {
     mark.extend_from_slice(boundary.trim_ascii_end());
     let mut pieces = Vec::new();
     let mut start = None;
-    for at in memmem::find_iter(body, &mark) {
-        if at > 0 && body.get(at - 1) != Some(&b'\n') {
+    let first = body.starts_with(b"--").then_some(0);
+    let dashed = first.into_iter().chain(memmem::find_iter(body, b"\n--").map(|at| at + 1));
+    for at in dashed {
+        if !body.get(at..).is_some_and(|line| line.starts_with(&mark)) {
             continue;
         }
         let line_end = end_of_line(body, at);

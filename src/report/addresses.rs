@@ -73,7 +73,7 @@ pub fn spans(text: &str) -> impl Iterator<Item = (Address, Range<usize>)> + '_ {
         {
             return None;
         }
-        let address = Address::parse(&format!("{local}@{domain}"))?;
+        let address = Address::parse(&[local, "@", domain].concat())?;
         end_of_last = end;
         Some((address, start..end))
     })

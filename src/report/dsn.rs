@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use super::addresses;
 use super::types::{Action, MAX_RECIPIENTS, Recipient, StatusSource};
-use super::words::{bounded_words, lines};
+use super::words::{beginning, bounded_words, lines};
 use crate::mail::{EnhancedStatus, Timestamp};
 use crate::message::decode_words;
 
@@ -62,7 +62,7 @@ pub fn read(text: &str) -> Fields {
         if name.eq_ignore_ascii_case("reporting-mta") {
             let host = addresses::without_type(&value).trim_matches(['<', '>', ' ']);
             if fields.reporting_mta.is_none() && !host.is_empty() {
-                fields.reporting_mta = Some(host.chars().take(255).collect());
+                fields.reporting_mta = Some(beginning(host, 255).to_string());
             }
         } else if name.eq_ignore_ascii_case("arrival-date") {
             fields.arrival_date = fields.arrival_date.or(Timestamp::parse_rfc5322(&value));
@@ -137,8 +137,7 @@ impl RecipientFields {
             return;
         }
         self.seen |= 1 << field as u8;
-        let kept =
-            |text: &str| Some(text.chars().take(320).collect::<String>()).filter(|t| !t.is_empty());
+        let kept = |text: &str| Some(beginning(text, 320).to_string()).filter(|t| !t.is_empty());
         match field {
             FieldName::Original => {
                 self.recipient.original_recipient = kept(addresses::without_type(value));

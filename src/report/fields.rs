@@ -1,6 +1,10 @@
 //! A report by its fields: RFC 3464 parts, also where they are mislabelled, pasted or quoted, and
 //! what the words around them add.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use super::types::{Action, Kind, Recipient, Report};
 use super::words::{add_words, bounded_words};
 use super::{addresses, dsn, formats, original};
@@ -51,7 +55,7 @@ pub(super) fn delivery_status(message: &Message<'_>, human: &str) -> Option<Repo
     original::attach(&mut report, message, human);
     complete_local_parts(&mut report);
     let named: Vec<String> =
-        report.recipients.iter().flat_map(|r| &r.address).map(|a| a.to_string()).collect();
+        report.recipients.iter().flat_map(|r| &r.address).map(|a| a.as_str().into()).collect();
     let alone = report.recipients.len() == 1;
     for recipient in &mut report.recipients {
         let address = recipient.address.as_ref().map(|a| a.as_str());
@@ -95,7 +99,8 @@ fn complete_local_parts(report: &mut Report) {
 /// message is what some receivers say when the reader's own filter refuses it.
 fn add_stage(recipient: &mut Recipient) {
     const STAGE: &str = "(in reply to end of DATA command)";
-    let tells = |words: &str| memchr::memmem::find(words.as_bytes(), STAGE.as_bytes()).is_some();
+    static FINDER: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(STAGE));
+    let tells = |words: &str| FINDER.find(words.as_bytes()).is_some();
     let refused = !recipient.diagnostic.is_empty() && !tells(&recipient.diagnostic);
     if refused && tells(&recipient.remarks) {
         recipient.diagnostic.push(' ');

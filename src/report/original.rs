@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::addresses;
 use super::types::{Original, Report};
-use super::words::lines;
+use super::words::{beginning, lines};
 use crate::mail::Address;
 use crate::message::{Headers, Message};
 
@@ -90,8 +90,9 @@ pub(super) fn recipients(returned: &Headers<'_>) -> Vec<Address> {
 
 /// What is kept of a returned header.
 pub fn from_headers(headers: &Headers<'_>) -> Original {
+    let bounded = |value: &str| beginning(value, 500).to_string();
     let text = |name| headers.text(name).map(|v| bounded(&v)).filter(|v| !v.is_empty());
-    let mut to: Vec<String> = headers.addresses("to").iter().map(ToString::to_string).collect();
+    let mut to: Vec<String> = headers.addresses("to").iter().map(|a| a.as_str().into()).collect();
     to.truncate(20);
     Original {
         message_id: text("message-id"),
@@ -111,7 +112,7 @@ pub fn from_headers(headers: &Headers<'_>) -> Original {
 fn senders(returned: &Headers<'_>) -> Vec<String> {
     let fields = ["from", "sender", "return-path"].into_iter();
     let addresses = fields.flat_map(|name| returned.addresses(name)).take(6);
-    let mut senders: Vec<String> = addresses.map(|a| a.to_string().to_ascii_lowercase()).collect();
+    let mut senders: Vec<String> = addresses.map(|a| a.as_str().to_ascii_lowercase()).collect();
     senders.sort_unstable();
     senders.dedup();
     senders
@@ -172,10 +173,6 @@ fn field_name(line: &str) -> &str {
         Some(b':') => line.get(..length).unwrap_or_default(),
         _ => "",
     }
-}
-
-fn bounded(text: &str) -> String {
-    text.chars().take(500).collect()
 }
 
 #[cfg(test)]

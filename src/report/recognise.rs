@@ -136,7 +136,7 @@ impl MessageView<'_, '_> {
         let from_nobody = self.path == Path::Null;
         let notice = Notice { message, text, lower, from, subject, signs, from_nobody, without };
         if let Some(report) =
-            forwarded(message, self.human, signs, without).or_else(|| enclosed(message, without))
+            forwarded(&notice, self.human).or_else(|| enclosed(message, subject, without))
         {
             return Ok(report);
         }
@@ -180,14 +180,8 @@ impl MessageView<'_, '_> {
 }
 
 /// A notice in words that a person forwarded in the text: its sender is in the pasted header.
-fn forwarded(
-    message: &Message<'_>,
-    human: &str,
-    signs: &answers::Signs,
-    without: &str,
-) -> Option<Report> {
-    let subject = message.headers().lower("subject");
-    if !is_forward(&subject) {
+fn forwarded(carrier: &Notice<'_, '_>, human: &str) -> Option<Report> {
+    if !is_forward(carrier.subject) {
         return None;
     }
     let pasted = original::pasted_in_text(human)?;
@@ -202,8 +196,7 @@ fn forwarded(
     let lower = body.to_ascii_lowercase();
     let text = own_words(body, &lower);
     let lower = lower.get(..text.len()).unwrap_or_default();
-    let (from, subject) = (&from, &subject);
-    let notice = Notice { message, text, lower, from, subject, signs, from_nobody: false, without };
+    let notice = Notice { text, lower, from: &from, from_nobody: false, ..*carrier };
     let mut report = formats::recognise_forwarded(&notice)?;
     report.hand_on("pasted into a text");
     complete(&mut report, &notice);
@@ -211,8 +204,8 @@ fn forwarded(
 }
 
 /// A notice in words that a person forwarded as an attachment: its sender must be a mail system.
-fn enclosed(message: &Message<'_>, without: &str) -> Option<Report> {
-    if !is_forward(&message.headers().lower("subject")) {
+fn enclosed(message: &Message<'_>, subject: &str, without: &str) -> Option<Report> {
+    if !is_forward(subject) {
         return None;
     }
     let part = message.own_parts().find(|p| p.is_open_message())?;
@@ -241,8 +234,8 @@ fn enclosed(message: &Message<'_>, without: &str) -> Option<Report> {
 /// `lower` is the same text in lower case.
 fn own_words<'t>(human: &'t str, lower: &str) -> &'t str {
     let fields = original::start_in_text(human).unwrap_or(human.len());
-    let announced = formats::original_announced(lower).unwrap_or(human.len());
-    human.get(..fields.min(announced)).unwrap_or(human)
+    let announced = lower.get(..fields).and_then(formats::original_announced);
+    human.get(..announced.unwrap_or(fields)).unwrap_or(human)
 }
 
 /// What a textual notice leaves open: recipients from `X-Failed-Recipients` or the returned mail.

@@ -99,7 +99,7 @@ pub fn by_hand(message: &Message<'_>) -> bool {
 /// Whether a sender is a mail system.
 pub fn is_system(from: &str) -> bool {
     static NAMES: LazyLock<MultiSearch> = LazyLock::new(|| MultiSearch::new(SYSTEMS));
-    NAMES.any(from.as_bytes()) || is_daemon(from)
+    NAMES.any(from.as_bytes()) || has_no_address(from)
 }
 
 /// `"Jetmail System" <>`: a program that wants no answer.

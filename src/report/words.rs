@@ -13,6 +13,12 @@ pub fn bounded_words(text: &str) -> String {
     out
 }
 
+/// The first characters of a text.
+pub fn beginning(text: &str, most: usize) -> &str {
+    let longer = (text.len() > most).then(|| text.char_indices().nth(most)).flatten();
+    longer.and_then(|(end, _)| text.get(..end)).unwrap_or(text)
+}
+
 /// The lines of a text with their ends, as `str::split_inclusive` gives them, but found by
 /// memchr: every recogniser goes over all lines.
 pub fn lines(text: &str) -> impl Iterator<Item = &str> {

@@ -115,8 +115,11 @@ fn chunk_words(
     }
     // `policy "Reject-Unknown-User"`, `policy:user-not-found`: what is called so says nothing.
     if kinds & OTHER != 0 {
-        let (head, name) = chunk.split_once(':').unwrap_or_default();
-        if is_name(name) && NAMED.contains(&head) {
+        if kinds & COLONS != 0
+            && let Some((head, name)) = chunk.split_once(':')
+            && is_name(name)
+            && NAMED.contains(&head)
+        {
             push_word(head, out);
             return closing(name, out);
         }
@@ -128,7 +131,8 @@ fn chunk_words(
     let trimmed = core.trim_end_matches(is_edge);
     let tail = core.get(trimmed.len()..).unwrap_or_default();
     // Of a path its end may say something, but not where it is a name: `/usr/lib/deliver-user`.
-    if let Some((_, file)) = trimmed.rsplit_once('/').filter(|_| trimmed.starts_with('/'))
+    if trimmed.starts_with('/')
+        && let Some((_, file)) = trimmed.rsplit_once('/')
         && (is_name(file) || file.contains('.'))
     {
         return closing(tail, out);

@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 use crate::message::Headers;
+use crate::report::words::beginning;
 
 /// Meaning of a header field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -97,8 +98,9 @@ pub(super) fn read(headers: &Headers<'_>) -> Vec<Clue> {
         if let Some(row) = named.find(|r| r.fits(&value))
             && row.means != Means::No
         {
-            let name = String::from_utf8_lossy(field.name).chars().take(60).collect();
-            clues.push(Clue { row, name, value: value.chars().take(60).collect() });
+            let name = String::from_utf8_lossy(field.name);
+            let name = beginning(&name, 60).to_string();
+            clues.push(Clue { row, name, value: beginning(&value, 60).to_string() });
         }
     }
     clues

@@ -32,15 +32,23 @@ mod signs;
 use crate::mail::Timestamp;
 use crate::message::Message;
 use crate::report::types::{Original, Recipient, Report};
+use clues::Means;
 use finding::AnswerFinding;
 use reading::Reading;
 pub use signs::Signs;
 
 /// Recognises an answer. Otherwise (the message is a bounce, or anything else) gives what says
-/// that it is a notice of a failed or delayed delivery, in words; empty when nothing does. The
-/// recogniser of last resort must not take other mail for a bounce.
+/// that it is a notice of a failed or delayed delivery; empty when nothing does. The recogniser of
+/// last resort must not take other mail for a bounce.
 pub fn read(message: &Message<'_>, human_text: &str) -> Result<Report, Signs> {
-    let reading = Reading::new(message, human_text);
+    let mut reading = Reading::of_header(message);
+    let signs = reading.signs();
+    // No judge takes this for an answer, whatever its text says; nor does anybody who asks for signs
+    // want more of them, but for the last resort, which looks for all.
+    if signs.from && signs.subject && reading.clue(Means::Challenge).is_none() {
+        return Err(signs);
+    }
+    reading.read_text(human_text);
     let signs = reading.signs();
     let answer = challenge::judge(&reading, &signs)
         .or_else(|| request::receipt(&reading, &signs))
@@ -59,9 +67,11 @@ pub fn recognise(message: &Message<'_>, human_text: &str) -> Option<Report> {
     read(message, human_text).ok()
 }
 
-/// What says that a message is a notice of delivery; see [`read`].
+/// All that says that a message is a notice of delivery.
 pub fn bounce_signs(message: &Message<'_>, human_text: &str) -> Signs {
-    Reading::new(message, human_text).signs()
+    let mut reading = Reading::of_header(message);
+    reading.read_text(human_text);
+    reading.signs()
 }
 
 fn report(message: &Message<'_>, reading: &Reading, answer: AnswerFinding) -> Report {

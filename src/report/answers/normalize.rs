@@ -20,8 +20,15 @@ pub(super) fn normalize(text: &str) -> String {
 /// Appends the normalized form until `out` holds `limit` octets. White space at the start is
 /// dropped when `out` is empty or ends in white space already.
 pub(super) fn normalize_into(out: &mut String, text: &str, limit: usize) {
-    if text.is_ascii() && !text.bytes().any(|b| b < 0x20 && !b.is_ascii_whitespace()) {
-        return normalize_ascii(out, text, limit);
+    if text.is_ascii() {
+        let start = out.len();
+        if text.len() <= limit.saturating_sub(start) && is_tidy(text) {
+            out.push_str(text);
+            return lower(out, start);
+        }
+        if !text.bytes().any(|b| b < 0x20 && !b.is_ascii_whitespace()) {
+            return normalize_words(out, text, limit);
+        }
     }
     for c in text.chars() {
         if out.len() >= limit {
@@ -46,16 +53,14 @@ fn is_tidy(text: &str) -> bool {
         && before != b' '
 }
 
-/// The same for plain ASCII, a line or a word at a time: most mail.
-fn normalize_ascii(out: &mut String, text: &str, limit: usize) {
-    let start = out.len();
-    if text.len() <= limit.saturating_sub(start) && is_tidy(text) {
-        out.push_str(text);
-        if let Some(added) = out.get_mut(start..) {
-            added.make_ascii_lowercase();
-        }
-        return;
+fn lower(out: &mut str, from: usize) {
+    if let Some(added) = out.get_mut(from..) {
+        added.make_ascii_lowercase();
     }
+}
+
+/// The same for ASCII without control characters, word by word.
+fn normalize_words(out: &mut String, text: &str, limit: usize) {
     if text.starts_with(|c: char| c.is_ascii_whitespace()) {
         push_blank(out);
     }
@@ -67,9 +72,7 @@ fn normalize_ascii(out: &mut String, text: &str, limit: usize) {
         }
         let start = out.len();
         out.push_str(word.get(..room).unwrap_or(word));
-        if let Some(added) = out.get_mut(start..) {
-            added.make_ascii_lowercase();
-        }
+        lower(out, start);
         if words.peek().is_some() {
             out.push(' ');
         }

@@ -45,8 +45,8 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Reads a message.
-    pub fn new(message: &Message<'_>, human_text: &str) -> Self {
+    /// Reads sender, subject and fields.
+    pub fn of_header(message: &Message<'_>) -> Self {
         let headers = message.headers();
         let mut normalized = String::with_capacity(TEXT + 512);
         if let Some(from) = headers.text("From").or_else(|| headers.text("Sender")) {
@@ -74,12 +74,12 @@ impl Reading {
             in_thread: headers.has("In-Reply-To") || headers.has("References"),
             null_return_path: headers.text("Return-Path").is_some_and(|p| p.trim() == "<>"),
         };
-        reading.read_text(human_text);
         reading.hits = marks::find(&reading.normalized);
         reading
     }
 
-    fn read_text(&mut self, human_text: &str) {
+    /// Reads the text besides.
+    pub fn read_text(&mut self, human_text: &str) {
         let limit = self.text.start + TEXT;
         for line in lines(human_text) {
             if self.normalized.len() >= limit {
@@ -107,6 +107,7 @@ impl Reading {
         }
         self.text.end = self.normalized.len();
         self.quote_at = self.quote_at.min(self.text.end);
+        self.hits = marks::find(&self.normalized);
     }
 
     /// The normalized subject, without list and gateway tags.

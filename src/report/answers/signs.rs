@@ -9,11 +9,11 @@ pub struct Signs {
     pub subject: bool,
     /// The subject says that delivery is still tried.
     pub delayed: bool,
-    /// The text says so.
+    /// The text says so; [`read`](super::read) does not ask it where sender and subject do.
     pub text: bool,
     /// A header field says so.
     pub header: bool,
-    /// In words.
+    /// In words; as far as was asked.
     pub labels: Vec<&'static str>,
 }
 

@@ -10,7 +10,7 @@ use super::{candidates, rows};
 use crate::mail::{EnhancedStatus, ReplyCode};
 use crate::report::types::{Action, Recipient, Report};
 use crate::report::words::bounded_words;
-use crate::report::{addresses, original, sender};
+use crate::report::{addresses, answers, original, sender};
 
 /// Reads what can be read.
 pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
@@ -92,12 +92,14 @@ pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
     }
     let mut report = Report::new(kind, "mined-text");
     report.clues.push("no known format; address and words mined from the text".into());
-    report.clues.extend(notice.signs.labels.iter().map(|s| (*s).to_string()));
+    // Here all of them count, those of the text, too.
+    let signs = answers::bounce_signs(notice.message, &notice.message.human_text());
+    report.clues.extend(signs.labels.iter().map(|s| (*s).to_string()));
     if recipients.is_empty() {
         // Nobody named: still a failure when words or codes say that something failed.
         // Lures say so, too ("your mailbox is full"), with a link and without a code.
         let lure = ["http://", "https://"].iter().any(|link| notice.lower.contains(link));
-        let said = notice.signs.labels.len() >= 2 || sender::has_no_address(notice.from);
+        let said = signs.labels.len() >= 2 || sender::has_no_address(notice.from);
         if !is_coded(notice) && (lure || !said) {
             return None;
         }

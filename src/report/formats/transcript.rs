@@ -21,7 +21,7 @@ use super::rows;
 use crate::mail::{Address, MultiSearch, ReplyCode};
 use crate::report::addresses;
 use crate::report::types::{Action, Kind, Recipient, Report};
-use crate::report::words::bounded_words;
+use crate::report::words::{beginning, bounded_words};
 
 const MARKS: [&str; 6] = [
     "----- transcript of session follows -----",
@@ -146,7 +146,7 @@ impl Seek {
         let lower = line.to_ascii_lowercase();
         if let Some(at) = lower.find("while talking to ") {
             let name = line.get(at + 17..).unwrap_or_default().trim_end_matches([':', '.', ' ']);
-            self.host = Some(name.chars().take(255).collect());
+            self.host = Some(beginning(name, 255).to_string());
             self.current = None;
             return;
         }
