@@ -119,7 +119,9 @@ impl Forgotten {
             forms
         };
         let (at, others) = SIGNS.split_at(1);
-        let (plain, inside) = (spelled(at), spelled(others));
+        let (mut plain, inside) = (spelled(at), spelled(others));
+        // Reports quote what needs no quotes.
+        plain.extend(domains.iter().map(|domain| format!("\"{local}\"@{domain}")));
         Self { plain, inside, address: address.to_string(), case, mark }
     }
 
@@ -157,7 +159,11 @@ impl Forgotten {
     /// The text with the mark in the place of the address; None when it is not there as
     /// a whole. `user@example.com` is not part of `other-user@example.com`.
     pub fn blot(&self, text: &str) -> Option<String> {
-        if !self.may_be_in(text) || self.is_neighbour(text) {
+        if !self.may_be_in(text) {
+            // A field that is the address in a spelling of its own: an escaped letter.
+            return self.is(text).then(|| self.mark.clone());
+        }
+        if self.is_neighbour(text) {
             return None;
         }
         let lower = Lower::of(text);
@@ -181,7 +187,8 @@ impl Forgotten {
     /// forwarded mail names it, or a person who acted did. None when it does not name it.
     pub fn row(&self, value: &[u8]) -> Option<Vec<u8>> {
         let text = std::str::from_utf8(value).ok()?;
-        if !text.contains("\"w\":") || !self.may_be_in(text) {
+        // In JSON the quotes of a local part are escaped.
+        if !text.contains("\"w\":") || !(self.may_be_in(text) || text.contains("\\\"@")) {
             return None;
         }
         let mut row = AddressRow::decode(value)?;
@@ -262,6 +269,8 @@ mod tests {
             ("rfc822;user@example.com, to=user@example.com.", Some("rfc822;MARK, to=MARK.")),
             ("a user=example.com b", Some("a MARK b")),
             ("x?r=user%40example.com&y", Some("x?r=MARK&y")),
+            ("550 <\"User\"@example.com> unknown", Some("550 <MARK> unknown")),
+            ("\"us\\er\"@example.com", Some("MARK")),
             ("other-user@example.com", None),
             ("user@example.com.au", None),
             ("user@example.community", None),

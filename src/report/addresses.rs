@@ -203,6 +203,10 @@ mod tests {
             ("RFC822; smtp:user@example.com", Some("user@example.com")),
             ("utf-8; gr\\x{E5}@example.com", Some("grå@example.com")),
             ("rfc822; \"quoted one\"@example.com", Some("\"quoted one\"@example.com")),
+            ("rfc822; \"user\"@example.com", Some("user@example.com")),
+            ("rfc822; <\"user.name\"@example.com>", Some("user.name@example.com")),
+            ("rfc822; \"user@example.com\"", Some("user@example.com")),
+            ("utf-8; user@exa\\x{308}mple.se", Some("user@exämple.se")),
             ("rfc822; 'user@example.com'", Some("user@example.com")),
             ("rfc822;user", None),
             ("user@example.com", Some("user@example.com")),
@@ -225,6 +229,7 @@ mod tests {
             ("id 1kJ@localhost and 5@1.2.3.4", vec![]),
             ("宛先user@example.jpです", vec!["user@example.jp"]),
             ("'user@example.com' rejected", vec!["user@example.com"]),
+            ("<\"user\"@example.com>: rejected", vec!["user@example.com"]),
             ("@@@@ <@> @example.com", vec![]),
         ] {
             let found: Vec<_> = all_in(text).map(|(a, _)| a.to_string()).collect();

@@ -7,12 +7,13 @@
 //! | carrier | known by | a report inside is |
 //! |---|---|---|
 //! | notice | a daemon's sender; else a null reverse-path, or the shape of a report from nobody known | the message's own |
-//! | person | none of these; `Fwd:`, `Re:`, Resent-From; a person's `From` that answers; a postmaster who answers or writes by hand | a forwarded one when attached or after `Fwd:`, else talk |
-//! | program | list, ticket and notification fields, ticket numbers in the subject, cron; also beside a daemon's sender, when the reverse-path is somebody's | talk |
+//! | person | none of these; `Fwd:`, `Re:`, Resent-From; a person's `From` that answers or attaches a report; a postmaster who answers or writes by hand | a forwarded one when attached or after `Fwd:`, else talk |
+//! | program | list, ticket and notification fields, ticket numbers in the subject, cron; also beside a daemon's sender, when the reverse-path is somebody's | a forwarded one when attached and from `<>`, else talk |
 //!
 //! A reverse-path that nobody knows (a file without Return-Path) is judged by the rest: the shape
 //! of a report or a program's sender. Field lore: forwarders rewrite reverse-paths of notices and
-//! some daemons never had a null one, so a daemon's sender is enough.
+//! some daemons never had a null one, so a daemon's address is enough where the message says what it
+//! is. The name beside an address is not: people choose theirs.
 
 use std::sync::LazyLock;
 
@@ -100,7 +101,8 @@ static BY_THIRD: LazyLock<Vec<Vec<TalkField>>> = LazyLock::new(|| {
     (0..128).map(of).collect()
 });
 
-/// Who carries a message. `subject` and `from` are lower case and decoded.
+/// Who carries a message. `subject` and `from` are lower case and decoded; `from` is the part that is
+/// believed ([`sender::believed`]).
 pub(super) fn of(
     message: &Message<'_>,
     from: &str,
@@ -118,16 +120,19 @@ pub(super) fn of(
     let report = message.parts().first().is_some_and(|p| {
         p.is("multipart/report") && p.report_type.as_deref().is_none_or(|t| t.contains("status"))
     });
-    let daemon = sender::is_daemon(from) || from.contains("no-reply@sns.amazonaws.com");
+    let daemon = sender::is_daemon(from) || sender::is_amazon(from);
     let system = sender::is_system(from);
     let handed_on = is_reply(subject) || is_forward(subject);
     // Anybody can send from `<>`: a person who answers or forwards is one, whatever the envelope.
     let answers = handed_on || headers.has("in-reply-to");
-    let personal = answers && !system && !daemon && sender::is_person(message, from);
+    let person = !system && !daemon && sender::is_person(message, from);
+    let personal = answers && person;
     let null_report = report && path == Path::Null && !personal;
     let own_shape = (system && (report || path == Path::Null)) || null_report;
     if let Some((why, mark)) = talks(message, subject)
-        && !(own_shape && mark.is_of_a_notice(report, path))
+        && !(own_shape
+            && mark.is_of_a_notice(report, path)
+            && !(person && mark == TalkMark::OfList))
     {
         return Carrier::Program(why);
     }
@@ -135,10 +140,14 @@ pub(super) fn of(
         return Carrier::Program("a list manager tells its owner");
     }
     if daemon {
-        return Carrier::Notice { sure: true };
+        return Carrier::Notice { sure: report || path != Path::Somebody };
     }
     if personal && path == Path::Null {
         return Carrier::Person("forwarded or answered by a person");
+    }
+    let attached = || message.own_parts().any(|p| p.is("message/delivery-status"));
+    if person && path == Path::Null && !report && attached() {
+        return Carrier::Person("attached by a person");
     }
     match path {
         Path::Null if report => Carrier::Notice { sure: true },
@@ -232,7 +241,7 @@ fn talks(message: &Message<'_>, subject: &str) -> Option<(&'static str, TalkMark
     has_ticket_number(subject).then_some((TICKET_NUMBER, TalkMark::Number))
 }
 
-/// `[#117904]`, `[Ticket#1]`, `[Ticket ID: 42]`, `INC0012345`, `Case #00123`.
+/// `[#117904]`, `[Ticket#1]`, `[Ticket 12]`, `[Ticket ID: 42]`, `INC0012345`, `Case #00123`.
 fn has_ticket_number(subject: &str) -> bool {
     const WORDS: [&str; 9] = [
         "ticket",
@@ -263,7 +272,13 @@ fn has_ticket_number(subject: &str) -> bool {
             while !rest.is_char_boundary(end) {
                 end -= 1;
             }
-            numbered(rest.get(..end).unwrap_or_default())
+            let next = rest.get(..end).unwrap_or_default();
+            let number = next.trim_start_matches(' ');
+            let closed = number.trim_start_matches(|c: char| c.is_ascii_digit());
+            let in_brackets = subject.get(..at).is_some_and(|before| before.ends_with('['))
+                && closed.len() < number.len()
+                && closed.starts_with(']');
+            numbered(next) || in_brackets
         })
     });
     let incident = subject.match_indices("inc0").any(|(at, _)| {
@@ -295,11 +310,23 @@ mod tests {
             )
         };
         let daemon = "MAILER-DAEMON@x.example";
+        let attached = "From: a@x.example\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\n\
+                        See below.\n--b\nContent-Type: message/delivery-status\n"
+            .to_string();
         let via = "\"'Mail Delivery Subsystem' via Support\" <support@x.example>";
         for (path, header, expected) in [
             (Some(""), "From: MAILER-DAEMON@x.example\n", notice),
             // A forwarder rewrote the reverse-path.
-            (Some("a@x.example"), "From: MAILER-DAEMON@x.example\n", notice),
+            (Some("a@x.example"), "From: MAILER-DAEMON@x.example\n", maybe),
+            (Some("a@x.example"), &report(daemon, "Subject: x"), notice),
+            (Some("a@x.example"), "From: Mail Delivery System <MAILER-DAEMON@x.example>\n", maybe),
+            // A name is anybody's, and so is a second sender.
+            (Some("a@x.example"), "From: \"MAILER-DAEMON\" <a@x.example>\n", person),
+            (Some("a@x.example"), "From: Mail Delivery <a@x.example>\n", person),
+            (Some("a@x.example"), &report("Postmaster <a@x.example>", "Subject: x"), person),
+            (Some("a@x.example"), "From: a@x.example, MAILER-DAEMON@x.example\n", person),
+            (Some("a@x.example"), "From: a@x.example\nFrom: MAILER-DAEMON@x.example\n", person),
+            (Some("a@mailer-daemon.example"), "From: a@mailer-daemon.example\n", person),
             (Some(""), "From: Mail <info@x.example>\n", maybe),
             // The null reverse-path does not make a program of who answers or forwards.
             (Some(""), REPORT_OF_ANN, notice),
@@ -349,6 +376,15 @@ mod tests {
                 "From: a@x.example\nSubject: Ticket #12 opened\n",
                 Carrier::Program(TICKET_NUMBER),
             ),
+            (
+                Some(""),
+                "From: a@x.example\nSubject: [Ticket 12] Undelivered\n",
+                Carrier::Program(TICKET_NUMBER),
+            ),
+            // A person's report that went through a list, and one that he attached.
+            (Some(""), &answer("List-Id: <l.x.example>"), Carrier::Program(list)),
+            (Some(""), &answer("Precedence: list"), Carrier::Program(list)),
+            (Some(""), &attached, Carrier::Person("attached by a person")),
             // What a list or a ticket system sends on has its own reverse-path.
             (
                 Some("l-bounces@x.example"),
@@ -387,6 +423,7 @@ mod tests {
             let (from, subject) =
                 (message.headers().lower("from"), message.headers().lower("subject"));
             let way = Path::of(&message, Arrival { reverse_path: path, trusted: false });
+            let from = sender::believed(&message, &from, way == Path::Somebody);
             assert_eq!(of(&message, &from, &subject, way, false), expected, "{path:?} {header}");
             assert_eq!(of(&message, &from, &subject, way, true), notice, "{header}");
         }

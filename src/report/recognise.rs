@@ -1,5 +1,7 @@
 //! The order in which a message is tried, from reports with a structure to notices in words.
 
+use std::sync::LazyLock;
+
 use super::carrier::{self, Arrival, Carrier, Path};
 use super::fields::{delivery_status, quoted};
 use super::formats::Notice;
@@ -7,6 +9,7 @@ use super::subject::{is_forward, is_reply};
 use super::types::{Action, Kind, Report};
 use super::words::bounded_words;
 use super::{answers, arf, formats, mdn, original, sender};
+use crate::mail::MultiSearch;
 use crate::message::Message;
 
 /// What a message says; `arrival` is what is known of its way. A message that nobody recognises is a
@@ -28,8 +31,11 @@ pub fn recognise_without(message: &Message<'_>, arrival: Arrival<'_>, without: &
     let subject = message.headers().lower("subject");
     let (from, subject) = (from.as_str(), subject.as_str());
     let path = Path::of(message, arrival);
-    let view = MessageView { message, human: &human, text, lower, from, subject, path, without };
-    let carrier = carrier::of(message, from, subject, path, arrival.trusted);
+    let sender = sender::believed(message, from, path == Path::Somebody);
+    let sender = sender.as_ref();
+    let view =
+        MessageView { message, human: &human, text, lower, from, sender, subject, path, without };
+    let carrier = carrier::of(message, sender, subject, path, arrival.trusted);
     let report = match carrier {
         Carrier::Notice { sure: true } => {
             let by_fields = view.structured().or_else(|| quoted(message, text));
@@ -49,11 +55,15 @@ pub fn recognise_without(message: &Message<'_>, arrival: Arrival<'_>, without: &
         },
         Carrier::Program(why) => match answers::read(message, &human) {
             Ok(report) => Ok(report),
-            // A notice that went through a list is still read.
-            Err(signs) if sender::is_system(from) => view.handed_on(&signs, why),
             // The subject of our mail is after what a notice says itself.
             Err(signs) if why == carrier::TICKET_NUMBER && view.names_a_failure_first(&signs) => {
                 view.structured().map_or_else(|| view.in_words(&signs), Ok)
+            }
+            // A notice that went through a list is still read, and one that came from `<>` with its fields.
+            Err(signs)
+                if sender::is_system(sender) || (path == Path::Null && view.attaches_fields()) =>
+            {
+                view.handed_on(&signs, why)
             }
             Err(_) => Err(view.talk(why)),
         },
@@ -78,10 +88,37 @@ struct MessageView<'a, 'x> {
     text: &'a str,
     lower: &'a str,
     from: &'a str,
+    /// What is believed of it.
+    sender: &'a str,
     subject: &'a str,
     path: Path,
     without: &'a str,
 }
+
+/// By what programs tell that they hand on what others wrote.
+static HANDS_ON: LazyLock<MultiSearch> = LazyLock::new(|| {
+    MultiSearch::new([
+        // Apple Mail
+        "begin forwarded message:",
+        "anfang der weitergeleiteten nachricht:",
+        "début du message réexpédié",
+        "début du message transféré",
+        "inicio del mensaje reenviado:",
+        "inizio messaggio inoltrato:",
+        "begin doorgestuurd bericht:",
+        "início da mensagem encaminhada:",
+        "переадресованного сообщения:",
+        // Gmail, Outlook.com
+        "---------- forwarded message ---------",
+        "---------- weitergeleitete nachricht ---------",
+        // Ticket systems
+        "please type your reply above this line",
+        "reply above this line",
+        // Web forms
+        "sent from a contact form on",
+        "sent via a contact form on",
+    ])
+});
 
 /// Why nobody claims a message.
 const NOBODY: &str = "no recogniser claims it";
@@ -101,23 +138,55 @@ impl MessageView<'_, '_> {
     /// A notice says what it is in its sender, its subject, its fields or its shape, or it begins with
     /// it and returns our mail. A text that says it nowhere else may be a web form, a build log or an
     /// alert that pastes one, for any program can send from `<>`. A postmaster who is somebody writes
-    /// letters, too.
+    /// letters, too, and where a daemon's reverse-path is somebody's its address is not enough.
     fn if_it_names_itself(&self, signs: &answers::Signs, mut report: Report) -> Report {
         let from_somebody = matches!(self.path, Path::Somebody | Path::Daemon);
         let shaped = self.message.parts().first().is_some_and(|p| p.is("multipart/report"));
-        let named = sender::is_daemon(self.from)
-            || (sender::is_system(self.from) && !from_somebody)
-            || signs.names_itself()
+        let named = (sender::is_daemon(self.sender) && self.path != Path::Somebody)
+            || (sender::is_system(self.sender) && !from_somebody)
+            // Under a reverse-path of its own.
+            || (sender::is_amazon(self.sender) && report.format == formats::SES)
+            || signs.header
+            || (signs.subject && !self.tells_of_another(signs))
             || self.begins_with_it_and_returns_mail();
-        if !(shaped || named || report.forwarded) {
+        if report.forwarded {
+            return report;
+        }
+        if !(shaped || named) {
             report.hand_on("only its text says that it is a notice");
+        } else if self.says_that_it_hands_on() {
+            report.hand_on("its text says that somebody else wrote it");
         }
         report
     }
 
+    /// The subject names a failure after the words of whoever tells of it: a tag before what somebody
+    /// sent on, or `Request received:` of a program that answers, and wants no answer to that.
+    fn tells_of_another(&self, signs: &answers::Signs) -> bool {
+        let answers = || {
+            self.message.headers().has("x-auto-response-suppress")
+                && !sender::is_system(self.sender)
+                && !signs.leads
+        };
+        (self.path == Path::Somebody && self.subject.starts_with(['[', '#'])) || answers()
+    }
+
+    /// Words of mail programs, web forms and ticket systems above or below what they hand on.
+    fn says_that_it_hands_on(&self) -> bool {
+        !sender::is_system(self.sender) && HANDS_ON.any(self.lower.as_bytes())
+    }
+
+    /// RFC 3464 fields are a part of it.
+    fn attaches_fields(&self) -> bool {
+        self.message.parts().iter().any(|p| p.is("message/delivery-status"))
+    }
+
+    /// A daemon's text may have our mail in it, too.
     fn begins_with_it_and_returns_mail(&self) -> bool {
         let first = self.lower.trim_start().split("\n\n").next().unwrap_or_default();
-        formats::says_failure(first) && self.message.own_parts().any(|p| p.is_open_message())
+        let returned = || self.message.own_parts().any(|p| p.is_open_message());
+        let in_text = || self.text.len() < self.human.len() && sender::is_daemon(self.sender);
+        formats::says_failure(first) && (returned() || in_text())
     }
 
     /// From nobody, and its subject says what failed before anything in brackets.
@@ -152,8 +221,7 @@ impl MessageView<'_, '_> {
         if is_reply(self.subject) {
             return Err(self.talk(why));
         }
-        let attached = self.message.parts().iter().any(|p| p.is("message/delivery-status"));
-        let report = match attached || is_forward(self.subject) {
+        let report = match self.attaches_fields() || is_forward(self.subject) {
             true => self.structured(),
             false => None,
         };
@@ -280,6 +348,53 @@ mod tests {
         }
     }
 
+    const UNDELIVERED: &str = "Undelivered Mail Returned to Sender";
+
+    #[test]
+    fn what_a_list_or_a_ticket_system_hands_on_is_kept_and_decides_nothing() {
+        let fields = "--b\n\nThe mail could not be delivered.\n--b\nContent-Type: \
+                      message/delivery-status\n\nReporting-MTA: dns; mx.x.example\n\nFinal-Recipient: \
+                      rfc822; ann@x.example\nAction: failed\nStatus: 5.1.1\n--b--\n";
+        for (from, subject, shape, forwarded) in [
+            ("joe@x.example", UNDELIVERED, "report; report-type=delivery-status", false),
+            (
+                "joe@x.example\nList-Id: <l>",
+                UNDELIVERED,
+                "report; report-type=delivery-status",
+                true,
+            ),
+            (
+                "joe@x.example\nPrecedence: list",
+                UNDELIVERED,
+                "report; report-type=delivery-status",
+                true,
+            ),
+            (
+                "noreply@x.example\nList-Unsubscribe: <mailto:a@x.example>",
+                UNDELIVERED,
+                "report; report-type=delivery-status",
+                false,
+            ),
+            ("joe@x.example", UNDELIVERED, "mixed", true),
+            ("noreply@x.example", UNDELIVERED, "mixed", false),
+            (
+                "support@x.example\nAuto-Submitted: auto-generated",
+                "[Ticket 12] Undelivered Mail",
+                "mixed",
+                true,
+            ),
+            ("gateway@x.example", "Undelivered Mail: [Ticket 12] news", "mixed", false),
+        ] {
+            let data = format!(
+                "From: {from}\nSubject: {subject}\nMIME-Version: 1.0\n\
+                 Content-Type: multipart/{shape}; boundary=b\n\n{fields}"
+            );
+            let report = recognise(&Message::parse(data.as_bytes()), Arrival::by(""));
+            assert_eq!(report.kind, Kind::Failure, "{from} {subject} {shape} {:?}", report.clues);
+            assert_eq!(report.forwarded, forwarded, "{from} {subject} {shape} {:?}", report.clues);
+        }
+    }
+
     #[test]
     fn a_text_from_nobody_must_say_elsewhere_that_it_is_a_notice() {
         let notice = "This is the mail system at host mx.x.example.\n\nI'm sorry to have to inform you \
@@ -296,8 +411,67 @@ mod tests {
             ("", "notify@forum.example", "Ann mentioned you", pasted("Ann wrote:"), true),
             ("", "virusalert@x.example", "VIRUS in your mail", pasted("A virus:"), true),
             ("postmaster@x.example", "postmaster@x.example", "newsletter", pasted("Hi,"), true),
+            // Of somebody's mail a name, a second sender, a daemon's address and what stands after a
+            // tag say nothing.
+            ("joe@x.example", "\"MAILER-DAEMON\" <joe@x.example>", UNDELIVERED, pasted(""), true),
+            ("joe@x.example", "Mail Delivery <joe@x.example>", UNDELIVERED, pasted("Hi."), true),
+            (
+                "joe@x.example",
+                "joe@x.example\nFrom: MAILER-DAEMON@x.example",
+                UNDELIVERED,
+                pasted(""),
+                true,
+            ),
+            (
+                "joe@x.example",
+                "joe@x.example, MAILER-DAEMON@x.example",
+                UNDELIVERED,
+                pasted(""),
+                true,
+            ),
+            ("joe@x.example", "MAILER-DAEMON@x.example", "Contact form", pasted("Name: Joe"), true),
+            (
+                "joe@x.example",
+                "postmaster@x.example",
+                "[Shop] Mail delivery failed",
+                pasted(""),
+                true,
+            ),
+            // A forwarder has rewritten the reverse-path.
+            ("srs0=a=b@x.example", "MAILER-DAEMON@x.example", UNDELIVERED, pasted(""), false),
+            (
+                "srs0=a=b@x.example",
+                "postmaster@x.example",
+                "Mail delivery failed",
+                pasted(""),
+                false,
+            ),
+            // Who hands it on says so: a program that answers, a mail program, a form.
+            (
+                "",
+                "desk@x.example\nX-Auto-Response-Suppress: All",
+                "Request received: Undelivered Mail Returned to Sender",
+                pasted("12"),
+                true,
+            ),
+            ("", "info@x.example\nX-Auto-Response-Suppress: All", UNDELIVERED, pasted(""), false),
+            (
+                "",
+                "postmaster@x.example\nX-Auto-Response-Suppress: All",
+                "hello: Undeliverable",
+                pasted(""),
+                false,
+            ),
+            ("", "joe@x.example", UNDELIVERED, pasted("Hi\n\nBegin forwarded message:"), true),
+            (
+                "",
+                "info@x.example",
+                UNDELIVERED,
+                pasted("## Please type your reply above this line ##"),
+                true,
+            ),
             // It says so in its subject, its fields, its sender, or it returns our mail.
-            ("", "info@x.example", "Undelivered Mail Returned to Sender", pasted("Hello."), false),
+            ("", "info@x.example", UNDELIVERED, pasted("Hello."), false),
             ("", "info@x.example\nX-Failed-Recipients: ann@x.example", "Mail", pasted(""), false),
             ("", "MAILER-DAEMON@x.example", "Mail", pasted("Hello."), false),
             ("", "no-reply@x.example", "Mail", returned, false),

@@ -1,8 +1,8 @@
 //! What the beginning of a subject says: an answer, or something handed on.
 
-/// Beginnings of subjects of replies. Forwarding is no reply: people forward notices.
-const REPLIES: [&str; 10] =
-    ["re:", "re :", "aw:", "sv:", "antw:", "antwort:", "odp:", "res:", "rif:", "vs:"];
+/// Beginnings of subjects of replies, and of what takes a letter back. Forwarding is no reply: people forward notices.
+const REPLIES: [&str; 11] =
+    ["re:", "re :", "aw:", "sv:", "antw:", "antwort:", "odp:", "res:", "rif:", "vs:", "recall:"];
 
 /// Whether a subject (in lower case) begins as that of an answer.
 pub fn is_reply(subject: &str) -> bool {

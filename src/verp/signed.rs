@@ -273,8 +273,9 @@ impl std::fmt::Debug for KeyRing {
 impl Token {
     /// Whether `candidate` is the address that this token was minted for.
     ///
-    /// A sender who folds ASCII only, or who has U-labels in his list, is understood too: the
-    /// binding is tried for the key form and for the address with its ASCII letters lowered.
+    /// A sender who folds ASCII only, or who has U-labels or needless quotes in his list, is
+    /// understood too: the binding is tried for the key form, for the address with its ASCII letters
+    /// lowered, and for the key form in quotes.
     pub fn matches(&self, ring: &KeyRing, candidate: &Address) -> bool {
         if let Some(recipient) = &self.recipient {
             return recipient.key() == candidate.key();
@@ -286,7 +287,13 @@ impl Token {
         };
         let folded = candidate.as_str().to_ascii_lowercase();
         let canonical = candidate.key();
-        binds(&canonical) || (folded != canonical && binds(&folded))
+        let quoted = || {
+            let (local, domain) = canonical.rsplit_once('@')?;
+            (!local.starts_with('"')).then(|| format!("\"{local}\"@{domain}"))
+        };
+        binds(&canonical)
+            || (folded != canonical && binds(&folded))
+            || quoted().is_some_and(|quoted| binds(&quoted))
     }
 
     /// The scope that the tag names: all of it, or what comes before its first `.`.

@@ -20,6 +20,7 @@
 //! holds = ["leads to"]          # what follows is quoted from the message, the link, the rule
 //! fine = ["is fine"]            # the role before it is not what is wrong
 //! trouble = ["problem with"]    # the same of the role after it: `no problem with the mailbox`
+//! or   = ["or"]                 # between two causes: neither is sure
 //!
 //! [role]
 //! recipient = ["recipient", "mailbox*"]
@@ -58,6 +59,8 @@ pub(super) struct Lexicon {
     pub(super) bonds: BTreeSet<String>,
     /// Words before a role that say that something of it is meant.
     pub(super) genitives: Vec<String>,
+    /// Words between two causes of which one holds.
+    pub(super) ors: Vec<String>,
 }
 
 /// Phrases that may begin anywhere.
@@ -99,6 +102,7 @@ struct LexiconFile {
     holds: Vec<String>,
     fine: Vec<String>,
     trouble: Vec<String>,
+    or: Vec<String>,
     role: BTreeMap<String, Vec<String>>,
     state: BTreeMap<String, Vec<String>>,
     negated: BTreeMap<String, Vec<String>>,
@@ -109,7 +113,7 @@ impl Lexicon {
     /// Reads the files; an error names file and word.
     pub(super) fn read(files: &[(&str, &str)], table: &MeaningTable) -> Result<Self, String> {
         let mut found: BTreeMap<String, (u16, PhraseKind)> = BTreeMap::new();
-        let (mut bonds, mut genitives) = (BTreeSet::new(), Vec::new());
+        let (mut bonds, mut genitives, mut ors) = (BTreeSet::new(), Vec::new(), Vec::new());
         for (language, (name, source)) in (0..).zip(files) {
             let file: LexiconFile = toml::from_str(source).map_err(|e| format!("{name}: {e}"))?;
             let mut add = |part: PhraseKind, phrases: &[String]| {
@@ -158,6 +162,11 @@ impl Lexicon {
             add(PhraseKind::Trouble, &file.trouble);
             bonds.extend(file.of.iter().map(|word| fold_piece(word)));
             genitives.extend(file.genitive.iter().map(|word| format!(" {} ", fold_piece(word))));
+            // `*`: no blank is around it.
+            ors.extend(file.or.iter().map(|word| match word.strip_prefix('*') {
+                Some(bare) => fold_piece(bare),
+                None => format!(" {} ", fold_piece(word)),
+            }));
         }
         let (mut pieces, mut phrases) = (Vec::new(), Vec::new());
         for (text, (language, part)) in found {
@@ -176,7 +185,7 @@ impl Lexicon {
             Inside { search: MultiSearch::new(texts), phrases }
         };
         let (ascii, wide) = (inside(true), inside(false));
-        Ok(Self { starts, ascii, wide, texts: pieces, phrases, bonds, genitives })
+        Ok(Self { starts, ascii, wide, texts: pieces, phrases, bonds, genitives, ors })
     }
 
     /// The n-th other phrase of the same meaning and language, whole words only.

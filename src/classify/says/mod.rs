@@ -171,7 +171,12 @@ impl Says {
         let open = category == Category::Hard || (category == Category::Block && row.vague);
         let before = open.then(|| self.table.before_recipient(text)).flatten();
         let is_doubt = |one: &Said| !one.aside && self.table.is_doubt(one.pair.1);
-        let doubt = category == Category::Hard && said.iter().any(is_doubt);
+        let doubt = category == Category::Hard
+            && (said.iter().any(is_doubt)
+                || self.is_one_of_two(text, said, one.pair, |other| {
+                    let row = self.table.first(other.pair, beside, said, (rest, false))?;
+                    Some(self.table.row(row)?.reason.category())
+                }));
         Some(Meaning {
             reason: before.unwrap_or(row.reason),
             of_message: category == Category::Block && self.table.is_of_message(one.pair.0),
@@ -187,6 +192,37 @@ impl Says {
                 || doubt
                 || (one.pair.0 == UNNAMED && !row.by_status),
         })
+    }
+}
+
+impl Says {
+    /// Whether a pair is said only beside another cause that is not hard: `no such user or bad
+    /// reputation`. `category` gives that of what else is said.
+    fn is_one_of_two(
+        &self,
+        text: &str,
+        said: &[Said],
+        pair: parts::Pair,
+        category: impl Fn(&Said) -> Option<Category>,
+    ) -> bool {
+        let plain = || said.iter().filter(|one| !one.aside);
+        let others =
+            || plain().filter(|other| category(other).is_some_and(|found| found != Category::Hard));
+        plain()
+            .filter(|one| one.pair == pair)
+            .all(|one| others().any(|other| self.is_or_between(text, one, other)))
+    }
+
+    /// Whether a word between two pairs leaves open which of them holds. Where the second is said of
+    /// the role of the first, it is after what was said first: `user unknown or blocked`.
+    fn is_or_between(&self, text: &str, one: &Said, other: &Said) -> bool {
+        let (first, second) = if one.end <= other.end { (one, other) } else { (other, one) };
+        let to = if second.start >= first.end { second.start } else { second.end };
+        let between = text.get(first.end..to).unwrap_or_default();
+        // What stands nowhere is said by no words.
+        first.end > 0
+            && !between.contains(char::from(words::STOP))
+            && self.lexicon.ors.iter().any(|word| between.contains(word.as_str()))
     }
 }
 

@@ -101,6 +101,15 @@ fn doubt_is_told() {
         ),
         ("550 LDAP lookup failed: user not found in cache, try again later", Certainty::Inferred),
         ("550 5.1.1 Aucun utilisateur de ce nom pour le moment", Certainty::Inferred),
+        // One of two causes, and only one is a dead address.
+        ("550 no valid recipients or bad reputation", Certainty::Inferred),
+        ("550 5.1.1 bad reputation or no such user", Certainty::Inferred),
+        ("550 user unknown or blocked by policy", Certainty::Inferred),
+        ("550 5.1.1 Benutzer unbekannt oder gesperrt", Certainty::Said),
+        ("550 5.1.1 user unknown or mailbox disabled", Certainty::Said),
+        ("550 No such user or domain here", Certainty::Said),
+        ("550 Invalid or unknown recipient, mail rejected by policy", Certainty::Said),
+        ("550 User unknown. This host or its network is blocked", Certainty::Said),
     ] {
         let verdict = verdict(text);
         assert_eq!(verdict.reason.map(R::category), Some(Category::Hard), "{text}");

@@ -306,9 +306,9 @@ fn result(event: &Event, result: &SendResult, case: Case) -> Vec<Claim> {
     }
 }
 
-/// The key form of an address.
+/// The key form of an address of a record.
 pub(crate) fn key(address: &str, case: Case) -> Option<String> {
-    Address::parse(address).map(|a| a.key_in(case))
+    Address::stored(address).map(|a| a.key_in(case))
 }
 
 pub(crate) fn message_hash(id: &str) -> u64 {

@@ -242,6 +242,7 @@ impl Reading {
                 MarkPlace::Text => signs.text = true,
                 _ => {
                     signs.subject = true;
+                    signs.leads |= self.leads(hit);
                     signs.delayed |= mark.topic == Topic::Delay;
                 }
             }

@@ -7,6 +7,8 @@ pub struct Signs {
     pub from: bool,
     /// The subject says so.
     pub subject: bool,
+    /// The subject begins with it.
+    pub leads: bool,
     /// The subject says that delivery is still tried.
     pub delayed: bool,
     /// The text says so; [`read`](super::read) does not ask it where sender and subject do.

@@ -18,6 +18,7 @@ pub(in crate::report) use mined::failed_header;
 pub use notice::Notice;
 pub use rows::{names as row_names, says_delayed};
 pub(in crate::report) use rows::{original_announced, says_failure};
+pub(in crate::report) use ses::FORMAT as SES;
 
 use super::sender;
 use super::types::Report;

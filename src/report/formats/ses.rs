@@ -9,6 +9,9 @@ use crate::report::addresses;
 use crate::report::types::{Action, Kind, Recipient, Report, StatusSource};
 use crate::report::words::bounded_words;
 
+/// What its reports are called.
+pub const FORMAT: &str = "ses-json";
+
 /// Reads the JSON of an SES notification.
 pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
     let text = notice.text.trim_start();
@@ -31,7 +34,7 @@ pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
         "Bounce" => {
             let bounce = value.get("bounce")?;
             let transient = bounce.get("bounceType").and_then(Value::as_str) == Some("Transient");
-            let mut report = Report::new(Kind::Failure, "ses-json");
+            let mut report = Report::new(Kind::Failure, FORMAT);
             let words = ["bounceType", "bounceSubType"]
                 .map(|k| bounce.get(k).and_then(Value::as_str).unwrap_or(""));
             report.recipients = list(bounce, "bouncedRecipients", Action::Failed);
@@ -46,7 +49,7 @@ pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
         }
         "Complaint" => {
             let complaint = value.get("complaint")?;
-            let mut report = Report::new(Kind::Complaint, "ses-json");
+            let mut report = Report::new(Kind::Complaint, FORMAT);
             report.feedback_type = Some(
                 complaint
                     .get("complaintFeedbackType")
@@ -66,7 +69,7 @@ pub(super) fn recognise(notice: &Notice<'_, '_>) -> Option<Report> {
             } else {
                 (Kind::Success, Action::Delivered)
             };
-            let mut report = Report::new(kind, "ses-json");
+            let mut report = Report::new(kind, FORMAT);
             report.reporting_mta = mta(node);
             report.recipients = if delayed {
                 list(node, "delayedRecipients", action)

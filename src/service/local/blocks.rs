@@ -140,7 +140,7 @@ fn named(event: &Event, case: Case) -> Vec<String> {
         Some(Act::Rejudge { verdicts, .. }) => {
             let recipients = verdicts.iter().flat_map(|(_, verdicts)| verdicts);
             let mut named: Vec<String> = recipients
-                .filter_map(|r| Some(Address::parse(r.address()?)?.key_in(case)))
+                .filter_map(|r| Some(Address::stored(r.address()?)?.key_in(case)))
                 .collect();
             named.sort_unstable();
             named.dedup();

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::ledger::committer::CommitterOptions;
 use crate::ledger::{LedgerStatus, Page};
 use crate::lock::lock;
-use crate::service::Operations;
+use crate::service::{Lookup, Operations, Service};
 use crate::verp::Verp;
 
 /// A ledger that is a journal of lines, and nothing else.
@@ -135,6 +135,36 @@ fn a_refused_key_leaves_the_blocks_of_erased_addresses_as_they_were() {
     service.replace_hash_key(None).expect("the key is there again");
     assert!(is_blocked());
     service.shut_down().expect("settled");
+}
+
+#[test]
+fn an_address_is_found_in_every_spelling() {
+    let spellings = [
+        "user@exämple.se",
+        "\"User\"@exämple.se",
+        "\"us\\er\"@EXÄMPLE.se.",
+        "user@exa\u{308}mple.se",
+        "\"user\"@exa\u{308}mple\u{3002}se",
+        "user@xn--exmple-cua.se",
+    ];
+    for stored in spellings {
+        let dir = tempfile::tempdir().expect("a scratch folder");
+        let service = real(dir.path());
+        service.suppress(stored, "*", "test", None).expect("stored");
+        for asked in spellings {
+            let lookup = service.lookup(asked, None).expect("answered");
+            assert!(matches!(lookup, Lookup::Suppressed { .. }), "{stored} {asked}");
+        }
+        let checked = service.check(&spellings.map(str::to_string), None).expect("answered");
+        assert_eq!(checked.len(), spellings.len(), "{stored}");
+        assert!(
+            matches!(service.lookup("\"us er\"@exämple.se", None), Ok(Lookup::Clear)),
+            "another one"
+        );
+        service.release("user@exämple.se", "*", "test").expect("released");
+        assert!(matches!(service.lookup(stored, None), Ok(Lookup::Clear)), "{stored}");
+        service.shut_down().expect("settled");
+    }
 }
 
 #[test]
