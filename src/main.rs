@@ -29,6 +29,7 @@ fn give_memory_back_at_once() {
     if std::env::var_os(KEEPS_FREED).is_none()
         && let Ok(program) = std::env::current_exe()
     {
-        let _ = Command::new(program).args(std::env::args_os().skip(1)).env(KEEPS_FREED, "0").exec();
+        let _ =
+            Command::new(program).args(std::env::args_os().skip(1)).env(KEEPS_FREED, "0").exec();
     }
 }
