@@ -37,7 +37,6 @@ pub mod cli;
 pub mod config;
 pub mod event;
 pub mod ledger;
-mod lock;
 pub mod mail;
 pub mod message;
 pub mod policy;

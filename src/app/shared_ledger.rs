@@ -11,11 +11,11 @@ use sha2::{Digest, Sha256};
 use crate::config::{Config, PostgresConfig};
 use crate::event::Event;
 use crate::ledger::copy;
+use crate::ledger::lock::lock;
 use crate::ledger::order::{SharedCheckpoints, SharedJournal, Stock};
 use crate::ledger::postgres::{self, PostgresJournal, schema};
 use crate::ledger::store::{self, Share, SledLedger};
 use crate::ledger::{Ledger, LedgerError};
-use crate::lock::lock;
 use crate::policy::{FOLD_VERSION, OLDEST_FOLD, Policy, PolicyFold};
 
 /// How often the journal is looked at for what others wrote.

@@ -8,13 +8,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
 use crate::classify::{self, Reason, RuleError, RuleSet, Verdict};
-use crate::lock::lock;
 use crate::mail::redacted;
 use crate::report::{Action, Kind, Report};
 
@@ -85,7 +84,7 @@ impl Shadow {
         let same = live.reason == shadow.reason;
         let [agreed, disagreed] = &self.fresh;
         if same { agreed } else { disagreed }.fetch_add(1, Ordering::Relaxed);
-        let mut table = lock(&self.table);
+        let mut table = self.lock_table();
         if same {
             table.same += 1;
             return;
@@ -103,6 +102,11 @@ impl Shadow {
         }
     }
 
+    /// Each change of it is one call, so a panic under the lock leaves nothing half done.
+    fn lock_table(&self) -> MutexGuard<'_, ShadowTable> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Agreements and disagreements since this was last asked, for counters.
     pub fn take_fresh(&self) -> (u64, u64) {
         let [same, different] = &self.fresh;
@@ -111,7 +115,7 @@ impl Shadow {
 
     /// The table as JSON, the most frequent disagreement first.
     pub fn table(&self) -> Value {
-        let table = lock(&self.table);
+        let table = self.lock_table();
         let mut pairs: Vec<_> = table.pairs.iter().collect();
         pairs.sort_by_key(|(_, seen)| std::cmp::Reverse(seen.count));
         let side =

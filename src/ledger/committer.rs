@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::event::Event;
+use crate::ledger::lock::lock;
 use crate::ledger::{Committed, Ledger, LedgerError};
-use crate::lock::lock;
 
 /// Limits of the committer.
 #[derive(Debug, Clone, Copy)]

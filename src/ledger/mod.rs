@@ -9,6 +9,7 @@ pub mod committer;
 pub mod copy;
 mod filter;
 pub mod journal;
+pub(crate) mod lock;
 mod memory;
 pub mod order;
 pub mod postgres;

@@ -4,7 +4,7 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::lock::lock;
+use crate::ledger::lock::lock;
 
 /// How often the count is said.
 const EVERY: Duration = Duration::from_secs(60);

@@ -12,7 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::lock::lock;
+use crate::ledger::lock::lock;
 use crate::smtp::Rejection;
 
 /// The other end of a connection.

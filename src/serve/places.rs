@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 
 use super::admission::{Network, Peer};
 use super::metrics::Refused;
-use crate::lock::lock;
+use crate::ledger::lock::lock;
 
 /// Connections that are looked at, at most, to find one that waits.
 const LOOKED_AT: usize = 64;

@@ -21,7 +21,7 @@ use anyhow::{Context, anyhow};
 use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
-use crate::lock::lock;
+use crate::ledger::lock::lock;
 use crate::serve::limits;
 
 /// What a token may do; each role may do what the ones before it may.

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 
 use crate::config::{self, KeepRaw};
 use crate::ledger::journal::Disk;
+use crate::ledger::lock::lock;
 use crate::ledger::small_file;
-use crate::lock::lock;
 use crate::mail::Timestamp;
 use crate::policy::Forgotten;
 use crate::report::Kind;

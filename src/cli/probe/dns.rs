@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use super::deadline::{Deadline, TimedStream, said};
 use super::limits;
-use crate::lock::lock;
+use crate::ledger::lock::lock;
 pub(crate) use wire::{Answer, Record, RecordType};
 use wire::{is_answer, query, read};
 

@@ -23,7 +23,7 @@ use super::block::{self, HEAD, pack};
 use super::disk::{Disk, DiskFile, read_exactly};
 use super::header::Header;
 use super::record::{self, MAX_LINE};
-use crate::lock::lock;
+use crate::ledger::lock::lock;
 
 const MAGIC: &[u8; 8] = b"BNCPACK1";
 

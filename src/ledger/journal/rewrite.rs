@@ -16,7 +16,7 @@ use std::sync::Arc;
 use super::packed::PackWriter;
 use super::segment::{DIR, Segment};
 use super::{JournalReader, Segments};
-use crate::lock;
+use crate::ledger::lock;
 
 /// What becomes of a record: None leaves it as it is.
 pub type Edit<'a> = &'a mut dyn FnMut(u64, &str) -> Option<String>;

@@ -14,7 +14,7 @@ use super::disk::{Disk, DiskFile};
 use super::header::{Header, unnamed};
 use super::packed::{Packed, PackedFile};
 use super::record::{self, MAX_LINE, ParsedRecord};
-use crate::lock::lock;
+use crate::ledger::lock::lock;
 
 /// Records between two points of the index.
 const INDEX_EVERY: u64 = 64;

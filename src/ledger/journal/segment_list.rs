@@ -7,7 +7,7 @@ use std::sync::{Arc, RwLock};
 use super::disk::{Disk, DiskFile};
 use super::segment::Segment;
 use crate::ledger::Trouble;
-use crate::lock;
+use crate::ledger::lock;
 
 /// A segment, its file, and the position that the next segment begins with.
 pub(super) type Opened = (Arc<Segment>, Box<dyn DiskFile>, u64);

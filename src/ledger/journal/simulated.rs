@@ -13,7 +13,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use super::disk::{Disk, DiskFile};
-use crate::lock::lock;
+use crate::ledger::lock::lock;
 use state::{DiskState, Inode, PendingChange, apply};
 
 /// What happens at the chosen operation.

@@ -11,10 +11,10 @@ use super::status::{self, NodeReport, warnings};
 use super::{Folds, Options};
 use crate::ledger::LedgerError;
 use crate::ledger::journal::{Batch, Edit};
+use crate::ledger::lock::lock;
 use crate::ledger::order::{
     Appended, Beat, Erasure, Journal, ListAt, News, OtherNode, Place, SharedJournal,
 };
-use crate::lock::lock;
 use crate::mail::Timestamp;
 
 /// A node that is so far behind does not append: what it lacks would be sent to it under the lock.

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 use super::erased::{self, Erased};
 use super::lists::{Lists, Sum};
 use crate::ledger::journal::{self, Disk};
+use crate::ledger::lock::lock;
 use crate::ledger::order::{Beat, ListAt, News, Place, SharedJournal};
 use crate::ledger::{EngineStatus, LedgerError};
-use crate::lock::lock;
 
 /// Makes one line to the engine; it connects when it is first used.
 pub type Connect = Box<dyn Fn() -> Box<dyn SharedJournal> + Send + Sync>;

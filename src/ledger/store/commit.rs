@@ -17,9 +17,9 @@ use super::rows::StoredDigest;
 use super::view::View;
 use crate::event::Event;
 use crate::ledger::journal::{self, Segments};
+use crate::ledger::lock::{self, lock};
 use crate::ledger::order::{Appended, Journal, Place};
 use crate::ledger::{Committed, Fold, LedgerError};
-use crate::lock::{self, lock};
 
 /// Tries of one commit while others append first, or the engine is away.
 const RACES: u32 = 100_000;

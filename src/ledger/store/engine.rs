@@ -10,8 +10,8 @@ use super::options::Options;
 use super::view::View;
 use crate::event::Event;
 use crate::ledger::journal::{self, DirLock, Disk, JournalReader, Segments};
+use crate::ledger::lock::{self, lock};
 use crate::ledger::{Fold, LedgerError, Prepare, Trouble};
-use crate::lock::{self, lock};
 use crate::mail::Timestamp;
 
 /// Troubles that are remembered one by one.

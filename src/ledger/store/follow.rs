@@ -23,9 +23,9 @@ use super::rebuild::fold_one;
 use super::view::View;
 use crate::event::Event;
 use crate::ledger::journal;
+use crate::ledger::lock::lock;
 use crate::ledger::order::{News, Place, SharedJournal};
 use crate::ledger::{Fold, LedgerError};
-use crate::lock::lock;
 
 /// Records taken at once.
 const AT_ONCE: usize = 500;

@@ -6,7 +6,7 @@ use super::SledLedger;
 use super::cluster::{Cluster, Observe};
 use super::sharing;
 use crate::ledger::LedgerError;
-use crate::lock::lock;
+use crate::ledger::lock::lock;
 
 impl SledLedger {
     /// Waits until this node has, once, all that the shared journal had; false when it has not by then.

@@ -25,8 +25,8 @@ use super::rows::Meta;
 use super::view::View;
 use crate::ledger::LedgerError;
 use crate::ledger::journal::Checkpoint;
+use crate::ledger::lock::{self, lock};
 use crate::ledger::remembered::{self, NEWEST};
-use crate::lock::{self, lock};
 use crate::mail::Timestamp;
 
 /// How long rows may wait for others to share their batch.

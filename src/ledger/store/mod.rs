@@ -61,12 +61,12 @@ use std::time::Duration;
 
 use crate::event::Event;
 use crate::ledger::journal::{self, DirLock, Disk, Segments, SyncObserver};
+use crate::ledger::lock::lock;
 use crate::ledger::private;
 use crate::ledger::{
     Committed, Fold, Ledger, LedgerError, LedgerStatus, Others, Page, Prepare, Redact, Trouble,
     TroubleKind,
 };
-use crate::lock::lock;
 use crate::mail::Timestamp;
 use cluster::Cluster;
 pub use cluster::{CLASSES, Connect, EngineObservation, Observe, Share};

@@ -22,9 +22,9 @@ use super::erased::Erased;
 use super::sharing;
 use crate::event::{Act, Event};
 use crate::ledger::journal;
+use crate::ledger::lock::lock;
 use crate::ledger::order::{OtherNode, SharedJournal};
 use crate::ledger::{LedgerError, Others};
-use crate::lock::lock;
 
 /// Others that live are waited for so long: longer than a node that stopped counts as one of them.
 const PATIENCE: Duration = Duration::from_secs(12);

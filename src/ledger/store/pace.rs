@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::engine::Engine;
-use crate::lock::lock;
+use crate::ledger::lock::lock;
 
 /// So many times as long as a piece took, the rest after it lasts.
 const RESTS: u32 = 3;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::engine::Engine;
 use super::pace::Pace;
 use crate::ledger::journal::SEGMENT_BYTES;
-use crate::lock::lock;
+use crate::ledger::lock::lock;
 
 /// How often it is looked for segments.
 const LOOK: Duration = Duration::from_secs(1);

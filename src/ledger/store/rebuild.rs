@@ -16,10 +16,10 @@ use super::rows::Meta;
 use super::view::View;
 use crate::event::Event;
 use crate::ledger::journal::{self, Checkpoint};
+use crate::ledger::lock::lock;
 use crate::ledger::private;
 use crate::ledger::remembered::{self, NEWEST};
 use crate::ledger::{Fold, LedgerError, Trouble, TroubleKind};
-use crate::lock::lock;
 
 /// Events folded between two batches.
 const EVENTS_AT_ONCE: usize = 500;

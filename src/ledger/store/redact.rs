@@ -16,8 +16,8 @@ use super::pending::{PendingRows, change};
 use super::rows::key_in;
 use super::space;
 use crate::ledger::journal;
+use crate::ledger::lock::lock;
 use crate::ledger::{EditRow, LedgerError, Redact};
-use crate::lock::lock;
 
 /// Rows looked at before others may go on.
 const ROWS_AT_ONCE: usize = 256;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::engine::Engine;
 use super::pace::Pace;
 use super::packing;
-use crate::lock::lock;
+use crate::ledger::lock::lock;
 use crate::mail::Timestamp;
 
 /// From one look at everything to the next.

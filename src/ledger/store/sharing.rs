@@ -16,8 +16,8 @@ use super::engine::Engine;
 use super::overlay::read_event;
 use crate::ledger::LedgerError;
 use crate::ledger::journal::{self, CheckpointFile};
+use crate::ledger::lock::lock;
 use crate::ledger::order::{SharedCheckpoint, SharedJournal, Stock};
-use crate::lock::lock;
 
 /// How often it is looked.
 const LOOK: Duration = Duration::from_secs(5);

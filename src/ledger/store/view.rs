@@ -34,7 +34,7 @@ use super::space;
 use crate::ledger::LedgerError;
 use crate::ledger::filter::Filter;
 use crate::ledger::journal::Checkpoint;
-use crate::lock;
+use crate::ledger::lock;
 
 /// Takes key and value of one row.
 pub(super) type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), LedgerError>;

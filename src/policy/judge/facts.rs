@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::intervals::{CAP, Intervals, OUTAGE, blast_key, outage_key};
 use super::row::{AddressRow, Item, ItemKind};
+use crate::ledger::lock::lock;
 use crate::ledger::{Ledger, LedgerError, Rows};
-use crate::lock::lock;
 use crate::mail::Timestamp;
 use crate::policy::settings::Policy;
 

@@ -17,7 +17,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::lock::lock;
+use crate::ledger::lock::lock;
 use crate::serve::limits;
 
 /// A SHA-256.

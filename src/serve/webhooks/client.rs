@@ -23,7 +23,7 @@ use tokio_rustls::TlsConnector;
 use super::message::{WebhookMessage, signature};
 use super::network::may_connect;
 use crate::config::Webhook;
-use crate::lock::lock;
+use crate::ledger::lock::lock;
 use crate::mail::Timestamp;
 use crate::serve::limits;
 

@@ -27,7 +27,7 @@ use super::feed::Feed;
 use super::message::{WebhookMessage, back_off, is_wanted, message};
 use super::status::Status;
 use crate::config::Webhook;
-use crate::lock::lock;
+use crate::ledger::lock::lock;
 use crate::mail::Timestamp;
 use crate::serve::limits;
 use crate::serve::metrics::{Metrics, WebhookOutcome};

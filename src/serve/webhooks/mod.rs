@@ -31,7 +31,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::Webhook;
-use crate::lock::lock;
+use crate::ledger::lock::lock;
 use crate::mail::Timestamp;
 use crate::serve::metrics::Metrics;
 use client::{AttemptOutcome, Client};

@@ -14,8 +14,8 @@ use arc_swap::ArcSwap;
 
 use crate::event::{Act, Event};
 use crate::ledger::journal::Disk;
+use crate::ledger::lock::lock;
 use crate::ledger::{LedgerError, Prepare, Rows, small_file};
-use crate::lock::lock;
 use crate::mail::{Address, Case};
 use crate::policy::{HashKeys, block_key, touched};
 use crate::service::ServiceError;

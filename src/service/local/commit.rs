@@ -9,8 +9,8 @@ use super::LocalService;
 use super::receipt::{awaited, drain, reply_to_channel};
 use crate::event::Event;
 use crate::ledger::committer::{CommitReply, Committer};
+use crate::ledger::lock::lock;
 use crate::ledger::{Committed, LedgerError};
-use crate::lock::lock;
 use crate::service::ServiceError;
 
 /// Events of one import or batch of results that wait at once: the committer's queue is shared

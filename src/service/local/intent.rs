@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::ledger::journal::Disk;
+use crate::ledger::lock::lock;
 use crate::ledger::{Trouble, TroubleKind, small_file};
-use crate::lock::lock;
 use crate::mail::Address;
 
 /// Where, in the data directory.

@@ -6,8 +6,8 @@ use super::*;
 use crate::classify::RuleSet;
 use crate::config::Config;
 use crate::ledger::committer::CommitterOptions;
+use crate::ledger::lock::lock;
 use crate::ledger::{LedgerStatus, Page};
-use crate::lock::lock;
 use crate::service::{Lookup, Operations, Service};
 use crate::verp::Verp;
 

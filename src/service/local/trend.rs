@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
+use crate::ledger::lock::lock;
 use crate::ledger::{Ledger, LedgerError};
-use crate::lock::lock;
 use crate::mail::Timestamp;
 use crate::service::accepted;
 use crate::service::trend::{HOUR_MS, HOURS, Trend};

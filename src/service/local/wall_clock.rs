@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::ledger::journal::Disk;
+use crate::ledger::lock::lock;
 use crate::ledger::small_file;
-use crate::lock::lock;
 use crate::mail::Timestamp;
 use crate::policy::{Clock, Expected};
 use crate::verp::Moment;

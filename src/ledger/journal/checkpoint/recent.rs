@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use crate::lock::lock;
+use crate::ledger::lock::lock;
 
 /// Blocks that were asked for once, and those that were asked for again, 4 KiB each, about.
 const ONCE: usize = 32;

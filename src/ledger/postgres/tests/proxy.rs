@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::lock::lock;
+use crate::ledger::lock::lock;
 
 /// What the proxy does.
 #[derive(Default)]

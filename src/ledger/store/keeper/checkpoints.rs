@@ -22,8 +22,8 @@ use super::super::view::View;
 use super::Keeper;
 use crate::ledger::LedgerError;
 use crate::ledger::journal::{self, Checkpoint, CheckpointWriter};
+use crate::ledger::lock::lock;
 use crate::ledger::remembered::{self, NEWEST};
-use crate::lock::lock;
 use crate::mail::Timestamp;
 
 /// Segments removed at one checkpoint, at most: should the clock jump years ahead, the journal is

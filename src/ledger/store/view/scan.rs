@@ -9,8 +9,8 @@ use super::super::pending::Changes;
 use super::super::rows::{self, key_in, layered, unseal};
 use super::super::space;
 use super::{View, damaged_row, guarded};
+use crate::ledger::lock;
 use crate::ledger::{LedgerError, Page, Row};
-use crate::lock;
 
 /// Rows that are copied from the upper layer while its lock is held.
 const COPIED_AT_ONCE: usize = 256;

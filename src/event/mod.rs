@@ -330,7 +330,7 @@ mod tests {
     use super::*;
 
     /// Lines of a journal that the program of 2026-11 wrote, about samples of `tests/corpus`.
-    const RECORDS: &str = include_str!("../tests/records/2026-11.ndjson");
+    const RECORDS: &str = include_str!("../../tests/records/2026-11.ndjson");
 
     #[test]
     fn old_records_are_read_and_written_as_they_were() {
