@@ -74,11 +74,10 @@ const PROGRAMS: [&str; 26] = [
 /// a person's, or some program's.
 pub fn believed<'a>(message: &Message<'_>, from: &'a str, somebody: bool) -> Cow<'a, str> {
     let headers = message.headers();
-    let mut fields = headers.fields().iter().filter(|f| f.name.eq_ignore_ascii_case(b"from"));
-    let several = fields.nth(1).is_some() || headers.addresses("from").len() > 1;
-    if several {
-        let all = headers.fields().iter().filter(|f| f.name.eq_ignore_ascii_case(b"from"));
-        let all: Vec<String> = all.map(|field| field.text().to_lowercase()).collect();
+    let fields = || headers.fields().iter().filter(|f| f.name.eq_ignore_ascii_case(b"from"));
+    let first = headers.addresses("from");
+    if first.len() > 1 || fields().nth(1).is_some() {
+        let all: Vec<String> = fields().map(|field| field.text().to_lowercase()).collect();
         let named = all.iter().flat_map(|text| addresses::all_in(text)).map(|(a, _)| a.to_string());
         let others: Vec<String> = named.filter(|address| !is_system(address)).collect();
         if !others.is_empty() {
@@ -88,7 +87,7 @@ pub fn believed<'a>(message: &Message<'_>, from: &'a str, somebody: bool) -> Cow
     if !somebody {
         return Cow::Borrowed(from);
     }
-    if let Some(address) = headers.addresses("from").first() {
+    if let Some(address) = first.first() {
         return Cow::Owned(address.as_str().to_lowercase());
     }
     // `Mail Delivery Subsystem <MAILER-DAEMON>`, `"Jetmail System" <>`, `MAILER-DAEMON (mx)`

@@ -1,6 +1,7 @@
 //! What the beginning of a subject says: an answer, or something handed on.
 
-/// Beginnings of subjects of replies, and of what takes a letter back. Forwarding is no reply: people forward notices.
+/// Beginnings of subjects of replies, and of what takes a letter back. Forwarding is no reply: people
+/// forward notices.
 const REPLIES: [&str; 11] =
     ["re:", "re :", "aw:", "sv:", "antw:", "antwort:", "odp:", "res:", "rif:", "vs:", "recall:"];
 

@@ -193,9 +193,7 @@ impl Says {
                 || (one.pair.0 == UNNAMED && !row.by_status),
         })
     }
-}
 
-impl Says {
     /// Whether a pair is said only beside another cause that is not hard: `no such user or bad
     /// reputation`. `category` gives that of what else is said.
     fn is_one_of_two(

@@ -58,9 +58,7 @@ impl JournalReader {
 
     /// The name of the journal, as its segments say; 0: none says one.
     pub fn name(&self) -> u64 {
-        let segments = self.shared.segments();
-        let named = |s: &Arc<Segment>| header::number_of(&s.header.as_ref()?.journal);
-        segments.iter().find_map(named).unwrap_or(0)
+        self.shared.journal().and_then(|name| header::number_of(&name)).unwrap_or(0)
     }
 
     /// First positions of the segments, in order.

@@ -26,6 +26,12 @@ impl SegmentList {
         lock::read(&self.segments).clone()
     }
 
+    /// The name of the journal, as the first segment with a header says it.
+    pub(super) fn journal(&self) -> Option<String> {
+        let segments = lock::read(&self.segments);
+        segments.iter().find_map(|segment| Some(segment.header.as_ref()?.journal.clone()))
+    }
+
     /// The first segment that may hold a position, opened, and where the next one begins. File and
     /// index belong together: nothing is put in the place of a segment while the list is held.
     pub(super) fn open_at(&self, from: u64) -> io::Result<Option<Opened>> {

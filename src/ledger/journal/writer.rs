@@ -115,8 +115,7 @@ impl Segments {
         remembered::write(disk.as_ref(), OLDEST, first)?;
         let mut journal = Self::open(disk, segment_bytes, 0)?;
         if first > 1 {
-            journal.next_seq = first;
-            journal.shared.last_seq.store(first - 1, Ordering::Release);
+            journal.set_end(first - 1);
             journal.origin = "shared".to_string();
         }
         Ok(journal)
@@ -140,6 +139,11 @@ impl Segments {
         };
         tracing::error!("{trouble}");
         self.shared.note(trouble);
+        self.set_end(position);
+    }
+
+    /// The next record comes after a position, whether there are records up to it or not.
+    fn set_end(&mut self, position: u64) {
         self.next_seq = position + 1;
         self.shared.last_seq.store(position, Ordering::Release);
     }
@@ -154,8 +158,7 @@ impl Segments {
         self.shared.note(trouble);
         let through = begun.max(reached) + self.segment_bytes / SHORTEST_RECORD;
         if through >= self.next_seq {
-            self.next_seq = through + 1;
-            self.shared.last_seq.store(through, Ordering::Release);
+            self.set_end(through);
         }
         Some(through)
     }
@@ -232,8 +235,7 @@ impl Segments {
         debug_assert_eq!(batch.places.first().map(|place| place.0), Some(self.next_seq));
         match self.try_append(batch) {
             Ok(()) => {
-                self.next_seq = last.0 + 1;
-                self.shared.last_seq.store(last.0, Ordering::Release);
+                self.set_end(last.0);
                 if let Say::Over(more) = self.failures.worked() {
                     tracing::warn!(more, "journal writes work again");
                 }
@@ -342,8 +344,7 @@ impl Segments {
         let segments = self.shared.segments();
         // One that is empty and of another name is left alone: it is not part of the chain.
         let before = segments.iter().rev().find(|segment| !segment.is_empty());
-        let journal = segments.iter().find_map(|s| Some(s.header.as_ref()?.journal.clone()));
-        let journal = journal.or_else(|| self.name.map(header::name_of));
+        let journal = self.shared.journal().or_else(|| self.name.map(header::name_of));
         let after = before.map_or_else(|| self.origin.clone(), |before| before.id());
         let header = Header::new(journal, first, after)?;
         let line = header.line()?;

@@ -167,7 +167,7 @@ fn open_sound(
     let mut view = open(engine, generation)?;
     let mut meta = view.verify()?;
     let journal = engine.reader.name();
-    if ![0, journal].contains(&meta.journal) && journal != 0 {
+    if meta.journal != journal && meta.journal != 0 && journal != 0 {
         return Err(LedgerError::Corrupt("it is the view of another list".to_string()));
     }
     lock(&engine.writer).segments.is_named(meta.journal);

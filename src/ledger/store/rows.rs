@@ -160,7 +160,7 @@ pub(super) struct Meta {
     /// Sum of the [`share`]s of all of them.
     pub(super) sum: u64,
     /// The name of the journal ([`JournalReader::name`](crate::ledger::journal::JournalReader::name))
-    /// whose fold it is; 0: not known, as in views of releases before 0.3.
+    /// whose fold it is; 0: not known, as in views that were made before they had it.
     pub(super) journal: u64,
 }
 
