@@ -88,6 +88,8 @@ pub struct Run {
     done: BTreeSet<OccurrencePlace>,
     /// Failures of the endpoint, rather than of one item, in a row.
     failures: u32,
+    /// Refusals of any kind in a row: nothing was taken since.
+    refusals: u32,
     /// Nothing is sent before, while the endpoint fails.
     open_at: Instant,
     last_success: Option<Instant>,
@@ -110,6 +112,7 @@ impl Run {
             look: now,
             done: cursor.done.clone(),
             failures: 0,
+            refusals: 0,
             open_at: now,
             last_success: None,
             gone: false,
@@ -253,19 +256,25 @@ impl Run {
     fn delivered(&mut self, place: OccurrencePlace) {
         let now = Instant::now();
         self.last_success = Some(now);
-        if self.failures > 0 {
+        if self.failures > 0 || self.refuses_all() {
             tracing::info!(endpoint = self.parts.config.name, "it takes webhooks again");
             // The others failed because the endpoint did.
             for item in self.items.iter_mut().filter(|item| item.state == State::Waiting) {
                 item.due = now;
             }
         }
-        self.failures = 0;
+        (self.failures, self.refusals) = (0, 0);
         self.end(place);
         let mut status = lock(&self.parts.status);
         status.delivered += 1;
         status.last_delivered = Some(Timestamp::now());
         status.error = None;
+    }
+
+    /// A wrong path or a wrong secret is answered with 404 or 401 to each message alike.
+    fn refuses_all(&self) -> bool {
+        let enough = if self.last_success.is_some() { LEAST_TRIES } else { 1 };
+        self.refusals >= enough
     }
 
     fn failed(
@@ -280,6 +289,8 @@ impl Run {
         metrics.webhook(&config.name, WebhookOutcome::Failed);
         // What it answers to one message says nothing of the others.
         let of_endpoint = !matches!(answer, Some(400..=499)) || matches!(answer, Some(408 | 429));
+        let known = self.failures > 0 || self.refuses_all();
+        self.refusals = self.refusals.saturating_add(1);
         if of_endpoint {
             // Several that were on their way are one failure.
             if self.open_at <= now {
@@ -287,9 +298,9 @@ impl Run {
                 let wait = retry_after.unwrap_or_else(|| back_off(self.failures, chance()));
                 self.open_at = now + wait;
             }
-            if self.failures == 1 {
-                tracing::warn!(endpoint = config.name, "it takes no webhook: {why}");
-            }
+        }
+        if !known && (of_endpoint || self.refuses_all()) {
+            tracing::warn!(endpoint = config.name, "it takes no webhook: {why}");
         }
         lock(&self.parts.status).error = Some((Timestamp::now(), why.to_string()));
         let Some(item) = self.items.iter_mut().find(|item| item.place == place) else { return };
@@ -367,7 +378,7 @@ impl Run {
         status.backlog = behind;
         status.oldest = first.map(|item| item.at);
         status.gone = self.gone;
-        status.failing = self.gone || self.failures > 0;
+        status.failing = self.gone || self.failures > 0 || self.refuses_all();
         status.refused = self.items.iter().filter(|item| item.tries > 0).count() as u64;
         let wait = self.next_try().map(|at| at.saturating_duration_since(Instant::now()));
         status.next_try = wait.map(|wait| {

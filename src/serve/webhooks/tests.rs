@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -266,6 +267,33 @@ async fn an_endpoint_that_takes_nothing_loses_nothing_and_410_ends_it() {
     assert_eq!((&told["backlog"], lock(&seen.all).len()), (&json!(1), 13));
     let cursor = CursorFile::of(dir.path(), "crm").expect("there").read().expect("whole");
     assert_eq!(cursor.expect("written").next, (1, 0));
+}
+
+/// A wrong path and a wrong secret: each message is answered for itself, and none is taken.
+#[tokio::test]
+async fn an_endpoint_that_refuses_each_message_is_failing() {
+    for code in [401, 404] {
+        let is_open = Arc::new(AtomicBool::new(false));
+        let open = Arc::clone(&is_open);
+        let how = move |got: &Got, _: usize| {
+            status(if got.address == "b" && open.load(Ordering::Relaxed) { 204 } else { code })
+        };
+        let (port, _) = server(Arc::new(how), None).await;
+        let dir = tempfile::tempdir().expect("scratch");
+        let feed = journal(&[("a", 0), ("b", 0)]);
+        let endpoint = endpoint(&format!("http://127.0.0.1:{port}/"));
+        let told = until(dir.path(), &endpoint, &feed, |told| told["retrying"] == 2).await;
+        assert_eq!((&told["state"], &told["delivered"]), (&json!("failing"), &json!(0)), "{told}");
+        // It takes one: what it says of the other is of that one alone, until it says so for long.
+        is_open.store(true, Ordering::Relaxed);
+        let again = |told: &Value| told["delivered"] == 1 && told["state"] == "failing";
+        let told = until(dir.path(), &endpoint, &feed, again).await;
+        assert_eq!((&told["retrying"], &told["gave_up"]), (&json!(1), &json!(0)), "{told}");
+        // What was taken last says that it takes: the other alone is refused.
+        let feed = journal(&[("a", 0), ("b", 0), ("b", 0)]);
+        let told = until(dir.path(), &endpoint, &feed, |told| told["delivered"] == 1).await;
+        assert_eq!(told["backlog"], 3, "{told}");
+    }
 }
 
 #[tokio::test]
