@@ -8,7 +8,7 @@
 use serde_json::{Value, json};
 
 use crate::classify::{Category, Reason, RecipientVerdict};
-use crate::event::{Act, Decision, Event};
+use crate::event::{Act, Cause, Decision, Event};
 use crate::mail::{Timestamp, words};
 use crate::policy::{Happened, Policy, counted};
 use crate::report::Kind;
@@ -115,6 +115,7 @@ impl EventOccurrences<'_> {
             data["act"] = self.event.act.as_ref().map_or(Value::Null, act);
         }
         let category = verdict.and_then(|verdict| verdict.category);
+        let category = category.or_else(|| listed(self.event)?.category());
         self.push(what, &decision.address, &decision.scope, category, data);
     }
 
@@ -217,10 +218,22 @@ fn verdict_json(verdict: &RecipientVerdict) -> Value {
     })
 }
 
-/// An act in a word and its reason; what else is in it may be long.
+/// An act in a word and its reason, and what an imported list said; what else is in it may be long.
 fn act(act: &Act) -> Value {
     let whole = serde_json::to_value(act).unwrap_or_default();
-    json!({"what": whole["what"], "reason": whole.get("reason")})
+    let mut told = json!({"what": whole["what"], "reason": whole.get("reason")});
+    if let Some(imported) = whole.get("told") {
+        told["imported"] = imported.clone();
+    }
+    told
+}
+
+/// Why an imported list has the address.
+fn listed(event: &Event) -> Option<Cause> {
+    match event.act.as_ref()? {
+        Act::Suppress { imported, .. } => imported.cause,
+        _ => None,
+    }
 }
 
 #[cfg(test)]

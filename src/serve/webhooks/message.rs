@@ -100,9 +100,12 @@ fn cloud_event(hostname: &str, id: &str, what: &str, at: Timestamp, data: &Value
 /// listmonk counts `soft`, `hard` and `complaint` by rules of its own.
 fn listmonk(occurrence: &Occurrence) -> Value {
     let clause = occurrence.data["clause"].as_str().unwrap_or_default();
+    let listed = &occurrence.data["act"]["imported"]["reason"];
     let word = match (occurrence.what, occurrence.category) {
         (What::Complaint, _) => "complaint",
-        (What::Suppressed, _) if clause.contains("complaint") => "complaint",
+        (What::Suppressed, _) if clause.contains("complaint") || listed == "complaint" => {
+            "complaint"
+        }
         (What::Suppressed, _) | (_, Some(Category::Hard)) => "hard",
         _ => "soft",
     };
