@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::classify::Class;
+use crate::classify::{Category, Class};
 use crate::mail::EnhancedStatus;
 use crate::policy::{Standing, State};
 
@@ -72,13 +72,15 @@ pub(super) fn summary(address: &str, standing: Option<&Standing>, events: usize)
     text
 }
 
-/// The enhanced code of a refusal: 5.2.2 for a full mailbox, 5.7.1 after a complaint or by hand, else
-/// 5.1.1.
+/// The enhanced code of a refusal (RFC 3463): 5.1.1 for a dead mailbox, 5.2.2 for a full one, 5.7.1
+/// where a person asked out, complained or was suppressed by hand, or where the sender was refused;
+/// else 5.1.1.
 pub(super) fn refusal(standing: &Standing) -> EnhancedStatus {
-    match standing.class {
-        Some(Class::InvalidRecipient) => EnhancedStatus::new(5, 1, 1),
-        Some(Class::MailboxFull) => EnhancedStatus::new(5, 2, 2),
-        Some(_) => EnhancedStatus::new(5, 1, 1),
-        None => EnhancedStatus::new(5, 7, 1),
+    match (standing.class, standing.category) {
+        (Some(Class::MailboxFull), _) => EnhancedStatus::new(5, 2, 2),
+        (None | Some(Class::Unsubscribe), _) | (_, Some(Category::Block)) => {
+            EnhancedStatus::new(5, 7, 1)
+        }
+        _ => EnhancedStatus::new(5, 1, 1),
     }
 }
