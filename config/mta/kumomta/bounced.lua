@@ -28,7 +28,8 @@ local function ask(address)
   if settings.token then request:header('Authorization', 'Bearer ' .. settings.token) end
   local response = request:send()
   local status = response:status_code()
-  if status == 404 then return 'clear' end
+  -- Any other 404 is that of a proxy or of another program.
+  if status == 404 and response:text():find('"not-suppressed"', 1, true) then return 'clear' end
   if status ~= 200 then error('bounced answers ' .. status) end
   local entry = kumo.serde.json_parse(response:text())
   local day = entry.since:sub(1, 10)

@@ -221,7 +221,7 @@ fn router(http: Arc<Http>) -> Router {
         .with_state(http)
 }
 
-/// A path without a handler. One that lacks its address is no 404: senders take that for
+/// A path without a handler. It is no 404: a sender with a slip in its path would take that for
 /// "go on".
 fn nowhere(uri: &Uri) -> Problem {
     if let "/v1/suppressions/" | "/v1/addresses/" = uri.path() {
@@ -229,7 +229,7 @@ fn nowhere(uri: &Uri) -> Problem {
         return Problem::bad_request(format!("no address is named; ask {path}user@example.com"));
     }
     let detail = "there is nothing here; /openapi.json lists what there is";
-    Problem::new(StatusCode::NOT_FOUND, "no-such-path", detail)
+    Problem::new(StatusCode::BAD_REQUEST, "no-such-path", detail)
 }
 
 #[cfg(test)]
