@@ -357,6 +357,9 @@ fn a_list_of_another_system_moves_in_and_on() {
     // What the server said is read by the rules.
     assert!(stdout.contains("\"reason\":\"user-unknown\""), "{stdout}");
     assert!(stdout.contains("nothing is written; 3 would be suppressed"), "{stdout}");
+    let left = std::fs::read_dir(dir.path()).expect("scratch is readable").count();
+    assert_eq!(left, 1, "a dry run makes no list: only the configuration is there");
+    bounced(dir.path(), &["suppress", "z@example.net", "--reason", "to have a list"], b"");
     let lookup = bounced(dir.path(), &["lookup", "a@example.com"], b"");
     assert_eq!(lookup.status.code(), Some(1), "{}", text(&lookup.stdout));
 
@@ -367,16 +370,19 @@ fn a_list_of_another_system_moves_in_and_on() {
     bounced(dir.path(), &[&by_hand[..], &["2099-01-01"]].concat(), b"");
     let export = |dir: &tempfile::TempDir| bounced(dir.path(), &["export", "--json"], b"").stdout;
     let exported = export(&dir);
-    assert_eq!(text(&exported).lines().count(), 4, "{}", text(&exported));
+    assert_eq!(text(&exported).lines().count(), 5, "{}", text(&exported));
     for part in ["\"reason\":\"complaint\"", "\"since\":\"2026-11-02T00:00:00Z\""] {
         assert!(text(&exported).contains(part), "{}", text(&exported));
     }
     let again = bounced(other.path(), &["import", "-"], &exported);
     assert_eq!(
         (text(&again.stdout), again.status.code()),
-        ("4 suppressed, 0 were already, 0 left out, 0 refused\n".to_string(), Some(0))
+        ("5 suppressed, 0 changed, 0 were already, 0 left out, 0 refused\n".to_string(), Some(0))
     );
     assert_eq!(text(&export(&other)), text(&exported));
     let again = bounced(other.path(), &["import", "-"], &exported);
-    assert!(text(&again.stdout).starts_with("0 suppressed, 4 were already"), "{again:?}");
+    assert!(
+        text(&again.stdout).starts_with("0 suppressed, 0 changed, 5 were already"),
+        "{again:?}"
+    );
 }

@@ -158,7 +158,7 @@ async fn one_address() {
         ("/v1/suppressions/nonsense", 400, "bad-request"),
         ("/v1/suppressions/%ff@hard.test", 400, "bad-request"),
         ("/v1/suppressions/gone@hard.test?scpe=news", 400, "bad-request"),
-        ("/v1/nothing", 404, "no-such-path"),
+        ("/v1/nothing", 400, "no-such-path"),
     ] {
         assert_eq!(server.get(path).await.problem(), (status, code.to_string()), "{path}");
     }
@@ -285,7 +285,7 @@ async fn a_list_goes_in_and_comes_out() {
     let import = "/v1/suppressions:import";
     let reply = server.send("POST", import, form, list.as_bytes()).await.json();
     let expected = json!({"format": "columns by their names (without a header)", "lines": count,
-        "suppressed": count, "unchanged": 0, "left_out": 0, "refused": 0, "refusals": [],
+        "suppressed": count, "changed": 0, "unchanged": 0, "left_out": 0, "refused": 0, "refusals": [],
         "why": []});
     assert_eq!(reply, expected);
     let again = server.send("POST", import, form, list.as_bytes()).await.json();
@@ -937,15 +937,15 @@ async fn the_page() {
     );
     assert_eq!(server.get("/icon.svg").await.header("content-type"), Some("image/svg+xml"));
 
-    // Senders take a 404 for "go on": a question that lacks its address must not get one.
+    // Senders take a 400 for "go on": a question that lacks its address must not get one.
     for path in ["/v1/suppressions/", "/v1/addresses/", "/v1/suppressions/?scope=news"] {
         assert_eq!(server.get(path).await.problem(), (400, "bad-request".to_string()), "{path}");
     }
     // What is nowhere is a page for a browser and a problem for a program.
     let reply = server.send("GET", "/nothing", "Accept: text/html,*/*\r\n", b"").await;
-    assert_eq!(reply.status, 404);
-    assert!(reply.body.contains("<h1>404 Not Found</h1>"), "{}", reply.body);
-    assert_eq!(server.get("/nothing").await.problem(), (404, "no-such-path".to_string()));
+    assert_eq!(reply.status, 400);
+    assert!(reply.body.contains("<h1>400 Not Found</h1>"), "{}", reply.body);
+    assert_eq!(server.get("/nothing").await.problem(), (400, "no-such-path".to_string()));
 
     let own = format!("Origin: http://{}\r\n", server.address);
     let form = "address=gone%40hard.test&scope=*&reason=he+called";

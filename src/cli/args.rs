@@ -285,7 +285,7 @@ pub struct ImportArgs {
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
     /// Why, for entries that do not say so
-    #[arg(long, value_name = "TEXT", default_value = "import")]
+    #[arg(long, value_name = "TEXT", default_value = "imported")]
     pub reason: String,
     /// List, stream or tenant, for entries that do not say so
     #[arg(long, default_value = "*")]

@@ -3,16 +3,16 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 
 use super::args::{self, ExportArgs, ImportArgs};
 use super::console::{Console, ExitAnswer};
 use super::list::{self, said};
 use super::print;
-use crate::service::import::{ImportReader, ImportTally, Read as Found, Wishes};
+use crate::service::import::{ImportReader, ImportTally, Read as Found, Refusal, WhyCount, Wishes};
 use crate::service::lines::ListFormat;
-use crate::service::{ImportEntry, Operations};
+use crate::service::{ImportEntry, ImportOptions, Operations};
 
 /// Entries that are committed together.
 const BATCH: usize = 2000;
@@ -58,16 +58,18 @@ pub(super) fn import(
     let mut import = Running {
         service,
         reader: ImportReader::new(wishes),
-        dry_run: args.dry_run,
+        options: ImportOptions { dry_run: args.dry_run, all: args.all },
         batch: Vec::new(),
         numbers: Vec::new(),
         tally: ImportTally::default(),
     };
     import.read(&mut *input, &name)?;
     let Running { reader, mut tally, .. } = import;
-    for (number, why) in &tally.refusals {
+    for Refusal { number, why, cell } in &tally.refusals {
+        let cell =
+            if cell.is_empty() { String::new() } else { format!(": {}", print::visible(cell)) };
         // Nobody may be listening there.
-        let _ = writeln!(console.err, "{name}:{number}: {}", print::visible(why));
+        let _ = writeln!(console.err, "{name}:{number}: {}{cell}", print::visible(why));
     }
     let answer = tally.answer(&reader, args.dry_run);
     if args.json {
@@ -75,15 +77,15 @@ pub(super) fn import(
     } else if args.dry_run {
         show(console.out, &name, &answer)?;
     } else {
-        for (why, count, first) in &tally.why {
+        for WhyCount { why, count, first, .. } in &tally.why {
             let why = print::visible(why);
             let _ = writeln!(console.err, "{count} x {why}, first {name}:{first}");
         }
-        let ImportTally { suppressed, unchanged, left_out, refused, .. } = tally;
+        let ImportTally { suppressed, changed, unchanged, left_out, refused, .. } = tally;
         writeln!(
             console.out,
-            "{suppressed} suppressed, {unchanged} were already, {left_out} left out, {refused} \
-             refused"
+            "{suppressed} suppressed, {changed} changed, {unchanged} were already, {left_out} left \
+             out, {refused} refused"
         )?;
     }
     Ok(if tally.refused == 0 { ExitAnswer::Yes } else { ExitAnswer::Failed })
@@ -112,8 +114,10 @@ fn show(out: &mut dyn Write, name: &str, answer: &Value) -> io::Result<()> {
     let count = |field: &str| plain(&answer[field]);
     writeln!(
         out,
-        "nothing is written; {} would be suppressed, {} are already, {} left out, {} refused",
+        "nothing is written; {} would be suppressed, {} changed, {} are already, {} left out, {} \
+         refused",
         count("suppressed"),
+        count("changed"),
         count("unchanged"),
         count("left_out"),
         count("refused"),
@@ -125,7 +129,7 @@ fn show(out: &mut dyn Write, name: &str, answer: &Value) -> io::Result<()> {
 struct Running<'a> {
     service: &'a dyn Operations,
     reader: ImportReader,
-    dry_run: bool,
+    options: ImportOptions,
     batch: Vec<ImportEntry>,
     /// Number of each entry of the batch.
     numbers: Vec<u64>,
@@ -134,12 +138,17 @@ struct Running<'a> {
 
 impl Running<'_> {
     fn read(&mut self, input: &mut dyn Read, name: &str) -> Result<()> {
-        let mut piece = vec![0; PIECE];
+        let (mut piece, mut empty) = (vec![0; PIECE], true);
         loop {
             let octets = match input.read(&mut piece) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 octets => octets.with_context(|| format!("{name} cannot be read"))?,
             };
+            // A command that failed and a file that was cut look like this; an export has a header.
+            if octets == 0 && empty {
+                bail!("{name} is empty: nothing is imported");
+            }
+            empty = false;
             let fed = match octets {
                 0 => self.reader.end(),
                 octets => self.reader.feed(piece.get(..octets).unwrap_or_default()),
@@ -154,8 +163,9 @@ impl Running<'_> {
                             self.commit()?;
                         }
                     }
+                    Found::Noted(what) => self.tally.note(number, &what),
                     Found::LeftOut(why) => self.tally.leave_out(number, &why),
-                    Found::Refused(why) => self.tally.refuse(number, &why),
+                    Found::Refused(why, cell) => self.tally.refuse(number, &why, &cell),
                 }
             }
             if octets == 0 {
@@ -166,7 +176,7 @@ impl Running<'_> {
 
     fn commit(&mut self) -> Result<()> {
         if !self.batch.is_empty() {
-            let outcome = self.service.import(std::mem::take(&mut self.batch), self.dry_run)?;
+            let outcome = self.service.import(std::mem::take(&mut self.batch), self.options)?;
             self.tally.add(outcome, &std::mem::take(&mut self.numbers));
         }
         Ok(())
@@ -210,12 +220,15 @@ mod tests {
         let (service, answer, out, err) = import_text(text.as_bytes());
         assert_eq!(
             (answer, out.as_str()),
-            (ExitAnswer::Failed, "2 suppressed, 0 were already, 0 left out, 3 refused\n",)
+            (
+                ExitAnswer::Failed,
+                "2 suppressed, 0 changed, 0 were already, 0 left out, 3 refused\n",
+            )
         );
         assert_eq!(
             err,
-            "FILE:2: no @ in it: write an address such as user@example.com\nFILE:4: the line is longer than 16384 octets\n\
-             FILE:5: there is no domain\n\
+            "FILE:2: no @ in it: write an address such as user@example.com: nonsense\nFILE:4: the line is longer than 16384 octets\n\
+             FILE:5: there is no domain: b@\n\
              1 x no @ in it: write an address such as user@example.com, first FILE:2\n\
              1 x the line is longer than 16384 octets, first FILE:4\n\
              1 x there is no domain, first FILE:5\n"
@@ -237,11 +250,11 @@ mod tests {
              reason.code -> reason\n  blockedAt -> since\n\
              1 x a soft bounce: not imported; --all (all=true) takes it, first FILE:3\n\
              1 x there is no domain, first FILE:4\nnothing is written; 1 would be suppressed, 0 \
-             are already, 1 left out, 1 refused\n"
+             changed, 0 are already, 1 left out, 1 refused\n"
         );
-        let (_, answer, out, _) = imported(b"", true);
+        let (_, answer, out, _) = imported(b"address,scope,state\n", true);
         assert_eq!(answer, ExitAnswer::Yes);
-        assert!(out.starts_with("FILE is empty\n"), "{out}");
+        assert!(out.starts_with("FILE is bounced (CSV"), "{out}");
         // The end of it is missing.
         let (_, answer, out, _) = imported(br#"[{"email": "a@example.com", "rea"#, true);
         assert_eq!(answer, ExitAnswer::Failed);
@@ -290,11 +303,19 @@ mod tests {
         );
         for format in [args::ExportFormat::Ndjson, args::ExportFormat::Csv] {
             let (again, _, out, _) = import_text(export_as(format).as_bytes());
-            assert!(out.starts_with("5 suppressed, 0 were already, 0 left"), "{out}");
+            assert!(out.starts_with("5 suppressed, 0 changed, 0 were already, 0 left"), "{out}");
             let batch = &again.batches.into_inner()[0];
             assert_eq!((batch.len(), batch[4].address.as_str()), (5, "e@example.com"));
             assert_eq!(batch[0].imported.cause, Cause::parse("user-unknown"));
         }
+    }
+
+    #[test]
+    fn an_empty_file_is_an_error() {
+        let file = tempfile::NamedTempFile::new().expect("a scratch file");
+        let args = of(file.path(), false);
+        let (answer, _, _) = fake::run(&Fake::default(), |s, c| import(&args, s, c));
+        assert!(answer.is_err_and(|e| format!("{e:#}").contains("is empty: nothing is imported")));
     }
 
     #[test]

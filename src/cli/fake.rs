@@ -9,7 +9,10 @@ use super::console::{Console, ExitAnswer};
 use super::print::Paint;
 use crate::event::{Act, Envelope};
 use crate::mail::Timestamp;
-use crate::service::{ImportEntry, ImportOutcome, ListPage, ListQuery, Operations, ServiceError};
+use crate::service::{
+    ImportEntry, ImportOptions, ImportOutcome, ListPage, ListQuery, NotTaken, Operations,
+    ServiceError,
+};
 
 #[derive(Default)]
 pub(super) struct Fake {
@@ -88,16 +91,20 @@ impl Operations for Fake {
     fn import(
         &self,
         entries: Vec<ImportEntry>,
-        dry_run: bool,
+        options: ImportOptions,
     ) -> Result<ImportOutcome, ServiceError> {
-        let refused: Vec<(usize, String)> = entries
+        let refused: Vec<NotTaken> = entries
             .iter()
             .enumerate()
             .filter(|(_, entry)| entry.address.ends_with("@"))
-            .map(|(place, _)| (place, "there is no domain".to_string()))
+            .map(|(place, entry)| NotTaken {
+                place,
+                why: "there is no domain".to_string(),
+                cell: entry.address.clone(),
+            })
             .collect();
         let suppressed = (entries.len() - refused.len()) as u64;
-        if !dry_run {
+        if !options.dry_run {
             self.batches.borrow_mut().push(entries);
         }
         Ok(ImportOutcome { suppressed, refused, ..ImportOutcome::default() })

@@ -201,6 +201,12 @@ fn ask(
     program: &dyn Program,
     console: &mut Console<'_>,
 ) -> Result<ExitAnswer> {
+    if let CliCommand::Import(args) = &command
+        && args.dry_run
+        && let Some(empty) = reach::EmptyList::instead(loaded, program)?
+    {
+        return bulk::import(args, &*empty.service, console);
+    }
     let makes = matches!(
         command,
         CliCommand::Suppress(_)

@@ -4,9 +4,11 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 
 use super::program::Program;
 use super::remote::Remote;
@@ -43,12 +45,40 @@ pub fn reach(
     })
 }
 
+/// What tries an import where there is no list yet: one that is empty, and gone with this.
+pub struct EmptyList {
+    /// Answers.
+    pub service: Box<dyn Operations>,
+    dir: PathBuf,
+}
+
+impl EmptyList {
+    /// None when there is a service, or a list: that has to answer.
+    pub fn instead(loaded: &LoadedConfig, program: &dyn Program) -> Result<Option<Self>> {
+        let config = &loaded.config;
+        let is_shared = config.journal.postgres.is_some();
+        if is_shared || config.data_dir.is_dir() || running(&config.http.listen)?.is_some() {
+            return Ok(None);
+        }
+        let dir = std::env::temp_dir().join(format!("bounced-dry-run-{}", std::process::id()));
+        let mut scratch = loaded.clone();
+        scratch.config.data_dir.clone_from(&dir);
+        let service = program.open(&scratch)?;
+        Ok(Some(Self { service, dir }))
+    }
+}
+
+impl Drop for EmptyList {
+    fn drop(&mut self) {
+        // In the folder for what may go: what is left there harms nobody.
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
 /// The address of `[http].listen` on which something answers; None when nothing does.
 pub fn running(listens: &[Listen]) -> Result<Option<SocketAddr>> {
-    let mut tcp = false;
     for listen in listens {
         let Listen::Tcp(address) = listen else { continue };
-        tcp = true;
         let address = reachable(*address);
         match TcpStream::connect_timeout(&address, CONNECT) {
             Ok(_) => return Ok(Some(address)),
@@ -59,11 +89,15 @@ pub fn running(listens: &[Listen]) -> Result<Option<SocketAddr>> {
             ),
         }
     }
-    if let (false, Some(listen)) = (tcp, listens.first()) {
-        return Err(anyhow!(
-            "http.listen has only {listen}, which the command line does not speak; add \
-             \"127.0.0.1:8525\" to it"
-        ));
+    for listen in listens {
+        if let Listen::Unix(path) = listen
+            && UnixStream::connect(path).is_ok()
+        {
+            bail!(
+                "a service answers on http.listen {listen}, which the command line does not speak; \
+                 add \"127.0.0.1:8525\" to http.listen"
+            );
+        }
     }
     Ok(None)
 }
@@ -107,6 +141,14 @@ mod tests {
         assert_eq!(running(&[Listen::Tcp(closed), Listen::Tcp(open)]).ok(), Some(Some(open)));
         assert_eq!(running(&[unix(), Listen::Tcp(closed)]).ok(), Some(None));
         assert_eq!(running(&[]).ok(), Some(None));
-        assert!(running(&[unix()]).is_err_and(|e| e.to_string().contains("add \"127.0.0.1")));
+        assert_eq!(running(&[unix()]).ok(), Some(None));
+        // One that listens on a socket alone runs, too: its list must not be opened beside it.
+        let dir = tempfile::tempdir().expect("scratch");
+        let path = dir.path().join("http.sock");
+        let _socket = std::os::unix::net::UnixListener::bind(&path).expect("it binds");
+        let only = running(&[Listen::Unix(path.clone())]);
+        assert!(only.is_err_and(|e| e.to_string().contains("add \"127.0.0.1")));
+        let both = running(&[Listen::Unix(path), Listen::Tcp(open)]);
+        assert_eq!(both.ok(), Some(Some(open)));
     }
 }

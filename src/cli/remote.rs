@@ -11,7 +11,11 @@ use ureq::{Agent, Body};
 
 use crate::event::{Act, Envelope};
 use crate::mail::Timestamp;
-use crate::service::{ImportEntry, ImportOutcome, ListPage, ListQuery, Operations, ServiceError};
+use crate::service::import::WhyKind;
+use crate::service::{
+    ImportEntry, ImportOptions, ImportOutcome, ListPage, ListQuery, NotTaken, Operations,
+    ServiceError,
+};
 
 /// How long an answer may take; an erasure rewrites the journal and builds the list anew.
 const ANSWER: Duration = Duration::from_secs(900);
@@ -218,7 +222,7 @@ impl Operations for Remote {
     fn import(
         &self,
         entries: Vec<ImportEntry>,
-        dry_run: bool,
+        options: ImportOptions,
     ) -> Result<ImportOutcome, ServiceError> {
         let mut body = Vec::new();
         for entry in &entries {
@@ -226,30 +230,33 @@ impl Operations for Remote {
             body.extend_from_slice(entry.to_json().to_string().as_bytes());
             body.push(b'\n');
         }
-        let path = match dry_run {
-            true => "/v1/suppressions:import?dry_run=true",
-            false => "/v1/suppressions:import",
-        };
-        let answer = self.json(self.send(false, path, "application/x-ndjson", &body)?)?;
+        let flag = |is: bool| is.then_some("true");
+        let query = query(&[("dry_run", flag(options.dry_run)), ("all", flag(options.all))]);
+        let path = format!("/v1/suppressions:import{query}");
+        let (status, body) = self.send(false, &path, "application/x-ndjson", &body)?;
+        // All of this batch was refused; the answer says why.
+        let status = if status == 422 { 200 } else { status };
+        let answer = self.json((status, body))?;
         let number = |name: &str| answer.get(name).and_then(Value::as_u64).unwrap_or(0);
-        let refusals = answer.get("refusals").and_then(Value::as_array);
-        let mut refused: Vec<(usize, String)> = refusals
-            .into_iter()
-            .flatten()
-            .filter_map(|one| {
-                let line = usize::try_from(one.get("line")?.as_u64()?).ok()?;
-                Some((line.checked_sub(1)?, one.get("error")?.as_str()?.to_string()))
-            })
-            .collect();
-        // The service shows the first refusals and counts them all.
-        let shown = refused.len() as u64;
-        if number("refused") > shown {
-            let more = number("refused") - shown;
-            refused.push((entries.len(), format!("and {more} more lines of this batch")));
+        let each = |name: &str| answer.get(name).and_then(Value::as_array).into_iter().flatten();
+        let mut refused: Vec<NotTaken> = each("refusals").filter_map(not_taken).collect();
+        let mut left_out = Vec::new();
+        // The service names the first of those that it did not take, and counts them all.
+        for (kind, one, count) in each("why").filter_map(counted) {
+            match kind {
+                WhyKind::Refused => {
+                    let named = refused.iter().filter(|named| named.why == one.why).count();
+                    refused.extend(std::iter::repeat_n(one, count.saturating_sub(named)));
+                }
+                WhyKind::LeftOut => left_out.extend(std::iter::repeat_n(one, count)),
+                WhyKind::Noted => {}
+            }
         }
         Ok(ImportOutcome {
             suppressed: number("suppressed"),
+            changed: number("changed"),
             unchanged: number("unchanged"),
+            left_out,
             refused,
             sample: answer.get("sample").and_then(Value::as_array).cloned().unwrap_or_default(),
         })
@@ -300,6 +307,20 @@ impl Operations for Remote {
     fn accept_clock(&self) -> Result<Value, ServiceError> {
         self.json(self.send(false, "/v1/clock:accept", "application/json", b"")?)
     }
+}
+
+/// An entry of a batch, which it sent a line each.
+fn not_taken(one: &Value) -> Option<NotTaken> {
+    let text = |name: &str| one.get(name).and_then(Value::as_str).map(str::to_string);
+    let line = usize::try_from(one.get("line")?.as_u64()?).ok()?;
+    let cell = text("cell").unwrap_or_default();
+    Some(NotTaken { place: line.checked_sub(1)?, why: text("error")?, cell })
+}
+
+/// A sentence on entries of a batch, and how many.
+fn counted(why: &Value) -> Option<(WhyKind, NotTaken, usize)> {
+    let kind = WhyKind::parse(why.get("kind")?.as_str()?)?;
+    Some((kind, not_taken(why)?, usize::try_from(why.get("count")?.as_u64()?).ok()?))
 }
 
 fn with_seq(line: &str) -> Result<(u64, String), ServiceError> {

@@ -21,7 +21,7 @@ use super::{Config, from_raw, hint, reason};
 pub const SEARCH: [&str; 2] = ["./bounced.toml", "/etc/bounced/bounced.toml"];
 
 /// A configuration, where it came from, and what a person should know about it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct LoadedConfig {
     /// The values.
     pub config: Config,

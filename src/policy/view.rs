@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::import::{Addition, ListedStop};
 use super::judge::explain;
 use super::privacy::HashKeys;
 use super::settings::Policy;
-use crate::event::Imported;
 use crate::ledger::{Ledger, LedgerError};
 use crate::mail::{Address, Case, Timestamp};
 use crate::policy::fold::health::{self, Health};
@@ -15,11 +15,10 @@ use crate::policy::fold::progress::{PROGRESS_KEY, Progress};
 use crate::policy::judge::facts::{Facts, PolicyCache, RowSource};
 use crate::policy::judge::intervals::{self, Intervals};
 use crate::policy::judge::row::{
-    ADDRESSES, AddressRow, ItemKind, address_key, address_of, block_key, life_key, plain_key,
+    ADDRESSES, AddressRow, address_key, address_of, block_key, life_key, plain_key,
 };
 use crate::policy::judge::standing::{DEFAULT_SCOPE, Standing, standing_of, worst_standing};
 use crate::policy::judge::state::State;
-use crate::policy::judge::track::Stop;
 use crate::policy::judge::walk::walk;
 
 /// Longer keys are looked for by the address as it was read.
@@ -128,33 +127,21 @@ impl PolicyReader {
         Ok(standings)
     }
 
-    /// Whether mail to an address is stopped in just this scope until just this end, by evidence,
-    /// or by hand with just these words of another list.
-    pub fn is_stopped(
+    /// What an entry of an import adds to what is known of an address in a scope.
+    pub fn addition(
         &self,
         ledger: &dyn Ledger,
         address: &Address,
-        (scope, until, imported): (&str, Option<Timestamp>, &Imported),
+        (scope, listed): (&str, &ListedStop),
         now: Timestamp,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<Addition, LedgerError> {
         let keyed = address.key_in(self.case);
         let values = ledger.look_up(&row_keys(&self.keys.load(), &keyed))?;
-        let Some(value) = values.into_iter().flatten().next() else { return Ok(false) };
+        let Some(value) = values.into_iter().flatten().next() else { return Ok(Addition::New) };
         let row = decode(&value)?;
         let facts = Facts::load(&ledger, &self.cache, &row, now)?;
         let track = walk(&row.items, scope, &facts, now);
-        let same = |stop: &Stop| {
-            stop.until == until
-                && row.items.get(stop.item).is_some_and(|item| match item.kind {
-                    ItemKind::Failure => scope == "*",
-                    ItemKind::Suppress => {
-                        let known = item.imported.as_deref();
-                        item.scope == scope && (imported.is_empty() || known == Some(imported))
-                    }
-                    _ => item.scope == scope,
-                })
-        };
-        Ok(track.stops(now).any(same))
+        Ok(listed.adds(&row, &track, scope, now))
     }
 
     /// Everything about an address, as JSON. None when nothing is known of it.

@@ -65,7 +65,7 @@ pub trait Operations {
     fn import(
         &self,
         entries: Vec<ImportEntry>,
-        dry_run: bool,
+        options: ImportOptions,
     ) -> Result<ImportOutcome, ServiceError>;
 
     /// Everything known of an address: `address`, `state`, `summary` (one sentence), `entries`
@@ -236,15 +236,46 @@ impl ImportEntry {
     }
 }
 
+/// How an import is done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ImportOptions {
+    /// Say what it would be, and do nothing.
+    pub dry_run: bool,
+    /// Take also what is soft or blocked.
+    pub all: bool,
+}
+
+/// An entry of an import that was not taken.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NotTaken {
+    /// Its place in the batch.
+    pub place: usize,
+    /// The sentence.
+    pub why: String,
+    /// The cell that is wrong; empty where the sentence says all.
+    pub cell: String,
+}
+
+impl NotTaken {
+    /// One that is left out on purpose.
+    pub fn left_out(place: usize, why: String) -> Self {
+        Self { place, why, cell: String::new() }
+    }
+}
+
 /// What an import did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImportOutcome {
-    /// Addresses that are suppressed now and were not before.
+    /// Entries that are suppressed now, and no list had said so before.
     pub suppressed: u64,
-    /// Addresses that were suppressed already.
+    /// Entries of an earlier list that hold for longer now, or for a stronger reason.
+    pub changed: u64,
+    /// Entries that were suppressed already, as long and for as strong a reason.
     pub unchanged: u64,
-    /// Place in the batch and why it was refused.
-    pub refused: Vec<(usize, String)>,
+    /// Understood, and not to be suppressed.
+    pub left_out: Vec<NotTaken>,
+    /// Not to be understood.
+    pub refused: Vec<NotTaken>,
     /// Of a dry run: the first entries as they would be.
     pub sample: Vec<Value>,
 }

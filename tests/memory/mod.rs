@@ -14,8 +14,8 @@ use bounced::mail::{Address, EnhancedStatus, Timestamp};
 use bounced::service::search::{Search, SearchFound};
 use bounced::service::trend::Trend;
 use bounced::service::{
-    ImportEntry, ImportOutcome, InBand, ListPage, ListQuery, Lookup, Operations, Overview,
-    ResultsOutcome, Service, ServiceError,
+    ImportEntry, ImportOptions, ImportOutcome, InBand, ListPage, ListQuery, Lookup, NotTaken,
+    Operations, Overview, ResultsOutcome, Service, ServiceError,
 };
 use serde_json::{Value, json};
 
@@ -138,7 +138,7 @@ impl Operations for Memory {
     fn import(
         &self,
         entries: Vec<ImportEntry>,
-        dry_run: bool,
+        options: ImportOptions,
     ) -> Result<ImportOutcome, ServiceError> {
         self.up()?;
         self.largest_batch.fetch_max(entries.len(), Ordering::Relaxed);
@@ -148,11 +148,12 @@ impl Operations for Memory {
             let key = match key(&one.address) {
                 Ok(key) => key,
                 Err(wrong) => {
-                    outcome.refused.push((place, wrong.to_string()));
+                    let (why, cell) = (wrong.to_string(), one.address);
+                    outcome.refused.push(NotTaken { place, why, cell });
                     continue;
                 }
             };
-            if dry_run {
+            if options.dry_run {
                 outcome.sample.push(one.to_json());
                 outcome.suppressed += 1;
                 continue;

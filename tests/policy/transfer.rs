@@ -52,7 +52,7 @@ fn imported(text: &str, at: i64) -> (Book, usize) {
                 assert_eq!(why, "held, not suppressed: not imported");
                 left_out += 1;
             }
-            Read::Refused(why) => panic!("{why}"),
+            Read::Noted(what) | Read::Refused(what, _) => panic!("{what}"),
         }
     }
     (book, left_out)

@@ -113,7 +113,11 @@ fn pages_and_imports() {
     assert_eq!((page.entries.len(), page.next.as_deref()), (1, Some("c 2")));
     assert_eq!(asked(handle).0, "GET /v1/suppressions?limit=5&domain=example.com");
 
-    let done = r#"{"suppressed":1,"unchanged":0,"refused":3,"refusals":[{"line":2,"error":"no"}]}"#;
+    let done = r#"{"suppressed":1,"changed":1,"unchanged":0,"left_out":2,"refused":3,
+        "refusals":[{"line":2,"error":"no","cell":"b"}],
+        "why":[{"kind":"refused","error":"no","count":3,"line":2},
+            {"kind":"left-out","error":"soft","count":2,"line":3},
+            {"kind":"noted","error":"no date","count":1,"line":1}]}"#;
     let (remote, handle) = answer("200 OK", done);
     let entry = |address: &str| ImportEntry {
         address: address.into(),
@@ -122,11 +126,14 @@ fn pages_and_imports() {
         until: None,
         imported: Imported::default(),
     };
-    let outcome = remote.import(vec![entry("a@example.com"), entry("b")], false).expect("200");
-    assert_eq!((outcome.suppressed, outcome.refused.len()), (1, 2));
-    assert_eq!(outcome.refused[0], (1, "no".to_string()));
+    let options = ImportOptions { dry_run: false, all: true };
+    let outcome = remote.import(vec![entry("a@example.com"), entry("b")], options).expect("200");
+    assert_eq!((outcome.suppressed, outcome.changed), (1, 1));
+    let not = |place, why: &str, cell: &str| NotTaken { place, why: why.into(), cell: cell.into() };
+    assert_eq!(outcome.refused, [not(1, "no", "b"), not(1, "no", ""), not(1, "no", "")]);
+    assert_eq!(outcome.left_out, [not(2, "soft", ""), not(2, "soft", "")]);
     let (path, body) = asked(handle);
-    assert_eq!(path, "POST /v1/suppressions:import");
+    assert_eq!(path, "POST /v1/suppressions:import?all=true");
     assert_eq!(body.lines().count(), 2);
 }
 

@@ -13,13 +13,13 @@ use super::body::{AnswerSource, IncomingBody, answer, too_much};
 use super::budget::OctetShare;
 use super::listing::Listing;
 use super::params::Params;
-use super::shared::{Http, PeerIp, blocking};
+use super::shared::{Http, PeerIp, blocking, json, nothing_done};
 use super::suppressions::list_query;
 use crate::serve::limits;
 use crate::serve::problem::Problem;
-use crate::service::ImportEntry;
 use crate::service::import::{ImportReader, ImportTally, Read as Found, Wishes};
 use crate::service::lines::ListFormat;
+use crate::service::{ImportEntry, ImportOptions};
 
 /// `POST /v1/suppressions:import`. Records that cannot be read are counted and shown, the others
 /// are done. Sending the same again changes nothing, so a broken import is sent once more.
@@ -34,7 +34,8 @@ pub async fn import(
         scope: params.scope()?.unwrap_or_else(|| "*".to_string()),
         all: params.flag("all")?,
     };
-    let mut import = ImportRun::new(http, ImportReader::new(wishes), params.flag("dry_run")?);
+    let options = ImportOptions { dry_run: params.flag("dry_run")?, all: wishes.all };
+    let mut import = ImportRun::new(http, ImportReader::new(wishes), options);
     let mut body = IncomingBody::new(body);
     while let Some(piece) = body.next().await.map_err(|problem| import.how_far(problem))? {
         for piece in piece.chunks(limits::IMPORT_PIECE) {
@@ -45,14 +46,15 @@ pub async fn import(
     import.reader.end().map_err(Problem::bad_request)?;
     import.take().await?;
     import.commit().await?;
-    Ok(super::shared::json(&import.tally.answer(&import.reader, import.dry_run)))
+    let answer = import.tally.answer(&import.reader, options.dry_run);
+    Ok(if import.tally.took_nothing() { nothing_done(&answer) } else { json(&answer) })
 }
 
 /// An import under way.
 struct ImportRun {
     http: Arc<Http>,
     reader: ImportReader,
-    dry_run: bool,
+    options: ImportOptions,
     batch: Vec<ImportEntry>,
     /// Number of each entry of the batch.
     numbers: Vec<u64>,
@@ -63,12 +65,12 @@ struct ImportRun {
 }
 
 impl ImportRun {
-    fn new(http: Arc<Http>, reader: ImportReader, dry_run: bool) -> Self {
+    fn new(http: Arc<Http>, reader: ImportReader, options: ImportOptions) -> Self {
         Self {
             share: http.budget.intake.share(),
             http,
             reader,
-            dry_run,
+            options,
             batch: Vec::new(),
             numbers: Vec::new(),
             committed: 0,
@@ -85,8 +87,9 @@ impl ImportRun {
                     self.batch.push(entry);
                     self.numbers.push(number);
                 }
+                Found::Noted(what) => self.tally.note(number, &what),
                 Found::LeftOut(why) => self.tally.leave_out(number, &why),
-                Found::Refused(why) => self.tally.refuse(number, &why),
+                Found::Refused(why, cell) => self.tally.refuse(number, &why, &cell),
             }
             if self.batch.len() >= limits::IMPORT_BATCH {
                 self.commit().await?;
@@ -118,8 +121,8 @@ impl ImportRun {
         if batch.is_empty() {
             return Ok(());
         }
-        let dry_run = self.dry_run;
-        let outcome = blocking(&self.http, move |service| service.import(batch, dry_run)).await;
+        let options = self.options;
+        let outcome = blocking(&self.http, move |service| service.import(batch, options)).await;
         let outcome = outcome.map_err(|problem| self.how_far(problem))?;
         self.share.clear();
         self.committed = numbers.last().copied().unwrap_or(self.committed);

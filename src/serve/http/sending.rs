@@ -12,7 +12,9 @@ use serde_json::json;
 
 use super::body::{IncomingBody, Whole};
 use super::params::Params;
-use super::shared::{Http, apart, blocking, from_json, read_json};
+use super::shared::{
+    Http, apart, blocking, from_json, json as json_answer, nothing_done, read_json,
+};
 use crate::mail::Timestamp;
 use crate::serve::limits;
 use crate::serve::problem::Problem;
@@ -40,7 +42,9 @@ pub async fn results(
     let outcome = blocking(&http, move |service| service.results(results)).await?;
     let refused: Vec<_> =
         outcome.refused.iter().map(|(place, why)| json!({"place": place, "why": why})).collect();
-    Ok(super::shared::json(&json!({"stored": outcome.stored, "refused": refused})))
+    let answer = json!({"stored": outcome.stored, "refused": refused});
+    let nothing = outcome.stored == 0 && !refused.is_empty();
+    Ok(if nothing { nothing_done(&answer) } else { json_answer(&answer) })
 }
 
 /// The body of a route that has no parameters.

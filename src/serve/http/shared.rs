@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -169,6 +169,12 @@ pub(super) async fn from_json<T: DeserializeOwned + Send + 'static>(
 /// A JSON answer on one line.
 pub(super) fn json(value: &Value) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
+}
+
+/// What became of a body of which nothing could be done: whoever looks at the status alone must not
+/// take that for done.
+pub(super) fn nothing_done(value: &Value) -> Response {
+    (StatusCode::UNPROCESSABLE_ENTITY, json(value)).into_response()
 }
 
 /// A limit that a query may name.

@@ -14,6 +14,8 @@ pub(super) enum Column {
     /// Names of lists, one or more; `*` is all.
     Scopes,
     State,
+    /// The state of a contact, in words of others, or a code.
+    Status,
     /// One of our reasons, else words.
     Reason,
     /// A word of the table of words.
@@ -44,7 +46,7 @@ impl Column {
         match self {
             Self::Address => "address",
             Self::Scope | Self::Scopes => "scope",
-            Self::State => "state",
+            Self::State | Self::Status => "state",
             Self::Reason | Self::Word | Self::Origin => "reason",
             Self::Text => "text",
             Self::Since => "since",
@@ -115,7 +117,7 @@ pub(super) const OWN: KnownList = format(
 pub(super) const WORDED: KnownList = format(
     "addresses with a reason, as SES imports them",
     &[],
-    &[("address", C::Address), ("reason", C::Word), ("since", C::Since)],
+    &[("address", C::Address), ("reason", C::Reason), ("since", C::Since)],
     None,
 );
 
@@ -129,10 +131,25 @@ pub(super) const ANY: KnownList = format(
         ("emailaddress", C::Address),
         ("recipient", C::Address),
         ("mail", C::Address),
+        ("mailaddress", C::Address),
+        ("recipientemail", C::Address),
+        ("recipientaddress", C::Address),
+        ("subscriberemail", C::Address),
+        ("contactemail", C::Address),
+        ("useremail", C::Address),
+        ("emailid", C::Address),
+        ("rcpt", C::Address),
         ("scope", C::Scope),
         ("listid", C::Scope),
         ("state", C::State),
         ("reason", C::Reason),
+        ("status", C::Status),
+        ("unsubscribed", C::When(Sense::Is(Cause::Unsubscribe))),
+        ("unsubscribed", C::Unless(SUBSCRIBER)),
+        ("optedout", C::When(Sense::Is(Cause::Unsubscribe))),
+        ("optedout", C::Unless(SUBSCRIBER)),
+        ("subscribed", C::When(SUBSCRIBER)),
+        ("active", C::When(SUBSCRIBER)),
         ("description", C::Text),
         ("error", C::Text),
         ("text", C::Text),
@@ -188,6 +205,12 @@ pub(super) const FORMATS: &[KnownList] = &[
         "SES suppression list",
         &["emailaddress", "reason", "lastupdatetime"],
         &[("emailaddress", C::Address), ("reason", C::Word), ("lastupdatetime", C::Since)],
+        Some(BOUNCE),
+    ),
+    format(
+        "SES suppression list",
+        &["emailaddress", "suppressionreason", "dateadded"],
+        &[("emailaddress", C::Address), ("suppressionreason", C::Word), ("dateadded", C::Since)],
         Some(BOUNCE),
     ),
     format(
@@ -327,6 +350,9 @@ pub(super) const FORMATS: &[KnownList] = &[
         &[
             ("recipient", C::Address),
             ("email", C::Address),
+            ("transactional", C::When(BOUNCE)),
+            ("nontransactional", C::When(BOUNCE)),
+            ("nontransactional", C::Unless(Sense::Not("suppressed for no kind of mail there"))),
             ("source", C::Word),
             ("description", C::Text),
             ("created", C::Since),
@@ -377,6 +403,12 @@ pub(super) const FORMATS: &[KnownList] = &[
             COMPLAINT,
         )
     },
+    format(
+        "SendGrid group unsubscribes",
+        &["email", "groupid", "createdat"],
+        &[("email", C::Address), ("groupid", C::Scope), ("createdat", C::Since)],
+        UNSUBSCRIBE,
+    ),
     format(
         "SendGrid bounces or blocks",
         &["email", "reason", "status", "created"],

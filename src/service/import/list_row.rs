@@ -2,6 +2,7 @@
 
 use super::formats::{Column, KnownList, OWN};
 use super::meanings::{Sense, sense};
+use crate::classify::Category;
 use crate::event::{Cause, Imported};
 use crate::mail::Timestamp;
 use crate::service::ImportEntry;
@@ -17,15 +18,30 @@ pub struct Wishes {
     pub all: bool,
 }
 
+/// Why a soft bounce is left out.
+pub const SOFT: &str = "a soft bounce: not imported; --all (all=true) takes it";
+/// Why a refusal of the sender is left out.
+pub const BLOCKED: &str =
+    "the sender was refused, not the address: not imported; --all (all=true) takes it";
+
 /// What a record is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Read {
     /// An entry.
     Entry(ImportEntry),
+    /// Something in an entry that comes before this was passed over; what.
+    Noted(String),
     /// Understood, and no suppression; why.
     LeftOut(String),
-    /// It cannot be read; why.
-    Refused(String),
+    /// It cannot be read: why, and the cell where it is one.
+    Refused(String, String),
+}
+
+impl Read {
+    /// One of which no cell is to be shown.
+    pub(super) fn refused(why: impl Into<String>) -> Self {
+        Self::Refused(why.into(), String::new())
+    }
 }
 
 /// Is this the word of a state of ours?
@@ -41,16 +57,21 @@ pub(super) fn read(
     wishes: &Wishes,
 ) -> Vec<Read> {
     match ImportRow::of(format, fields, cells).and_then(|row| row.entries(format, wishes)) {
-        Ok(entries) => entries.into_iter().map(Read::Entry).collect(),
+        Ok(read) => read,
         Err(No::LeftOut(why)) => vec![Read::LeftOut(why)],
-        Err(No::Refused(why)) => vec![Read::Refused(why)],
+        Err(No::Refused(why, cell)) => vec![Read::Refused(why, cell)],
     }
 }
 
 /// Why a row is not an entry.
 enum No {
     LeftOut(String),
-    Refused(String),
+    /// Why, and the cell that is wrong.
+    Refused(String, String),
+}
+
+fn refused<T>(why: &str, cell: &str) -> Result<T, No> {
+    Err(No::Refused(why.to_string(), cell.to_string()))
 }
 
 /// What the cells of a row say.
@@ -64,6 +85,8 @@ struct ImportRow {
     by_recipient: bool,
     text: Vec<String>,
     since: Option<Timestamp>,
+    /// Some cell should be a time and is none.
+    timeless: bool,
     until: Option<Timestamp>,
     rule: Option<String>,
     events: Option<u64>,
@@ -78,13 +101,10 @@ impl ImportRow {
                 row.take(format, *column, cell)?;
             }
         }
-        let refused = |what: &str| Err(No::Refused(what.to_string()));
         match row.address.as_str() {
-            "" => refused("there is no address"),
-            address if address.contains('\u{fffd}') => refused("the address is not UTF-8"),
-            address if !address.contains('@') => {
-                refused("no @ in it: write an address such as user@example.com")
-            }
+            "" => refused("there is no address", ""),
+            address if address.contains('\u{fffd}') => refused("the address is not UTF-8", address),
+            address if !address.contains('@') => refused(NO_AT, address),
             _ => Ok(row),
         }
     }
@@ -92,7 +112,7 @@ impl ImportRow {
     fn take(&mut self, format: &KnownList, column: Column, cell: &str) -> Result<(), No> {
         let ours = format.name == OWN.name;
         match column {
-            Column::Address if self.address.is_empty() => self.address = cell.to_string(),
+            Column::Address if self.address.is_empty() => self.address = bare(cell).to_string(),
             Column::Address | Column::Ignored => {}
             Column::Scope => self.scopes = vec![cell.to_string()],
             Column::Scopes => {
@@ -107,39 +127,32 @@ impl ImportRow {
                 state if is_state(state) => {
                     return Err(No::LeftOut(format!("{state}, not suppressed: not imported")));
                 }
-                _ => {
-                    let what = "only entries in state suppressed are imported";
-                    return Err(No::Refused(what.to_string()));
-                }
+                state if ours => return refused(NO_STATE, state),
+                status => self.status(status)?,
             },
+            Column::Status => self.status(cell)?,
             Column::Reason => match Cause::parse(cell) {
-                Some(cause) => self.word = self.word.or(Some(Sense::Is(cause))),
+                Some(cause) if ours => self.word = self.word.or(Some(Sense::Is(cause))),
+                Some(cause) => self.word = self.word.or(Some(weighed(cause))),
                 None => self.word_or_text(cell, if ours { None } else { sense(cell) }),
             },
             Column::Word => self.word_or_text(cell, sense(cell)),
             Column::Text => self.text.push(cell.to_string()),
             Column::Since => match moment(cell) {
                 Some(since) => self.since = self.since.or(Some(since)),
-                None if ours => return Err(no_time("since")),
-                None => {}
+                None if ours => return Err(no_time("since", cell)),
+                None => self.timeless = true,
             },
+            Column::Until if NEVER.iter().any(|word| cell.eq_ignore_ascii_case(word)) => {}
             Column::Until => {
-                self.until = Some(moment(cell).ok_or_else(|| no_time("until"))?);
+                self.until = Some(moment(cell).ok_or_else(|| no_time("until", cell))?);
             }
             Column::Rule => self.rule = Some(cell.to_string()),
-            Column::Events => {
-                let events = cell
-                    .parse()
-                    .map_err(|_| No::Refused("`events` must be a number such as 3".to_string()))?;
-                self.events = Some(events);
-            }
-            Column::Code => {
-                self.flag = self.flag.or(match cell.as_bytes() {
-                    [b'4', ..] => Some(Sense::Soft),
-                    [b'5', b'.', b'7', ..] => Some(Sense::Block),
-                    _ => None,
-                });
-            }
+            Column::Events => match cell.parse() {
+                Ok(events) => self.events = Some(events),
+                Err(_) => return refused("`events` must be a number such as 3", cell),
+            },
+            Column::Code => self.flag = self.flag.or(coded(cell)),
             Column::When(says) if is_set(cell) == Some(true) => {
                 self.flag = self.flag.or(Some(says))
             }
@@ -155,6 +168,18 @@ impl ImportRow {
         Ok(())
     }
 
+    /// The state of a contact: what nobody knows is no reason to stop mail.
+    fn status(&mut self, cell: &str) -> Result<(), No> {
+        if let Some(sense) = sense(cell) {
+            self.word = self.word.or(Some(sense));
+        } else if is_code(cell) {
+            self.flag = self.flag.or(coded(cell));
+        } else {
+            return refused(NO_STATUS, cell);
+        }
+        Ok(())
+    }
+
     fn word_or_text(&mut self, cell: &str, sense: Option<Sense>) {
         match sense {
             Some(sense) => self.word = self.word.or(Some(sense)),
@@ -162,7 +187,7 @@ impl ImportRow {
         }
     }
 
-    fn entries(self, format: &KnownList, wishes: &Wishes) -> Result<Vec<ImportEntry>, No> {
+    fn entries(self, format: &KnownList, wishes: &Wishes) -> Result<Vec<Read>, No> {
         let cause = self.cause(format, wishes)?;
         let mut words = crate::report::bounded_words(&self.text.join("; "));
         if words.is_empty() {
@@ -173,14 +198,17 @@ impl ImportRow {
         if scopes.is_empty() {
             scopes.push(wishes.scope.clone());
         }
-        let entry = |scope| ImportEntry {
-            address: self.address.clone(),
-            scope,
-            words: words.clone(),
-            until: self.until,
-            imported: imported.clone(),
+        let entry = |scope| {
+            Read::Entry(ImportEntry {
+                address: self.address.clone(),
+                scope,
+                words: words.clone(),
+                until: self.until,
+                imported: imported.clone(),
+            })
         };
-        Ok(scopes.into_iter().map(entry).collect())
+        let noted = (self.timeless && self.since.is_none()).then(|| Read::Noted(TIMELESS.into()));
+        Ok(scopes.into_iter().map(entry).chain(noted).collect())
     }
 
     /// Why it is suppressed; None: nobody says.
@@ -202,12 +230,8 @@ impl ImportRow {
         };
         match weighs {
             Some(Sense::Not(what)) => left_out(what),
-            Some(Sense::Soft) if !wishes.all => {
-                left_out("a soft bounce: not imported; --all (all=true) takes it")
-            }
-            Some(Sense::Block) if !wishes.all => left_out(
-                "the sender was refused, not the address: not imported; --all (all=true) takes it",
-            ),
+            Some(Sense::Soft) if !wishes.all => left_out(SOFT),
+            Some(Sense::Block) if !wishes.all => left_out(BLOCKED),
             Some(Sense::Soft | Sense::Block) => Ok(known.or(match super::meanings::BOUNCE {
                 Sense::Is(cause) => Some(cause),
                 _ => None,
@@ -225,14 +249,63 @@ fn is_set(flag: &str) -> Option<bool> {
     }
 }
 
-fn no_time(name: &str) -> No {
-    No::Refused(format!("`{name}` must be a time such as 2026-11-22 or 2026-11-22T10:00:00Z"))
+fn no_time(name: &str, cell: &str) -> No {
+    let why = format!("`{name}` must be a time such as 2026-11-22 or 2026-11-22T10:00:00Z");
+    No::Refused(why, cell.to_string())
+}
+
+/// Why a cell is no address.
+pub(super) const NO_AT: &str = "no @ in it: write an address such as user@example.com";
+/// Words for an end that does not come.
+const NEVER: [&str; 5] = ["never", "none", "null", "forever", "-"];
+const TIMELESS: &str = "taken without its date, which cannot be read: write 2026-11-22 or \
+                        2026-11-22T10:00:00Z";
+const NO_STATE: &str = "`state` is suppressed, held, watched, probation or clear; only suppressed \
+                        ones are imported";
+const NO_STATUS: &str = "the status is no word that is known: write bounced, complaint, \
+                         unsubscribed or active, or take the column out";
+
+/// Whether it is a status or reply code: `5.1.1`, `550`.
+fn is_code(cell: &str) -> bool {
+    cell.starts_with(['4', '5']) && cell.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+}
+
+/// What a code says: 4 is soft, 5.7 a refusal of the sender (RFC 3463).
+fn coded(cell: &str) -> Option<Sense> {
+    match cell.as_bytes() {
+        [b'4', ..] => Some(Sense::Soft),
+        [b'5', b'.', b'7', ..] => Some(Sense::Block),
+        _ => None,
+    }
+}
+
+/// A reason of ours in a list of others: its category decides, as that of their words does.
+fn weighed(cause: Cause) -> Sense {
+    match cause.category() {
+        Some(Category::Soft) => Sense::Soft,
+        Some(Category::Block) => Sense::Block,
+        _ => Sense::Is(cause),
+    }
+}
+
+/// An address without what people and programs put around it: `Name <a@x>`, `mailto:a@x`, `'a@x'`,
+/// `a@x;`.
+fn bare(cell: &str) -> &str {
+    let cell = cell.trim_end_matches([',', ';']).trim();
+    let cell = match cell.rsplit_once('<') {
+        Some((_, inner)) if inner.ends_with('>') => inner.trim_end_matches('>'),
+        _ => cell,
+    };
+    let quoted = |quote| cell.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+    let cell = quoted('\'').or_else(|| quoted('"')).unwrap_or(cell).trim();
+    let scheme = cell.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("mailto:"));
+    scheme.map_or(cell, |scheme| cell.get(scheme.len()..).unwrap_or_default())
 }
 
 /// A moment as lists write it: RFC 3339, the same with a space, RFC 5322, seconds or milliseconds
 /// since 1970. What may be read in two ways, such as 1/2/2026, is not.
 /// What was before 1970 is not the time of a mail, and a year may be too large to be written.
-fn moment(text: &str) -> Option<Timestamp> {
+pub(super) fn moment(text: &str) -> Option<Timestamp> {
     written(text).filter(|moment| moment.millis() >= 0)
 }
 
@@ -258,9 +331,10 @@ fn written(text: &str) -> Option<Timestamp> {
         && day.len() == 10
     {
         let clock = clock.trim_end_matches(" UTC").replace(' ', "");
-        let zone = clock.ends_with('Z') || clock.contains(['+', '-']);
-        let zone = if zone { "" } else { "Z" };
-        return Timestamp::parse_rfc3339(&format!("{day}T{clock}{zone}"));
+        let (clock, zone) = clock.split_at(clock.find(['Z', 'z', '+', '-']).unwrap_or(clock.len()));
+        let zone = if zone.is_empty() { "Z" } else { zone };
+        let seconds = if clock.matches(':').count() == 1 { ":00" } else { "" };
+        return Timestamp::parse_rfc3339(&format!("{day}T{clock}{seconds}{zone}"));
     }
     Timestamp::parse_rfc5322(text)
 }
@@ -268,6 +342,25 @@ fn written(text: &str) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_are_taken_out_of_what_is_around_them() {
+        for (cell, address) in [
+            ("a@x.test", "a@x.test"),
+            ("Ann <a@x.test>", "a@x.test"),
+            ("\"Ann, B.\" <a@x.test>;", "a@x.test"),
+            ("mailto:a@x.test", "a@x.test"),
+            ("MAILTO:a@x.test", "a@x.test"),
+            ("'a@x.test'", "a@x.test"),
+            ("\"a@x.test\"", "a@x.test"),
+            ("a@x.test;", "a@x.test"),
+            ("'quoted@x.test", "'quoted@x.test"),
+            ("\"a b\"@x.test", "\"a b\"@x.test"),
+            ("a'b@x.test", "a'b@x.test"),
+        ] {
+            assert_eq!(bare(cell), address, "{cell}");
+        }
+    }
 
     #[test]
     fn moments_are_read_as_lists_write_them() {
@@ -280,6 +373,10 @@ mod tests {
             ("2023-11-14 22:13:20", Some("2023-11-14T22:13:20Z")),
             ("2023-11-14 22:13:20.5 UTC", Some("2023-11-14T22:13:20.500Z")),
             ("2023-11-14T22:13:20", Some("2023-11-14T22:13:20Z")),
+            ("2023-11-14 22:13", Some("2023-11-14T22:13:00Z")),
+            ("2023-11-14T22:13Z", Some("2023-11-14T22:13:00Z")),
+            ("2023-11-14 22:13 +0100", Some("2023-11-14T21:13:00Z")),
+            ("2023-11-14 22:13 +01:00", Some("2023-11-14T21:13:00Z")),
             ("2023-11-14", Some("2023-11-14T00:00:00Z")),
             ("Tue, 14 Nov 2023 22:13:20 UTC", Some("2023-11-14T22:13:20Z")),
             ("0000-01-01T00:00:00+14:00", None),

@@ -15,10 +15,10 @@ mod split;
 pub mod tally;
 mod utf8;
 
-pub use list_row::{Read, Wishes};
+pub use list_row::{BLOCKED, Read, SOFT, Wishes};
 pub use reader::{ImportReader, Understanding};
 pub use split::MAX_RECORD;
-pub use tally::ImportTally;
+pub use tally::{ImportTally, Refusal, WhyCount, WhyKind};
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,16 @@ use super::formats::{ANY, Column, KnownList, OWN, WORDED};
 use super::list_row::{Read, Wishes};
 use super::split::{Shape, SplitStep, Splitter};
 use super::{cells, foreign, formats, list_row, meanings, utf8};
+use crate::event::Cause;
 use crate::service::lines::COLUMNS;
+
+/// Names of columns that an error shows.
+const SHOWN_NAMES: usize = 12;
+const NO_MEANING: &str = "the second column is no reason that is known, and a scope only before a \
+                          state: write the names of the columns as first line, such as \
+                          `address,scope` or `address,text`";
+const NOT_FIRST: &str = "the address is not in the first column: write the names of the columns as \
+                         first line, such as `name,address`";
 
 /// Which list this was taken for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +37,8 @@ pub struct ImportReader {
     known_to_be_text: bool,
     /// Whether the first row is over, which may be a header.
     started: bool,
+    /// Why no row can be read: the first one names columns, and none of them holds addresses.
+    nameless: Option<String>,
     delimiter: Option<char>,
     csv: Option<Plan>,
     /// Of the last JSON object: the next one has mostly the same names.
@@ -86,6 +97,7 @@ impl ImportReader {
             splitter: Splitter::default(),
             known_to_be_text: false,
             started: false,
+            nameless: None,
             delimiter: None,
             csv: None,
             json: None,
@@ -142,7 +154,7 @@ impl ImportReader {
             }
             match self.splitter.next() {
                 SplitStep::Starved => return None,
-                SplitStep::Broken(number, what) => return Some((number, Read::Refused(what))),
+                SplitStep::Broken(number, what) => return Some((number, Read::refused(what))),
                 SplitStep::Record(number, shape, octets) => {
                     // Names in Latin-1 beside an address do no harm; in it they are not UTF-8.
                     let text = String::from_utf8_lossy(&octets);
@@ -161,13 +173,12 @@ impl ImportReader {
         let (names, values) = match serde_json::from_str(text) {
             Ok(Value::Object(object)) => cells::of_object(object),
             Ok(Value::String(address)) => (vec!["address".to_string()], vec![address]),
-            Ok(_) => return vec![Read::Refused("no JSON object".to_string())],
-            Err(wrong) => return vec![Read::Refused(format!("no JSON object: {wrong}"))],
+            Ok(_) => return vec![Read::refused("no JSON object")],
+            Err(wrong) => return vec![Read::refused(format!("no JSON object: {wrong}"))],
         };
         if self.json.as_ref().is_none_or(|plan| plan.names != names) {
-            let Some(plan) = Plan::of(names) else {
-                return vec![Read::Refused("there is no address".to_string())];
-            };
+            let why = nameless("field", &names);
+            let Some(plan) = Plan::of(names) else { return vec![Read::refused(why)] };
             self.understood(&plan, "JSON");
             self.json = Some(plan);
         }
@@ -183,47 +194,92 @@ impl ImportReader {
         if text.trim().starts_with('{') && text.trim().ends_with('}') {
             return self.json(text);
         }
-        let first = !std::mem::replace(&mut self.started, true);
         // Excel says so itself.
-        if let Some(said) = text.strip_prefix("sep=").filter(|_| first) {
+        if let Some(said) = text.strip_prefix("sep=").filter(|_| !self.started) {
             self.delimiter = said.chars().next();
-            self.started = false;
             return Vec::new();
         }
         self.delimiter = self.delimiter.or_else(|| cells::delimiter(text));
         let delimiter = self.delimiter.unwrap_or(',');
         let Some(cells) = cells::of_row(text, delimiter) else {
-            let what = "a quoted cell does not end on its line";
-            return vec![Read::Refused(what.to_string())];
+            return vec![Read::refused("a quoted cell does not end on its line")];
         };
-        if first && let Some(plan) = Plan::of(cells.clone()) {
-            let written = match delimiter {
-                '\t' => "CSV, separated by tabs".to_string(),
-                other => format!("CSV, separated by `{other}`"),
-            };
-            self.understood(&plan, &written);
-            self.csv = Some(plan);
-            return Vec::new();
+        if !self.started && !cells.iter().any(|cell| cell.contains('@')) {
+            return self.header(cells, delimiter);
+        }
+        self.started = true;
+        if let Some(why) = &self.nameless {
+            return vec![Read::refused(why.as_str())];
         }
         let cells: Vec<String> =
             cells.iter().map(|cell| cells::unescaped(cell).to_string()).collect();
         if let Some(plan) = &self.csv {
             return list_row::read(plan.format, &plan.fields, &cells, &self.wishes);
         }
-        let word = cells.get(1).is_some_and(|word| meanings::sense(word).is_some());
-        let state = cells.get(2).is_some_and(|state| list_row::is_state(state));
-        let plan = match word && !state {
-            true => Plan::positional(&WORDED, &["address", "reason", "since"]),
-            false => Plan::positional(&OWN, &COLUMNS),
+        let plan = match headless(&cells) {
+            Ok(plan) => plan,
+            Err((why, cell)) => return vec![Read::Refused(why.to_string(), cell.to_string())],
         };
         if self.understanding.is_none() {
-            let lone = Plan::positional(&ANY, &["address"]);
-            self.understood(if cells.len() == 1 { &lone } else { &plan }, "without a header");
+            self.understood(&plan, "without a header");
         }
         list_row::read(plan.format, &plan.fields, &cells, &self.wishes)
+    }
+
+    /// Takes the first row without an address: the names of the columns, or a title above them.
+    fn header(&mut self, cells: Vec<String>, delimiter: char) -> Vec<Read> {
+        let several = cells.len() > 1;
+        let why = nameless("column", &cells);
+        let lone = cells.first().cloned().unwrap_or_default();
+        let Some(plan) = Plan::of(cells) else {
+            if several {
+                // The second cell of what follows may mean anything.
+                (self.started, self.nameless) = (true, Some(why));
+                return Vec::new();
+            }
+            self.delimiter = None;
+            return vec![Read::Refused(list_row::NO_AT.to_string(), lone)];
+        };
+        let written = match delimiter {
+            '\t' => "CSV, separated by tabs".to_string(),
+            other => format!("CSV, separated by `{other}`"),
+        };
+        self.understood(&plan, &written);
+        (self.started, self.csv) = (true, Some(plan));
+        Vec::new()
     }
 
     fn understood(&mut self, plan: &Plan, written: &str) {
         self.understanding.get_or_insert_with(|| plan.understanding(written));
     }
+}
+
+/// Why nothing can be done without a column, or field, of addresses.
+fn nameless(what: &str, names: &[String]) -> String {
+    let names: Vec<&str> = names.iter().map(|name| name.trim()).take(SHOWN_NAMES).collect();
+    format!(
+        "no {what} is called email or address: the {what}s here are {}; name the one of the \
+         addresses `address`",
+        names.join(", ")
+    )
+}
+
+/// What the columns of a row are, in a file that does not say: an address, and a reason, a scope and
+/// a state, a date, or words. The error is a sentence, and the cell that it is about.
+fn headless(cells: &[String]) -> Result<Plan, (&'static str, &str)> {
+    let cell = |place: usize| cells.get(place).map_or("", |cell| cell.trim());
+    if !cell(0).contains('@') && cells.iter().any(|cell| cell.contains('@')) {
+        return Err((NOT_FIRST, cell(0)));
+    }
+    Ok(match cell(1) {
+        _ if cells.len() == 1 => Plan::positional(&ANY, &["address"]),
+        "" => Plan::positional(&OWN, &COLUMNS),
+        _ if list_row::is_state(cell(2)) => Plan::positional(&OWN, &COLUMNS),
+        word if Cause::parse(word).is_some() || meanings::sense(word).is_some() => {
+            Plan::positional(&WORDED, &["address", "reason", "since"])
+        }
+        time if list_row::moment(time).is_some() => Plan::positional(&ANY, &["address", "since"]),
+        words if words.contains(' ') => Plan::positional(&ANY, &["address", "text", "since"]),
+        word => return Err((NO_MEANING, word)),
+    })
 }

@@ -17,7 +17,9 @@ fn shown(read: Read) -> String {
             format!("{address} {scope} {cause} `{words}`{since}{until}")
         }
         Read::LeftOut(why) => format!("left out: {why}"),
-        Read::Refused(why) => format!("refused: {why}"),
+        Read::Noted(what) => format!("noted: {what}"),
+        Read::Refused(why, cell) if cell.is_empty() => format!("refused: {why}"),
+        Read::Refused(why, cell) => format!("refused: {why}: {cell}"),
     }
 }
 
@@ -55,7 +57,7 @@ fn reads_what_people_have() {
         ),
         // Without a header the columns are those of an export.
         ("a@x.test,news,suppressed,,gone\n", &["a@x.test news - `gone`"]),
-        ("a@x.test,news\n", &["a@x.test news - `imported`"]),
+        ("address,scope\na@x.test,news\n", &["a@x.test news - `imported`"]),
         (
             "{\"email\":\"a@x.test\",\"scope\":\"news\"}\nb@x.test\n",
             &["a@x.test news - `imported`", "b@x.test * - `imported`"],
@@ -72,14 +74,15 @@ fn reads_what_people_have() {
             "address,state\na@x.test,held\nb@x.test,odd\n",
             &[
                 "left out: held, not suppressed: not imported",
-                "refused: only entries in state suppressed are imported",
+                "refused: the status is no word that is known: write bounced, complaint, \
+                 unsubscribed or active, or take the column out: odd",
             ],
         ),
         (
             "nonsense\n{\"email\":5}\n{x}\n{b}@x.test\n#c@x.test\n",
             &[
-                "refused: no @ in it: write an address such as user@example.com",
-                "refused: no @ in it: write an address such as user@example.com",
+                "refused: no @ in it: write an address such as user@example.com: nonsense",
+                "refused: no @ in it: write an address such as user@example.com: 5",
                 "refused: no JSON object: key must be a string at line 1 column 2",
                 "{b}@x.test * - `imported`",
                 "#c@x.test * - `imported`",
@@ -87,7 +90,7 @@ fn reads_what_people_have() {
         ),
         (
             "address,until\na@x.test,soon\n",
-            &["refused: `until` must be a time such as 2026-11-22 or 2026-11-22T10:00:00Z"],
+            &["refused: `until` must be a time such as 2026-11-22 or 2026-11-22T10:00:00Z: soon"],
         ),
         (
             "a@x.test,\"open\nb@x.test\n",
@@ -98,8 +101,112 @@ fn reads_what_people_have() {
         assert_eq!(read(text), entries, "{text}");
     }
     let latin = read_with(b"email;name\na@x.test;M\xfcller\n\xfc@x.test;x\n", 5, false);
-    let expected = ["a@x.test * - `imported`", "refused: the address is not UTF-8"];
+    let expected =
+        ["a@x.test * - `imported`", "refused: the address is not UTF-8: \u{fffd}@x.test"];
     assert_eq!(latin.expect("a list").1, expected);
+}
+
+const NO_MEANING: &str = "refused: the second column is no reason that is known, and a scope only \
+                          before a state: write the names of the columns as first line, such as \
+                          `address,scope` or `address,text`";
+const NO_STATUS: &str = "refused: the status is no word that is known: write bounced, complaint, \
+                         unsubscribed or active, or take the column out";
+const SUBSCRIBER: &str = "left out: a subscriber, no suppression";
+
+/// What two columns without names mean, and what they do not: no scope that nobody meant, and no
+/// suppression of who is active.
+#[test]
+fn columns_are_not_guessed() {
+    let no_meaning = |cell: &str| format!("{NO_MEANING}: {cell}");
+    let no_status = |cell: &str| format!("{NO_STATUS}: {cell}");
+    let row = |text: &str| text.to_string();
+    for (text, entries) in [
+        ("a@x.test,dead\n", vec![no_meaning("dead")]),
+        ("a@x.test;dead\n", vec![no_meaning("dead")]),
+        (
+            "a@x.test,news\nb@x.test,BOUNCE\n",
+            vec![no_meaning("news"), row("b@x.test * provider-suppressed `imported`")],
+        ),
+        ("a@x.test,user-unknown\n", vec![row("a@x.test * user-unknown `imported`")]),
+        ("a@x.test,mailbox-full\n", vec![format!("left out: {SOFT}")]),
+        ("a@x.test,asked by phone\n", vec![row("a@x.test * - `asked by phone`")]),
+        (
+            "a@x.test,550 5.1.1 no such user,2026-10-01 10:00\n",
+            vec![row("a@x.test * - `550 5.1.1 no such user` since 2026-10-01T10:00:00Z")],
+        ),
+        ("a@x.test,2026-10-01\n", vec![row("a@x.test * - `imported` since 2026-10-01T00:00:00Z")]),
+        (
+            "Ann,a@x.test\n",
+            vec![row(
+                "refused: the address is not in the first column: write the names of the columns as \
+             first line, such as `name,address`: Ann",
+            )],
+        ),
+        // Whose state is no word of ours.
+        (
+            "email,status\na@x.test,active\nb@x.test,bounced\nc@x.test,gesperrt\n",
+            vec![
+                row(SUBSCRIBER),
+                row("b@x.test * provider-suppressed `imported`"),
+                no_status("gesperrt"),
+            ],
+        ),
+        (
+            "email,state\na@x.test,active\nb@x.test,unsubscribed\n",
+            vec![row(SUBSCRIBER), row("b@x.test * unsubscribe `imported`")],
+        ),
+        (
+            "email,status\na@x.test,5.1.1\nb@x.test,4.2.2\nc@x.test,5.7.1\n",
+            vec![
+                row("a@x.test * - `imported`"),
+                format!("left out: {SOFT}"),
+                format!("left out: {BLOCKED}"),
+            ],
+        ),
+        (
+            "email,unsubscribed\na@x.test,true\nb@x.test,false\n",
+            vec![row("a@x.test * unsubscribe `imported`"), row(SUBSCRIBER)],
+        ),
+        (
+            "email,subscribed\na@x.test,yes\nb@x.test,no\n",
+            vec![row(SUBSCRIBER), row("b@x.test * - `imported`")],
+        ),
+        // A title above the names, and names that nobody knows.
+        (
+            "Export of today\nemail,reason\na@x.test,spam\n",
+            vec![
+                row(
+                    "refused: no @ in it: write an address such as user@example.com: Export of today",
+                ),
+                row("a@x.test * complaint `imported`"),
+            ],
+        ),
+        (
+            "Kontakt;Grund\na@x.test;spam\n",
+            vec![row(
+                "refused: no column is called email or address: the columns here are Kontakt, Grund; \
+             name the one of the addresses `address`",
+            )],
+        ),
+        (
+            "{\"kontakt\":\"a@x.test\"}\n",
+            vec![row(
+                "refused: no field is called email or address: the fields here are kontakt; name the \
+             one of the addresses `address`",
+            )],
+        ),
+        (
+            "email,created\na@x.test,1/2/2026\n",
+            vec![
+                row("a@x.test * unsubscribe `imported`"),
+                row("noted: taken without its date, which cannot be read: write 2026-11-22 or \
+                 2026-11-22T10:00:00Z"),
+            ],
+        ),
+        ("address,until\na@x.test,never\n", vec![row("a@x.test * - `imported`")]),
+    ] {
+        assert_eq!(read(text), entries, "{text}");
+    }
 }
 
 /// Name, file, and what it is read as.
@@ -234,8 +341,24 @@ const FILES: &[(&str, &str, &[&str])] = &[
     ),
     (
         "SparkPost suppression list (CSV, separated by `,`)",
-        "recipient,transactional,non_transactional,description\na@x.test,true,true,gone\n",
-        &["a@x.test * - `gone`"],
+        "recipient,transactional,non_transactional,description\na@x.test,true,true,gone\n\
+         b@x.test,false,false,\nc@x.test,true,false,\nd@x.test,false,true,\n",
+        &[
+            "a@x.test * provider-suppressed `gone`",
+            "left out: suppressed for no kind of mail there",
+            "c@x.test * provider-suppressed `imported`",
+            "d@x.test * provider-suppressed `imported`",
+        ],
+    ),
+    (
+        "SES suppression list (CSV, separated by `,`)",
+        "Email address,Suppression reason,Date added\na@x.test,COMPLAINT,2023-11-14 22:13\n",
+        &["a@x.test * complaint `imported` since 2023-11-14T22:13:00Z"],
+    ),
+    (
+        "SendGrid group unsubscribes (JSON)",
+        r#"[{"email":"a@x.test","group_id":7,"group_name":"Weekly News","created_at":1700000000}]"#,
+        &["a@x.test 7 unsubscribe `imported` since 2023-11-14T22:13:20Z"],
     ),
     (
         "Mailchimp unsubscribed contacts (CSV, separated by `,`)",
@@ -425,10 +548,9 @@ fn lines_are_counted_also_when_the_last_does_not_end() {
 
 #[test]
 fn what_was_left_out_is_taken_when_asked_for() {
-    let soft =
-        "[{\"created\":1,\"email\":\"b@x.test\",\"reason\":\"452 full\",\"status\":\"4.2.2\"}]";
+    let soft = "[{\"created\":1700000000,\"email\":\"b@x.test\",\"reason\":\"452 full\",\"status\":\"4.2.2\"}]";
     let found = read_with(soft.as_bytes(), 100, true).expect("a list").1;
-    assert_eq!(found, ["b@x.test * provider-suppressed `452 full`"]);
+    assert_eq!(found, ["b@x.test * provider-suppressed `452 full` since 2023-11-14T22:13:20Z"]);
     let sisimai = "{\"recipient\":\"b@x.test\",\"reason\":\"mailboxfull\",\"diagnosticcode\":\"\",\
                    \"softbounce\":1,\"timestamp\":1700000000}";
     let found = read_with(sisimai.as_bytes(), 100, true).expect("a list").1;

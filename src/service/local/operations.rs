@@ -21,8 +21,8 @@ use crate::policy::{self, Selection, Standing, State};
 use crate::service::search::{Search, SearchFound};
 use crate::service::trend::Trend;
 use crate::service::{
-    DEGRADED, ImportEntry, ImportOutcome, InBand, ListPage, ListQuery, Lookup, Operations,
-    Overview, ResultsOutcome, Service, ServiceError,
+    DEGRADED, ImportEntry, ImportOptions, ImportOutcome, InBand, ListPage, ListQuery, Lookup,
+    Operations, Overview, ResultsOutcome, Service, ServiceError,
 };
 
 /// Events that an explanation shows.
@@ -122,9 +122,9 @@ impl Operations for LocalService {
     fn import(
         &self,
         entries: Vec<ImportEntry>,
-        dry_run: bool,
+        options: ImportOptions,
     ) -> Result<ImportOutcome, ServiceError> {
-        self.import_entries(entries, dry_run)
+        self.import_entries(entries, options)
     }
 
     fn explain(&self, address: &str, scope: Option<&str>) -> Result<Value, ServiceError> {

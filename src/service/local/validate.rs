@@ -18,6 +18,28 @@ pub(super) fn parsed(address: &str) -> Result<Address, ServiceError> {
     })
 }
 
+/// An address as a person or a list writes it. Bounces may name stranger ones, which no list means.
+pub(super) fn written(address: &str) -> Result<Address, ServiceError> {
+    let wrong = |what: &str| Err(ServiceError::BadRequest(what.to_string()));
+    let read = parsed(address)?;
+    let quoted = read.local().starts_with('"') && read.local().ends_with('"');
+    match read.local() {
+        _ if quoted => Ok(read),
+        "*" => wrong(
+            "that is every address of a domain; this list holds single ones: write each, or refuse \
+             the domain at the sending server",
+        ),
+        local if local.contains('@') => wrong(
+            "that is more than one address, or none; write one on each line (with curl: \
+             --data-binary, not -d)",
+        ),
+        local if local.contains([' ', '<', '>', ',', ';', ':']) => {
+            wrong("that is no address; write one such as user@example.com")
+        }
+        _ => Ok(read),
+    }
+}
+
 /// A list of a domain that cannot be is empty for another reason than its reader thinks.
 pub(super) fn checked_domain(domain: &str) -> Result<(), ServiceError> {
     match Address::parse(&format!("a@{domain}")) {
