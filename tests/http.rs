@@ -937,14 +937,14 @@ async fn the_page() {
     );
     assert_eq!(server.get("/icon.svg").await.header("content-type"), Some("image/svg+xml"));
 
-    // Senders take a 400 for "go on": a question that lacks its address must not get one.
+    // Senders take a 404 for "go on": a question that lacks its address must not get one.
     for path in ["/v1/suppressions/", "/v1/addresses/", "/v1/suppressions/?scope=news"] {
         assert_eq!(server.get(path).await.problem(), (400, "bad-request".to_string()), "{path}");
     }
     // What is nowhere is a page for a browser and a problem for a program.
     let reply = server.send("GET", "/nothing", "Accept: text/html,*/*\r\n", b"").await;
     assert_eq!(reply.status, 400);
-    assert!(reply.body.contains("<h1>400 Not Found</h1>"), "{}", reply.body);
+    assert!(reply.body.contains("<h1>400 Bad Request</h1>"), "{}", reply.body);
     assert_eq!(server.get("/nothing").await.problem(), (400, "no-such-path".to_string()));
 
     let own = format!("Origin: http://{}\r\n", server.address);
