@@ -490,9 +490,10 @@ async fn long_readers_have_a_number_of_places_and_the_others_are_told_so() {
         assert_eq!(reply.status, 200, "{method} {path}");
         assert!(reply.header("content-length").is_some(), "{method} {path}");
     }
-    // The answers stand still: each holds a piece or two, and asks for no more.
+    // The answers stand still: each holds a piece or two, and asks for no more than the buffer of its
+    // socket takes, which may grow to 4 MiB (tcp_wmem of Linux). A whole answer has 100 and more.
     let pieces = server.memory.pieces.load(Ordering::Relaxed);
-    assert!(pieces < limits::LONG_READERS * 40, "{pieces} pieces were made for nobody");
+    assert!(pieces < limits::LONG_READERS * 70, "{pieces} pieces were made for nobody");
     held.pop();
     while server.get(paths[1]).await.status == 429 {
         tokio::task::yield_now().await;
