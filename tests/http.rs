@@ -262,10 +262,11 @@ async fn many_at_once() {
     let hits = check(body).await.json();
     let of = |n: usize| hits["entries"][n]["address"].as_str();
     assert_eq!((of(0), of(1), of(2)), (Some("held@hard.test"), Some("gone@hard.test"), None));
+    assert_eq!(hits["unreadable"], json!(["nonsense"]), "no miss: nothing can be said of it");
     let addresses = vec!["fine@hard.test"; 10_000];
     assert_eq!(
         check(&json!({"addresses": addresses}).to_string()).await.json(),
-        json!({"entries": []})
+        json!({"entries": [], "unreadable": []})
     );
     let addresses = vec!["a@b"; 10_001];
     let reply = check(&json!({"addresses": addresses}).to_string()).await;

@@ -12,12 +12,14 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
+use serde_json::json;
 
 use super::body::{AnswerSource, IncomingBody, answer};
 use super::budget::OctetShare;
 use super::params::{self, Params};
 use super::shared::{Http, PeerIp, from_json, in_turn};
 use super::suppressions::{Entries, long};
+use crate::mail::Address;
 use crate::serve::limits;
 use crate::serve::metrics::{LookupResult, Protocol};
 use crate::serve::problem::Problem;
@@ -113,8 +115,10 @@ pub async fn check(
     let scope = said.or(scope);
     let addresses = Arc::new(check.addresses);
     let entries = Entries::default();
+    let unreadable = Vec::new();
+    let (done, ended) = (0, false);
     let checking =
-        Checking { http, addresses, done: 0, scope, entries, ended: false, _share: share };
+        Checking { http, addresses, done, scope, entries, unreadable, ended, _share: share };
     answer("application/json", checking, place).await
 }
 
@@ -125,6 +129,8 @@ struct Checking {
     done: usize,
     scope: Option<String>,
     entries: Entries,
+    /// What is no address.
+    unreadable: Vec<String>,
     ended: bool,
     /// The addresses count as the body that they came in.
     _share: OctetShare,
@@ -137,15 +143,18 @@ impl AnswerSource for Checking {
         let these = self.done..addresses.count.min(self.done + limits::PIECE_ROWS);
         let (batch, end) = (these.len(), these.end);
         let look = move |service: &dyn Service| {
-            let hits = service.check(&addresses.get(these), scope.as_deref())?;
-            Ok((hits.len(), so_far.push(&hits)))
+            let these = addresses.get(these);
+            let hits = service.check(&these, scope.as_deref())?;
+            // What is no address is no miss: a sender would take it for "may be mailed".
+            let unread = these.into_iter().filter(|text| Address::parse(text).is_none());
+            Ok((hits.len(), so_far.push(&hits), unread.collect::<Vec<_>>()))
         };
         let looked = in_turn(&self.http, look).await;
         let each = start.elapsed() / u32::try_from(batch.max(1)).unwrap_or(u32::MAX);
         let count = |result, times: usize| {
             (0..times).for_each(|_| self.http.metrics.lookup(Protocol::Http, result, each));
         };
-        let (hits, (mut text, entries)) = match looked {
+        let (hits, (mut text, entries), unread) = match looked {
             Ok(looked) => looked,
             Err(problem) => {
                 count(LookupResult::Error, batch);
@@ -155,9 +164,10 @@ impl AnswerSource for Checking {
         count(LookupResult::Hit, hits);
         count(LookupResult::Miss, batch.saturating_sub(hits));
         (self.entries, self.done) = (entries, end);
+        self.unreadable.extend(unread);
         self.ended = end == self.addresses.count;
         if self.ended {
-            text.push_str("]}");
+            text.push_str(&format!("],\"unreadable\":{}}}", json!(self.unreadable)));
         }
         Ok(text)
     }

@@ -24,7 +24,7 @@ pub async fn test(State(http): State<Arc<Http>>, uri: Uri) -> Result<Response, P
     let name = params.text("name")?;
     let name = name.ok_or_else(|| Problem::bad_request("`name` says which webhook to test"))?;
     let attempt = http.webhooks.test(&name).await.ok_or_else(|| {
-        let detail = "there is no webhook of this name; GET /v1/webhooks lists them";
+        let detail = "there is no webhook of this name; `bounced webhooks status` or GET /v1/webhooks lists them";
         Problem::new(StatusCode::NOT_FOUND, "no-such-webhook", detail)
     })?;
     Ok(shared::json(&attempt))
