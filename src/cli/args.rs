@@ -234,7 +234,7 @@ pub struct FilterArgs {
     /// Only entries made since: a date, an RFC 3339 time, or a duration ago such as 7d
     #[arg(long, value_name = "WHEN")]
     pub since: Option<String>,
-    /// Only this list, stream or tenant
+    /// What stops mail of this list, stream or tenant, also what holds in all
     #[arg(long)]
     pub scope: Option<String>,
 }
@@ -285,8 +285,8 @@ pub struct ImportArgs {
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
     /// Why, for entries that do not say so
-    #[arg(long, value_name = "TEXT", default_value = "imported")]
-    pub reason: String,
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
     /// List, stream or tenant, for entries that do not say so
     #[arg(long, default_value = "*")]
     pub scope: String,

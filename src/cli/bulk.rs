@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
@@ -42,19 +43,29 @@ pub(super) fn export(
     Ok(ExitAnswer::Yes)
 }
 
+/// What an import reads; `-` is the standard input.
+pub(super) fn input(path: &Path) -> Result<Box<dyn Read>> {
+    if path == Path::new("-") {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    Ok(Box::new(file))
+}
+
 pub(super) fn import(
     args: &ImportArgs,
     service: &dyn Operations,
     console: &mut Console<'_>,
 ) -> Result<ExitAnswer> {
-    let reason = said(&args.reason)?.to_string();
+    let reason = args.reason.as_deref().map(said).transpose()?;
     let name = args.path.display().to_string();
-    let mut input: Box<dyn Read> = if name == "-" {
-        Box::new(io::stdin().lock())
-    } else {
-        Box::new(File::open(&args.path).with_context(|| format!("{name} cannot be read"))?)
+    let mut input = input(&args.path)?;
+    let wishes = Wishes {
+        reason: reason.unwrap_or("imported").to_string(),
+        reasoned: reason.is_some(),
+        scope: args.scope.clone(),
+        all: args.all,
     };
-    let wishes = Wishes { reason, scope: args.scope.clone(), all: args.all };
     let mut import = Running {
         service,
         reader: ImportReader::new(wishes),
@@ -185,15 +196,13 @@ impl Running<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::cli::args::FilterArgs;
     use crate::cli::fake::{self, Fake};
     use crate::event::Cause;
 
     fn of(path: &Path, dry_run: bool) -> ImportArgs {
-        let (reason, scope) = ("old list".into(), "news".into());
+        let (reason, scope) = (Some("old list".into()), "news".into());
         ImportArgs { path: path.to_path_buf(), reason, scope, all: false, dry_run, json: false }
     }
 

@@ -207,6 +207,10 @@ fn ask(
     {
         return bulk::import(args, &*empty.service, console);
     }
+    // Before a list is made for it.
+    if let CliCommand::Import(args) = &command {
+        bulk::input(&args.path)?;
+    }
     let makes = matches!(
         command,
         CliCommand::Suppress(_)
@@ -214,7 +218,12 @@ fn ask(
             | CliCommand::Import(_)
             | CliCommand::Ingest(_)
     );
+    let data_dir = &loaded.config.data_dir;
+    let was_there = data_dir.is_dir();
     let service = reach::reach(loaded, program, makes)?;
+    if makes && !was_there && data_dir.is_dir() {
+        console.say(&format!("there was no list in {}: a new one is made", data_dir.display()));
+    }
     let service = &*service;
     match command {
         CliCommand::Lookup(args) => list::lookup(&args, service, console),

@@ -91,8 +91,9 @@ impl Checker<'_> {
         let default = Answers::default();
         let [suppressed, held] = MARKS;
         let (stops, waits) = (is_stop as fn(&str) -> bool, is_pause as fn(&str) -> bool);
-        let transport_stops = |text: &str| text.starts_with("error:") && !is_error(text, b'4');
-        let transport_waits = |text: &str| text.starts_with("retry:") || is_error(text, b'4');
+        // error(8) of Postfix refuses for good, also when the text begins with 4.
+        let transport_stops = |text: &str| text.starts_with("error:") && !is_soft_error(text);
+        let transport_waits = |text: &str| text.starts_with("retry:");
         let Answers { suppressed: a, held: b, transport_suppressed: c, transport_held: d } =
             default;
         Answers {
@@ -140,12 +141,16 @@ impl Checker<'_> {
             Ok(_) if !given.contains(mark) => {
                 format!("lacks the mark {mark}, by which our own refusal is known when it bounces")
             }
-            Ok(_) if !fits(&given) && pause => {
-                "is no pause (a 4xx reply but 421, DEFER_IF_PERMIT, retry:), and a held address is not \
-                 refused"
-                    .to_string()
+            Ok(_) if !fits(&given) => match (name.starts_with("transport"), pause) {
+                (true, true) => "is no pause (retry:), and a held address is not refused",
+                (true, false) => "is no refusal (error:, and no code that begins with 4)",
+                (false, true) => {
+                    "is no pause (a 4xx reply but 421, DEFER_IF_PERMIT), and a held address is not \
+                     refused"
+                }
+                (false, false) => "is no refusal (a 5xx reply but 521, REJECT)",
             }
-            Ok(_) if !fits(&given) => "is no refusal (a 5xx reply but 521, REJECT, error:)".to_string(),
+            .to_string(),
             Ok(template) => return template,
         };
         let key = format!("lookup.answers.{name}");
@@ -171,11 +176,12 @@ fn is_stop(text: &str) -> bool {
 }
 
 fn is_pause(text: &str) -> bool {
-    let words = ["DEFER ", "DEFER_IF_PERMIT ", "DEFER_IF_REJECT ", "WARN "];
+    // DEFER_IF_REJECT lets the mail pass where nothing else refuses it.
+    let words = ["DEFER ", "DEFER_IF_PERMIT ", "WARN "];
     is_reply(text, b'4') || words.iter().any(|word| text.starts_with(word))
 }
 
-/// `error:4.2.1 ...`
-fn is_error(text: &str, class: u8) -> bool {
-    text.strip_prefix("error:").is_some_and(|code| code.as_bytes().first() == Some(&class))
+/// `error:4.2.1 ...`: somebody means a pause.
+fn is_soft_error(text: &str) -> bool {
+    text.starts_with("error:4")
 }

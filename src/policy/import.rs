@@ -1,8 +1,10 @@
 //! What an entry of an import adds to what is known of its address: nothing that stops mail gets
 //! weaker by it, and a release that came later is not undone. Pure.
 
+use super::judge::facts::Facts;
 use super::judge::row::{AddressRow, Item, ItemKind};
 use super::judge::track::{Stop, Track};
+use super::judge::walk::walk;
 use crate::classify::Reason;
 use crate::event::{Cause, Imported};
 use crate::mail::Timestamp;
@@ -98,6 +100,22 @@ impl ListedStop {
         }
     }
 
+    /// Scopes in which a person released the address after the list said this, and nothing stops mail
+    /// since: an entry for all scopes leaves them as they are.
+    pub(super) fn released_in(
+        &self,
+        row: &AddressRow,
+        facts: &Facts,
+        now: Timestamp,
+    ) -> Vec<String> {
+        let is_clear =
+            |scope: &str| walk(&row.items, scope, facts, now).stops(now).next().is_none();
+        let scopes = row.scopes().into_iter();
+        let released =
+            scopes.filter(|scope| self.released(row, scope).is_some() && is_clear(scope));
+        released.map(str::to_string).collect()
+    }
+
     /// When a person released the address, if that was after the list said this: later than its
     /// date, or, without one, after a list was imported that had the address.
     fn released(&self, row: &AddressRow, scope: &str) -> Option<Timestamp> {
@@ -116,18 +134,18 @@ fn end(until: Option<Timestamp>) -> i64 {
     until.map_or(i64::MAX, Timestamp::millis)
 }
 
-/// How much a reason weighs against another: what the recipient asked for, then what a person said,
-/// then what a server said, the more exact first.
+/// How much a reason weighs against another: what the recipient asked for, then what a server said,
+/// the more exact first, then that a list has the address at all.
 fn strength(cause: Option<Cause>) -> u8 {
     match cause {
-        None => 0,
+        // One is exported as the other.
+        None | Some(Cause::ByHand) => 0,
         Some(Cause::Failure(
             Reason::ProviderSuppressed | Reason::Undetermined | Reason::Generic,
         )) => 1,
         Some(Cause::Failure(_)) => 2,
-        Some(Cause::ByHand) => 3,
-        Some(Cause::Unsubscribe) => 4,
-        Some(Cause::Complaint) => 5,
+        Some(Cause::Unsubscribe) => 3,
+        Some(Cause::Complaint) => 4,
     }
 }
 

@@ -127,21 +127,30 @@ impl PolicyReader {
         Ok(standings)
     }
 
-    /// What an entry of an import adds to what is known of an address in a scope.
+    /// What an entry of an import adds to what is known of an address in a scope; and the scopes in
+    /// which the address stays released, when it adds something for all.
     pub fn addition(
         &self,
         ledger: &dyn Ledger,
         address: &Address,
         (scope, listed): (&str, &ListedStop),
         now: Timestamp,
-    ) -> Result<Addition, LedgerError> {
+    ) -> Result<(Addition, Vec<String>), LedgerError> {
         let keyed = address.key_in(self.case);
         let values = ledger.look_up(&row_keys(&self.keys.load(), &keyed))?;
-        let Some(value) = values.into_iter().flatten().next() else { return Ok(Addition::New) };
+        let Some(value) = values.into_iter().flatten().next() else {
+            return Ok((Addition::New, Vec::new()));
+        };
         let row = decode(&value)?;
         let facts = Facts::load(&ledger, &self.cache, &row, now)?;
         let track = walk(&row.items, scope, &facts, now);
-        Ok(listed.adds(&row, &track, scope, now))
+        let addition = listed.adds(&row, &track, scope, now);
+        let adds = matches!(addition, Addition::New | Addition::More(_));
+        let released = match scope == "*" && adds {
+            true => listed.released_in(&row, &facts, now),
+            false => Vec::new(),
+        };
+        Ok((addition, released))
     }
 
     /// Everything about an address, as JSON. None when nothing is known of it.
@@ -260,17 +269,26 @@ impl PolicyReader {
     }
 
     /// What a listed row (its key begins with [`super::prefix`]) means: one that means `*`
-    /// when that stops mail, and one for each scope that stops it otherwise.
+    /// when that stops mail, and one for each scope that stops it otherwise. Of one
+    /// `scope`: what a lookup of it says.
     pub fn entries(
         &self,
         ledger: &dyn Ledger,
         key: &[u8],
         value: &[u8],
+        scope: Option<&str>,
         now: Timestamp,
     ) -> Result<Vec<Standing>, LedgerError> {
         let Some(address) = address_of(key) else { return Ok(Vec::new()) };
         let row = decode(value)?;
         let facts = Facts::load(&ledger, &self.cache, &row, now)?;
+        if let Some(scope) = scope {
+            let standing = standing_of(&address, &row, scope, &facts, now);
+            return Ok(Some(standing)
+                .filter(|standing| standing.state.stops())
+                .into_iter()
+                .collect());
+        }
         let all = standing_of(&address, &row, "*", &facts, now);
         let mut entries = Vec::new();
         for scope in row.scopes() {

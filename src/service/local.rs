@@ -458,6 +458,9 @@ impl LocalService {
     /// The entry after an act by hand, also when it stops nothing.
     fn entry_now(&self, address: &Address, scope: &str) -> Result<Value, ServiceError> {
         Ok(match self.standing(address, Some(scope))? {
+            Some(standing) if standing.state == policy::State::Clear => {
+                entry(&Standing { scope: scope.to_string(), ..standing })
+            }
             Some(standing) => entry(&standing),
             None => json!({"address": address.key_in(self.case), "scope": scope, "state": "clear"}),
         })

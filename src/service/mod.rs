@@ -198,7 +198,7 @@ pub struct ListQuery {
     pub class: Option<Class>,
     /// Only entries made at this moment or later.
     pub since: Option<Timestamp>,
-    /// Only this scope.
+    /// What holds for mail of this scope, as a lookup says it; `*`: what holds for all.
     pub scope: Option<String>,
 }
 

@@ -427,7 +427,7 @@ fn a_listing_names_each_entry_once() {
         .iter()
         .filter(|(k, _)| k.starts_with(&prefix))
         .flat_map(|(k, v)| {
-            book.reader.entries(&book, k, v, Timestamp::from_millis(1)).expect("memory")
+            book.reader.entries(&book, k, v, None, Timestamp::from_millis(1)).expect("memory")
         })
         .map(|s| (s.address, s.scope))
         .collect();

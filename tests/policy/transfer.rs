@@ -17,7 +17,7 @@ fn list(book: &Book, at: i64) -> Vec<Value> {
     let rows = rows.iter().filter(|(key, _)| key.starts_with(&prefix(None)));
     let entries = rows.flat_map(|(key, value)| {
         let now = Timestamp::from_millis(at);
-        book.reader.entries(book, key, value, now).expect("memory does not fail")
+        book.reader.entries(book, key, value, None, now).expect("memory does not fail")
     });
     let shown = entries.map(|standing| {
         let all = json!(standing);
@@ -29,7 +29,8 @@ fn list(book: &Book, at: i64) -> Vec<Value> {
 
 /// A book into which an export went, and how many entries of it did not.
 fn imported(text: &str, at: i64) -> (Book, usize) {
-    let wishes = Wishes { reason: "moved".to_string(), scope: "*".to_string(), all: false };
+    let wishes =
+        Wishes { reason: "moved".to_string(), reasoned: true, scope: "*".to_string(), all: false };
     let (mut reader, book) = (ImportReader::new(wishes), Book::default());
     reader.feed(text.as_bytes()).expect("a list");
     reader.end().expect("a list");

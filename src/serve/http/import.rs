@@ -26,11 +26,19 @@ use crate::service::{ImportEntry, ImportOptions};
 pub async fn import(
     State(http): State<Arc<Http>>,
     uri: Uri,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let params = Params::of(&uri, &["reason", "scope", "all", "dry_run"])?;
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if content_type.is_some_and(|kind| kind.starts_with("multipart/")) {
+        let detail = "send the file itself, not a form (with curl: --data-binary @FILE, not -F)";
+        return Err(Problem::bad_request(detail));
+    }
+    let reason = params.text("reason")?;
     let wishes = Wishes {
-        reason: params.text("reason")?.unwrap_or_else(|| "imported".to_string()),
+        reasoned: reason.is_some(),
+        reason: reason.unwrap_or_else(|| "imported".to_string()),
         scope: params.scope()?.unwrap_or_else(|| "*".to_string()),
         all: params.flag("all")?,
     };
@@ -47,6 +55,12 @@ pub async fn import(
     import.take().await?;
     import.commit().await?;
     let answer = import.tally.answer(&import.reader, options.dry_run);
+    if import.reader.understanding().is_none() && import.tally.refused == 0 {
+        return Err(Problem::bad_request(
+            "there is no entry in the body: nothing is imported (with curl: --data-binary @FILE, -d \
+             takes the line ends out)",
+        ));
+    }
     Ok(if import.tally.took_nothing() { nothing_done(&answer) } else { json(&answer) })
 }
 

@@ -169,13 +169,21 @@ fn parse_line(wire: WireProtocol, input: &[u8]) -> Parsed<'_> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let request = match (line.strip_prefix(b"get "), wire) {
         (Some(key), _) => tcp_request(key),
-        (None, WireProtocol::Bare) if memchr::memchr(b'@', line).is_some() => {
+        // `GET a@example.com` is no address that could be looked for.
+        (None, WireProtocol::Bare) if is_bare_address(line) => {
             ask(Map::Suppress, line, Scope::Unsaid)
         }
         (None, _) if line.starts_with(b"put ") => Request::Put,
         _ => return Parsed::Broken("expected get ADDRESS"),
     };
     Parsed::Complete(request, end + 1)
+}
+
+/// Whether a line is an address and nothing else; only a quoted local part may hold a space.
+fn is_bare_address(line: &[u8]) -> bool {
+    let may_hold = line.starts_with(b"\"") || line.starts_with(b"<\"");
+    memchr::memchr(b'@', line).is_some()
+        && (may_hold || memchr::memchr(b' ', line.trim_ascii()).is_none())
 }
 
 /// Where a request ends, if it is not longer than it may be; else what to say of the input.

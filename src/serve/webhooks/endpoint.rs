@@ -37,6 +37,9 @@ use crate::service::occurrence::OccurrencePlace;
 /// Refusals after which something may be given up.
 const LEAST_TRIES: u32 = 8;
 
+/// Refusals in a row, of whatever it is sent, after which an endpoint that took something fails.
+const REFUSALS_IN_A_ROW: u32 = 3;
+
 /// What an endpoint works with.
 pub struct Endpoint {
     /// Its configuration.
@@ -273,7 +276,7 @@ impl Run {
 
     /// A wrong path or a wrong secret is answered with 404 or 401 to each message alike.
     fn refuses_all(&self) -> bool {
-        let enough = if self.last_success.is_some() { LEAST_TRIES } else { 1 };
+        let enough = if self.last_success.is_some() { REFUSALS_IN_A_ROW } else { 1 };
         self.refusals >= enough
     }
 

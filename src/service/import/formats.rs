@@ -3,7 +3,6 @@
 //! fields of nested objects by their path (`reason.code`). docs/imports.md has an example of each.
 
 use super::meanings::{BOUNCE, SUBSCRIBER, Sense};
-use crate::classify::Reason;
 use crate::event::Cause;
 
 /// What a column holds.
@@ -28,6 +27,13 @@ pub(super) enum Column {
     Events,
     /// Status or reply code: 4.x.x is soft, 5.7.x a refusal of the sender.
     Code,
+    /// A flag that says the one when it is set, and the other when it is not. A date sets it; what is
+    /// neither is refused, and so is nothing where nothing may mean both.
+    Flag {
+        set: Option<Sense>,
+        unset: Option<Sense>,
+        empty_is_unset: bool,
+    },
     /// A flag that says this when it is set.
     When(Sense),
     /// A flag that says this when it is not set.
@@ -53,9 +59,11 @@ impl Column {
             Self::Until => "until",
             Self::Rule => "rule",
             Self::Events => "events",
-            Self::Code | Self::When(_) | Self::Unless(_) | Self::OtherThan(..) => {
-                "whether it is suppressed"
-            }
+            Self::Code
+            | Self::Flag { .. }
+            | Self::When(_)
+            | Self::Unless(_)
+            | Self::OtherThan(..) => "whether it is suppressed",
             Self::Ignored => "-",
         }
     }
@@ -87,12 +95,14 @@ const fn format(
 
 const COMPLAINT: Option<Sense> = Some(Sense::Is(Cause::Complaint));
 const UNSUBSCRIBE: Option<Sense> = Some(Sense::Is(Cause::Unsubscribe));
-const BAD_ADDRESS: Option<Sense> = Some(Sense::Is(Cause::Failure(Reason::AddressSyntax)));
 const ALLOWED: Option<Sense> = Some(Sense::Not("a list of what is allowed, no suppression"));
 const NO_BOUNCE: Sense = Sense::Not("a record of something else than a bounce");
 const OVER: Sense = Sense::Not("over already there");
 
 use Column as C;
+
+const UNSUBSCRIBED: C = C::Flag { set: UNSUBSCRIBE, unset: Some(SUBSCRIBER), empty_is_unset: true };
+const SUBSCRIBED: C = C::Flag { set: Some(SUBSCRIBER), unset: None, empty_is_unset: false };
 
 /// The columns of our own export.
 pub(super) const OWN: KnownList = format(
@@ -144,12 +154,25 @@ pub(super) const ANY: KnownList = format(
         ("state", C::State),
         ("reason", C::Reason),
         ("status", C::Status),
-        ("unsubscribed", C::When(Sense::Is(Cause::Unsubscribe))),
-        ("unsubscribed", C::Unless(SUBSCRIBER)),
-        ("optedout", C::When(Sense::Is(Cause::Unsubscribe))),
-        ("optedout", C::Unless(SUBSCRIBER)),
-        ("subscribed", C::When(SUBSCRIBER)),
-        ("active", C::When(SUBSCRIBER)),
+        // A log of events holds what was delivered, too; how severe a failure was goes first.
+        ("severity", C::Status),
+        ("event", C::Status),
+        ("eventtype", C::Status),
+        ("notificationtype", C::Status),
+        ("recordtype", C::Status),
+        ("type", C::Status),
+        ("action", C::Status),
+        ("result", C::Status),
+        ("outcome", C::Status),
+        ("unsubscribed", UNSUBSCRIBED),
+        ("optedout", UNSUBSCRIBED),
+        ("optout", UNSUBSCRIBED),
+        ("abgemeldet", UNSUBSCRIBED),
+        ("subscribed", SUBSCRIBED),
+        ("optedin", SUBSCRIBED),
+        ("optin", SUBSCRIBED),
+        ("active", SUBSCRIBED),
+        ("enabled", SUBSCRIBED),
         ("description", C::Text),
         ("error", C::Text),
         ("text", C::Text),
@@ -191,11 +214,12 @@ pub(super) const FORMATS: &[KnownList] = &[
     ),
     format(
         "KumoMTA log",
-        &["type", "recipient", "response.code", "bounceclassification"],
+        &["type", "recipient", "response.code"],
         &[
             ("type", C::OtherThan("bounce", NO_BOUNCE)),
             ("recipient", C::Address),
             ("bounceclassification", C::Word),
+            ("bounceclassification.userdefined", C::Word),
             ("response.content", C::Text),
             ("timestamp", C::Since),
         ],
@@ -418,10 +442,10 @@ pub(super) const FORMATS: &[KnownList] = &[
     KnownList {
         exactly: true,
         ..format(
-            "SendGrid invalid addresses",
+            "addresses with reason and date, such as SendGrid's invalid ones",
             &["email", "reason", "created"],
-            &[("email", C::Address), ("reason", C::Text), ("created", C::Since)],
-            BAD_ADDRESS,
+            &[("email", C::Address), ("reason", C::Reason), ("created", C::Since)],
+            Some(BOUNCE),
         )
     },
     KnownList {

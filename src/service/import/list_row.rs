@@ -2,7 +2,7 @@
 
 use super::formats::{Column, KnownList, OWN};
 use super::meanings::{Sense, sense};
-use crate::classify::Category;
+use crate::classify::{Category, Reason};
 use crate::event::{Cause, Imported};
 use crate::mail::Timestamp;
 use crate::service::ImportEntry;
@@ -12,6 +12,9 @@ use crate::service::ImportEntry;
 pub struct Wishes {
     /// Why, for rows that say nothing.
     pub reason: String,
+    /// Somebody said why: a list of people of which nothing else says that mail to them is to stop is
+    /// one of those to stop.
+    pub reasoned: bool,
     /// Scope of rows that name none.
     pub scope: String,
     /// Take also what is soft or blocked.
@@ -77,6 +80,7 @@ fn refused<T>(why: &str, cell: &str) -> Result<T, No> {
 /// What the cells of a row say.
 #[derive(Default)]
 struct ImportRow {
+    /// One, or several in one cell or list.
     address: String,
     scopes: Vec<String>,
     /// What it is, by the first that says so; a word goes before a flag.
@@ -97,7 +101,8 @@ impl ImportRow {
         let mut row = Self::default();
         for (column, at) in fields {
             let cell = cells.get(*at).map(|cell| cell.trim()).unwrap_or_default();
-            if !cell.is_empty() {
+            let reads_nothing = matches!(column, Column::Flag { .. });
+            if !cell.is_empty() || reads_nothing {
                 row.take(format, *column, cell)?;
             }
         }
@@ -112,11 +117,13 @@ impl ImportRow {
     fn take(&mut self, format: &KnownList, column: Column, cell: &str) -> Result<(), No> {
         let ours = format.name == OWN.name;
         match column {
-            Column::Address if self.address.is_empty() => self.address = bare(cell).to_string(),
+            Column::Address if self.address.is_empty() => {
+                self.address = cell.trim_end_matches([',', ';']).to_string();
+            }
             Column::Address | Column::Ignored => {}
             Column::Scope => self.scopes = vec![cell.to_string()],
             Column::Scopes => {
-                let names = cell.split([',', ';', ' ', '|', '[', ']', '"', '\'']);
+                let names = cell.split([',', ';', '|', '[', ']', '"', '\'']).map(str::trim);
                 self.scopes = names.filter(|name| !name.is_empty()).map(str::to_string).collect();
                 if self.scopes.iter().any(|scope| scope == "*") {
                     self.scopes = vec!["*".to_string()];
@@ -132,15 +139,13 @@ impl ImportRow {
             },
             Column::Status => self.status(cell)?,
             Column::Reason => match Cause::parse(cell) {
-                Some(cause) if ours => self.word = self.word.or(Some(Sense::Is(cause))),
-                Some(cause) => self.word = self.word.or(Some(weighed(cause))),
+                Some(cause) => self.word = self.word.or(Some(Sense::Is(cause))),
                 None => self.word_or_text(cell, if ours { None } else { sense(cell) }),
             },
             Column::Word => self.word_or_text(cell, sense(cell)),
             Column::Text => self.text.push(cell.to_string()),
             Column::Since => match moment(cell) {
                 Some(since) => self.since = self.since.or(Some(since)),
-                None if ours => return Err(no_time("since", cell)),
                 None => self.timeless = true,
             },
             Column::Until if NEVER.iter().any(|word| cell.eq_ignore_ascii_case(word)) => {}
@@ -153,6 +158,16 @@ impl ImportRow {
                 Err(_) => return refused("`events` must be a number such as 3", cell),
             },
             Column::Code => self.flag = self.flag.or(coded(cell)),
+            Column::Flag { set, unset, empty_is_unset } => {
+                let says = match is_set(cell) {
+                    Some(true) => set,
+                    Some(false) => unset,
+                    None if cell.is_empty() && empty_is_unset => unset,
+                    None if moment(cell).is_some() => set,
+                    None => return refused(NO_FLAG, cell),
+                };
+                self.flag = self.flag.or(says);
+            }
             Column::When(says) if is_set(cell) == Some(true) => {
                 self.flag = self.flag.or(Some(says))
             }
@@ -161,6 +176,9 @@ impl ImportRow {
             }
             Column::OtherThan(kind, says) if !cell.eq_ignore_ascii_case(kind) => {
                 self.flag = self.flag.or(Some(says));
+            }
+            Column::When(_) | Column::Unless(_) if is_set(cell).is_none() => {
+                return refused(NO_FLAG, cell);
             }
             Column::When(_) | Column::Unless(_) | Column::OtherThan(..) => {}
             Column::Origin => self.by_recipient = cell.eq_ignore_ascii_case("recipient"),
@@ -187,28 +205,38 @@ impl ImportRow {
         }
     }
 
+    /// The addresses of the row: a JSON list of them came with commas.
+    fn addresses(&self) -> Vec<String> {
+        let several: Vec<&str> = self.address.split(',').map(bare).collect();
+        match several.iter().all(|one| one.contains('@')) && !self.address.contains('"') {
+            true => several.into_iter().map(str::to_string).collect(),
+            false => vec![bare(&self.address).to_string()],
+        }
+    }
+
     fn entries(self, format: &KnownList, wishes: &Wishes) -> Result<Vec<Read>, No> {
         let cause = self.cause(format, wishes)?;
         let mut words = crate::report::bounded_words(&self.text.join("; "));
         if words.is_empty() {
             words.clone_from(&wishes.reason);
         }
+        let (addresses, mut scopes) = (self.addresses(), self.scopes);
         let imported = Imported { cause, since: self.since, rule: self.rule, events: self.events };
-        let mut scopes = self.scopes;
         if scopes.is_empty() {
             scopes.push(wishes.scope.clone());
         }
-        let entry = |scope| {
+        let entry = |(address, scope): (&String, &String)| {
             Read::Entry(ImportEntry {
-                address: self.address.clone(),
-                scope,
+                address: address.clone(),
+                scope: scope.clone(),
                 words: words.clone(),
                 until: self.until,
                 imported: imported.clone(),
             })
         };
         let noted = (self.timeless && self.since.is_none()).then(|| Read::Noted(TIMELESS.into()));
-        Ok(scopes.into_iter().map(entry).chain(noted).collect())
+        let pairs = addresses.iter().flat_map(|one| scopes.iter().map(move |scope| (one, scope)));
+        Ok(pairs.map(entry).chain(noted).collect())
     }
 
     /// Why it is suppressed; None: nobody says.
@@ -222,6 +250,12 @@ impl ImportRow {
             Some(flag) if failure => Some(flag),
             Some(_) => says,
         };
+        // What is suppressed in our own list is so by the policy, whatever its reason.
+        let ours = format.name == OWN.name;
+        let weighs = weighs.map(|sense| match sense {
+            Sense::Is(cause) if !ours => weighed(cause),
+            other => other,
+        });
         let left_out = |what: &str| Err(No::LeftOut(what.to_string()));
         let known = match says {
             Some(Sense::Is(Cause::ByHand)) if self.by_recipient => Some(Cause::Unsubscribe),
@@ -243,8 +277,11 @@ impl ImportRow {
 
 fn is_set(flag: &str) -> Option<bool> {
     match flag.to_ascii_lowercase().as_str() {
-        "1" | "true" | "yes" | "t" | "y" => Some(true),
-        "0" | "false" | "no" | "f" | "n" => Some(false),
+        // Sisimai has -1 for what is neither hard nor soft; it is asked whether it is soft.
+        "-1" | "1" | "true" | "yes" | "t" | "y" | "on" | "x" | "ja" | "oui" | "si" | "sí"
+        | "sim" | "wahr" | "vrai" | "verdadero" | "vero" => Some(true),
+        "0" | "false" | "no" | "f" | "n" | "off" | "nein" | "non" | "nao" | "não" | "nej"
+        | "nee" | "falsch" | "faux" | "falso" => Some(false),
         _ => None,
     }
 }
@@ -265,6 +302,8 @@ const NO_STATE: &str = "`state` is suppressed, held, watched, probation or clear
 const NO_STATUS: &str = "the status is no word that is known: write bounced, complaint, \
                          unsubscribed or active, or take the column out";
 
+const NO_FLAG: &str = "the flag is neither yes nor no: write true or false, or take the column out";
+
 /// Whether it is a status or reply code: `5.1.1`, `550`.
 fn is_code(cell: &str) -> bool {
     cell.starts_with(['4', '5']) && cell.bytes().all(|b| b.is_ascii_digit() || b == b'.')
@@ -279,11 +318,12 @@ fn coded(cell: &str) -> Option<Sense> {
     }
 }
 
-/// A reason of ours in a list of others: its category decides, as that of their words does.
+/// A reason in a list of others: its category decides.
 fn weighed(cause: Cause) -> Sense {
-    match cause.category() {
-        Some(Category::Soft) => Sense::Soft,
-        Some(Category::Block) => Sense::Block,
+    match (cause, cause.category()) {
+        (Cause::Failure(Reason::Generic), _) => Sense::Is(cause),
+        (_, Some(Category::Soft | Category::Undetermined)) => Sense::Soft,
+        (_, Some(Category::Block)) => Sense::Block,
         _ => Sense::Is(cause),
     }
 }

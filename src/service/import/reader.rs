@@ -37,8 +37,9 @@ pub struct ImportReader {
     known_to_be_text: bool,
     /// Whether the first row is over, which may be a header.
     started: bool,
-    /// Why no row can be read: the first one names columns, and none of them holds addresses.
-    nameless: Option<String>,
+    /// Why no row can be read: the first one names columns, and none of them holds addresses, or says
+    /// that mail is to stop.
+    unusable: Option<String>,
     delimiter: Option<char>,
     csv: Option<Plan>,
     /// Of the last JSON object: the next one has mostly the same names.
@@ -70,6 +71,13 @@ impl Plan {
         Self { fields: fields(format, &names), names, format }
     }
 
+    /// Some column says that mail is to stop, or there is none but the addresses.
+    fn says_why(&self) -> bool {
+        let mute =
+            |(column, _): &(Column, usize)| matches!(column, Column::Address | Column::Since);
+        self.names.len() == 1 || self.format.otherwise.is_some() || !self.fields.iter().all(mute)
+    }
+
     fn understanding(&self, written: &str) -> Understanding {
         let meaning = |place| self.fields.iter().find(|(_, at)| *at == place);
         let named = self.names.iter().enumerate().map(|(place, name)| {
@@ -97,7 +105,7 @@ impl ImportReader {
             splitter: Splitter::default(),
             known_to_be_text: false,
             started: false,
-            nameless: None,
+            unusable: None,
             delimiter: None,
             csv: None,
             json: None,
@@ -177,8 +185,11 @@ impl ImportReader {
             Err(wrong) => return vec![Read::refused(format!("no JSON object: {wrong}"))],
         };
         if self.json.as_ref().is_none_or(|plan| plan.names != names) {
-            let why = nameless("field", &names);
+            let (why, mute) = (nameless("field", &names), mute("field", &names));
             let Some(plan) = Plan::of(names) else { return vec![Read::refused(why)] };
+            if !self.wishes.reasoned && !plan.says_why() {
+                return vec![Read::refused(mute)];
+            }
             self.understood(&plan, "JSON");
             self.json = Some(plan);
         }
@@ -187,8 +198,9 @@ impl ImportReader {
     }
 
     fn row(&mut self, text: &str) -> Vec<Read> {
-        // A comment has a space: `#` may begin an address.
-        if text.trim().is_empty() || text.starts_with("# ") {
+        // A comment has a space: `#` may begin an address. Excel writes empty rows as `;;;`.
+        let is_empty = text.trim_matches([' ', '\t', '\r', '\n', ',', ';', '"']).is_empty();
+        if is_empty || text.starts_with("# ") {
             return Vec::new();
         }
         if text.trim().starts_with('{') && text.trim().ends_with('}') {
@@ -204,11 +216,13 @@ impl ImportReader {
         let Some(cells) = cells::of_row(text, delimiter) else {
             return vec![Read::refused("a quoted cell does not end on its line")];
         };
-        if !self.started && !cells.iter().any(|cell| cell.contains('@')) {
+        // Files that were put together have each its header.
+        let named = !cells.iter().any(|cell| cell.contains('@'));
+        if named && (!self.started || (cells.len() > 1 && Plan::of(cells.clone()).is_some())) {
             return self.header(cells, delimiter);
         }
         self.started = true;
-        if let Some(why) = &self.nameless {
+        if let Some(why) = &self.unusable {
             return vec![Read::refused(why.as_str())];
         }
         let cells: Vec<String> =
@@ -229,12 +243,12 @@ impl ImportReader {
     /// Takes the first row without an address: the names of the columns, or a title above them.
     fn header(&mut self, cells: Vec<String>, delimiter: char) -> Vec<Read> {
         let several = cells.len() > 1;
-        let why = nameless("column", &cells);
+        let (why, mute) = (nameless("column", &cells), mute("column", &cells));
         let lone = cells.first().cloned().unwrap_or_default();
         let Some(plan) = Plan::of(cells) else {
             if several {
                 // The second cell of what follows may mean anything.
-                (self.started, self.nameless) = (true, Some(why));
+                (self.started, self.unusable) = (true, Some(why));
                 return Vec::new();
             }
             self.delimiter = None;
@@ -245,6 +259,7 @@ impl ImportReader {
             other => format!("CSV, separated by `{other}`"),
         };
         self.understood(&plan, &written);
+        self.unusable = (!self.wishes.reasoned && !plan.says_why()).then_some(mute);
         (self.started, self.csv) = (true, Some(plan));
         Vec::new()
     }
@@ -252,6 +267,16 @@ impl ImportReader {
     fn understood(&mut self, plan: &Plan, written: &str) {
         self.understanding.get_or_insert_with(|| plan.understanding(written));
     }
+}
+
+/// Why a list of people may be anything: subscribers, for one.
+fn mute(what: &str, names: &[String]) -> String {
+    let names: Vec<&str> = names.iter().map(|name| name.trim()).take(SHOWN_NAMES).collect();
+    format!(
+        "no {what} says that mail to these is to stop: the {what}s here are {}; if it is, say why with \
+         --reason (reason=), or keep the addresses alone",
+        names.join(", ")
+    )
 }
 
 /// Why nothing can be done without a column, or field, of addresses.

@@ -4,7 +4,7 @@ use super::*;
 use crate::service::ImportEntry;
 
 fn wishes(all: bool) -> Wishes {
-    Wishes { reason: "imported".to_string(), scope: "*".to_string(), all }
+    Wishes { reason: "imported".to_string(), reasoned: false, scope: "*".to_string(), all }
 }
 
 /// `address scope reason words [since] [until]` of each entry, else the sentence.
@@ -100,9 +100,10 @@ fn reads_what_people_have() {
     ] {
         assert_eq!(read(text), entries, "{text}");
     }
-    let latin = read_with(b"email;name\na@x.test;M\xfcller\n\xfc@x.test;x\n", 5, false);
+    let latin =
+        read_with(b"email;name;reason\na@x.test;M\xfcller;spam\n\xfc@x.test;x;spam\n", 5, false);
     let expected =
-        ["a@x.test * - `imported`", "refused: the address is not UTF-8: \u{fffd}@x.test"];
+        ["a@x.test * complaint `imported`", "refused: the address is not UTF-8: \u{fffd}@x.test"];
     assert_eq!(latin.expect("a list").1, expected);
 }
 
@@ -166,6 +167,68 @@ fn columns_are_not_guessed() {
         (
             "email,unsubscribed\na@x.test,true\nb@x.test,false\n",
             vec![row("a@x.test * unsubscribe `imported`"), row(SUBSCRIBER)],
+        ),
+        // Subscribers, for all that is said of them.
+        (
+            "email,first name,date added\na@x.test,Ann,2026-10-01\n",
+            vec![row(
+                "refused: no column says that mail to these is to stop: the columns here are email, first \
+             name, date added; if it is, say why with --reason (reason=), or keep the addresses alone",
+            )],
+        ),
+        (
+            "{\"email\":\"a@x.test\",\"name\":\"Ann\"}\n",
+            vec![row(
+                "refused: no field says that mail to these is to stop: the fields here are email, name; if \
+             it is, say why with --reason (reason=), or keep the addresses alone",
+            )],
+        ),
+        (
+            "email,unsubscribed\na@x.test,Nein\nb@x.test,\nc@x.test,2026-10-01\nd@x.test,vielleicht\n",
+            vec![
+                row(SUBSCRIBER),
+                row(SUBSCRIBER),
+                row("c@x.test * unsubscribe `imported`"),
+                row(
+                    "refused: the flag is neither yes nor no: write true or false, or take the column out: vielleicht",
+                ),
+            ],
+        ),
+        (
+            "event,email,date\ndelivered,a@x.test,2026-10-01\nopen,b@x.test,\nbounce,c@x.test,\nwhatever,d@x.test,\n",
+            vec![
+                row("left out: no failure of an address"),
+                row("left out: no failure of an address"),
+                row("c@x.test * provider-suppressed `imported`"),
+                no_status("whatever"),
+            ],
+        ),
+        (
+            "email,reason\na@x.test,Quota exceeded\nb@x.test,Connection timed out\nc@x.test,out of office\nd@x.test,MailboxFull\n",
+            vec![
+                format!("left out: {SOFT}"),
+                format!("left out: {SOFT}"),
+                row("left out: no failure of an address"),
+                format!("left out: {SOFT}"),
+            ],
+        ),
+        (
+            "email,reason,created\na@x.test,COMPLAINT,2026-10-01\nb@x.test,mailbox full,2026-10-01\nc@x.test,550 5.1.1 no such user,2026-10-01\n",
+            vec![
+                row("a@x.test * complaint `imported` since 2026-10-01T00:00:00Z"),
+                format!("left out: {SOFT}"),
+                row(
+                    "c@x.test * provider-suppressed `550 5.1.1 no such user` since 2026-10-01T00:00:00Z",
+                ),
+            ],
+        ),
+        (
+            "{\"type\":\"Bounce\",\"recipient\":[\"a@x.test\",\"b@x.test\"],\"response\":{\"code\":550,\"content\":\"no such user\"},\"bounce_classification\":{\"UserDefined\":\"InvalidRecipient\"}}\n{\"type\":\"Delivery\",\"recipient\":\"c@x.test\",\"response\":{\"code\":250,\"content\":\"ok\"}}\n",
+            vec![
+                row("a@x.test * user-unknown `no such user`"),
+                row("b@x.test * user-unknown `no such user`"),
+                row("left out: a record of something else than a bounce"),
+            ],
         ),
         (
             "email,subscribed\na@x.test,yes\nb@x.test,no\n",
@@ -254,7 +317,7 @@ const FILES: &[(&str, &str, &[&str])] = &[
         &["a@x.test * provider-suppressed `550 no, such` since 2023-11-14T22:13:20Z"],
     ),
     (
-        "SendGrid invalid addresses (CSV, separated by `,`)",
+        "addresses with reason and date, such as SendGrid's invalid ones (CSV, separated by `,`)",
         "email,reason,created\na@x.test,Mail domain mentioned in email address is unknown,1700000000\n",
         &[
             "a@x.test * address-syntax `Mail domain mentioned in email address is unknown` since 2023-11-14T22:13:20Z",

@@ -15,6 +15,9 @@ use crate::policy::{Addition, ListedStop};
 use crate::service::import::{BLOCKED, SOFT, tally};
 use crate::service::{ImportEntry, ImportOptions, ImportOutcome, NotTaken, ServiceError};
 
+/// Why an address that an import stops in all scopes is released in one again.
+const RELEASED_BEFORE: &str = "released by hand in this scope before, and after the list said it";
+
 /// Why an entry is not taken.
 enum No {
     LeftOut(String),
@@ -27,6 +30,8 @@ enum No {
 struct Gathered {
     stops: Vec<(String, String, ListedStop)>,
     places: HashMap<(String, String), usize>,
+    /// Addresses with scopes in which they stay released.
+    released: Vec<(String, String)>,
     new: u64,
     changed: u64,
 }
@@ -78,14 +83,15 @@ impl LocalService {
                 outcome.unchanged += 1;
                 continue;
             }
-            let addition = self.reader.addition(&*self.ledger, &stored, (&scope, &listed), now)?;
+            let (addition, released) =
+                self.reader.addition(&*self.ledger, &stored, (&scope, &listed), now)?;
             let listed = match addition {
                 Addition::Nothing => {
                     outcome.unchanged += 1;
                     continue;
                 }
                 Addition::ReleasedSince(at) => {
-                    outcome.left_out.push(NotTaken::left_out(place, released(at)));
+                    outcome.left_out.push(NotTaken::left_out(place, released_since(at)));
                     continue;
                 }
                 Addition::New => {
@@ -100,6 +106,8 @@ impl LocalService {
             if options.dry_run && outcome.sample.len() < tally::SHOWN {
                 outcome.sample.push(entry_of(&address, &scope, &listed).to_json());
             }
+            let stays = |scope| (address.clone(), scope);
+            gathered.released.extend(released.into_iter().map(stays));
             gathered.push(address, scope, listed);
             if gathered.stops.len() >= QUEUED_AT_ONCE {
                 self.commit_gathered(std::mem::take(&mut gathered), options, &mut outcome)?;
@@ -126,7 +134,13 @@ impl LocalService {
                 let act = Act::Suppress { address, scope, reason, until, imported };
                 Event { received_at: now, ..act_event(act) }
             };
-            self.commit_many(gathered.stops.into_iter().map(act).collect())?;
+            let stays = |(address, scope): (String, String)| {
+                let reason = RELEASED_BEFORE.to_string();
+                let act = Act::Release { address, scope, reason };
+                Event { received_at: now, ..act_event(act) }
+            };
+            let released = gathered.released.into_iter().map(stays);
+            self.commit_many(gathered.stops.into_iter().map(act).chain(released).collect())?;
         }
         outcome.suppressed += gathered.new;
         outcome.changed += gathered.changed;
@@ -183,7 +197,7 @@ impl LocalService {
     }
 }
 
-fn released(at: Timestamp) -> String {
+fn released_since(at: Timestamp) -> String {
     let day = at.to_string();
     let day = day.get(..10).unwrap_or_default();
     format!(
@@ -219,7 +233,8 @@ mod tests {
     /// Imports a file as the command line does.
     fn import(service: &LocalService, text: &str, options: ImportOptions) -> ImportTally {
         let (reason, scope) = ("imported".to_string(), "*".to_string());
-        let mut reader = ImportReader::new(Wishes { reason, scope, all: options.all });
+        let mut reader =
+            ImportReader::new(Wishes { reason, reasoned: false, scope, all: options.all });
         reader.feed(text.as_bytes()).expect("a list");
         reader.end().expect("a list");
         let (mut tally, mut entries, mut numbers) =
@@ -317,6 +332,13 @@ mod tests {
                 .act(Act::Erase { address: "a@x.test".into(), hash: String::new() }, false)
                 .expect("it erases");
         }
+        // An entry for all scopes leaves the one alone in which it was released.
+        service.suppress("c@x.test", "news", "by phone", None).expect("it answers");
+        service.release("c@x.test", "news", "a mistake").expect("it answers");
+        assert_eq!(counts(&service, "c@x.test,BOUNCE,2026-10-01\n"), [1, 0, 0, 0, 0]);
+        assert_eq!(service.suppression("c@x.test", Some("news")), Ok(None));
+        assert!(service.suppression("c@x.test", Some("shop")).expect("it answers").is_some());
+        assert_eq!(counts(&service, "c@x.test,BOUNCE,2026-10-01\n"), [0, 0, 1, 0, 0]);
         // What no list ever said was not what was released.
         service.suppress("b@x.test", "*", "by phone", None).expect("it answers");
         service.release("b@x.test", "*", "a mistake").expect("it answers");

@@ -77,7 +77,9 @@ impl Operations for LocalService {
         let address = parsed(address)?;
         checked_scope(scope)?;
         // Strikes and pending evidence count as something to release.
-        if self.standing(&address, Some(scope))?.is_some_and(|s| s.state != State::Clear) {
+        // `*` ends what holds in any scope.
+        let asked = Some(scope).filter(|scope| *scope != "*");
+        if self.standing(&address, asked)?.is_some_and(|s| s.state != State::Clear) {
             self.commit(act_event(Act::Release {
                 address: address.key_in(self.case),
                 scope: scope.to_string(),
@@ -90,8 +92,12 @@ impl Operations for LocalService {
     fn list(&self, query: &ListQuery) -> Result<ListPage, ServiceError> {
         query.scope.as_deref().map_or(Ok(()), checked_scope)?;
         query.domain.as_deref().map_or(Ok(()), checked_domain)?;
-        let prefix =
-            policy::prefix(query.domain.as_deref().map(str::to_ascii_lowercase).as_deref());
+        // As keys have it: an IDN in its A-labels.
+        let domain = query.domain.as_deref().and_then(|domain| {
+            let key = Address::parse(&format!("a@{domain}"))?.key();
+            Some(key.strip_prefix("a@")?.to_string())
+        });
+        let prefix = policy::prefix(domain.as_deref());
         // One of another question would skip entries without a sign.
         let ours = |text: &String| {
             let key = data_encoding::BASE64URL_NOPAD.decode(text.as_bytes()).ok();
@@ -99,6 +105,7 @@ impl Operations for LocalService {
             key.filter(|key| key.starts_with(&prefix))
                 .ok_or_else(|| ServiceError::BadRequest(wrong.to_string()))
         };
+        let scope = query.scope.as_deref();
         let mut cursor = query.cursor.as_ref().map(ours).transpose()?;
         let limit = query.limit.clamp(1, 10_000);
         let (mut page, mut looked_at, now) = (ListPage::default(), 0, self.now());
@@ -107,7 +114,7 @@ impl Operations for LocalService {
             let rows = self.ledger.list(&prefix, cursor.as_deref(), room)?;
             looked_at += rows.rows.len();
             for (key, value) in &rows.rows {
-                let standings = self.reader.entries(&*self.ledger, key, value, now)?;
+                let standings = self.reader.entries(&*self.ledger, key, value, scope, now)?;
                 page.entries.extend(standings.iter().filter(|s| fits(s, query)).map(entry));
             }
             cursor = rows.next;
@@ -260,18 +267,21 @@ impl Service for LocalService {
 
     fn check(&self, addresses: &[String], scope: Option<&str>) -> Result<Vec<Value>, ServiceError> {
         scope.map_or(Ok(()), checked_scope)?;
-        let queried: Vec<Address> = addresses.iter().filter_map(|a| Address::parse(a)).collect();
+        let queried: Vec<(&String, Address)> =
+            addresses.iter().filter_map(|asked| Some((asked, Address::parse(asked)?))).collect();
         let stored: Vec<Address> =
-            queried.iter().map(|address| self.pseudonyms.of(address)).collect();
+            queried.iter().map(|(_, address)| self.pseudonyms.of(address)).collect();
         let standings = self.reader.standings(
             &*self.ledger,
             &stored,
             self.scope_or_default(scope),
             self.now(),
         )?;
-        let found = queried.iter().zip(standings).filter_map(|(address, standing)| {
+        let found = queried.iter().zip(standings).filter_map(|((asked, address), standing)| {
             let standing = standing.filter(|s| s.state.stops())?;
-            Some(entry(&Standing { address: address.key_in(self.case), ..standing }))
+            let mut hit = entry(&Standing { address: address.key_in(self.case), ..standing });
+            hit["asked"] = json!(asked);
+            Some(hit)
         });
         Ok(found.collect())
     }

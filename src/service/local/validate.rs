@@ -7,7 +7,6 @@ use crate::service::{ListQuery, ServiceError};
 pub(super) fn fits(standing: &Standing, query: &ListQuery) -> bool {
     query.class.is_none_or(|class| standing.class == Some(class))
         && query.since.is_none_or(|since| standing.since.is_some_and(|s| s >= since))
-        && query.scope.as_ref().is_none_or(|scope| standing.scope == *scope)
 }
 
 pub(super) fn parsed(address: &str) -> Result<Address, ServiceError> {

@@ -98,6 +98,7 @@ fn lines() {
         // A bare address is itself, encoded or not.
         (WireProtocol::Bare, "a%41b@x.test\n", asked(Map::Suppress, "a%41b@x.test")),
         (WireProtocol::Tcp, "get a%2541b@x.test\n", asked(Map::Suppress, "a%41b@x.test")),
+        (WireProtocol::Bare, "\"a b\"@x.test\n", asked(Map::Suppress, "\"a b\"@x.test")),
         (WireProtocol::Bare, "123@example.com\r\n", asked(Map::Suppress, "123@example.com")),
         (WireProtocol::Bare, "get b@example.com\n", asked(Map::Suppress, "b@example.com")),
     ] {
@@ -112,6 +113,8 @@ fn lines() {
         (WireProtocol::Tcp, "list\n"),
         (WireProtocol::Tcp, "a@example.com\n"),
         (WireProtocol::Bare, "GET / HTTP/1.1\r\n"),
+        (WireProtocol::Bare, "GET a@example.com\n"),
+        (WireProtocol::Bare, "is a@example.com suppressed?\n"),
         (WireProtocol::Bare, "\n"),
         (WireProtocol::Tcp, long.as_str()),
         (WireProtocol::Tcp, long.trim_end()),
@@ -269,7 +272,7 @@ fn the_words_are_those_of_the_configuration() {
     let text = "[lookup.answers]
         suppressed = \"REJECT {code} Nicht zustellbar [bounced:suppressed] {words}\"
         held = \"DEFER_IF_PERMIT wait [bounced:held]\"
-        transport_held = \"error:4.2.1 {words} [bounced:held]\"";
+        transport_held = \"retry:4.2.1 {words} [bounced:held]\"";
     let words = crate::config::Config::parse(text, "b.toml").expect("right").config.answers;
     let status = EnhancedStatus::new(5, 2, 2);
     let long = "x".repeat(1000);
@@ -290,7 +293,7 @@ fn the_words_are_those_of_the_configuration() {
             WireProtocol::Socketmap,
             Map::Transport,
             Answer::Wait("x"),
-            "31:OK error:4.2.1 x [bounced:held],",
+            "31:OK retry:4.2.1 x [bounced:held],",
         ),
         (
             WireProtocol::Socketmap,
