@@ -128,24 +128,37 @@ impl<const WIDTH: usize, const STEP: usize> Class<WIDTH, STEP> {
             let run = word(octets);
             let hash = hash(run, self.shift);
             if self.filter.get(hash / 64).is_some_and(|bits| bits >> (hash % 64) & 1 == 1) {
-                for entry in self.entries_of(hash).iter().filter(|e| e.run == run) {
-                    let (piece, before) = (entry.piece as usize, entry.before as usize);
-                    let start = at.checked_sub(before);
-                    let stands = |start: &usize| {
-                        let rest = text.get(*start..).unwrap_or_default();
-                        pieces.get(piece).is_some_and(|piece| rest.starts_with(piece))
-                    };
-                    if let Some(start) = start.filter(stands) {
-                        on_match(piece, start);
-                    }
-                }
+                self.look_up(pieces, text, (at, run), on_match);
             }
             at += STEP;
         }
     }
 
-    fn entries_of(&self, hash: usize) -> &[RunEntry] {
-        let slot = hash / BITS;
+    /// Tells of the pieces that are where a run is. Apart from the loop over the positions, so that
+    /// this one keeps all that it needs in registers.
+    #[inline(never)]
+    fn look_up(
+        &self,
+        pieces: &[Box<[u8]>],
+        text: &[u8],
+        (at, run): (usize, u64),
+        on_match: &mut impl FnMut(usize, usize),
+    ) {
+        for entry in self.entries_of(run).iter().filter(|e| e.run == run) {
+            let (piece, before) = (entry.piece as usize, entry.before as usize);
+            let start = at.checked_sub(before);
+            let stands = |start: &usize| {
+                let rest = text.get(*start..).unwrap_or_default();
+                pieces.get(piece).is_some_and(|piece| rest.starts_with(piece))
+            };
+            if let Some(start) = start.filter(stands) {
+                on_match(piece, start);
+            }
+        }
+    }
+
+    fn entries_of(&self, run: u64) -> &[RunEntry] {
+        let slot = hash(run, self.shift) / BITS;
         match self.slots.get(slot..slot + 2) {
             Some(&[from, to]) => self.entries.get(from as usize..to as usize).unwrap_or_default(),
             _ => &[],
