@@ -4,7 +4,8 @@
 //! Of the text only every fourth position is looked at: a piece of eight octets or more is known by
 //! the runs of five octets at four neighbouring places in it, and wherever the piece is, one of them
 //! begins at such a position. The rarest runs are taken. Shorter pieces have shorter runs, and are
-//! looked for at more positions. A position asks a small filter, and nearly always hears no. An
+//! looked for at more positions; those under four octets at all of them, so where there are few they
+//! are looked for one by one. A position asks a small filter, and nearly always hears no. An
 //! automaton over the same pieces does a step at each octet, through megabytes of table, each step
 //! waiting for the one before.
 //!
@@ -12,6 +13,8 @@
 //! but for occurrences; nothing is allocated while searching.
 
 use std::collections::HashMap;
+
+use memchr::memmem::Finder;
 
 /// Literals, ready to be looked for.
 #[derive(Debug)]
@@ -24,7 +27,12 @@ pub struct MultiSearch {
     /// Of two and three.
     two: Class<2, 1>,
     one: Class<1, 1>,
+    /// Of one to three, instead of the two classes: a number and what finds it.
+    few: Vec<(usize, Finder<'static>)>,
 }
+
+/// So many short pieces are few.
+const FEW: usize = 8;
 
 /// Pieces that are known by runs of `WIDTH` octets, and looked for at every `STEP`th position.
 #[derive(Debug)]
@@ -55,11 +63,17 @@ impl MultiSearch {
     /// Prepares pieces; an empty one is never found.
     pub fn new<P: AsRef<[u8]>>(pieces: impl IntoIterator<Item = P>) -> Self {
         let pieces: Vec<Box<[u8]>> = pieces.into_iter().map(|p| p.as_ref().into()).collect();
+        let short = pieces.iter().enumerate().filter(|(_, piece)| (1..=3).contains(&piece.len()));
+        let are_few = short.clone().count() <= FEW;
+        let few = short.filter(|_| are_few).map(|(n, piece)| (n, Finder::new(piece).into_owned()));
+        let few: Vec<_> = few.collect();
+        let (three, one) = if are_few { (0, 0) } else { (3, 1) };
         Self {
             eight: Class::new(&pieces, usize::MAX),
             four: Class::new(&pieces, 7),
-            two: Class::new(&pieces, 3),
-            one: Class::new(&pieces, 1),
+            two: Class::new(&pieces, three),
+            one: Class::new(&pieces, one),
+            few,
             pieces,
         }
     }
@@ -71,6 +85,13 @@ impl MultiSearch {
         self.four.scan(&self.pieces, text, &mut on_match);
         self.two.scan(&self.pieces, text, &mut on_match);
         self.one.scan(&self.pieces, text, &mut on_match);
+        for (piece, finder) in &self.few {
+            let mut from = 0;
+            while let Some(at) = text.get(from..).and_then(|rest| finder.find(rest)) {
+                on_match(*piece, from + at);
+                from += at + 1;
+            }
+        }
     }
 
     /// Whether any piece is in the text.
@@ -229,7 +250,9 @@ mod tests {
                 (0..length).map(|_| char::from(b'a' + next(3) as u8)).collect()
             };
             let text = word(200);
-            let pieces: Vec<String> = (0..20).map(|_| word(14)).collect();
+            // Of twenty some are short, of fifty many.
+            let count = if text.len() % 2 == 0 { 20 } else { 50 };
+            let pieces: Vec<String> = (0..count).map(|_| word(14)).collect();
             let mut plain = Vec::new();
             for (n, piece) in pieces.iter().enumerate().filter(|(_, p)| !p.is_empty()) {
                 let at = |at: &usize| text[*at..].starts_with(piece.as_str());
