@@ -230,8 +230,7 @@ pub(super) fn trim_line(line: &[u8]) -> &[u8] {
 
 /// Name of a field line and the offset of its value.
 fn field_name(line: &[u8]) -> Option<(&[u8], usize)> {
-    let length = line.iter().take(100).take_while(|b| **b > b' ' && **b < 127 && **b != b':');
-    let length = length.count();
+    let length = cut(line, 101).iter().position(|b| !b.is_ascii_graphic() || *b == b':')?;
     // White space may be before the colon.
     let after = line.get(length..)?;
     let colon = length + (after.len() - after.trim_ascii_start().len());
