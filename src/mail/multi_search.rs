@@ -4,8 +4,8 @@
 //! Of the text only every fourth position is looked at: a piece of eight octets or more is known by
 //! the runs of five octets at four neighbouring places in it, and wherever the piece is, one of them
 //! begins at such a position. The rarest runs are taken. Shorter pieces have shorter runs, and are
-//! looked for at more positions; those under four octets at all of them, so where there are few they
-//! are looked for one by one. A position asks a small filter, and nearly always hears no. An
+//! looked for at more positions; where there are few of a length they are looked for one by one. A
+//! position asks a small filter, and nearly always hears no. An
 //! automaton over the same pieces does a step at each octet, through megabytes of table, each step
 //! waiting for the one before.
 //!
@@ -27,12 +27,7 @@ pub struct MultiSearch {
     /// Of two and three.
     two: Class<2, 1>,
     one: Class<1, 1>,
-    /// Of one to three, instead of the two classes: a number and what finds it.
-    few: Vec<(usize, Finder<'static>)>,
 }
-
-/// So many short pieces are few.
-const FEW: usize = 8;
 
 /// Pieces that are known by runs of `WIDTH` octets, and looked for at every `STEP`th position.
 #[derive(Debug)]
@@ -44,6 +39,8 @@ struct Class<const WIDTH: usize, const STEP: usize> {
     /// Where the entries of each slot begin; one more at the end. Empty when there are none.
     slots: Vec<u32>,
     entries: Vec<RunEntry>,
+    /// Instead of all this, when there are few: the number of each piece, and what finds it.
+    few: Vec<(usize, Finder<'static>)>,
 }
 
 /// A run, and a piece that is known by it.
@@ -59,21 +56,18 @@ struct RunEntry {
 const BITS: usize = 16;
 const MOST_BITS: usize = 1 << 18;
 
+/// So many pieces are found sooner one by one.
+const FEW: usize = 10;
+
 impl MultiSearch {
     /// Prepares pieces; an empty one is never found.
     pub fn new<P: AsRef<[u8]>>(pieces: impl IntoIterator<Item = P>) -> Self {
         let pieces: Vec<Box<[u8]>> = pieces.into_iter().map(|p| p.as_ref().into()).collect();
-        let short = pieces.iter().enumerate().filter(|(_, piece)| (1..=3).contains(&piece.len()));
-        let are_few = short.clone().count() <= FEW;
-        let few = short.filter(|_| are_few).map(|(n, piece)| (n, Finder::new(piece).into_owned()));
-        let few: Vec<_> = few.collect();
-        let (three, one) = if are_few { (0, 0) } else { (3, 1) };
         Self {
             eight: Class::new(&pieces, usize::MAX),
             four: Class::new(&pieces, 7),
-            two: Class::new(&pieces, three),
-            one: Class::new(&pieces, one),
-            few,
+            two: Class::new(&pieces, 3),
+            one: Class::new(&pieces, 1),
             pieces,
         }
     }
@@ -85,13 +79,6 @@ impl MultiSearch {
         self.four.scan(&self.pieces, text, &mut on_match);
         self.two.scan(&self.pieces, text, &mut on_match);
         self.one.scan(&self.pieces, text, &mut on_match);
-        for (piece, finder) in &self.few {
-            let mut from = 0;
-            while let Some(at) = text.get(from..).and_then(|rest| finder.find(rest)) {
-                on_match(*piece, from + at);
-                from += at + 1;
-            }
-        }
     }
 
     /// Whether any piece is in the text.
@@ -110,6 +97,16 @@ impl<const WIDTH: usize, const STEP: usize> Class<WIDTH, STEP> {
     fn new(pieces: &[Box<[u8]>], most: usize) -> Self {
         let fits = |piece: &[u8]| (Self::LEAST..=most).contains(&piece.len());
         let mine = || pieces.iter().enumerate().filter(|(_, piece)| fits(piece));
+        if mine().count() <= FEW {
+            let few = mine().map(|(n, piece)| (n, Finder::new(piece).into_owned())).collect();
+            return Self {
+                filter: Vec::new(),
+                shift: 0,
+                slots: Vec::new(),
+                entries: Vec::new(),
+                few,
+            };
+        }
         let mut counts: HashMap<&[u8], usize> = HashMap::new();
         for run in mine().flat_map(|(_, piece)| piece.windows(WIDTH)) {
             *counts.entry(run).or_default() += 1;
@@ -137,10 +134,17 @@ impl<const WIDTH: usize, const STEP: usize> Class<WIDTH, STEP> {
         }
         let begin = |n| entries.partition_point(|entry| hash(entry.run, shift) / BITS < n);
         let slots = (0..=bits / BITS).map(|n| number(begin(n))).collect();
-        Self { filter, shift, slots, entries }
+        Self { filter, shift, slots, entries, few: Vec::new() }
     }
 
     fn scan(&self, pieces: &[Box<[u8]>], text: &[u8], on_match: &mut impl FnMut(usize, usize)) {
+        for (piece, finder) in &self.few {
+            let mut from = 0;
+            while let Some(at) = text.get(from..).and_then(|rest| finder.find(rest)) {
+                on_match(*piece, from + at);
+                from += at + 1;
+            }
+        }
         if self.entries.is_empty() {
             return;
         }
@@ -250,8 +254,8 @@ mod tests {
                 (0..length).map(|_| char::from(b'a' + next(3) as u8)).collect()
             };
             let text = word(200);
-            // Of twenty some are short, of fifty many.
-            let count = if text.len() % 2 == 0 { 20 } else { 50 };
+            // Of twenty few have one length, of two hundred many.
+            let count = if text.len().is_multiple_of(2) { 20 } else { 200 };
             let pieces: Vec<String> = (0..count).map(|_| word(14)).collect();
             let mut plain = Vec::new();
             for (n, piece) in pieces.iter().enumerate().filter(|(_, p)| !p.is_empty()) {
