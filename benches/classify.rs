@@ -2,8 +2,9 @@
 //! bytes, in turn, on one core: `cargo bench --bench classify [-- DIR]`.
 //!
 //! Reads all messages of `../shared/corpus` (or DIR, or the repository's samples) into memory,
-//! measures rounds of A B A B and prints medians, their ratio and the slowest message. With
-//! `BOUNCED_PROFILE=N` it only classifies all of them N times, for a profiler.
+//! measures rounds of A B C A B C and prints medians, their ratios and the slowest message; C makes
+//! the record of a received message, which has a digest besides. With `BOUNCED_PROFILE=N` it only
+//! classifies all of them N times, for a profiler.
 
 use std::fs;
 use std::hint::black_box;
@@ -11,8 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bounced::analysis::Analyser;
+use bounced::analysis::{Analyser, Received};
 use bounced::classify::RuleSet;
+use bounced::event::Envelope;
 use bounced::mail::Timestamp;
 use bounced::verp::Verp;
 
@@ -57,7 +59,7 @@ fn main() {
         return;
     }
     let parser = mail_parser::MessageParser::default();
-    let (mut parse, mut classify) = (Vec::new(), Vec::new());
+    let (mut parse, mut classify, mut record) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         parse.push(time(|| {
             for (_, data) in &messages {
@@ -69,12 +71,20 @@ fn main() {
                 black_box(pipeline.analyse(data, &[], Timestamp::from_millis(0)));
             }
         }));
+        record.push(time(|| {
+            for (_, data) in &messages {
+                black_box(pipeline.record(received(data)));
+            }
+        }));
     }
     let (parse, classify) = (median(&mut parse), median(&mut classify));
+    let record = median(&mut record);
     let rate = |t: f64| messages.len() as f64 / t;
     println!("mail-parser alone  {:9.0} messages/s", rate(parse));
     println!("whole classify     {:9.0} messages/s", rate(classify));
     println!("ratio              {:9.2} times mail-parser's parse", classify / parse);
+    println!("with its record    {:9.0} messages/s", rate(record));
+    println!("ratio              {:9.2} times mail-parser's parse", record / parse);
 
     let slowest = messages.iter().map(|(path, data)| {
         let mut times: Vec<f64> = (0..5)
@@ -86,6 +96,17 @@ fn main() {
     });
     let (time, path) = slowest.max_by(|a, b| a.0.total_cmp(&b.0)).expect("there are messages");
     println!("slowest message    {:9.3} ms  {}", time * 1e3, path.display());
+}
+
+fn received(data: &[u8]) -> Received<'_> {
+    Received {
+        data,
+        envelope: Envelope::default(),
+        peer: None,
+        received_at: Timestamp::from_millis(0),
+        moment: Timestamp::from_millis(0).into(),
+        id: String::new(),
+    }
 }
 
 fn collect(folder: &Path, into: &mut Vec<(PathBuf, Vec<u8>)>) {

@@ -1,5 +1,5 @@
-//! The straight line from octets to an event. Read [`Analyser::analyse_sent`] from top to bottom:
-//! each step is one call with one typed value.
+//! The straight line from octets to an event. Read `Analyser::judge` from top to bottom: each step
+//! is one call with one typed value.
 //!
 //! Nothing here fails: a message that nobody understands is `other`, kept and counted, and
 //! suppresses nobody. No clock, no randomness: both are arguments.
@@ -57,28 +57,36 @@ pub struct Analysed {
     pub campaign: Option<String>,
     /// Names a signed token in per-token claims.
     pub token_id: Option<String>,
-    /// Identity of the message, for recognising it when it comes again.
-    pub digest: String,
+}
+
+/// What is known of a message when its recipients are judged.
+struct Judged<'x> {
+    message: Message<'x>,
+    report: Report,
+    /// Why the report is not whole.
+    cut: Option<&'static str>,
+    attributed: Attributed,
+    verdicts: Vec<Verdict>,
 }
 
 impl Analyser {
-    /// message -> report -> attribution -> verdicts, of a file: nobody knows its reverse-path.
+    /// What a message of a file means: nobody knows its reverse-path.
     pub fn analyse(&self, data: &[u8], envelope_to: &[String], now: impl Into<Moment>) -> Analysed {
-        self.analyse_sent(data, Arrival::default(), envelope_to, now)
+        self.judge(data, Arrival::default(), envelope_to, now.into()).into_analysed()
     }
 
-    /// The same of a message whose way to us is known.
-    pub fn analyse_sent(
+    /// message -> report -> attribution -> verdicts.
+    fn judge<'x>(
         &self,
-        data: &[u8],
+        data: &'x [u8],
         arrival: Arrival<'_>,
         envelope_to: &[String],
-        now: impl Into<Moment>,
-    ) -> Analysed {
+        now: Moment,
+    ) -> Judged<'x> {
         let message = Message::parse(data);
         let mut report = report::recognise(&message, arrival);
         let cut = cut_short(&mut report);
-        let attributed = self.attribute(&message, &report, envelope_to, now.into());
+        let attributed = self.attribute(&message, &report, envelope_to, now);
         match attributed.unmatched_short {
             true => mailed::names_nobody(&mut report),
             false => mailed::settle(&mut report, &message, attributed.recipient()),
@@ -88,23 +96,16 @@ impl Analyser {
         if let Some(shadow) = &self.shadow {
             shadow.watch(&report, &verdicts);
         }
-        let digest = identity::digest(data, &message, &report, envelope_to);
-        let best = attributed.best();
-        Analysed {
-            attribution: attributed.level(&report),
-            scope: best.and_then(|c| c.scope.clone()),
-            campaign: best.and_then(|c| c.campaign.clone()),
-            token_id: best.and_then(|c| c.token_id.clone()),
-            digest,
-            analysis: analysis(&message, (report, cut), verdicts, &attributed),
-        }
+        Judged { message, report, cut, attributed, verdicts }
     }
 
     /// The journal record of a received message, without its place and decisions.
     pub fn record(&self, received: Received<'_>) -> Event {
         let Envelope { from, to, trusted } = &received.envelope;
         let arrival = Arrival { reverse_path: Some(from), trusted: *trusted };
-        let analysed = self.analyse_sent(received.data, arrival, to, received.moment);
+        let judged = self.judge(received.data, arrival, to, received.moment);
+        let digest = identity::digest(received.data, &judged.message, &judged.report, to);
+        let analysed = judged.into_analysed();
         Event {
             peer: received.peer,
             envelope: Some(received.envelope),
@@ -112,7 +113,7 @@ impl Analyser {
             scope: analysed.scope,
             campaign: analysed.campaign,
             token: analysed.token_id,
-            digest: Some(analysed.digest),
+            digest: Some(digest),
             analysis: Some(analysed.analysis),
             ..Event::new(EventType::Message, received.id, received.received_at)
         }
@@ -155,40 +156,51 @@ fn cut_short(report: &mut Report) -> Option<&'static str> {
     too_many.then_some("only the first 1,000 recipients were read")
 }
 
-/// What is written down of message, report and verdicts.
-fn analysis(
-    message: &Message<'_>,
-    (report, cut): (Report, Option<&str>),
-    verdicts: Vec<Verdict>,
-    attributed: &Attributed,
-) -> Analysis {
-    let kind = report.kind;
-    let recipients = report.recipients.into_iter().zip(verdicts);
-    let recipients = recipients.map(|(r, v)| RecipientVerdict::new(kind, r, v)).collect();
-    Analysis {
-        kind,
-        format: report.format,
-        bytes: message.size as u64,
-        verp: attributed.info().cloned(),
-        reporting_mta: report.reporting_mta,
-        arrival_date: report.arrival_date,
-        recipients,
-        original: report.original,
-        feedback_type: report.feedback_type,
-        away_until: report.away_until,
-        new_address: report.new_address.map(|a| a.to_string()),
-        forwarded: report.forwarded,
-        clues: report.clues,
-        defects: message
-            .defects
-            .iter()
-            .copied()
-            .chain(cut)
-            .chain(
-                message.has_cut_text().then_some("a text over budget: only its beginning was read"),
-            )
-            .map(ToString::to_string)
-            .collect(),
+impl Judged<'_> {
+    fn into_analysed(self) -> Analysed {
+        let best = self.attributed.best();
+        Analysed {
+            attribution: self.attributed.level(&self.report),
+            scope: best.and_then(|c| c.scope.clone()),
+            campaign: best.and_then(|c| c.campaign.clone()),
+            token_id: best.and_then(|c| c.token_id.clone()),
+            analysis: self.into_analysis(),
+        }
+    }
+
+    /// What is written down of message, report and verdicts.
+    fn into_analysis(self) -> Analysis {
+        let Self { message, report, cut, attributed, verdicts } = self;
+        let kind = report.kind;
+        let recipients = report.recipients.into_iter().zip(verdicts);
+        let recipients = recipients.map(|(r, v)| RecipientVerdict::new(kind, r, v)).collect();
+        Analysis {
+            kind,
+            format: report.format,
+            bytes: message.size as u64,
+            verp: attributed.info().cloned(),
+            reporting_mta: report.reporting_mta,
+            arrival_date: report.arrival_date,
+            recipients,
+            original: report.original,
+            feedback_type: report.feedback_type,
+            away_until: report.away_until,
+            new_address: report.new_address.map(|a| a.to_string()),
+            forwarded: report.forwarded,
+            clues: report.clues,
+            defects: message
+                .defects
+                .iter()
+                .copied()
+                .chain(cut)
+                .chain(
+                    message
+                        .has_cut_text()
+                        .then_some("a text over budget: only its beginning was read"),
+                )
+                .map(ToString::to_string)
+                .collect(),
+        }
     }
 }
 

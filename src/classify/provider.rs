@@ -10,10 +10,10 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use serde::Deserialize;
 
 use super::text;
+use crate::mail::MultiSearch;
 
 /// The provider that refused, by the strongest clue there is.
 ///
@@ -50,11 +50,16 @@ pub(super) fn by_host_or_domain(
         .or_else(|| recipient_domain.and_then(provider_of_domain))
 }
 
-/// A mark in folded text.
+/// The mark in folded text that ends first; of those the longest.
 pub(super) fn by_mark(folded: &str) -> Option<&'static str> {
     let table = &*TABLE;
-    let found = table.marks.find(folded)?;
-    table.mark_owner.get(found.pattern().as_usize()).map(|index| table.name(*index))
+    let mut first: Option<(usize, usize, usize)> = None;
+    table.marks.find(folded.as_bytes(), |mark, start| {
+        let (octets, owner) = table.mark_rows.get(mark).copied().unwrap_or_default();
+        let found = (start + octets, start, owner);
+        first = Some(first.map_or(found, |first| first.min(found)));
+    });
+    first.map(|(_, _, owner)| table.name(owner))
 }
 
 /// The reporter refused only when it names no one else: a provider that could not deliver to a
@@ -128,8 +133,9 @@ struct ProviderTable {
     names: Vec<String>,
     hosts: HashMap<String, usize>,
     domains: HashMap<String, usize>,
-    marks: AhoCorasick,
-    mark_owner: Vec<usize>,
+    marks: MultiSearch,
+    /// Octets of each mark, and whose it is.
+    mark_rows: Vec<(usize, usize)>,
 }
 
 #[derive(Deserialize)]
@@ -158,8 +164,8 @@ impl ProviderTable {
             names: Vec::new(),
             hosts: HashMap::new(),
             domains: HashMap::new(),
-            marks: AhoCorasick::new([""; 0]).expect("no pattern is not too many"),
-            mark_owner: Vec::new(),
+            marks: MultiSearch::new([""; 0]),
+            mark_rows: Vec::new(),
         };
         let mut marks = Vec::new();
         for (index, row) in file.provider.into_iter().enumerate() {
@@ -171,14 +177,12 @@ impl ProviderTable {
                 table.domains.entry(domain).or_insert(index);
             }
             for mark in row.marks {
-                marks.push(text::fold_piece(&mark));
-                table.mark_owner.push(index);
+                let mark = text::fold_piece(&mark);
+                table.mark_rows.push((mark.len(), index));
+                marks.push(mark);
             }
         }
-        table.marks = AhoCorasick::builder()
-            .kind(Some(AhoCorasickKind::DFA))
-            .build(marks)
-            .expect("a few hundred marks are not too many");
+        table.marks = MultiSearch::new(marks);
         table
     }
 

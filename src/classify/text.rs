@@ -101,10 +101,19 @@ fn ends_blank(text: &str) -> bool {
     text.as_bytes().last() == Some(&b' ')
 }
 
-/// Octets from here to the end of a run of printable ASCII: most of a text, copied whole.
+/// Octets from here to the end of a run of words of printable ASCII, up to a number, which may be a
+/// code: most of a text, copied whole.
 fn plain_run(bytes: &[u8], at: usize) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
-    rest.iter().position(|b| !b.is_ascii_graphic()).unwrap_or(rest.len())
+    let follows = |next: &u8| next.is_ascii_graphic() && !next.is_ascii_digit();
+    let mut run = 0;
+    while let Some(b) = rest.get(run)
+        && (b.is_ascii_graphic()
+            || (*b == b' ' && run > 0 && rest.get(run + 1).is_some_and(follows)))
+    {
+        run += 1;
+    }
+    run
 }
 
 /// A piece of a rule in the form that [`fold`] gives to text; its outer blanks are kept.

@@ -4,7 +4,8 @@
 //! Of the text only every fourth position is looked at: a piece of eight octets or more is known by
 //! the runs of five octets at four neighbouring places in it, and wherever the piece is, one of them
 //! begins at such a position. The rarest runs are taken. Shorter pieces have shorter runs, and are
-//! looked for at more positions. A position asks a small filter, and nearly always hears no. An
+//! looked for at more positions; where there are few of a length they are looked for one by one. A
+//! position asks a small filter, and nearly always hears no. An
 //! automaton over the same pieces does a step at each octet, through megabytes of table, each step
 //! waiting for the one before.
 //!
@@ -12,6 +13,8 @@
 //! but for occurrences; nothing is allocated while searching.
 
 use std::collections::HashMap;
+
+use memchr::memmem::Finder;
 
 /// Literals, ready to be looked for.
 #[derive(Debug)]
@@ -36,6 +39,8 @@ struct Class<const WIDTH: usize, const STEP: usize> {
     /// Where the entries of each slot begin; one more at the end. Empty when there are none.
     slots: Vec<u32>,
     entries: Vec<RunEntry>,
+    /// Instead of all this, when there are few: the number of each piece, and what finds it.
+    few: Vec<(usize, Finder<'static>)>,
 }
 
 /// A run, and a piece that is known by it.
@@ -50,6 +55,9 @@ struct RunEntry {
 /// Bits of a filter for each entry, and of the largest filter: it shall stay in the first cache.
 const BITS: usize = 16;
 const MOST_BITS: usize = 1 << 18;
+
+/// So many pieces are found sooner one by one.
+const FEW: usize = 10;
 
 impl MultiSearch {
     /// Prepares pieces; an empty one is never found.
@@ -89,6 +97,16 @@ impl<const WIDTH: usize, const STEP: usize> Class<WIDTH, STEP> {
     fn new(pieces: &[Box<[u8]>], most: usize) -> Self {
         let fits = |piece: &[u8]| (Self::LEAST..=most).contains(&piece.len());
         let mine = || pieces.iter().enumerate().filter(|(_, piece)| fits(piece));
+        if mine().count() <= FEW {
+            let few = mine().map(|(n, piece)| (n, Finder::new(piece).into_owned())).collect();
+            return Self {
+                filter: Vec::new(),
+                shift: 0,
+                slots: Vec::new(),
+                entries: Vec::new(),
+                few,
+            };
+        }
         let mut counts: HashMap<&[u8], usize> = HashMap::new();
         for run in mine().flat_map(|(_, piece)| piece.windows(WIDTH)) {
             *counts.entry(run).or_default() += 1;
@@ -116,10 +134,17 @@ impl<const WIDTH: usize, const STEP: usize> Class<WIDTH, STEP> {
         }
         let begin = |n| entries.partition_point(|entry| hash(entry.run, shift) / BITS < n);
         let slots = (0..=bits / BITS).map(|n| number(begin(n))).collect();
-        Self { filter, shift, slots, entries }
+        Self { filter, shift, slots, entries, few: Vec::new() }
     }
 
     fn scan(&self, pieces: &[Box<[u8]>], text: &[u8], on_match: &mut impl FnMut(usize, usize)) {
+        for (piece, finder) in &self.few {
+            let mut from = 0;
+            while let Some(at) = text.get(from..).and_then(|rest| finder.find(rest)) {
+                on_match(*piece, from + at);
+                from += at + 1;
+            }
+        }
         if self.entries.is_empty() {
             return;
         }
@@ -128,24 +153,37 @@ impl<const WIDTH: usize, const STEP: usize> Class<WIDTH, STEP> {
             let run = word(octets);
             let hash = hash(run, self.shift);
             if self.filter.get(hash / 64).is_some_and(|bits| bits >> (hash % 64) & 1 == 1) {
-                for entry in self.entries_of(hash).iter().filter(|e| e.run == run) {
-                    let (piece, before) = (entry.piece as usize, entry.before as usize);
-                    let start = at.checked_sub(before);
-                    let stands = |start: &usize| {
-                        let rest = text.get(*start..).unwrap_or_default();
-                        pieces.get(piece).is_some_and(|piece| rest.starts_with(piece))
-                    };
-                    if let Some(start) = start.filter(stands) {
-                        on_match(piece, start);
-                    }
-                }
+                self.look_up(pieces, text, (at, run), on_match);
             }
             at += STEP;
         }
     }
 
-    fn entries_of(&self, hash: usize) -> &[RunEntry] {
-        let slot = hash / BITS;
+    /// Tells of the pieces that are where a run is. Apart from the loop over the positions, so that
+    /// this one keeps all that it needs in registers.
+    #[inline(never)]
+    fn look_up(
+        &self,
+        pieces: &[Box<[u8]>],
+        text: &[u8],
+        (at, run): (usize, u64),
+        on_match: &mut impl FnMut(usize, usize),
+    ) {
+        for entry in self.entries_of(run).iter().filter(|e| e.run == run) {
+            let (piece, before) = (entry.piece as usize, entry.before as usize);
+            let start = at.checked_sub(before);
+            let stands = |start: &usize| {
+                let rest = text.get(*start..).unwrap_or_default();
+                pieces.get(piece).is_some_and(|piece| rest.starts_with(piece))
+            };
+            if let Some(start) = start.filter(stands) {
+                on_match(piece, start);
+            }
+        }
+    }
+
+    fn entries_of(&self, run: u64) -> &[RunEntry] {
+        let slot = hash(run, self.shift) / BITS;
         match self.slots.get(slot..slot + 2) {
             Some(&[from, to]) => self.entries.get(from as usize..to as usize).unwrap_or_default(),
             _ => &[],
@@ -216,7 +254,9 @@ mod tests {
                 (0..length).map(|_| char::from(b'a' + next(3) as u8)).collect()
             };
             let text = word(200);
-            let pieces: Vec<String> = (0..20).map(|_| word(14)).collect();
+            // Of twenty few have one length, of two hundred many.
+            let count = if text.len().is_multiple_of(2) { 20 } else { 200 };
+            let pieces: Vec<String> = (0..count).map(|_| word(14)).collect();
             let mut plain = Vec::new();
             for (n, piece) in pieces.iter().enumerate().filter(|(_, p)| !p.is_empty()) {
                 let at = |at: &usize| text[*at..].starts_with(piece.as_str());

@@ -106,6 +106,9 @@ impl<'x> Headers<'x> {
     /// The mailboxes of an address field (RFC 5322 section 3.4).
     pub fn addresses(&self, name: &str) -> Vec<Address> {
         let Some(field) = self.field(name) else { return Vec::new() };
+        if let Some(bare) = bare_address(field.value) {
+            return Address::parse(bare).into_iter().collect();
+        }
         let value = terminated(field.value);
         let HeaderValue::Address(parsed) = MessageStream::new(&value).parse_address() else {
             return Vec::new();
@@ -210,6 +213,17 @@ pub fn is_unprintable(c: char) -> bool {
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
+/// `user@example.com` or `<user@example.com>` and nothing more, as programs write it: mail-parser
+/// would only say the same.
+fn bare_address(value: &[u8]) -> Option<&str> {
+    let value = value.trim_ascii();
+    let inner = value.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">")).unwrap_or(value);
+    let plain =
+        |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'@' | b'.' | b'-' | b'_' | b'+' | b'=');
+    let address = inner.iter().all(plain) && inner.contains(&b'@');
+    std::str::from_utf8(inner).ok().filter(|_| address)
+}
+
 /// mail-parser reads a field up to its line end; a value at the very end of the data has none.
 fn terminated(value: &[u8]) -> Vec<u8> {
     let mut value = cut(value, limits::FIELD_OCTETS).to_vec();
@@ -230,8 +244,7 @@ pub(super) fn trim_line(line: &[u8]) -> &[u8] {
 
 /// Name of a field line and the offset of its value.
 fn field_name(line: &[u8]) -> Option<(&[u8], usize)> {
-    let length = line.iter().take(100).take_while(|b| **b > b' ' && **b < 127 && **b != b':');
-    let length = length.count();
+    let length = cut(line, 101).iter().position(|b| !b.is_ascii_graphic() || *b == b':')?;
     // White space may be before the colon.
     let after = line.get(length..)?;
     let colon = length + (after.len() - after.trim_ascii_start().len());
@@ -300,6 +313,25 @@ mod tests {
             let fields: Vec<_> = fields.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
             assert_eq!(fields, expected, "{text:?}");
             assert_eq!(at, body, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_bare_address_is_what_mail_parser_reads() {
+        for value in [
+            " a.b+c=d_e-f@Example.com\r\n",
+            "\r\n\t<a@example.com>\r\n",
+            " a@b@example.com\n",
+            " <@example.com>",
+            " a@",
+            " <a@example.com\n",
+        ] {
+            let read = |value: &str| {
+                let header = format!("To:{value}\n\n");
+                Headers::read(header.as_bytes(), true).0.addresses("to")
+            };
+            // A comment says nothing, but makes it more than an address.
+            assert_eq!(read(value), read(&format!("{} (x)", value.trim_end())), "{value:?}");
         }
     }
 

@@ -269,8 +269,8 @@ impl Default for ContentTypeValue {
 
 /// Reads a Content-Type value (RFC 2045 section 5, RFC 2231) within the field budget.
 fn content_type(value: &[u8]) -> ContentTypeValue {
-    if let Some(media_type) = bare_media_type(value) {
-        return ContentTypeValue { media_type, ..ContentTypeValue::default() };
+    if let Some(plain) = plain_content_type(value) {
+        return plain;
     }
     let mut octets = headers::cut(value, limits::FIELD_OCTETS).to_vec();
     // RFC 2231 continuations cost more than linear time in mail-parser
@@ -285,29 +285,66 @@ fn content_type(value: &[u8]) -> ContentTypeValue {
     };
     kept.media_type = known_media_type(&parsed.c_type, parsed.c_subtype.as_deref());
     for attribute in parsed.attributes.iter().flatten() {
-        let slot = match &*attribute.name {
-            "charset" => &mut kept.charset,
-            "boundary" => &mut kept.boundary,
-            "report-type" => &mut kept.report_type,
-            _ => continue,
-        };
-        // The first one counts, as everywhere in MIME.
-        slot.get_or_insert_with(|| attribute.value.to_string());
-    }
-    if let Some(report_type) = &mut kept.report_type {
-        report_type.make_ascii_lowercase();
+        kept.keep(attribute.name.as_bytes(), &attribute.value);
     }
     kept
 }
 
-/// `text/plain` and nothing more, as most parts of a report have it.
-fn bare_media_type(value: &[u8]) -> Option<Cow<'static, str>> {
-    let value = std::str::from_utf8(value.trim_ascii()).ok()?;
-    let (main, sub) = value.split_once('/')?;
-    let token = |t: &str| {
-        !t.is_empty() && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"-+.".contains(&b))
+impl ContentTypeValue {
+    /// Keeps a parameter that we ask for. The first one counts, as everywhere in MIME.
+    fn keep(&mut self, name: &[u8], value: &str) {
+        let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+        if is(b"charset") {
+            self.charset.get_or_insert_with(|| value.to_string());
+        } else if is(b"boundary") {
+            self.boundary.get_or_insert_with(|| value.to_string());
+        } else if is(b"report-type") {
+            self.report_type.get_or_insert_with(|| value.to_ascii_lowercase());
+        }
+    }
+}
+
+/// `text/plain; charset=us-ascii; boundary="x"` without escapes, comments, encoded words and blanks
+/// inside, as nearly all fields are: mail-parser would only say the same. None for any other.
+fn plain_content_type(value: &[u8]) -> Option<ContentTypeValue> {
+    const MOST: usize = 256;
+    // A line that is not indented ends the field for mail-parser; a form feed is no blank for it.
+    let folds = |at: usize| {
+        value.get(at) == Some(&b'\n') && matches!(value.get(at + 1), None | Some(b' ' | b'\t'))
     };
-    (token(main) && token(sub)).then(|| known_media_type(main, Some(sub)))
+    if value.len() > MOST || !memchr::memchr2_iter(b'\n', b'\x0c', value).all(folds) {
+        return None;
+    }
+    let mut pieces = value.split(|b| *b == b';').map(<[u8]>::trim_ascii);
+    let media_type = bare_media_type(pieces.next()?)?;
+    let mut kept = ContentTypeValue { media_type, ..ContentTypeValue::default() };
+    for piece in pieces {
+        let (name, value) = piece.split_at_checked(piece.iter().position(|b| *b == b'=')?)?;
+        let value = value.get(1..)?;
+        let inside = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+        let value = inside.unwrap_or(value);
+        let named = name.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-');
+        let plain = value.iter().all(|b| {
+            b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'=' | b'+' | b'/')
+        });
+        if name.is_empty() || !named || value.is_empty() || !plain {
+            return None;
+        }
+        kept.keep(name, std::str::from_utf8(value).ok()?);
+    }
+    Some(kept)
+}
+
+/// `text/plain` and nothing more.
+fn bare_media_type(value: &[u8]) -> Option<Cow<'static, str>> {
+    let (main, sub) = value.split_at_checked(value.iter().position(|b| *b == b'/')?)?;
+    let sub = sub.get(1..)?;
+    let token = |t: &[u8]| {
+        let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'+' | b'.');
+        !t.is_empty() && t.iter().all(plain)
+    };
+    let text = |t| std::str::from_utf8(t).ok();
+    (token(main) && token(sub)).then(|| Some(known_media_type(text(main)?, Some(text(sub)?))))?
 }
 
 /// Media types that occur in bounces, without an allocation.
@@ -392,6 +429,40 @@ fn base64_run(body: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plain_content_type_is_what_mail_parser_reads() {
+        let shown = |value: &str| {
+            let kept = content_type(value.as_bytes());
+            (kept.media_type, kept.charset, kept.boundary, kept.report_type)
+        };
+        for (value, plain) in [
+            (" text/plain; charset=us-ascii\r\n", true),
+            (" Text/Plain; Charset=\"UTF-8\";\n\tformat=flowed; charset=x\n", true),
+            (
+                " multipart/report; report-type=Delivery-Status;\r\n\tboundary=\"=_a.b/c:1\"\r\n",
+                true,
+            ),
+            (" text/plain\r\n ; charset=a\r\n ; boundary=b", true),
+            (" text/plain; charset=\r\n us-ascii", false),
+            (" multipart/mixed;\nboundary=x", false),
+            (" multipart/mixed; boundary=\"a b\"", false),
+            (" multipart/mixed; boundary=\"a;b\"", false),
+            (" text/plain; charset*=us-ascii", false),
+            (" text/plain; charset=\"\"; charset=a", false),
+            (" text/plain;", false),
+            ("text", false),
+            ("", false),
+        ] {
+            assert_eq!(plain_content_type(value.as_bytes()).is_some(), plain, "{value:?}");
+            // A comment says nothing, but only mail-parser reads it.
+            let commented = format!("{} (x)\r\n", value.trim_end());
+            assert!(plain_content_type(commented.as_bytes()).is_none(), "{commented:?}");
+            if plain {
+                assert_eq!(shown(value), shown(&commented), "{value:?}");
+            }
+        }
+    }
 
     #[test]
     fn quoted_printable_as_it_comes() {

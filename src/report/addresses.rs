@@ -66,14 +66,14 @@ pub fn spans(text: &str) -> impl Iterator<Item = (Address, Range<usize>)> + '_ {
             local.get(..field.len()).is_some_and(|head| head.eq_ignore_ascii_case(field))
         });
         let skipped = named.map_or(0, |field| field.len());
-        let (start, local) = (start + skipped, local.get(skipped..)?);
         let literal = domain.starts_with('[');
         if !literal
             && (!domain.contains('.') || domain.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
         {
             return None;
         }
-        let address = Address::parse(&[local, "@", domain].concat())?;
+        let start = start + skipped;
+        let address = Address::parse(text.get(start..end)?)?;
         end_of_last = end;
         Some((address, start..end))
     })

@@ -53,7 +53,11 @@ fn jmrp(message: &Message<'_>) -> Option<Report> {
                 && matches!(a.domain(), "hotmail.com" | "outlook.com")
         })
     };
-    let complains = || headers.lower("subject").starts_with("complaint about message from");
+    let complains = || {
+        const WORDS: &str = "complaint about message from";
+        let subject = headers.text("subject").unwrap_or_default();
+        subject.get(..WORDS.len()).is_some_and(|head| head.eq_ignore_ascii_case(WORDS))
+    };
     if marked.is_none() && !(complains() && from_staff()) {
         return None;
     }

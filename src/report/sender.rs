@@ -134,8 +134,8 @@ pub fn by_hand(message: &Message<'_>) -> bool {
 /// Whether a sender is a mail system.
 pub fn is_system(from: &str) -> bool {
     static NAMES: LazyLock<MultiSearch> = LazyLock::new(|| MultiSearch::new(SYSTEMS));
-    let named = NAMES.any(from.as_bytes()) && NAMES.any(without_domains(from).as_bytes());
-    named || is_daemon(from)
+    // A daemon's names are among these.
+    has_no_address(from) || NAMES.any(without_domains(from).as_bytes())
 }
 
 /// A sender without what is after each `@`: `joe@postmaster.example` is a person.

@@ -41,7 +41,7 @@ pub fn leave_out(
     let one_of_us = |address: &Address| {
         let local = address.plain_local();
         let system = SYSTEMS.contains(&local.as_str());
-        mailed.as_ref() != Some(&address.key())
+        mailed.as_ref().is_none_or(|mailed| *mailed != address.key())
             && (system || wrote(address) || ours(address.domain()))
     };
     let named: Vec<&Address> =

@@ -33,7 +33,35 @@ pub fn lines(text: &str) -> impl Iterator<Item = &str> {
 
 /// Adds the words of a text to others, in the manner of [`bounded_words`].
 pub fn add_words(out: &mut String, text: &str) {
-    let mut rest = text.trim_ascii_start();
+    out.reserve(text.len().min(MAX_WORDS.saturating_sub(out.len())));
+    for line in lines(text).map(str::trim_ascii).filter(|line| !line.is_empty()) {
+        // Nearly all lines are as they shall be: those are copied whole.
+        if out.len() + line.len() <= MAX_WORDS && is_folded(line.as_bytes()) {
+            push_blank(out);
+            out.push_str(line);
+        } else if !add_line(out, line) {
+            break;
+        }
+    }
+}
+
+/// Whether a line has printable ASCII only, and one blank between words. All octets are looked at, so
+/// that many are at once.
+fn is_folded(line: &[u8]) -> bool {
+    let pairs = line.iter().zip(line.iter().skip(1));
+    line.iter().fold(true, |folded, b| folded & (b' '..=b'~').contains(b))
+        & pairs.fold(true, |folded, (a, b)| folded & !((*a == b' ') & (*b == b' ')))
+}
+
+fn push_blank(out: &mut String) {
+    if !out.is_empty() {
+        out.push(' ');
+    }
+}
+
+/// Adds the words of a line; false when there is no room for one.
+fn add_line(out: &mut String, line: &str) -> bool {
+    let mut rest = line;
     while !rest.is_empty() {
         // Nearly all words are plain: those are copied whole.
         let octets = rest.as_bytes();
@@ -46,11 +74,9 @@ pub fn add_words(out: &mut String, text: &str) {
         let (word, after) = rest.split_at(end);
         rest = after.trim_ascii_start();
         if out.len() + word.len() > MAX_WORDS {
-            break;
+            return false;
         }
-        if !out.is_empty() {
-            out.push(' ');
-        }
+        push_blank(out);
         if all_plain {
             out.push_str(word);
         } else {
@@ -63,4 +89,5 @@ pub fn add_words(out: &mut String, text: &str) {
             }
         }
     }
+    true
 }

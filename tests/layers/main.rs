@@ -64,7 +64,6 @@ const CRATES: &[(&str, &[&str])] = &[
     ("sled", &["ledger/store/"]),
     ("mail_parser", &["message/"]),
     ("smtp_proto", &["smtp/"]),
-    ("aho_corasick", &["classify/", "report/"]),
     ("ureq", &["cli/"]),
     ("clap", &["cli/"]),
     ("prometheus", &["serve/metrics"]),
