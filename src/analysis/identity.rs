@@ -3,7 +3,8 @@
 //! It guards against counting one report twice: the same message delivered again after a lost 250
 //! (RFC 1047), or read again from a mailbox, has the same digest. Two messages that differ in
 //! anything that we hash are two messages: counting one twice is a nuisance, dropping one would be
-//! a loss. So nothing is left out that tells two apart, with two exceptions. Trace fields above a
+//! a loss. A message that a person vouches for is another than the one that nobody vouched for: it
+//! decides, where that did not. So nothing is left out that tells two apart, with two exceptions. Trace fields above a
 //! report with a Message-ID may differ, for it may come again by another relay. And line ends say
 //! nothing: by SMTP each is a CRLF (`src/smtp/data.rs`), in a file of the same message they are LF,
 //! and the last may be missing. All are hashed as CRLF, so what came by SMTP has the digest that
@@ -24,12 +25,16 @@ pub(super) fn digest(
     message: &Message<'_>,
     report: &Report,
     envelope_to: &[String],
+    trusted: bool,
 ) -> String {
     let mut hash = Sha256::new();
     let mut add = |text: &str| {
         hash.update(text.as_bytes());
         hash.update([0]);
     };
+    if trusted {
+        add("trusted");
+    }
     for to in envelope_to {
         add(to);
     }
@@ -125,7 +130,15 @@ mod tests {
     fn of(data: &[u8]) -> String {
         let message = Message::parse(data);
         let report = recognise(&message, Arrival::default());
-        digest(data, &message, &report, &["bounces@example.com".to_string()])
+        digest(data, &message, &report, &["bounces@example.com".to_string()], false)
+    }
+
+    #[test]
+    fn a_message_that_is_vouched_for_is_another() {
+        let message = Message::parse(b"Subject: x\n\ntext\n");
+        let report = recognise(&message, Arrival::default());
+        let of = |trusted| digest(b"Subject: x\n\ntext\n", &message, &report, &[], trusted);
+        assert_ne!(of(true), of(false));
     }
 
     fn with_id(text: &str) -> String {

@@ -104,7 +104,7 @@ impl Analyser {
         let Envelope { from, to, trusted } = &received.envelope;
         let arrival = Arrival { reverse_path: Some(from), trusted: *trusted };
         let judged = self.judge(received.data, arrival, to, received.moment);
-        let digest = identity::digest(received.data, &judged.message, &judged.report, to);
+        let digest = identity::digest(received.data, &judged.message, &judged.report, to, *trusted);
         let analysed = judged.into_analysed();
         Event {
             peer: received.peer,

@@ -23,6 +23,9 @@ pub(super) fn ingest(
     let mut stdin = std::io::stdin().lock();
     mailbox::messages(&args.paths, &mut stdin, &mut |MailboxItem { source, message }| {
         let taken = match message {
+            Ok(data) if data.iter().all(u8::is_ascii_whitespace) => {
+                Err((false, ServiceError::BadRequest("the message is empty".to_string())))
+            }
             Ok(data) => service
                 .message(data, envelope(args), Some("local".to_string()))
                 .map_err(|e| (fatal(&e), e)),
@@ -35,7 +38,8 @@ pub(super) fn ingest(
                     writeln!(console.out, "{}", with_source(&source, event))?;
                 } else {
                     let field = |name: &str| event.get(name).map(print::plain).unwrap_or_default();
-                    let line = format!("{source}: stored {} {}", field("id"), field("kind"));
+                    let how = if event["duplicate"] == true { "stored before as" } else { "stored" };
+                    let line = format!("{source}: {how} {} {}", field("id"), field("kind"));
                     writeln!(console.out, "{}", print::visible(&line))?;
                 }
             }

@@ -188,11 +188,16 @@ impl Operations for LocalService {
         stored.log(&MessageSource { peer: &sender, ..MessageSource::default() });
         let committed = stored.committed;
         let line = self.ledger.journal(committed.seq, 1)?.into_iter().next();
-        match line.filter(|(seq, _)| *seq == committed.seq) {
+        let mut told = match line.filter(|(seq, _)| *seq == committed.seq) {
             Some((_, line)) => serde_json::from_str(&line)
-                .map_err(|e| ServiceError::Internal(format!("a journal line is no JSON: {e}"))),
-            None => Ok(json!({"seq": committed.seq, "id": committed.id})),
+                .map_err(|e| ServiceError::Internal(format!("a journal line is no JSON: {e}")))?,
+            None => json!({"seq": committed.seq, "id": committed.id}),
+        };
+        // The record is that of the first time.
+        if committed.duplicate {
+            told["duplicate"] = json!(true);
         }
+        Ok(told)
     }
 
     fn act(&self, act: Act, dry_run: bool) -> Result<Value, ServiceError> {
