@@ -44,6 +44,8 @@ pub struct Segments {
     name: Option<u64>,
     /// The position that the newest segment began with, when its file is gone.
     missing_newest: Option<u64>,
+    /// Batches are not synced one by one: nobody is told of them before [`Segments::end_copy`].
+    is_copied: bool,
     on_sync: SyncObserver,
     /// Writes that fail.
     failures: Repeated<io::ErrorKind>,
@@ -97,6 +99,7 @@ impl Segments {
             origin: String::new(),
             name: None,
             missing_newest,
+            is_copied: false,
             on_sync: Box::new(|_| {}),
             failures: Repeated::default(),
         };
@@ -110,15 +113,30 @@ impl Segments {
     }
 
     /// Opens an empty folder for the copy of a journal of which records before `first` are gone, and
-    /// should be.
+    /// should be. What is appended is durable after [`Segments::end_copy`], and not before: who copies
+    /// a journal begins again after a crash.
     pub fn begin_at(disk: Arc<dyn Disk>, segment_bytes: u64, first: u64) -> io::Result<Self> {
         remembered::write(disk.as_ref(), OLDEST, first)?;
         let mut journal = Self::open(disk, segment_bytes, 0)?;
+        journal.is_copied = true;
         if first > 1 {
             journal.set_end(first - 1);
             journal.origin = "shared".to_string();
         }
         Ok(journal)
+    }
+
+    /// Makes all of a copy durable.
+    pub fn end_copy(mut self) -> io::Result<()> {
+        self.sync_copied()
+    }
+
+    /// Syncs what was appended to the newest segment of a copy.
+    fn sync_copied(&mut self) -> io::Result<()> {
+        match &mut self.file {
+            Some(file) if self.is_copied => file.sync(),
+            _ => Ok(()),
+        }
     }
 
     /// A position is in use by `whom` that the journal does not reach: its end is lost, and the next
@@ -304,9 +322,11 @@ impl Segments {
             None => return Err(io::Error::other("the journal has no open segment")),
         };
         file.append(&batch.octets)?;
-        let began = Instant::now();
-        file.sync()?;
-        (self.on_sync)(began.elapsed());
+        if !self.is_copied {
+            let began = Instant::now();
+            file.sync()?;
+            (self.on_sync)(began.elapsed());
+        }
         let offset = newest.length();
         let places: Vec<_> =
             batch.places.iter().map(|(seq, place)| (*seq, offset + place)).collect();
@@ -327,6 +347,7 @@ impl Segments {
     /// Begins a segment: its file has a name only when it is whole. On an error the newest one is
     /// still the newest.
     fn begin_segment(&mut self) -> io::Result<Arc<Segment>> {
+        self.sync_copied()?;
         self.file = None;
         let begun = self.try_begin();
         if begun.is_err() {

@@ -284,6 +284,9 @@ fn fold_batch(
         let (ahead, rest) = batch.split_at_mut(place);
         let Some(event) = rest.first_mut() else { break };
         if let Some(StoredDigest { seq, id, .. }) = overlay.repeated(event)? {
+            // The position that it had in a try before is another's now: who looks back there must not
+            // find this one.
+            event.seq = 0;
             committed.push(Committed { seq, id, duplicate: true, decisions: Vec::new() });
             continue;
         }

@@ -161,7 +161,8 @@ fn copy_records(
             tracing::info!(at = next - 1, through, "the journal is being copied");
         }
     }
-    Ok(())
+    // Once for all: while the mark stands nobody relies on what came so far.
+    segments.end_copy().map_err(|e| failed(&e))
 }
 
 /// Makes the newest shared checkpoint that is whole one of this node's; gives its position.

@@ -14,6 +14,9 @@ use crate::event::Event;
 use crate::ledger::journal::JournalReader;
 use crate::ledger::{Fold, LedgerError, Prepare, Row, Rows};
 
+/// A scan for no more rows than these is remembered.
+const FEW: usize = 64;
+
 /// History rows removed at a time.
 const FORGOTTEN_AT_ONCE: usize = 1_000;
 
@@ -25,11 +28,18 @@ pub(super) struct Overlay<'a> {
     /// What the view said: nobody else commits, and most events ask for the same policy, guards
     /// and figures.
     asked: RefCell<HashMap<Vec<u8>, Option<Vec<u8>>>>,
+    /// The same for scans of few rows, by prefix, key after which, and limit: a cap that was reached
+    /// asks for one at each event, and a scan is dear.
+    scanned: RefCell<HashMap<Scan, Vec<Row>>>,
 }
+
+/// Prefix, key after which, and limit of a scan.
+type Scan = (Vec<u8>, Vec<u8>, usize);
 
 impl<'a> Overlay<'a> {
     pub(super) fn new(view: &'a View, reader: &'a JournalReader) -> Self {
-        Self { view, reader, changed: BTreeMap::new(), asked: RefCell::default() }
+        let (asked, scanned) = (RefCell::default(), RefCell::default());
+        Self { view, reader, changed: BTreeMap::new(), asked, scanned }
     }
 
     fn value(&self, key: &[u8]) -> Result<Option<Vec<u8>>, LedgerError> {
@@ -114,9 +124,23 @@ impl<'a> Overlay<'a> {
         }
     }
 
+    /// Rows of the view.
+    fn scan(&self, prefix: &[u8], after: &[u8], limit: usize) -> Result<Vec<Row>, LedgerError> {
+        if limit > FEW {
+            return self.view.scan(prefix, after, limit);
+        }
+        let scan = (prefix.to_vec(), after.to_vec(), limit);
+        if let Some(rows) = self.scanned.borrow().get(&scan) {
+            return Ok(rows.clone());
+        }
+        let rows = self.view.scan(prefix, after, limit)?;
+        self.scanned.borrow_mut().insert(scan, rows.clone());
+        Ok(rows)
+    }
+
     /// Rows of the view with the changes on top; keys with their space.
     fn layered(&self, prefix: &[u8], after: &[u8], limit: usize) -> Result<Vec<Row>, LedgerError> {
-        let lower = |after: &[u8], limit: usize| self.view.scan(prefix, after, limit);
+        let lower = |after: &[u8], limit: usize| self.scan(prefix, after, limit);
         let from = if after < prefix { Bound::Included(prefix) } else { Bound::Excluded(after) };
         let upper = self
             .changed

@@ -146,11 +146,12 @@ impl Step<'_> {
             Some(last) => bucket_of(last.hot_ms),
             None => i64::MIN,
         };
-        let value = self.rows.get(&learned_key(named, guard))?;
-        let learned = Learned::decode(value.as_deref(), recent.bucket);
-        let Some(why) = learned.too_high(recent, all, &outage, quiet_before) else {
-            return Ok(None);
-        };
+        let key = learned_key(named, guard);
+        let value = self.rows.get(&key)?;
+        let why = self.hot.with_learned(&key, value.as_deref(), recent.bucket, |learned| {
+            learned.too_high(recent, all, &outage, quiet_before)
+        });
+        let Some(why) = why else { return Ok(None) };
         match intervals.open_mut(self.now) {
             // Written once a minute: a flood must not write the row at each record.
             Some(interval) if now - interval.hot_ms < 60_000 => return Ok(None),

@@ -137,10 +137,13 @@ impl Learned {
     }
 
     pub(crate) fn decode(value: Option<&[u8]>, bucket: i64) -> Self {
-        value
-            .and_then(|v| serde_json::from_slice::<Self>(v).ok())
-            .filter(|l| l.peak.len() == WEEK && l.total.len() == WEEK)
-            .unwrap_or_else(|| Self::new(bucket))
+        value.and_then(Self::read).unwrap_or_else(|| Self::new(bucket))
+    }
+
+    /// None when it cannot be read.
+    pub(crate) fn read(value: &[u8]) -> Option<Self> {
+        let read = serde_json::from_slice::<Self>(value).ok();
+        read.filter(|l| l.peak.len() == WEEK && l.total.len() == WEEK)
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {

@@ -430,6 +430,24 @@ fn the_checks_find_what_a_careless_engine_does() {
     assert_eq!(wrong, ["id-8 is not at 8", "id-9 is not at 9", "id-10 is not at 10"]);
 }
 
+/// A batch that others were quicker with is tried again, and what they committed of it is a repetition
+/// then. It must not be taken for the record at the position that it would have had.
+#[test]
+fn what_others_committed_meanwhile_has_no_position_of_its_own() {
+    let shared = Shared::default();
+    let node = Node::new(1, &shared);
+    node.follow().expect("nothing there yet");
+    node.ledger().commit(&mut batch(1, 10)).expect("committed");
+    // The fold looks back from 15 to 12.
+    let repeated = Event { seq: 12, ..batch(3, 1).remove(0) };
+    let mut mail = vec![repeated];
+    mail.extend(batch(11, 5));
+    let committed = node.ledger().commit(&mut mail).expect("committed");
+    assert!(committed[0].duplicate && committed[0].seq == 3, "{committed:?}");
+    assert_eq!(committed.last().map(|last| last.seq), Some(15));
+    assert_eq!(node.digest(), Node::new(2, &shared).digest());
+}
+
 #[test]
 fn a_lost_history_is_found_out() {
     let shared = Shared::default();
