@@ -38,7 +38,8 @@ pub(super) fn ingest(
                     writeln!(console.out, "{}", with_source(&source, event))?;
                 } else {
                     let field = |name: &str| event.get(name).map(print::plain).unwrap_or_default();
-                    let how = if event["duplicate"] == true { "stored before as" } else { "stored" };
+                    let how =
+                        if event["duplicate"] == true { "stored before as" } else { "stored" };
                     let line = format!("{source}: {how} {} {}", field("id"), field("kind"));
                     writeln!(console.out, "{}", print::visible(&line))?;
                 }

@@ -320,7 +320,7 @@ const FILES: &[(&str, &str, &[&str])] = &[
         "addresses with reason and date, such as SendGrid's invalid ones (CSV, separated by `,`)",
         "email,reason,created\na@x.test,Mail domain mentioned in email address is unknown,1700000000\n",
         &[
-            "a@x.test * address-syntax `Mail domain mentioned in email address is unknown` since 2023-11-14T22:13:20Z",
+            "a@x.test * provider-suppressed `Mail domain mentioned in email address is unknown` since 2023-11-14T22:13:20Z",
         ],
     ),
     (
