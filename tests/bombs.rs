@@ -102,7 +102,8 @@ fn a_bomb_is_read_within_its_budget() {
         let json = serde_json::to_string(&analysis).expect("JSON");
         assert!(json.len() < 64 * 1024, "{name}: {} octets of JSON", json.len());
     }
-    let grown = peak() - before;
+    // The kernel counts pages for each processor, and adds them up late: the sum may shrink a little.
+    let grown = peak().saturating_sub(before);
     assert!(grown < 64 << 20, "{} bombs took {grown} octets", bombs.len());
 }
 
