@@ -1,7 +1,7 @@
 //! Reads one row of a known list: an entry, several (one for each scope), or why there is none.
 
 use super::formats::{Column, KnownList, OWN};
-use super::meanings::{Sense, sense};
+use super::meanings::{BOUNCE, Sense, sense};
 use crate::classify::{Category, Reason};
 use crate::event::{Cause, Imported};
 use crate::mail::Timestamp;
@@ -139,7 +139,7 @@ impl ImportRow {
             },
             Column::Status => self.status(cell)?,
             Column::Reason => match Cause::parse(cell) {
-                Some(cause) => self.word = self.word.or(Some(Sense::Is(cause))),
+                Some(cause) => self.means(Sense::Is(cause)),
                 None => self.word_or_text(cell, if ours { None } else { sense(cell) }),
             },
             Column::Word => self.word_or_text(cell, sense(cell)),
@@ -186,10 +186,21 @@ impl ImportRow {
         Ok(())
     }
 
+    /// Takes a word. The first decides, but for a failure of which another says that it may pass, or is
+    /// none (`bounce` beside `blocked`), or which it is (`hard` beside `user unknown`).
+    fn means(&mut self, sense: Sense) {
+        let milder = matches!(sense, Sense::Soft | Sense::Block | Sense::Not(_))
+            && matches!(self.word, Some(Sense::Is(Cause::Failure(_))));
+        let finer = self.word == Some(BOUNCE) && matches!(sense, Sense::Is(Cause::Failure(_)));
+        if self.word.is_none() || milder || finer {
+            self.word = Some(sense);
+        }
+    }
+
     /// The state of a contact: what nobody knows is no reason to stop mail.
     fn status(&mut self, cell: &str) -> Result<(), No> {
         if let Some(sense) = sense(cell) {
-            self.word = self.word.or(Some(sense));
+            self.means(sense);
         } else if is_code(cell) {
             self.flag = self.flag.or(coded(cell));
         } else {
@@ -200,7 +211,7 @@ impl ImportRow {
 
     fn word_or_text(&mut self, cell: &str, sense: Option<Sense>) {
         match sense {
-            Some(sense) => self.word = self.word.or(Some(sense)),
+            Some(sense) => self.means(sense),
             None => self.text.insert(0, cell.to_string()),
         }
     }
@@ -266,7 +277,7 @@ impl ImportRow {
             Some(Sense::Not(what)) => left_out(what),
             Some(Sense::Soft) if !wishes.all => left_out(SOFT),
             Some(Sense::Block) if !wishes.all => left_out(BLOCKED),
-            Some(Sense::Soft | Sense::Block) => Ok(known.or(match super::meanings::BOUNCE {
+            Some(Sense::Soft | Sense::Block) => Ok(known.or(match BOUNCE {
                 Sense::Is(cause) => Some(cause),
                 _ => None,
             })),

@@ -183,6 +183,23 @@ fn columns_are_not_guessed() {
              it is, say why with --reason (reason=), or keep the addresses alone",
             )],
         ),
+        // What one column calls a bounce another may call soft, or a block.
+        (
+            "email,event,type\na@x.test,bounce,blocked\nb@x.test,bounce,bounce\nc@x.test,bounced,soft\nd@x.test,complaint,soft\n",
+            vec![
+                format!("left out: {BLOCKED}"),
+                row("b@x.test * provider-suppressed `imported`"),
+                format!("left out: {SOFT}"),
+                row("d@x.test * complaint `imported`"),
+            ],
+        ),
+        (
+            "Email,Bounce Type,Bounce Reason,Date\na@x.test,hard,user unknown,2026-10-01\nb@x.test,soft,mailbox full,2026-10-01\n",
+            vec![
+                row("a@x.test * user-unknown `imported` since 2026-10-01T00:00:00Z"),
+                format!("left out: {SOFT}"),
+            ],
+        ),
         (
             "email,unsubscribed\na@x.test,Nein\nb@x.test,\nc@x.test,2026-10-01\nd@x.test,vielleicht\n",
             vec![

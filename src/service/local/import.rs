@@ -178,14 +178,23 @@ impl LocalService {
         options: ImportOptions,
     ) -> Result<Imported, No> {
         let bounced = imported.cause == Some(Cause::Failure(Reason::ProviderSuppressed));
-        let replied = imported.cause.is_none() && begins_with_a_code(words);
+        let replied = imported.cause.is_none() && code_of(words).is_some();
         if imported.rule.is_some() || !(bounced || replied) {
             return Ok(imported);
         }
         let verdict = judge_reply(&self.analyser.load(), true, address, words, None);
         let said = verdict.filter(|verdict| verdict.certainty == Some(Certainty::Said));
         let Some((reason, rule)) = said.and_then(|said| Some((said.reason?, said.rule))) else {
-            return Ok(imported);
+            // Words that nobody understands, behind a code that says no more of the address.
+            return match code_of(words) {
+                Some(code) if !options.all && code.starts_with('4') => {
+                    Err(No::LeftOut(SOFT.to_string()))
+                }
+                Some(code) if !options.all && code.starts_with("5.7.") => {
+                    Err(No::LeftOut(BLOCKED.to_string()))
+                }
+                _ => Ok(imported),
+            };
         };
         match reason.category() {
             // It says no more than the list does.
@@ -212,13 +221,20 @@ fn entry_of(address: &str, scope: &str, listed: &ListedStop) -> ImportEntry {
     ImportEntry { address, scope, words, until, imported }
 }
 
-/// `550 ...` and `5.1.1 ...` (RFC 5321 section 4.2, RFC 3463 section 2).
-fn begins_with_a_code(words: &str) -> bool {
-    let first = words.split([' ', '-', ';']).next().unwrap_or_default();
+/// The code at the beginning of a reply: `5.1.1` of `550 5.1.1 ...` and of `5.1.1 ...`, `550` of
+/// `550 ...` (RFC 5321 section 4.2, RFC 3463 section 2).
+fn code_of(words: &str) -> Option<&str> {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let places: Vec<&str> = first.split('.').collect();
-    let code = matches!(places.as_slice(), [reply] if reply.len() == 3) || places.len() == 3;
-    code && first.starts_with(['4', '5']) && places.into_iter().all(digits)
+    let class = |text: &str| text.starts_with(['4', '5']);
+    let is_reply = |text: &&str| text.len() == 3 && class(text) && digits(text);
+    let is_status =
+        |text: &&str| class(text) && text.split('.').count() == 3 && text.split('.').all(digits);
+    let mut pieces = words.split([' ', '-', ';']).filter(|piece| !piece.is_empty());
+    let first = pieces.next()?;
+    Some(first).filter(is_status).or_else(|| {
+        let reply = Some(first).filter(is_reply)?;
+        Some(pieces.next().filter(is_status).unwrap_or(reply))
+    })
 }
 
 #[cfg(test)]
@@ -365,6 +381,10 @@ mod tests {
         let text = "p@x.test,550 5.1.1 no such user\nq@x.test,552 5.2.2 mailbox is full now\n";
         assert_eq!(counts(&service, text), [1, 0, 0, 1, 0]);
         assert_eq!(entry(&service, "p@x.test").0, "user-unknown");
+        // Words that nobody understands: the code in front of them says who was refused.
+        let text = "email,status,reason\nr@x.test,bounced,550 5.7.1 zxcvb\ns@x.test,bounced,451 zxcvb\n\
+                    t@x.test,bounced,550 zxcvb\n";
+        assert_eq!(counts(&service, text), [1, 0, 0, 2, 0]);
     }
 
     #[test]
@@ -390,17 +410,18 @@ mod tests {
 
     #[test]
     fn a_reply_begins_with_its_code() {
-        for (words, is_one) in [
-            ("550 no such user", true),
-            ("550-5.1.1 no such user", true),
-            ("5.1.1 no such user", true),
-            ("452", true),
-            ("asked by phone", false),
-            ("5.1 of them", false),
-            ("250 ok", false),
-            ("", false),
+        for (words, code) in [
+            ("550 no such user", Some("550")),
+            ("550-5.1.1 no such user", Some("5.1.1")),
+            ("550 5.7.1 no", Some("5.7.1")),
+            ("5.1.1 no such user", Some("5.1.1")),
+            ("452", Some("452")),
+            ("asked by phone", None),
+            ("5.1 of them", None),
+            ("250 ok", None),
+            ("", None),
         ] {
-            assert_eq!(begins_with_a_code(words), is_one, "{words}");
+            assert_eq!(code_of(words), code, "{words}");
         }
     }
 }
