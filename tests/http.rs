@@ -355,6 +355,19 @@ async fn a_dry_run_shows_what_an_import_would_do() {
     let answer = server.send("POST", "/v1/suppressions:import", "", list).await.json();
     assert_eq!((&answer["suppressed"], &answer["refused"]), (&json!(2), &json!(1)), "{answer}");
     assert_eq!(server.get("/v1/suppressions/a@x.test").await.json()["reason"], "complaint");
+    // What curl makes of a file with -d and -F: one line, and a form.
+    let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+    let upload = "Content-Type: multipart/form-data; boundary=b\r\n";
+    for (path, fields, body) in [
+        ("/v1/suppressions:import", form, "emaila@x.test"),
+        ("/v1/suppressions:import", upload, "--b\r\n\r\na@x.test\r\n--b--\r\n"),
+        ("/v1/messages", form, "Subject: xFrom: y"),
+        ("/v1/messages", upload, "--b\r\n\r\nSubject: x\r\n--b--\r\n"),
+    ] {
+        let reply = server.send("POST", path, fields, body.as_bytes()).await;
+        assert_eq!(reply.problem(), (400, "bad-request".to_string()), "{path} {body}");
+        assert!(reply.body.contains("--data-binary @FILE"), "{}", reply.body);
+    }
     let reply = server.send("POST", path, "", b"PK\x03\x04...").await;
     assert_eq!(reply.problem(), (400, "bad-request".to_string()));
     assert!(reply.body.contains("save it as CSV"), "{}", reply.body);

@@ -13,7 +13,7 @@ use super::body::{AnswerSource, IncomingBody, answer, too_much};
 use super::budget::OctetShare;
 use super::listing::Listing;
 use super::params::Params;
-use super::shared::{Http, PeerIp, blocking, json, nothing_done};
+use super::shared::{Http, LineEnds, PeerIp, blocking, json, no_upload, nothing_done};
 use super::suppressions::list_query;
 use crate::serve::limits;
 use crate::serve::problem::Problem;
@@ -30,11 +30,7 @@ pub async fn import(
     body: Body,
 ) -> Result<Response, Problem> {
     let params = Params::of(&uri, &["reason", "scope", "all", "dry_run"])?;
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    if content_type.is_some_and(|kind| kind.starts_with("multipart/")) {
-        let detail = "send the file itself, not a form (with curl: --data-binary @FILE, not -F)";
-        return Err(Problem::bad_request(detail));
-    }
+    no_upload(&headers)?;
     let reason = params.text("reason")?;
     let wishes = Wishes {
         reasoned: reason.is_some(),
@@ -45,12 +41,15 @@ pub async fn import(
     let options = ImportOptions { dry_run: params.flag("dry_run")?, all: wishes.all };
     let mut import = ImportRun::new(http, ImportReader::new(wishes), options);
     let mut body = IncomingBody::new(body);
+    let mut lines = LineEnds::of(&headers);
     while let Some(piece) = body.next().await.map_err(|problem| import.how_far(problem))? {
+        lines.see(&piece);
         for piece in piece.chunks(limits::IMPORT_PIECE) {
             import.reader.feed(piece).map_err(Problem::bad_request)?;
             import.take().await?;
         }
     }
+    lines.check()?;
     import.reader.end().map_err(Problem::bad_request)?;
     import.take().await?;
     import.commit().await?;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Extension, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 
 use super::body::IncomingBody;
 use super::params::Params;
-use super::shared::{Http, PeerIp, blocking};
+use super::shared::{Http, LineEnds, PeerIp, blocking, no_upload};
 use crate::event::Envelope;
 use crate::serve::limits;
 use crate::serve::problem::Problem;
@@ -19,8 +19,10 @@ pub async fn receive(
     State(http): State<Arc<Http>>,
     Extension(peer): Extension<PeerIp>,
     uri: Uri,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    no_upload(&headers)?;
     let params = Params::of(&uri, &["to", "from", "trust"])?;
     let to = params.addresses("to")?;
     if to.len() > limits::MESSAGE_RECIPIENTS {
@@ -43,6 +45,9 @@ pub async fn receive(
         let detail = "the body is empty; send the message as it is, header first";
         return Err(Problem::new(StatusCode::BAD_REQUEST, "empty", detail));
     }
+    let mut lines = LineEnds::of(&headers);
+    lines.see(&data);
+    lines.check()?;
     let envelope = Envelope { from, to, trusted: params.flag("trust")? };
     let peer = Some(peer.0.map_or_else(|| "local".to_string(), |peer| peer.to_string()));
     // Reading a message takes some times its octets, so few are read at once.

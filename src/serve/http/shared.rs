@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -175,6 +175,51 @@ pub(super) fn json(value: &Value) -> Response {
 /// take that for done.
 pub(super) fn nothing_done(value: &Value) -> Response {
     (StatusCode::UNPROCESSABLE_ENTITY, json(value)).into_response()
+}
+
+/// Whether a body of lines has any line end; curl's `-d` takes them out of a file, and says that it
+/// sends a form.
+pub(super) struct LineEnds {
+    is_form: bool,
+    first: Option<u8>,
+    any: bool,
+}
+
+impl LineEnds {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let is_form = content_type(headers).starts_with("application/x-www-form-urlencoded");
+        Self { is_form, first: None, any: false }
+    }
+
+    pub(super) fn see(&mut self, piece: &[u8]) {
+        self.first = self.first.or(piece.trim_ascii_start().first().copied());
+        self.any |= memchr::memchr(b'\n', piece).is_some();
+    }
+
+    /// JSON needs no lines, and an empty body is told of elsewhere.
+    pub(super) fn check(&self) -> Result<(), Problem> {
+        let is_json = matches!(self.first, Some(b'{' | b'[') | None);
+        if !self.is_form || self.any || is_json {
+            return Ok(());
+        }
+        Err(Problem::bad_request(
+            "the body has no line end: nothing is taken (with curl: --data-binary @FILE, -d takes them \
+             out)",
+        ))
+    }
+}
+
+/// A form with a file in it is not the file.
+pub(super) fn no_upload(headers: &HeaderMap) -> Result<(), Problem> {
+    if content_type(headers).starts_with("multipart/form-data") {
+        let detail = "send the file itself, not a form (with curl: --data-binary @FILE, not -F)";
+        return Err(Problem::bad_request(detail));
+    }
+    Ok(())
+}
+
+fn content_type(headers: &HeaderMap) -> &str {
+    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 /// A limit that a query may name.

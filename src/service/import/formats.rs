@@ -102,6 +102,12 @@ const OVER: Sense = Sense::Not("over already there");
 use Column as C;
 
 const UNSUBSCRIBED: C = C::Flag { set: UNSUBSCRIBE, unset: Some(SUBSCRIBER), empty_is_unset: true };
+const LEFT: C = C::Flag { set: UNSUBSCRIBE, unset: None, empty_is_unset: true };
+const CLEANED: C = C::Flag { set: Some(BOUNCE), unset: None, empty_is_unset: true };
+const BOUNCED: C = C::Flag { set: Some(BOUNCE), unset: Some(SUBSCRIBER), empty_is_unset: true };
+const COMPLAINED: C = C::Flag { set: COMPLAINT, unset: Some(SUBSCRIBER), empty_is_unset: true };
+const BLOCKLISTED: C =
+    C::Flag { set: Some(Sense::Is(Cause::ByHand)), unset: Some(SUBSCRIBER), empty_is_unset: true };
 const SUBSCRIBED: C = C::Flag { set: Some(SUBSCRIBER), unset: None, empty_is_unset: false };
 
 /// The columns of our own export.
@@ -165,7 +171,29 @@ pub(super) const ANY: KnownList = format(
         ("action", C::Status),
         ("result", C::Status),
         ("outcome", C::Status),
+        ("subscriptionstatus", C::Status),
+        ("emailstatus", C::Status),
+        ("contactstatus", C::Status),
+        ("emailmarketingconsent", C::Status),
+        ("emailmarketingstatus", C::Status),
+        ("deliverystatus.code", C::Code),
+        ("deliverystatus.message", C::Text),
+        ("deliverystatus.description", C::Text),
         ("unsubscribed", UNSUBSCRIBED),
+        ("unsubscribedat", UNSUBSCRIBED),
+        ("unsubscribedfromallemail", UNSUBSCRIBED),
+        ("bounced", BOUNCED),
+        ("isbounced", BOUNCED),
+        ("complained", COMPLAINED),
+        ("iscomplaint", COMPLAINED),
+        ("blacklisted", BLOCKLISTED),
+        ("emailblacklisted", BLOCKLISTED),
+        ("blocklisted", BLOCKLISTED),
+        ("emailblocklisted", BLOCKLISTED),
+        ("blocked", BLOCKLISTED),
+        ("acceptsmarketing", SUBSCRIBED),
+        ("acceptsemailmarketing", SUBSCRIBED),
+        ("aktiv", SUBSCRIBED),
         ("optedout", UNSUBSCRIBED),
         ("optout", UNSUBSCRIBED),
         ("abgemeldet", UNSUBSCRIBED),
@@ -297,15 +325,18 @@ pub(super) const FORMATS: &[KnownList] = &[
             ("emailaddress", C::Address),
             ("unsubreason", C::Text),
             ("unsubreasonother", C::Text),
+            ("unsubtime", LEFT),
+            ("cleantime", CLEANED),
             ("unsubtime", C::Since),
+            ("cleantime", C::Since),
         ],
-        UNSUBSCRIBE,
+        Some(SUBSCRIBER),
     ),
     format(
         "Mailchimp cleaned contacts",
         &["emailaddress", "cleantime"],
-        &[("emailaddress", C::Address), ("cleantime", C::Since)],
-        Some(BOUNCE),
+        &[("emailaddress", C::Address), ("cleantime", CLEANED), ("cleantime", C::Since)],
+        Some(SUBSCRIBER),
     ),
     format(
         "Mailchimp subscribed contacts",

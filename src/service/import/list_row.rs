@@ -59,7 +59,7 @@ pub(super) fn read(
     cells: &[String],
     wishes: &Wishes,
 ) -> Vec<Read> {
-    match ImportRow::of(format, fields, cells).and_then(|row| row.entries(format, wishes)) {
+    match ImportRow::of(format, fields, cells).and_then(|row| row.entries(format, fields, wishes)) {
         Ok(read) => read,
         Err(No::LeftOut(why)) => vec![Read::LeftOut(why)],
         Err(No::Refused(why, cell)) => vec![Read::Refused(why, cell)],
@@ -89,6 +89,8 @@ struct ImportRow {
     by_recipient: bool,
     text: Vec<String>,
     since: Option<Timestamp>,
+    /// Some cell says more than who, and since when.
+    says_why: bool,
     /// Some cell should be a time and is none.
     timeless: bool,
     until: Option<Timestamp>,
@@ -102,6 +104,7 @@ impl ImportRow {
         for (column, at) in fields {
             let cell = cells.get(*at).map(|cell| cell.trim()).unwrap_or_default();
             let reads_nothing = matches!(column, Column::Flag { .. });
+            row.says_why |= !cell.is_empty() && !tells_who(*column);
             if !cell.is_empty() || reads_nothing {
                 row.take(format, *column, cell)?;
             }
@@ -157,16 +160,18 @@ impl ImportRow {
                 Ok(events) => self.events = Some(events),
                 Err(_) => return refused("`events` must be a number such as 3", cell),
             },
-            Column::Code => self.flag = self.flag.or(coded(cell)),
+            Column::Code if is_code(cell) => self.flags(coded(cell)),
+            Column::Code if cell.bytes().all(|b| b.is_ascii_digit() || b == b'.') => {}
+            Column::Code => self.status(cell)?,
             Column::Flag { set, unset, empty_is_unset } => {
                 let says = match is_set(cell) {
                     Some(true) => set,
                     Some(false) => unset,
-                    None if cell.is_empty() && empty_is_unset => unset,
+                    None if empty_is_unset && is_nothing(cell) => unset,
                     None if moment(cell).is_some() => set,
                     None => return refused(NO_FLAG, cell),
                 };
-                self.flag = self.flag.or(says);
+                self.flags(says);
             }
             Column::When(says) if is_set(cell) == Some(true) => {
                 self.flag = self.flag.or(Some(says))
@@ -186,6 +191,15 @@ impl ImportRow {
         Ok(())
     }
 
+    /// Takes a flag. The first decides, but for one that says that mail goes on: `bounced` beside
+    /// `unsubscribed`, which is not set.
+    fn flags(&mut self, says: Option<Sense>) {
+        let stops = matches!(says, Some(Sense::Is(_)));
+        if self.flag.is_none() || (stops && matches!(self.flag, Some(Sense::Not(_)))) {
+            self.flag = says;
+        }
+    }
+
     /// Takes a word. The first decides, but for a failure of which another says that it may pass, or is
     /// none (`bounce` beside `blocked`), or which it is (`hard` beside `user unknown`).
     fn means(&mut self, sense: Sense) {
@@ -199,10 +213,14 @@ impl ImportRow {
 
     /// The state of a contact: what nobody knows is no reason to stop mail.
     fn status(&mut self, cell: &str) -> Result<(), No> {
+        if cell.eq_ignore_ascii_case("inactive") {
+            // A mailbox, for some; a contact who reads nothing, for others.
+            return refused(NO_STATUS, cell);
+        }
         if let Some(sense) = sense(cell) {
             self.means(sense);
         } else if is_code(cell) {
-            self.flag = self.flag.or(coded(cell));
+            self.flags(coded(cell));
         } else {
             return refused(NO_STATUS, cell);
         }
@@ -225,8 +243,17 @@ impl ImportRow {
         }
     }
 
-    fn entries(self, format: &KnownList, wishes: &Wishes) -> Result<Vec<Read>, No> {
+    fn entries(
+        self,
+        format: &KnownList,
+        fields: &[(Column, usize)],
+        wishes: &Wishes,
+    ) -> Result<Vec<Read>, No> {
         let cause = self.cause(format, wishes)?;
+        let silent = fields.iter().any(|(column, _)| !tells_who(*column)) && !self.says_why;
+        if silent && format.otherwise.is_none() && !wishes.reasoned && format.name != OWN.name {
+            return refused(SILENT, "");
+        }
         let mut words = crate::report::bounded_words(&self.text.join("; "));
         if words.is_empty() {
             words.clone_from(&wishes.reason);
@@ -286,6 +313,19 @@ impl ImportRow {
     }
 }
 
+/// Whether a column says who, or since when, and nothing of why.
+fn tells_who(column: Column) -> bool {
+    use Column::{Address, Events, Ignored, Rule, Since};
+    matches!(column, Address | Since | Events | Rule | Ignored)
+}
+
+/// What databases write for nothing.
+fn is_nothing(cell: &str) -> bool {
+    let plain = cell.to_ascii_lowercase();
+    matches!(plain.as_str(), "" | "null" | "none" | "n/a" | "-" | "[]")
+        || plain.starts_with("0000-00-00")
+}
+
 fn is_set(flag: &str) -> Option<bool> {
     match flag.to_ascii_lowercase().as_str() {
         // Sisimai has -1 for what is neither hard nor soft; it is asked whether it is soft.
@@ -313,6 +353,7 @@ const NO_STATE: &str = "`state` is suppressed, held, watched, probation or clear
 const NO_STATUS: &str = "the status is no word that is known: write bounced, complaint, \
                          unsubscribed or active, or take the column out";
 
+const SILENT: &str = "nothing in the row says that mail to it is to stop";
 const NO_FLAG: &str = "the flag is neither yes nor no: write true or false, or take the column out";
 
 /// Whether it is a status or reply code: `5.1.1`, `550`.

@@ -79,7 +79,6 @@ const WORDS: [(&[&str], Sense); 43] = [
             "spamreports",
             "spamcomplaint",
             "spamcomplaints",
-            "spamnotification",
             "contactflaggedasspam",
             "abuse",
             "feedback",
@@ -154,7 +153,18 @@ const WORDS: [(&[&str], Sense); 43] = [
         ],
         Sense::Soft,
     ),
-    (&["block", "blocks", "blocked", "rejectedbyisp", "ispblock", "smtpapierror"], Sense::Block),
+    (
+        &[
+            "block",
+            "blocks",
+            "blocked",
+            "rejectedbyisp",
+            "ispblock",
+            "smtpapierror",
+            "spamnotification",
+        ],
+        Sense::Block,
+    ),
     (
         &[
             "subscribed",

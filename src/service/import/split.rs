@@ -11,7 +11,7 @@ pub const MAX_RECORD: usize = 16 << 10;
 const MAX_LINES: usize = 64;
 
 /// Names under which APIs list entries, compared without regard to case.
-const LISTS: [&str; 13] = [
+const LISTS: [&str; 12] = [
     "suppresseddestinationsummaries",
     "suppressions",
     "bounces",
@@ -20,7 +20,6 @@ const LISTS: [&str; 13] = [
     "contacts",
     "data",
     "members",
-    "recipients",
     "unsubscribes",
     "complaints",
     "rejects",

@@ -200,6 +200,38 @@ fn columns_are_not_guessed() {
                 format!("left out: {SOFT}"),
             ],
         ),
+        // What stands in the same row: who is active there is, whatever else it says.
+        (
+            "email,reason,status\na@x.test,bounce,active\nb@x.test,hard bounce,subscribed\nc@x.test,bounce,inactive\n",
+            vec![row(SUBSCRIBER), row(SUBSCRIBER), no_status("inactive")],
+        ),
+        ("email,reason,status,created\na@x.test,bounce,active,1700000000\n", vec![row(SUBSCRIBER)]),
+        (
+            "email,status,reason\na@x.test,,\n",
+            vec![row("refused: nothing in the row says that mail to it is to stop")],
+        ),
+        (
+            "email,subscription_status,reason\na@x.test,subscribed,\nb@x.test,unsubscribed,\n",
+            vec![row(SUBSCRIBER), row("b@x.test * unsubscribe `imported`")],
+        ),
+        (
+            "email,unsubscribed,bounced\na@x.test,false,true\nb@x.test,,NULL\n",
+            vec![row("a@x.test * provider-suppressed `imported`"), row(SUBSCRIBER)],
+        ),
+        (
+            "Email Address,OPTIN_TIME,UNSUB_TIME,CLEAN_TIME\na@x.test,2026-01-01 00:00:00,,\n\
+          b@x.test,,,2026-02-01 00:00:00\nc@x.test,,2026-03-01 00:00:00,\n",
+            vec![
+                row(SUBSCRIBER),
+                row("b@x.test * provider-suppressed `imported` since 2026-02-01T00:00:00Z"),
+                row("c@x.test * unsubscribe `imported` since 2026-03-01T00:00:00Z"),
+            ],
+        ),
+        (
+            "{\"event\":\"failed\",\"severity\":\"temporary\",\"reason\":\"generic\",\"recipient\":\"a@x.test\",\"delivery-status\":{\"code\":450}}\n\
+          {\"event\":\"failed\",\"severity\":\"permanent\",\"reason\":\"generic\",\"recipient\":\"b@x.test\",\"delivery-status\":{\"code\":605,\"message\":\"550 5.1.1 no such user\"}}\n",
+            vec![format!("left out: {SOFT}"), row("b@x.test * generic `550 5.1.1 no such user`")],
+        ),
         (
             "email,unsubscribed\na@x.test,Nein\nb@x.test,\nc@x.test,2026-10-01\nd@x.test,vielleicht\n",
             vec![

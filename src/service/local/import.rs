@@ -177,7 +177,10 @@ impl LocalService {
         words: &str,
         options: ImportOptions,
     ) -> Result<Imported, No> {
-        let bounced = imported.cause == Some(Cause::Failure(Reason::ProviderSuppressed));
+        let bounced = matches!(
+            imported.cause,
+            Some(Cause::Failure(Reason::ProviderSuppressed | Reason::Generic))
+        );
         let replied = imported.cause.is_none() && code_of(words).is_some();
         if imported.rule.is_some() || !(bounced || replied) {
             return Ok(imported);
