@@ -753,7 +753,7 @@ async fn tokens_open_doors() {
         ("POST", check, bearer("reader"), 400),
         ("POST", import, bearer("reader"), 403),
         // It may, and there is nothing in the body.
-        ("POST", import, bearer("writer"), 400),
+        ("POST", import, bearer("writer"), 422),
         ("DELETE", read, bearer("reader"), 403),
         ("DELETE", read, bearer("writer"), 400),
         ("POST", "/v1/acts", bearer("writer"), 403),

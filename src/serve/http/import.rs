@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Extension, State};
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::Response;
 use tokio::time::Instant;
 
@@ -55,10 +55,9 @@ pub async fn import(
     import.commit().await?;
     let answer = import.tally.answer(&import.reader, options.dry_run);
     if import.reader.understanding().is_none() && import.tally.refused == 0 {
-        return Err(Problem::bad_request(
-            "there is no entry in the body: nothing is imported (with curl: --data-binary @FILE, -d \
-             takes the line ends out)",
-        ));
+        let detail = "there is no entry in the body: nothing is imported (with curl: --data-binary \
+                      @FILE, -d takes the line ends out)";
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "empty", detail));
     }
     Ok(if import.tally.took_nothing() { nothing_done(&answer) } else { json(&answer) })
 }
