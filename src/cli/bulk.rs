@@ -11,7 +11,7 @@ use super::args::{self, ExportArgs, ImportArgs};
 use super::console::{Console, ExitAnswer};
 use super::list::{self, said};
 use super::print;
-use crate::service::import::{ImportReader, ImportTally, Read as Found, Refusal, WhyCount, Wishes};
+use crate::service::import::{ImportReader, ImportTally, Refusal, WhyCount, Wishes};
 use crate::service::lines::ListFormat;
 use crate::service::{ImportEntry, ImportOptions, Operations};
 
@@ -166,17 +166,11 @@ impl Running<'_> {
             };
             fed.map_err(|what| anyhow!("{name}: {what}"))?;
             while let Some((number, found)) = self.reader.next() {
-                match found {
-                    Found::Entry(entry) => {
-                        self.batch.push(entry);
-                        self.numbers.push(number);
-                        if self.batch.len() == BATCH {
-                            self.commit()?;
-                        }
-                    }
-                    Found::Noted(what) => self.tally.note(number, &what),
-                    Found::LeftOut(why) => self.tally.leave_out(number, &why),
-                    Found::Refused(why, cell) => self.tally.refuse(number, &why, &cell),
+                let Some(entry) = self.tally.take(number, found) else { continue };
+                self.batch.push(entry);
+                self.numbers.push(number);
+                if self.batch.len() == BATCH {
+                    self.commit()?;
                 }
             }
             if octets == 0 {

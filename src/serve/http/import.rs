@@ -17,7 +17,7 @@ use super::shared::{Http, LineEnds, PeerIp, blocking, json, no_upload, nothing_d
 use super::suppressions::list_query;
 use crate::serve::limits;
 use crate::serve::problem::Problem;
-use crate::service::import::{ImportReader, ImportTally, Read as Found, Wishes};
+use crate::service::import::{ImportReader, ImportTally, Wishes};
 use crate::service::lines::ListFormat;
 use crate::service::{ImportEntry, ImportOptions};
 
@@ -93,15 +93,10 @@ impl ImportRun {
     /// Takes the records that have come.
     async fn take(&mut self) -> Result<(), Problem> {
         while let Some((number, found)) = self.reader.next() {
-            match found {
-                Found::Entry(entry) => {
-                    self.make_room(&entry).await?;
-                    self.batch.push(entry);
-                    self.numbers.push(number);
-                }
-                Found::Noted(what) => self.tally.note(number, &what),
-                Found::LeftOut(why) => self.tally.leave_out(number, &why),
-                Found::Refused(why, cell) => self.tally.refuse(number, &why, &cell),
+            if let Some(entry) = self.tally.take(number, found) {
+                self.make_room(&entry).await?;
+                self.batch.push(entry);
+                self.numbers.push(number);
             }
             if self.batch.len() >= limits::IMPORT_BATCH {
                 self.commit().await?;

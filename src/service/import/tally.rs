@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::list_row::Read;
 use super::reader::{ImportReader, Understanding};
 use crate::mail::words;
-use crate::service::{ImportOutcome, NotTaken};
+use crate::service::{ImportEntry, ImportOutcome, NotTaken};
 
 /// Refused records that are named one by one; the others are counted.
 const NAMED: usize = 100;
@@ -73,25 +74,31 @@ pub struct ImportTally {
 }
 
 impl ImportTally {
+    /// Counts a record, but for an entry, which is given back: it counts by what becomes of it.
+    pub fn take(&mut self, number: u64, read: Read) -> Option<ImportEntry> {
+        match read {
+            Read::Entry(entry) => return Some(entry),
+            Read::Noted(what) => self.count(WhyKind::Noted, number, &what),
+            Read::LeftOut(why) => self.leave_out(number, &why),
+            Read::Refused(why, cell) => self.refuse(number, &why, &cell),
+        }
+        None
+    }
+
     /// Counts a record that is left out.
-    pub fn leave_out(&mut self, number: u64, why: &str) {
+    fn leave_out(&mut self, number: u64, why: &str) {
         self.left_out += 1;
         self.count(WhyKind::LeftOut, number, why);
     }
 
     /// Counts a record that is refused.
-    pub fn refuse(&mut self, number: u64, why: &str, cell: &str) {
+    fn refuse(&mut self, number: u64, why: &str, cell: &str) {
         self.refused += 1;
         self.count(WhyKind::Refused, number, why);
         if self.refusals.len() < NAMED {
             let cell = cell.chars().take(CELL).collect();
             self.refusals.push(Refusal { number, why: why.to_string(), cell });
         }
-    }
-
-    /// Counts a record that is taken, but for what the sentence says.
-    pub fn note(&mut self, number: u64, why: &str) {
-        self.count(WhyKind::Noted, number, why);
     }
 
     fn count(&mut self, kind: WhyKind, number: u64, why: &str) {

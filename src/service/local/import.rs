@@ -247,7 +247,7 @@ mod tests {
     use super::super::tests::real;
     use super::*;
     use crate::service::Operations;
-    use crate::service::import::{ImportReader, ImportTally, Read, Wishes};
+    use crate::service::import::{ImportReader, ImportTally, Wishes};
 
     /// Imports a file as the command line does.
     fn import(service: &LocalService, text: &str, options: ImportOptions) -> ImportTally {
@@ -259,14 +259,9 @@ mod tests {
         let (mut tally, mut entries, mut numbers) =
             (ImportTally::default(), Vec::new(), Vec::new());
         while let Some((number, found)) = reader.next() {
-            match found {
-                Read::Entry(entry) => {
-                    entries.push(entry);
-                    numbers.push(number);
-                }
-                Read::Noted(what) => tally.note(number, &what),
-                Read::LeftOut(why) => tally.leave_out(number, &why),
-                Read::Refused(why, cell) => tally.refuse(number, &why, &cell),
+            if let Some(entry) = tally.take(number, found) {
+                entries.push(entry);
+                numbers.push(number);
             }
         }
         tally.add(service.import(entries, options).expect("it imports"), &numbers);
