@@ -114,9 +114,8 @@ pub trait Service: Operations + Send + Sync {
     /// has none, or a wrong one. No question to the store: as fast as a lookup.
     fn scope_of(&self, return_path: &str) -> Option<String>;
 
-    /// The entries of those addresses that are suppressed or held, in the order given. What is
-    /// not an address is not a hit.
-    fn check(&self, addresses: &[String], scope: Option<&str>) -> Result<Vec<Value>, ServiceError>;
+    /// Those of many addresses that are suppressed or held, and those that are none.
+    fn check(&self, addresses: &[String], scope: Option<&str>) -> Result<Checked, ServiceError>;
 
     /// Takes what the sending MTA says of its own attempts, as evidence. Results that cannot be
     /// read are refused by their place; the others are durable when this returns.
@@ -278,6 +277,15 @@ pub struct ImportOutcome {
     pub refused: Vec<NotTaken>,
     /// Of a dry run: the first entries as they would be.
     pub sample: Vec<Value>,
+}
+
+/// Answers about many addresses; of the others nothing is known that would stop mail.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Checked {
+    /// Entries of those that are suppressed or held, in the order given, each as it was `asked`.
+    pub hits: Vec<Value>,
+    /// What is no address.
+    pub unreadable: Vec<String>,
 }
 
 /// One in-band result: what became of one attempt to deliver one of our mails.

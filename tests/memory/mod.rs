@@ -14,8 +14,8 @@ use bounced::mail::{Address, EnhancedStatus, Timestamp};
 use bounced::service::search::{Search, SearchFound};
 use bounced::service::trend::Trend;
 use bounced::service::{
-    ImportEntry, ImportOptions, ImportOutcome, InBand, ListPage, ListQuery, Lookup, NotTaken,
-    Operations, Overview, ResultsOutcome, Service, ServiceError,
+    Checked, ImportEntry, ImportOptions, ImportOutcome, InBand, ListPage, ListQuery, Lookup,
+    NotTaken, Operations, Overview, ResultsOutcome, Service, ServiceError,
 };
 use serde_json::{Value, json};
 
@@ -252,9 +252,16 @@ impl Service for Memory {
         return_path.split_once('=').map(|(scope, _)| scope.to_string())
     }
 
-    fn check(&self, addresses: &[String], scope: Option<&str>) -> Result<Vec<Value>, ServiceError> {
+    fn check(&self, addresses: &[String], scope: Option<&str>) -> Result<Checked, ServiceError> {
         self.up()?;
-        Ok(addresses.iter().filter_map(|one| self.suppression(one, scope).ok().flatten()).collect())
+        let mut checked = Checked::default();
+        for one in addresses {
+            match self.suppression(one, scope) {
+                Ok(hit) => checked.hits.extend(hit),
+                Err(_) => checked.unreadable.push(one.clone()),
+            }
+        }
+        Ok(checked)
     }
 
     fn results(&self, results: Vec<InBand>) -> Result<ResultsOutcome, ServiceError> {

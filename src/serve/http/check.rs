@@ -19,7 +19,6 @@ use super::budget::OctetShare;
 use super::params::{self, Params};
 use super::shared::{Http, PeerIp, from_json, in_turn};
 use super::suppressions::{Entries, long};
-use crate::mail::Address;
 use crate::serve::limits;
 use crate::serve::metrics::{LookupResult, Protocol};
 use crate::serve::problem::Problem;
@@ -129,7 +128,7 @@ struct Checking {
     done: usize,
     scope: Option<String>,
     entries: Entries,
-    /// What is no address.
+    /// What is no address is no miss: a sender would take it for "may be mailed".
     unreadable: Vec<String>,
     ended: bool,
     /// The addresses count as the body that they came in.
@@ -143,11 +142,8 @@ impl AnswerSource for Checking {
         let these = self.done..addresses.count.min(self.done + limits::PIECE_ROWS);
         let (batch, end) = (these.len(), these.end);
         let look = move |service: &dyn Service| {
-            let these = addresses.get(these);
-            let hits = service.check(&these, scope.as_deref())?;
-            // What is no address is no miss: a sender would take it for "may be mailed".
-            let unread = these.into_iter().filter(|text| Address::parse(text).is_none());
-            Ok((hits.len(), so_far.push(&hits), unread.collect::<Vec<_>>()))
+            let checked = service.check(&addresses.get(these), scope.as_deref())?;
+            Ok((checked.hits.len(), so_far.push(&checked.hits), checked.unreadable))
         };
         let looked = in_turn(&self.http, look).await;
         let each = start.elapsed() / u32::try_from(batch.max(1)).unwrap_or(u32::MAX);

@@ -21,8 +21,8 @@ use crate::policy::{self, Selection, Standing, State};
 use crate::service::search::{Search, SearchFound};
 use crate::service::trend::Trend;
 use crate::service::{
-    DEGRADED, ImportEntry, ImportOptions, ImportOutcome, InBand, ListPage, ListQuery, Lookup,
-    Operations, Overview, ResultsOutcome, Service, ServiceError,
+    Checked, DEGRADED, ImportEntry, ImportOptions, ImportOutcome, InBand, ListPage, ListQuery,
+    Lookup, Operations, Overview, ResultsOutcome, Service, ServiceError,
 };
 
 /// Events that an explanation shows.
@@ -91,12 +91,7 @@ impl Operations for LocalService {
 
     fn list(&self, query: &ListQuery) -> Result<ListPage, ServiceError> {
         query.scope.as_deref().map_or(Ok(()), checked_scope)?;
-        query.domain.as_deref().map_or(Ok(()), checked_domain)?;
-        // As keys have it: an IDN in its A-labels.
-        let domain = query.domain.as_deref().and_then(|domain| {
-            let key = Address::parse(&format!("a@{domain}"))?.key();
-            Some(key.strip_prefix("a@")?.to_string())
-        });
+        let domain = query.domain.as_deref().map(checked_domain).transpose()?;
         let prefix = policy::prefix(domain.as_deref());
         // One of another question would skip entries without a sign.
         let ours = |text: &String| {
@@ -270,10 +265,15 @@ impl Service for LocalService {
         Some(scope.unwrap_or(policy::DEFAULT_SCOPE).to_string())
     }
 
-    fn check(&self, addresses: &[String], scope: Option<&str>) -> Result<Vec<Value>, ServiceError> {
+    fn check(&self, addresses: &[String], scope: Option<&str>) -> Result<Checked, ServiceError> {
         scope.map_or(Ok(()), checked_scope)?;
-        let queried: Vec<(&String, Address)> =
-            addresses.iter().filter_map(|asked| Some((asked, Address::parse(asked)?))).collect();
+        let (mut checked, mut queried) = (Checked::default(), Vec::with_capacity(addresses.len()));
+        for asked in addresses {
+            match Address::parse(asked) {
+                Some(address) => queried.push((asked, address)),
+                None => checked.unreadable.push(asked.clone()),
+            }
+        }
         let stored: Vec<Address> =
             queried.iter().map(|(_, address)| self.pseudonyms.of(address)).collect();
         let standings = self.reader.standings(
@@ -282,13 +282,14 @@ impl Service for LocalService {
             self.scope_or_default(scope),
             self.now(),
         )?;
-        let found = queried.iter().zip(standings).filter_map(|((asked, address), standing)| {
-            let standing = standing.filter(|s| s.state.stops())?;
-            let mut hit = entry(&Standing { address: address.key_in(self.case), ..standing });
-            hit["asked"] = json!(asked);
-            Some(hit)
-        });
-        Ok(found.collect())
+        for ((asked, address), standing) in queried.iter().zip(standings) {
+            if let Some(standing) = standing.filter(|s| s.state.stops()) {
+                let mut hit = entry(&Standing { address: address.key_in(self.case), ..standing });
+                hit["asked"] = json!(asked);
+                checked.hits.push(hit);
+            }
+        }
+        Ok(checked)
     }
 
     fn results(&self, results: Vec<InBand>) -> Result<ResultsOutcome, ServiceError> {

@@ -156,7 +156,7 @@ fn an_address_is_found_in_every_spelling() {
             assert!(matches!(lookup, Lookup::Suppressed { .. }), "{stored} {asked}");
         }
         let checked = service.check(&spellings.map(str::to_string), None).expect("answered");
-        assert_eq!(checked.len(), spellings.len(), "{stored}");
+        assert_eq!(checked.hits.len(), spellings.len(), "{stored}");
         assert!(
             matches!(service.lookup("\"us er\"@exämple.se", None), Ok(Lookup::Clear)),
             "another one"

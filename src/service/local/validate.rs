@@ -39,10 +39,12 @@ pub(super) fn written(address: &str) -> Result<Address, ServiceError> {
     }
 }
 
-/// A list of a domain that cannot be is empty for another reason than its reader thinks.
-pub(super) fn checked_domain(domain: &str) -> Result<(), ServiceError> {
-    match Address::parse(&format!("a@{domain}")) {
-        Some(_) if !domain.contains('@') => Ok(()),
+/// A domain as keys have it, an IDN in its A-labels. A list of one that cannot be is empty for
+/// another reason than its reader thinks.
+pub(super) fn checked_domain(domain: &str) -> Result<String, ServiceError> {
+    let key = Address::parse(&format!("a@{domain}")).map(|address| address.key());
+    match key.as_deref().and_then(|key| key.strip_prefix("a@")) {
+        Some(key) if !domain.contains('@') => Ok(key.to_string()),
         _ => Err(ServiceError::BadRequest(format!(
             "domain: `{domain}` is no domain; write one such as example.com"
         ))),
@@ -153,6 +155,10 @@ mod tests {
             ("a b", false),
         ] {
             assert_eq!(checked_domain(domain).is_ok(), fits, "{domain}");
+        }
+        for (domain, key) in [("Example.COM", "example.com"), ("exämple.com", "xn--exmple-cua.com")]
+        {
+            assert_eq!(checked_domain(domain).as_deref(), Ok(key));
         }
         for (peer, fits) in
             [("192.0.2.1", true), ("2001:db8::1", true), ("local", true), ("nope", false)]
