@@ -342,6 +342,22 @@ fn doctor_names_what_is_wrong() {
     assert_eq!(left, 1, "only the configuration is there");
 }
 
+/// A pipe that is opened twice loses its writer, or waits for another for ever.
+#[test]
+fn a_named_pipe_is_imported() {
+    let dir = scratch();
+    let pipe = dir.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
+    assert!(made.success());
+    let writer = {
+        let pipe = pipe.clone();
+        std::thread::spawn(move || std::fs::write(pipe, "a@example.com\nb@example.com\n"))
+    };
+    let done = bounced(dir.path(), &["import", &pipe.display().to_string()], b"");
+    assert!(text(&done.stdout).starts_with("2 suppressed, 0 changed"), "{done:?}");
+    writer.join().expect("no panic").expect("all of it is read");
+}
+
 #[test]
 fn a_list_of_another_system_moves_in_and_on() {
     let (dir, other) = (scratch(), scratch());

@@ -54,12 +54,12 @@ pub(super) fn input(path: &Path) -> Result<Box<dyn Read>> {
 
 pub(super) fn import(
     args: &ImportArgs,
+    input: &mut dyn Read,
     service: &dyn Operations,
     console: &mut Console<'_>,
 ) -> Result<ExitAnswer> {
     let reason = args.reason.as_deref().map(said).transpose()?;
     let name = args.path.display().to_string();
-    let mut input = input(&args.path)?;
     let wishes = Wishes {
         reason: reason.unwrap_or("imported").to_string(),
         reasoned: reason.is_some(),
@@ -74,7 +74,7 @@ pub(super) fn import(
         numbers: Vec::new(),
         tally: ImportTally::default(),
     };
-    import.read(&mut *input, &name)?;
+    import.read(input, &name)?;
     let Running { reader, mut tally, .. } = import;
     for Refusal { number, why, cell } in &tally.refusals {
         let cell =
@@ -200,6 +200,14 @@ mod tests {
         ImportArgs { path: path.to_path_buf(), reason, scope, all: false, dry_run, json: false }
     }
 
+    fn import_file(
+        args: &ImportArgs,
+        service: &Fake,
+        console: &mut Console<'_>,
+    ) -> Result<ExitAnswer> {
+        import(args, &mut *input(&args.path)?, service, console)
+    }
+
     fn import_text(text: &[u8]) -> (Fake, ExitAnswer, String, String) {
         imported(text, false)
     }
@@ -210,7 +218,7 @@ mod tests {
         let args = of(file.path(), dry_run);
         let service = Fake::default();
         let (answer, out, err) =
-            fake::run(&service, |service, console| import(&args, service, console));
+            fake::run(&service, |service, console| import_file(&args, service, console));
         let named = |text: String| text.replace(&file.path().display().to_string(), "FILE");
         let (out, err) = (named(out), named(err));
         (service, answer.expect("the file can be read"), out, err)
@@ -269,7 +277,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a scratch file");
         std::fs::write(file.path(), b"PK\x03\x04...").expect("scratch is writable");
         let args = of(file.path(), false);
-        let (answer, _, _) = fake::run(&Fake::default(), |s, c| import(&args, s, c));
+        let (answer, _, _) = fake::run(&Fake::default(), |s, c| import_file(&args, s, c));
         assert!(answer.is_err_and(|e| format!("{e:#}").contains("save it as CSV")));
     }
 
@@ -317,14 +325,14 @@ mod tests {
     fn an_empty_file_is_an_error() {
         let file = tempfile::NamedTempFile::new().expect("a scratch file");
         let args = of(file.path(), false);
-        let (answer, _, _) = fake::run(&Fake::default(), |s, c| import(&args, s, c));
+        let (answer, _, _) = fake::run(&Fake::default(), |s, c| import_file(&args, s, c));
         assert!(answer.is_err_and(|e| format!("{e:#}").contains("is empty: nothing is imported")));
     }
 
     #[test]
     fn an_import_that_cannot_be_read_fails() {
         let args = of(Path::new("missing"), false);
-        let (answer, _, _) = fake::run(&Fake::default(), |s, c| import(&args, s, c));
+        let (answer, _, _) = fake::run(&Fake::default(), |s, c| import_file(&args, s, c));
         assert!(answer.is_err_and(|e| format!("{e:#}").starts_with("missing cannot be read")));
     }
 }

@@ -43,6 +43,7 @@ use clap::{CommandFactory, Parser};
 use crate::config::preflight;
 use crate::config::{Config, ConfigError, LoadedConfig};
 use crate::mail::{Address, Timestamp};
+use crate::service::Operations;
 use args::{Cli, CliCommand};
 use classify::Style;
 use console::Console;
@@ -190,8 +191,42 @@ fn answer(
         CliCommand::Doctor(args) => doctor::run(&args, &loaded, program, console),
         CliCommand::Webhooks(args) => webhooks::run(&args, &loaded, console),
         CliCommand::Readyz => ingest::readyz(&loaded, console),
+        CliCommand::Import(args) => import(&args, &loaded, program, console),
         command => ask(command, &loaded, program, console),
     }
+}
+
+/// What it reads is opened first, before a list is made for it, and once: it may be a pipe.
+fn import(
+    args: &args::ImportArgs,
+    loaded: &LoadedConfig,
+    program: &dyn Program,
+    console: &mut Console<'_>,
+) -> Result<ExitAnswer> {
+    let mut input = bulk::input(&args.path)?;
+    if args.dry_run
+        && let Some(empty) = reach::EmptyList::instead(loaded, program)?
+    {
+        return bulk::import(args, &mut *input, &*empty.service, console);
+    }
+    let service = list_to_ask(loaded, program, true, console)?;
+    bulk::import(args, &mut *input, &*service, console)
+}
+
+/// The service or the list, and a word when it is a new one.
+fn list_to_ask(
+    loaded: &LoadedConfig,
+    program: &dyn Program,
+    makes: bool,
+    console: &mut Console<'_>,
+) -> Result<Box<dyn Operations>> {
+    let data_dir = &loaded.config.data_dir;
+    let was_there = data_dir.is_dir();
+    let service = reach::reach(loaded, program, makes)?;
+    if !was_there && data_dir.is_dir() {
+        console.say(&format!("there was no list in {}: a new one is made", data_dir.display()));
+    }
+    Ok(service)
 }
 
 /// The commands that need the list: the service answers, or the ledger when none runs.
@@ -201,29 +236,9 @@ fn ask(
     program: &dyn Program,
     console: &mut Console<'_>,
 ) -> Result<ExitAnswer> {
-    if let CliCommand::Import(args) = &command
-        && args.dry_run
-        && let Some(empty) = reach::EmptyList::instead(loaded, program)?
-    {
-        return bulk::import(args, &*empty.service, console);
-    }
-    // Before a list is made for it.
-    if let CliCommand::Import(args) = &command {
-        bulk::input(&args.path)?;
-    }
-    let makes = matches!(
-        command,
-        CliCommand::Suppress(_)
-            | CliCommand::Release(_)
-            | CliCommand::Import(_)
-            | CliCommand::Ingest(_)
-    );
-    let data_dir = &loaded.config.data_dir;
-    let was_there = data_dir.is_dir();
-    let service = reach::reach(loaded, program, makes)?;
-    if makes && !was_there && data_dir.is_dir() {
-        console.say(&format!("there was no list in {}: a new one is made", data_dir.display()));
-    }
+    let makes =
+        matches!(command, CliCommand::Suppress(_) | CliCommand::Release(_) | CliCommand::Ingest(_));
+    let service = list_to_ask(loaded, program, makes, console)?;
     let service = &*service;
     match command {
         CliCommand::Lookup(args) => list::lookup(&args, service, console),
@@ -232,7 +247,6 @@ fn ask(
         CliCommand::Release(args) => list::release(&args, service, console),
         CliCommand::List(args) => list::list(&args, service, console),
         CliCommand::Export(args) => bulk::export(&args, service, console),
-        CliCommand::Import(args) => bulk::import(&args, service, console),
         CliCommand::Ingest(args) => ingest::ingest(&args, service, console),
         CliCommand::Unknown(args) => records::unknown(&args, service, console),
         CliCommand::Events(args) => records::print_events(&args, service, console),
