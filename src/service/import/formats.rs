@@ -47,6 +47,11 @@ pub(super) enum Column {
 }
 
 impl Column {
+    /// It says who, or since when, and nothing of why.
+    pub(super) const fn tells_who(self) -> bool {
+        matches!(self, Self::Address | Self::Since | Self::Events | Self::Rule | Self::Ignored)
+    }
+
     /// What it means, for people.
     pub(super) const fn meaning(self) -> &'static str {
         match self {

@@ -104,7 +104,7 @@ impl ImportRow {
         for (column, at) in fields {
             let cell = cells.get(*at).map(|cell| cell.trim()).unwrap_or_default();
             let reads_nothing = matches!(column, Column::Flag { .. });
-            row.says_why |= !cell.is_empty() && !tells_who(*column);
+            row.says_why |= !cell.is_empty() && !column.tells_who();
             if !cell.is_empty() || reads_nothing {
                 row.take(format, *column, cell)?;
             }
@@ -250,7 +250,7 @@ impl ImportRow {
         wishes: &Wishes,
     ) -> Result<Vec<Read>, No> {
         let cause = self.cause(format, wishes)?;
-        let silent = fields.iter().any(|(column, _)| !tells_who(*column)) && !self.says_why;
+        let silent = fields.iter().any(|(column, _)| !column.tells_who()) && !self.says_why;
         if silent && format.otherwise.is_none() && !wishes.reasoned && format.name != OWN.name {
             return refused(SILENT, "");
         }
@@ -311,12 +311,6 @@ impl ImportRow {
             _ => Ok(known),
         }
     }
-}
-
-/// Whether a column says who, or since when, and nothing of why.
-fn tells_who(column: Column) -> bool {
-    use Column::{Address, Events, Ignored, Rule, Since};
-    matches!(column, Address | Since | Events | Rule | Ignored)
 }
 
 /// What databases write for nothing.

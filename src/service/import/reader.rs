@@ -59,10 +59,10 @@ struct Plan {
 
 impl Plan {
     /// None when there is no column of addresses.
-    fn of(names: Vec<String>) -> Option<Self> {
+    fn of(names: &[String]) -> Option<Self> {
         let plain: Vec<String> = names.iter().map(|name| meanings::plain(name)).collect();
         let format = formats::recognise(&plain)?;
-        Some(Self { fields: fields(format, &plain), names, format })
+        Some(Self { fields: fields(format, &plain), names: names.to_vec(), format })
     }
 
     /// The columns of a format, in its order.
@@ -73,9 +73,9 @@ impl Plan {
 
     /// Some column says that mail is to stop, or there is none but the addresses.
     fn says_why(&self) -> bool {
-        let mute =
-            |(column, _): &(Column, usize)| matches!(column, Column::Address | Column::Since);
-        self.names.len() == 1 || self.format.otherwise.is_some() || !self.fields.iter().all(mute)
+        self.names.len() == 1
+            || self.format.otherwise.is_some()
+            || self.fields.iter().any(|(column, _)| !column.tells_who())
     }
 
     fn understanding(&self, written: &str) -> Understanding {
@@ -185,10 +185,11 @@ impl ImportReader {
             Err(wrong) => return vec![Read::refused(format!("no JSON object: {wrong}"))],
         };
         if self.json.as_ref().is_none_or(|plan| plan.names != names) {
-            let (why, mute) = (nameless("field", &names), mute("field", &names));
-            let Some(plan) = Plan::of(names) else { return vec![Read::refused(why)] };
+            let Some(plan) = Plan::of(&names) else {
+                return vec![Read::refused(nameless("field", &names))];
+            };
             if !self.wishes.reasoned && !plan.says_why() {
-                return vec![Read::refused(mute)];
+                return vec![Read::refused(mute("field", &names))];
             }
             self.understood(&plan, "JSON");
             self.json = Some(plan);
@@ -218,8 +219,8 @@ impl ImportReader {
         };
         // Files that were put together have each its header.
         let named = !cells.iter().any(|cell| cell.contains('@'));
-        if named && (!self.started || (cells.len() > 1 && Plan::of(cells.clone()).is_some())) {
-            return self.header(cells, delimiter);
+        if named && (!self.started || (cells.len() > 1 && Plan::of(&cells).is_some())) {
+            return self.header(&cells, delimiter);
         }
         self.started = true;
         if let Some(why) = &self.unusable {
@@ -241,25 +242,23 @@ impl ImportReader {
     }
 
     /// Takes the first row without an address: the names of the columns, or a title above them.
-    fn header(&mut self, cells: Vec<String>, delimiter: char) -> Vec<Read> {
-        let several = cells.len() > 1;
-        let (why, mute) = (nameless("column", &cells), mute("column", &cells));
-        let lone = cells.first().cloned().unwrap_or_default();
+    fn header(&mut self, cells: &[String], delimiter: char) -> Vec<Read> {
         let Some(plan) = Plan::of(cells) else {
-            if several {
-                // The second cell of what follows may mean anything.
-                (self.started, self.unusable) = (true, Some(why));
-                return Vec::new();
+            if let [title] = cells {
+                self.delimiter = None;
+                return vec![Read::Refused(list_row::NO_AT.to_string(), title.clone())];
             }
-            self.delimiter = None;
-            return vec![Read::Refused(list_row::NO_AT.to_string(), lone)];
+            // The second cell of what follows may mean anything.
+            (self.started, self.unusable) = (true, Some(nameless("column", cells)));
+            return Vec::new();
         };
         let written = match delimiter {
             '\t' => "CSV, separated by tabs".to_string(),
             other => format!("CSV, separated by `{other}`"),
         };
         self.understood(&plan, &written);
-        self.unusable = (!self.wishes.reasoned && !plan.says_why()).then_some(mute);
+        let is_mute = !self.wishes.reasoned && !plan.says_why();
+        self.unusable = is_mute.then(|| mute("column", cells));
         (self.started, self.csv) = (true, Some(plan));
         Vec::new()
     }
@@ -271,22 +270,25 @@ impl ImportReader {
 
 /// Why a list of people may be anything: subscribers, for one.
 fn mute(what: &str, names: &[String]) -> String {
-    let names: Vec<&str> = names.iter().map(|name| name.trim()).take(SHOWN_NAMES).collect();
+    let names = shown(names);
     format!(
-        "no {what} says that mail to these is to stop: the {what}s here are {}; if it is, say why with \
-         --reason (reason=), or keep the addresses alone",
-        names.join(", ")
+        "no {what} says that mail to these is to stop: the {what}s here are {names}; if it is, say \
+         why with --reason (reason=), or keep the addresses alone"
     )
 }
 
 /// Why nothing can be done without a column, or field, of addresses.
 fn nameless(what: &str, names: &[String]) -> String {
-    let names: Vec<&str> = names.iter().map(|name| name.trim()).take(SHOWN_NAMES).collect();
+    let names = shown(names);
     format!(
-        "no {what} is called email or address: the {what}s here are {}; name the one of the \
-         addresses `address`",
-        names.join(", ")
+        "no {what} is called email or address: the {what}s here are {names}; name the one of the \
+         addresses `address`"
     )
+}
+
+fn shown(names: &[String]) -> String {
+    let names: Vec<&str> = names.iter().map(|name| name.trim()).take(SHOWN_NAMES).collect();
+    names.join(", ")
 }
 
 /// What the columns of a row are, in a file that does not say: an address, and a reason, a scope and
