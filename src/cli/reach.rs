@@ -2,8 +2,10 @@
 //! ledger that this process opens itself (sled locks its directory for one process, so never
 //! both).
 
+use std::fs::DirBuilder;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -47,9 +49,9 @@ pub fn reach(
 
 /// What tries an import where there is no list yet: one that is empty, and gone with this.
 pub struct EmptyList {
-    /// Answers.
+    /// Answers. It goes before its folder does.
     pub service: Box<dyn Operations>,
-    dir: PathBuf,
+    _dir: ScratchDir,
 }
 
 impl EmptyList {
@@ -60,18 +62,30 @@ impl EmptyList {
         if is_shared || config.data_dir.is_dir() || running(&config.http.listen)?.is_some() {
             return Ok(None);
         }
-        let dir = std::env::temp_dir().join(format!("bounced-dry-run-{}", std::process::id()));
+        let dir = ScratchDir::make()?;
         let mut scratch = loaded.clone();
-        scratch.config.data_dir.clone_from(&dir);
-        let service = program.open(&scratch)?;
-        Ok(Some(Self { service, dir }))
+        scratch.config.data_dir.clone_from(&dir.0);
+        Ok(Some(Self { service: program.open(&scratch)?, _dir: dir }))
     }
 }
 
-impl Drop for EmptyList {
+/// A folder that is gone with this.
+struct ScratchDir(PathBuf);
+
+impl ScratchDir {
+    /// A new one, and nobody else's: what stands there already is not ours.
+    fn make() -> Result<Self> {
+        let dir = std::env::temp_dir().join(format!("bounced-dry-run-{}", std::process::id()));
+        let made = DirBuilder::new().mode(0o700).create(&dir);
+        made.with_context(|| format!("{} cannot be made for the dry run", dir.display()))?;
+        Ok(Self(dir))
+    }
+}
+
+impl Drop for ScratchDir {
     fn drop(&mut self) {
         // In the folder for what may go: what is left there harms nobody.
-        let _ = std::fs::remove_dir_all(&self.dir);
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
