@@ -364,6 +364,15 @@ fn coded(cell: &str) -> Option<Sense> {
     }
 }
 
+/// Why a row with such a code is left out, when nothing else is known of it.
+pub fn left_out_by(code: &str) -> Option<&'static str> {
+    match coded(code)? {
+        Sense::Soft => Some(SOFT),
+        Sense::Block => Some(BLOCKED),
+        Sense::Is(_) | Sense::Not(_) => None,
+    }
+}
+
 /// A reason in a list of others: its category decides.
 fn weighed(cause: Cause) -> Sense {
     match (cause, cause.category()) {

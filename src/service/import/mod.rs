@@ -15,7 +15,7 @@ mod split;
 pub mod tally;
 mod utf8;
 
-pub use list_row::{BLOCKED, Read, SOFT, Wishes};
+pub use list_row::{BLOCKED, Read, SOFT, Wishes, left_out_by};
 pub use reader::{ImportReader, Understanding};
 pub use split::MAX_RECORD;
 pub use tally::{ImportTally, Refusal, WhyCount, WhyKind};

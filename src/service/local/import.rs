@@ -12,7 +12,7 @@ use crate::classify::{Category, Certainty, Reason};
 use crate::event::{Act, Cause, Event, Imported};
 use crate::mail::{Address, Timestamp};
 use crate::policy::{Addition, ListedStop};
-use crate::service::import::{BLOCKED, SOFT, tally};
+use crate::service::import::{BLOCKED, SOFT, left_out_by, tally};
 use crate::service::{ImportEntry, ImportOptions, ImportOutcome, NotTaken, ServiceError};
 
 /// Why an address that an import stops in all scopes is released in one again.
@@ -189,13 +189,8 @@ impl LocalService {
         let said = verdict.filter(|verdict| verdict.certainty == Some(Certainty::Said));
         let Some((reason, rule)) = said.and_then(|said| Some((said.reason?, said.rule))) else {
             // Words that nobody understands, behind a code that says no more of the address.
-            return match code_of(words) {
-                Some(code) if !options.all && code.starts_with('4') => {
-                    Err(No::LeftOut(SOFT.to_string()))
-                }
-                Some(code) if !options.all && code.starts_with("5.7.") => {
-                    Err(No::LeftOut(BLOCKED.to_string()))
-                }
+            return match code_of(words).and_then(left_out_by) {
+                Some(why) if !options.all => Err(No::LeftOut(why.to_string())),
                 _ => Ok(imported),
             };
         };
