@@ -3,6 +3,7 @@
 
 use super::judge::facts::Facts;
 use super::judge::row::{AddressRow, Item, ItemKind};
+use super::judge::standing::cause_of;
 use super::judge::track::{Stop, Track};
 use super::judge::walk::walk;
 use crate::classify::Reason;
@@ -78,26 +79,12 @@ impl ListedStop {
 
     /// Whether what stops mail already is at least this.
     fn is_in(&self, stop: &Stop, item: &Item, scope: &str) -> bool {
-        match item.kind {
+        let lasts = match item.kind {
             // Evidence may end before its time: a delivery is proof of life.
-            ItemKind::Failure => {
-                let cause = item.reason.map(Cause::Failure);
-                scope == "*"
-                    && stop.until == self.until
-                    && strength(cause) >= strength(self.imported.cause)
-            }
-            kind => {
-                let listed = item.imported.as_deref().map(|imported| imported.cause);
-                let cause = match kind {
-                    ItemKind::Complaint => Some(Cause::Complaint),
-                    ItemKind::Unsubscribe => Some(Cause::Unsubscribe),
-                    _ => listed.unwrap_or(Some(Cause::ByHand)),
-                };
-                item.scope == scope
-                    && end(stop.until) >= end(self.until)
-                    && strength(cause) >= strength(self.imported.cause)
-            }
-        }
+            ItemKind::Failure => scope == "*" && stop.until == self.until,
+            _ => item.scope == scope && end(stop.until) >= end(self.until),
+        };
+        lasts && strength(cause_of(item)) >= strength(self.imported.cause)
     }
 
     /// Scopes in which a person released the address after the list said this, and nothing stops mail

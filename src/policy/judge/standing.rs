@@ -125,7 +125,8 @@ fn standing(
     }
 }
 
-fn cause_of(item: &Item) -> Option<Cause> {
+/// Why an item stops mail; None for one that does not.
+pub(crate) fn cause_of(item: &Item) -> Option<Cause> {
     match item.kind {
         ItemKind::Failure => item.reason.map(Cause::Failure),
         ItemKind::Complaint => Some(Cause::Complaint),
